@@ -1,1 +1,31 @@
-//! placeholder
+//! What is measured: samples, their outcomes, histograms, and the frames that seconds are made of.
+//!
+//! A worker records each finished request as a [`Sample`] into the [`Shard`] of the second in which
+//! it was done. Shards of one second from all workers merge into one [`Frame`], which never changes
+//! afterwards and is all that judging, exporting and remembering ever see. Times are nanoseconds:
+//! offsets from the start of the run, or lengths. This crate reads no clock; callers bring offsets.
+//!
+//! It keeps no sample: memory depends on how many series a plan has, not on how many requests it sends.
+
+mod distribution;
+mod edges;
+mod figures;
+mod frame;
+mod histogram;
+mod outcome;
+mod phase;
+mod sample;
+mod shard;
+
+pub use distribution::Distribution;
+pub use edges::Edges;
+pub use figures::LatencyFigures;
+pub use frame::{ErrorSample, Frame, IterationKey, IterationSeries, Pending, PendingKey, Series};
+pub use histogram::{Histogram, LONGEST_NANOS, RESOLUTION_NANOS};
+pub use outcome::Outcome;
+pub use phase::Phase;
+pub use sample::{DropCause, Sample, SeriesKey, Timing};
+pub use shard::Shard;
+
+/// Nanoseconds in one second.
+pub const SECOND: u64 = 1_000_000_000;

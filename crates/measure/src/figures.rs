@@ -1,0 +1,53 @@
+use plimsoll_units::Quantile;
+
+use crate::Histogram;
+
+/// The figures people read off a latency distribution, in seconds. What has no data is `None`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LatencyFigures {
+    /// How many durations they stand on.
+    pub count: u64,
+    /// The shortest, exactly.
+    pub min: Option<f64>,
+    /// The exact mean.
+    pub mean: Option<f64>,
+    /// Standard deviation, from the buckets.
+    pub stddev: Option<f64>,
+    /// The longest, exactly.
+    pub max: Option<f64>,
+    /// The median.
+    pub p50: Option<f64>,
+    /// The 75th percentile.
+    pub p75: Option<f64>,
+    /// The 90th percentile.
+    pub p90: Option<f64>,
+    /// The 95th percentile.
+    pub p95: Option<f64>,
+    /// The 99th percentile.
+    pub p99: Option<f64>,
+    /// The 99.9th percentile.
+    pub p99_9: Option<f64>,
+    /// The 99.99th percentile.
+    pub p99_99: Option<f64>,
+}
+
+impl From<&Histogram> for LatencyFigures {
+    fn from(histogram: &Histogram) -> Self {
+        let seconds = |nanos: u64| nanos as f64 / 1e9;
+        let quantile = |quantile| histogram.quantile(quantile).map(seconds);
+        Self {
+            count: histogram.count(),
+            min: histogram.min().map(seconds),
+            mean: histogram.mean().map(|nanos| nanos / 1e9),
+            stddev: histogram.stddev().map(|nanos| nanos / 1e9),
+            max: histogram.max().map(seconds),
+            p50: quantile(Quantile::P50),
+            p75: quantile(Quantile::P75),
+            p90: quantile(Quantile::P90),
+            p95: quantile(Quantile::P95),
+            p99: quantile(Quantile::P99),
+            p99_9: quantile(Quantile::P99_9),
+            p99_99: quantile(Quantile::P99_99),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+use std::collections::BTreeMap;
+
+use crate::{Distribution, DropCause, Outcome, Phase, SeriesKey, Timing};
+
+/// Everything that was measured in one second of a run, from all workers. A closed second never changes.
+///
+/// A finished request belongs to the second of its done, an arrival to that of its due.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Frame {
+    /// Which second: `[second, second + 1)` since the start of the run.
+    pub second: u64,
+    /// Requests that ended.
+    pub series: BTreeMap<SeriesKey, Series>,
+    /// Arrivals and iterations.
+    pub iterations: BTreeMap<IterationKey, IterationSeries>,
+    /// Requests still in flight when the second ended, and for how long they had been.
+    pub pending: BTreeMap<PendingKey, Pending>,
+    /// Connections replaced because the target had closed them while idle.
+    pub reconnects: u64,
+    /// A bounded number of what went wrong, in words.
+    pub errors: Vec<ErrorSample>,
+}
+
+/// Requests of one series that ended within a second.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Series {
+    /// How many.
+    pub requests: u64,
+    /// Bytes read for them.
+    pub received_bytes: u64,
+    /// Bytes written for them.
+    pub sent_bytes: u64,
+    /// How many per HTTP status; requests without an answer are in none.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Their durations, where they have any.
+    pub timings: BTreeMap<Timing, Distribution>,
+}
+
+/// Which iterations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IterationKey {
+    /// Index of the scenario.
+    pub scenario: u16,
+    /// The phase the iteration was due in.
+    pub phase: Phase,
+    /// The stage it was due in.
+    pub stage: Option<u16>,
+}
+
+/// Arrivals and iterations of one scenario within a second.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct IterationSeries {
+    /// Arrivals due, dropped ones included.
+    pub arrivals: u64,
+    /// Arrivals dropped because too many iterations were in flight.
+    pub dropped_in_flight_limit: u64,
+    /// Arrivals the generator could not offer.
+    pub dropped_generator: u64,
+    /// Iterations that ended, failed ones included.
+    pub ended: u64,
+    /// Iterations that a failed step ended.
+    pub failed: u64,
+    /// Iterations cut at the end of the grace period.
+    pub cut: u64,
+    /// From the arrival's due to the last done of iterations that ended and were not cut.
+    pub time: Option<Distribution>,
+}
+
+impl IterationSeries {
+    /// Dropped arrivals of one cause.
+    pub fn dropped(&self, cause: DropCause) -> u64 {
+        match cause {
+            DropCause::InFlightLimit => self.dropped_in_flight_limit,
+            DropCause::Generator => self.dropped_generator,
+        }
+    }
+}
+
+/// Which requests are in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PendingKey {
+    /// Index of the step.
+    pub step: u16,
+    /// The phase its iteration was due in.
+    pub phase: Phase,
+    /// The stage its iteration was due in.
+    pub stage: Option<u16>,
+}
+
+/// Requests in flight at the end of a second.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pending {
+    /// How long since they were due: one that has outlived a threshold is already bad for it.
+    pub since_due: Distribution,
+    /// How long since they were sent, for those that were.
+    pub since_sent: Distribution,
+}
+
+/// What went wrong, in words, once for many requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ErrorSample {
+    /// The kind.
+    pub outcome: Outcome,
+    /// Index of the step.
+    pub step: u16,
+    /// The message, secrets already taken out.
+    pub message: String,
+    /// How many requests it stands for.
+    pub count: u64,
+    /// When it was first seen, nanoseconds from the start.
+    pub first: u64,
+    /// When it was last seen.
+    pub last: u64,
+}
+
+impl Frame {
+    /// An empty second.
+    pub fn new(second: u64) -> Self {
+        Self { second, ..Self::default() }
+    }
+
+    /// Requests in flight at its end.
+    pub fn in_flight(&self) -> u64 {
+        self.pending.values().map(|pending| pending.since_due.count()).sum()
+    }
+
+    /// Requests that ended, by a condition on their key.
+    pub fn requests(&self, which: impl Fn(&SeriesKey) -> bool) -> u64 {
+        self.series.iter().filter(|(key, _)| which(key)).map(|(_, series)| series.requests).sum()
+    }
+}
+
+pub(crate) fn merge_into(target: &mut Option<Distribution>, more: Distribution) {
+    if more.is_empty() {
+        return;
+    }
+    match target {
+        Some(distribution) => distribution.merge(&more),
+        None => *target = Some(more),
+    }
+}

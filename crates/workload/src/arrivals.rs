@@ -1,0 +1,164 @@
+use std::sync::Arc;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::RateProfile;
+
+/// How arrivals are spread along a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spacing {
+    /// Evenly: arrival `n` is due when the integral of the rate reaches `n`.
+    Uniform,
+    /// A Poisson process of that rate: independent exponential gaps, from the seed.
+    Poisson,
+}
+
+impl Spacing {
+    /// Its word in plans.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Poisson => "poisson",
+        }
+    }
+}
+
+/// The arrivals of a run in order: each `next` is one arrival's due, in nanoseconds from the start.
+///
+/// Every worker walks the same sequence and takes its own share of it, so there is one schedule
+/// however many workers and connections there are. A seed always gives the same sequence.
+#[derive(Debug, Clone)]
+pub struct Arrivals {
+    profile: Arc<RateProfile>,
+    spacing: Spacing,
+    random: ChaCha8Rng,
+    next: u64,
+    /// Where a Poisson process stands, in units of expected arrivals.
+    position: f64,
+}
+
+impl Arrivals {
+    /// The sequence from its first arrival on.
+    pub fn new(profile: Arc<RateProfile>, spacing: Spacing, seed: u64) -> Self {
+        Self { profile, spacing, random: ChaCha8Rng::seed_from_u64(seed), next: 0, position: 0.0 }
+    }
+}
+
+impl Iterator for Arrivals {
+    /// Due, in nanoseconds from the start of the stages.
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let position = match self.spacing {
+            Spacing::Uniform => self.next as f64,
+            Spacing::Poisson => {
+                // Time-rescaling theorem: a unit-rate Poisson process mapped through the inverse of
+                // the integrated rate is a Poisson process of that rate (Cox and Isham, Point
+                // Processes, 1980, section 3.1). 1 - u is never zero for u in [0, 1).
+                self.position -= (1.0 - self.random.random::<f64>()).ln();
+                self.position
+            }
+        };
+        let due = self.profile.inverse(position)?;
+        self.next += 1;
+        Some((due * 1e9).round() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Stage, StageKind};
+    use plimsoll_units::Rate;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn stage(kind: StageKind<f64>, seconds: f64) -> Stage<Rate> {
+        let rate = |per_second| Rate::new(per_second).unwrap();
+        let kind = match kind {
+            StageKind::Ramp(to) => StageKind::Ramp(rate(to)),
+            StageKind::Hold(at) => StageKind::Hold(rate(at)),
+            StageKind::Spike(at) => StageKind::Spike(rate(at)),
+            StageKind::Pause => StageKind::Pause,
+        };
+        Stage { kind, length: Duration::from_secs_f64(seconds) }
+    }
+
+    fn dues(stages: &[Stage<Rate>], spacing: Spacing, seed: u64) -> Vec<u64> {
+        Arrivals::new(Arc::new(RateProfile::new(stages)), spacing, seed).collect()
+    }
+
+    fn check(stages: &[Stage<Rate>], count: usize, first: u64, last: u64) {
+        let dues = dues(stages, Spacing::Uniform, 0);
+        assert_eq!(dues.len(), count, "{stages:?}");
+        assert_eq!((dues.first().copied(), dues.last().copied()), (Some(first), Some(last)), "{stages:?}");
+    }
+
+    #[test]
+    fn counts_are_the_integral_to_the_arrival() {
+        use StageKind::*;
+        check(&[stage(Hold(1000.0), 1.0)], 1000, 0, 999_000_000);
+        check(&[stage(Hold(500.0), 0.3)], 150, 0, 298_000_000);
+        check(&[stage(Hold(10.0), 0.25)], 3, 0, 200_000_000);
+        check(&[stage(Ramp(100.0), 2.0)], 100, 0, 1_989_974_874);
+        check(&[stage(Hold(100.0), 1.0), stage(Ramp(0.0), 2.0)], 200, 0, 2_800_000_000);
+        check(&[stage(Hold(10.0), 1.0), stage(Pause, 5.0), stage(Hold(10.0), 1.0)], 20, 0, 6_900_000_000);
+        // A ten-minute ramp to 5,000/s sends exactly 1,500,000.
+        check(&[stage(Ramp(5000.0), 600.0)], 1_500_000, 0, 599_999_800_000);
+    }
+
+    #[test]
+    fn a_ramp_after_a_spike_starts_from_the_level_before_it() {
+        use StageKind::*;
+        let stages = [stage(Hold(10.0), 1.0), stage(Spike(100.0), 1.0), stage(Ramp(20.0), 1.0)];
+        let profile = RateProfile::new(&stages);
+        let at = |seconds| profile.rate_at(Duration::from_secs_f64(seconds));
+        assert_eq!((at(0.5), at(1.5), at(2.0), at(2.5), at(3.0)), (10.0, 100.0, 10.0, 15.0, 0.0));
+        assert_eq!((profile.peak(), profile.total()), (100.0, 125.0));
+        assert_eq!(profile.length(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn no_stages_offer_nothing() {
+        assert!(dues(&[], Spacing::Uniform, 0).is_empty());
+        assert!(dues(&[stage(StageKind::Pause, 1.0)], Spacing::Poisson, 0).is_empty());
+    }
+
+    #[test]
+    fn poisson_arrivals_have_the_rate_and_its_variance() {
+        let stages = [stage(StageKind::Hold(1000.0), 100.0)];
+        let dues = dues(&stages, Spacing::Poisson, 7);
+        // 100,000 expected, standard deviation 316: five of them.
+        assert!((dues.len() as f64 - 100_000.0).abs() < 5.0 * 316.3, "{}", dues.len());
+        // Counts per second of a Poisson process have a variance equal to their mean.
+        let mut counts = vec![0_f64; 100];
+        dues.iter().for_each(|due| counts[(due / 1_000_000_000) as usize] += 1.0);
+        let mean = counts.iter().sum::<f64>() / 100.0;
+        let variance = counts.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 99.0;
+        assert!((0.5..2.0).contains(&(variance / mean)), "variance {variance} mean {mean}");
+    }
+
+    proptest! {
+        #[test]
+        fn dues_ascend_and_a_seed_repeats_them(
+            rates in prop::collection::vec((0_u8..4, 0.0..2000.0_f64, 0.01..2.0_f64), 1..6),
+            seed in any::<u64>(),
+            poisson in any::<bool>(),
+        ) {
+            let stages: Vec<_> = rates.iter().map(|(kind, rate, seconds)| stage(match kind {
+                0 => StageKind::Ramp(*rate), 1 => StageKind::Hold(*rate), 2 => StageKind::Spike(*rate), _ => StageKind::Pause,
+            }, *seconds)).collect();
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Uniform };
+            let once = dues(&stages, spacing, seed);
+            prop_assert!(once.windows(2).all(|pair| pair[0] <= pair[1]));
+            prop_assert_eq!(&once, &dues(&stages, spacing, seed));
+            let profile = RateProfile::new(&stages);
+            let end = profile.length().as_nanos() as u64;
+            prop_assert!(once.iter().all(|due| *due <= end));
+            if !poisson {
+                prop_assert!((once.len() as f64 - profile.total()).abs() <= 1.0);
+            }
+        }
+    }
+}

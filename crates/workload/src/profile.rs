@@ -1,0 +1,70 @@
+use std::time::Duration;
+
+use plimsoll_units::Rate;
+
+use crate::stage::{Segment, Stage, segments};
+
+/// An arrival rate over time, piecewise linear, and its integral.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateProfile {
+    segments: Vec<Segment>,
+    /// Arrivals before each segment; one more entry than segments.
+    before: Vec<f64>,
+}
+
+impl RateProfile {
+    /// The profile of these stages, laid end to end from zero.
+    pub fn new(stages: &[Stage<Rate>]) -> Self {
+        let segments = segments(stages);
+        let mut total = 0.0;
+        let mut before = vec![0.0];
+        for segment in &segments {
+            total += (segment.from + segment.to) / 2.0 * segment.length;
+            before.push(total);
+        }
+        Self { segments, before }
+    }
+
+    /// How long the stages last.
+    pub fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.segments.last().map_or(0.0, |last| last.start + last.length))
+    }
+
+    /// The integral of the rate over all stages: how many arrivals uniform spacing offers, before rounding up.
+    pub fn total(&self) -> f64 {
+        self.before[self.segments.len()]
+    }
+
+    /// Arrivals per second at an offset; zero outside the stages.
+    pub fn rate_at(&self, offset: Duration) -> f64 {
+        let t = offset.as_secs_f64();
+        let inside = |segment: &&Segment| t >= segment.start && t < segment.start + segment.length;
+        self.segments.iter().find(inside).map_or(0.0, |segment| {
+            segment.from + (segment.to - segment.from) * (t - segment.start) / segment.length
+        })
+    }
+
+    /// The highest rate anywhere.
+    pub fn peak(&self) -> f64 {
+        self.segments.iter().map(|segment| segment.from.max(segment.to)).fold(0.0, f64::max)
+    }
+
+    /// When the integral of the rate reaches `arrivals`, in seconds; `None` beyond the total.
+    ///
+    /// Within a segment of rate a + s·x the integral is a·x + s·x²/2, whose inverse is written as
+    /// x = 2c / (a + sqrt(a² + 2·s·c)): that form loses no digits when the slope is small and needs
+    /// no case for a level rate.
+    pub(crate) fn inverse(&self, arrivals: f64) -> Option<f64> {
+        // Floating dust must not add an arrival at the very end: 500/s for 0.3 s are 150, not 151.
+        if arrivals >= self.total() - self.total() * 1e-12 {
+            return None;
+        }
+        let position = self.before.partition_point(|before| *before <= arrivals).checked_sub(1)?;
+        let segment = self.segments.get(position)?;
+        let count = arrivals - self.before[position];
+        let slope = (segment.to - segment.from) / segment.length;
+        let root = (segment.from * segment.from + 2.0 * slope * count).max(0.0).sqrt();
+        let x = if count == 0.0 { 0.0 } else { 2.0 * count / (segment.from + root) };
+        Some(segment.start + x.min(segment.length))
+    }
+}

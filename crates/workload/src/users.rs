@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use plimsoll_units::Users;
+
+use crate::stage::{Segment, Stage, segments};
+
+/// How many virtual users are wanted over time, piecewise linear, in whole users.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserProfile {
+    segments: Vec<Segment>,
+}
+
+impl UserProfile {
+    /// The profile of these stages, laid end to end from zero.
+    pub fn new(stages: &[Stage<Users>]) -> Self {
+        Self { segments: segments(stages) }
+    }
+
+    /// How long the stages last.
+    pub fn length(&self) -> Duration {
+        Duration::from_secs_f64(self.segments.last().map_or(0.0, |last| last.start + last.length))
+    }
+
+    /// The most users wanted at any moment.
+    pub fn peak(&self) -> u32 {
+        self.segments.iter().map(|segment| segment.from.max(segment.to)).fold(0.0, f64::max) as u32
+    }
+
+    /// Users wanted at an offset (nanoseconds). While a ramp rises through `n` the n-th user is
+    /// wanted, while it falls through `n` the n-th goes. None outside the stages.
+    pub fn users_at(&self, nanos: u64) -> u32 {
+        let t = nanos as f64 / 1e9;
+        let inside = |segment: &&Segment| t >= segment.start && t < segment.start + segment.length;
+        self.segments.iter().find(inside).map_or(0, |segment| {
+            let level = segment.from + (segment.to - segment.from) * (t - segment.start) / segment.length;
+            (level + 1e-9).floor() as u32
+        })
+    }
+
+    /// The next offset after `nanos` at which the number of users may change, for the driver to
+    /// look again: the next whole user of a ramp, or the next stage. `None` after the last stage.
+    pub fn next_change(&self, nanos: u64) -> Option<u64> {
+        let t = nanos as f64 / 1e9;
+        let inside = |segment: &&Segment| t >= segment.start && t < segment.start + segment.length;
+        let segment = self.segments.iter().find(inside)?;
+        let end = segment.start + segment.length;
+        let slope = (segment.to - segment.from) / segment.length;
+        let next = if slope == 0.0 {
+            end
+        } else {
+            let level = segment.from + slope * (t - segment.start);
+            let whole = if slope > 0.0 { (level + 1e-6).floor() + 1.0 } else { (level - 1e-6).ceil() - 1.0 };
+            (segment.start + (whole - segment.from) / slope).min(end)
+        };
+        // Always onward, also where a millisecond holds many users.
+        Some(((next * 1e9).ceil() as u64).max(nanos + 1_000_000))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StageKind;
+
+    fn profile(stages: &[(StageKind<Users>, u64)]) -> UserProfile {
+        let stages: Vec<_> = stages
+            .iter()
+            .map(|(kind, seconds)| Stage { kind: *kind, length: Duration::from_secs(*seconds) })
+            .collect();
+        UserProfile::new(&stages)
+    }
+
+    #[test]
+    fn users_come_and_go_one_by_one() {
+        let up_and_down = profile(&[
+            (StageKind::Ramp(Users(4)), 4),
+            (StageKind::Hold(Users(4)), 2),
+            (StageKind::Ramp(Users(0)), 4),
+        ]);
+        let at: Vec<_> = (0..=10).map(|second| up_and_down.users_at(second * 1_000_000_000)).collect();
+        assert_eq!(at, [0, 1, 2, 3, 4, 4, 4, 3, 2, 1, 0]);
+        assert_eq!((up_and_down.peak(), up_and_down.length()), (4, Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_pause_sends_all_away_and_a_spike_brings_more() {
+        let stages = [
+            (StageKind::Hold(Users(2)), 1),
+            (StageKind::Pause, 1),
+            (StageKind::Spike(Users(9)), 1),
+            (StageKind::Ramp(Users(4)), 2),
+        ];
+        let shape = profile(&stages);
+        let at: Vec<_> = (0..=5).map(|second| shape.users_at(second * 1_000_000_000)).collect();
+        assert_eq!(at, [2, 0, 9, 2, 3, 0]);
+    }
+
+    #[test]
+    fn the_next_change_leads_through_every_level_and_ends() {
+        let shape = profile(&[
+            (StageKind::Ramp(Users(50)), 5),
+            (StageKind::Hold(Users(50)), 5),
+            (StageKind::Ramp(Users(10)), 4),
+        ]);
+        let (mut at, mut seen) = (0, vec![shape.users_at(0)]);
+        while let Some(next) = shape.next_change(at) {
+            assert!(next > at);
+            at = next;
+            seen.push(shape.users_at(at));
+        }
+        assert_eq!(seen.iter().copied().max(), Some(50));
+        assert!((0..50).all(|level| seen.contains(&level)), "{seen:?}");
+        assert_eq!(at, 14_000_000_000);
+    }
+}
