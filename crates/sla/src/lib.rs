@@ -1,1 +1,19 @@
-//! placeholder
+//! Objectives and whether they are met.
+//!
+//! An [`Objective`] is what was promised; an [`Evaluator`] folds one [`plimsoll_measure::Frame`]
+//! after another and says, second by second and at the end, whether the promise is kept. Arithmetic
+//! is on counts: a threshold is counted exactly, ratios are quotients of integers, and percentages
+//! are never averaged. No data is undecided, never met; what nobody can know (drops, cut requests)
+//! is taken both ways before a verdict is given.
+//!
+//! It never looks at a clock and never decides about a run: aborting is the runner's work.
+
+mod evaluator;
+mod expression;
+mod objective;
+mod validity;
+
+pub use evaluator::{Evaluator, Judgement, Span, Status};
+pub use expression::{Bound, Comparison, Countable, Expression, ExpressionError, Measure};
+pub use objective::{Filter, Objective, Severity, Verdict};
+pub use validity::{Validity, ValidityInput, ValidityReport, ValidityTracker};
