@@ -1,1 +1,34 @@
-//! placeholder
+//! What a run is: the plan it follows, the events it emits, the state they fold into.
+//!
+//! One stream of [`RunEvent`]s is the only truth. The live view, the exporters, the record and a
+//! replay all fold the same events through the same [`State`], so they cannot disagree. [`wire`] is
+//! the form events have in records and exports; domain types are not serialized themselves.
+//! Nothing here drives load, opens a file or looks at a clock.
+
+mod event;
+mod exit;
+mod plan;
+mod shape;
+mod state;
+mod summary;
+mod template;
+mod timeline;
+pub mod wire;
+
+pub use event::{
+    Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, Second, Started,
+};
+pub use exit::ExitCode;
+pub use plan::{
+    Action, Capture, CaptureSource, Expect, ExportSettings, Feed, FeedOrder, Header, HeaderExpectation,
+    HttpSettings, InfluxExport, Load, LoadModel, OnFailure, PauseRange, PrometheusExport, Request, RunPlan,
+    Scenario, Secret, StatusRange, TlsSettings,
+};
+pub use shape::{Model, ScenarioShape, Shape, StageShape, StepShape};
+pub use state::State;
+pub use summary::{
+    ErrorSummary, LatencyCurve, ObjectiveSummary, PhaseSummary, ScenarioSummary, StageSummary, StepSummary,
+    Summary, Totals,
+};
+pub use template::{Part, Template, Variable};
+pub use timeline::{Timeline, TimelinePoint};

@@ -83,7 +83,7 @@ pub fn format(duration: Duration) -> String {
 /// Writes a duration in seconds with about three significant digits, for people: `1.24 s`, `312 µs`.
 pub fn human(seconds: f64) -> String {
     let (value, unit) = match seconds.abs() {
-        s if s == 0.0 => return "0 s".to_owned(),
+        0.0 => return "0 s".to_owned(),
         s if s < 999.5e-9 => (seconds * 1e9, "ns"),
         s if s < 999.5e-6 => (seconds * 1e6, "µs"),
         s if s < 999.5e-3 => (seconds * 1e3, "ms"),

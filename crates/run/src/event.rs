@@ -1,0 +1,186 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plimsoll_measure::{Frame, Phase};
+use plimsoll_sla::{Status, Validity};
+
+use crate::Shape;
+
+/// Something that happened in a run. Cheap to clone: the large ones are shared.
+#[derive(Debug, Clone)]
+pub enum RunEvent {
+    /// The first event.
+    Started(Arc<Started>),
+    /// A phase began.
+    Phase {
+        /// Which.
+        phase: Phase,
+        /// When, in nanoseconds from the start; for [`Phase::Grace`] this is when the stages really ended.
+        at: u64,
+    },
+    /// A second closed.
+    Second(Arc<Second>),
+    /// What the objectives and the validity of the generator looked like after a second. Derived
+    /// from the seconds before it, so records leave it out.
+    Judged(Arc<Judged>),
+    /// Something worth telling that is no measurement.
+    Note(Note),
+    /// The last event.
+    Ended(Arc<Ended>),
+}
+
+/// The first event of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Started {
+    /// Which run.
+    pub info: RunInfo,
+    /// What its seconds mean.
+    pub shape: Shape,
+    /// The resolved plan text, without secrets.
+    pub plan_text: String,
+}
+
+/// Which run it is and where it ran.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunInfo {
+    /// Unique; ids sort by time.
+    pub id: String,
+    /// Wall time of offset zero, nanoseconds since 1970.
+    pub started_nanos: i64,
+    /// The seed in use.
+    pub seed: u64,
+    /// The version of what is tested.
+    pub version: Option<String>,
+    /// Where it is tested.
+    pub environment: Option<String>,
+    /// Every tag.
+    pub tags: BTreeMap<String, String>,
+    /// The machine that offers the load.
+    pub machine: Machine,
+    /// Our own version.
+    pub plimsoll: String,
+    /// The target, without user information.
+    pub target: String,
+}
+
+/// The machine that offers the load.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Host name.
+    pub host: String,
+    /// Processor model.
+    pub cpu: String,
+    /// Processors this process may use.
+    pub cores: u32,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+    /// Operating system and kernel.
+    pub system: String,
+    /// A hash of processor model, cores and memory: equal for machines of one class.
+    pub fingerprint: String,
+}
+
+/// One closed second.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Second {
+    /// What was measured.
+    pub frame: Frame,
+    /// What stood at its end.
+    pub gauges: Gauges,
+    /// Wall time of its end: start plus whole seconds, nanoseconds since 1970.
+    pub wall_nanos: i64,
+}
+
+/// Levels at the end of a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Gauges {
+    /// Iterations per second the plan asks for; in the closed model, those started in the second.
+    pub offered_rate: f64,
+    /// Virtual users active: iterations running in the open model.
+    pub virtual_users: u64,
+    /// Open connections.
+    pub connections: u64,
+    /// Our own CPU time over the second as a share of the processors we may use.
+    pub generator_cpu_ratio: Option<f64>,
+}
+
+/// What judging says after a second.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The last second it stands on.
+    pub second: u64,
+    /// One per objective.
+    pub statuses: Vec<Status>,
+    /// Whether the generator can be trusted so far.
+    pub validity: Validity,
+}
+
+/// Something worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// Nanoseconds from the start.
+    pub at: u64,
+    /// One sentence, without secrets.
+    pub text: String,
+}
+
+/// The last event of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// Nanoseconds from the start.
+    pub at: u64,
+    /// How it ended.
+    pub status: RunStatus,
+    /// Why, unless it completed.
+    pub reason: Option<String>,
+    /// What became of exported points, as far as is known now.
+    pub exports: Vec<ExportCount>,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunStatus {
+    /// Every stage was offered.
+    Completed,
+    /// An objective's `abort_after` ended it.
+    Aborted,
+    /// Somebody or something stopped it; a killed run is found as this.
+    Interrupted,
+    /// Setup failed or a feed ran out.
+    Failed,
+}
+
+impl RunStatus {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Completed, Self::Aborted, Self::Interrupted, Self::Failed];
+
+    /// Its word in results.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Aborted => "aborted",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The status with this word.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.label() == label)
+    }
+}
+
+/// What became of the points of one sink: produced = acknowledged + backlog + lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportCount {
+    /// The sink's name.
+    pub sink: String,
+    /// Points made.
+    pub produced: u64,
+    /// Points the sink took.
+    pub acknowledged: u64,
+    /// Points waiting.
+    pub backlog: u64,
+    /// Points given up.
+    pub lost: u64,
+}

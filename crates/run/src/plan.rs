@@ -1,0 +1,333 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_sla::Objective;
+use plimsoll_units::{Rate, Users};
+use plimsoll_workload::{Spacing, Stage};
+
+use crate::{StepShape, Template};
+
+/// A plan as it is meant: valid, resolved, ready to be run.
+#[derive(Debug, Clone)]
+pub struct RunPlan {
+    /// The `plan` label.
+    pub name: String,
+    /// Hash over the normalised plan without target, export, seed and secrets: what history groups by.
+    pub hash: String,
+    /// The resolved plan text for the record, `${NAME}` kept where a secret stood.
+    pub text: String,
+    /// Scheme and authority, like `http://127.0.0.1:8080`, maybe with a path that prefixes every step's.
+    pub target: String,
+    /// The version of what is tested, from `tags.version`.
+    pub version: Option<String>,
+    /// Where it is tested, from `tags.environment`.
+    pub environment: Option<String>,
+    /// Every tag.
+    pub tags: BTreeMap<String, String>,
+    /// The seed, where the plan or the command fixes it.
+    pub seed: Option<u64>,
+    /// How much load, when.
+    pub load: Load,
+    /// How requests are made.
+    pub http: HttpSettings,
+    /// How TLS is made.
+    pub tls: TlsSettings,
+    /// Rows for templates.
+    pub feeds: Vec<Feed>,
+    /// Steps run once before the load.
+    pub setup: Vec<Action>,
+    /// Number of capture slots of setup.
+    pub setup_captures: u16,
+    /// Steps run once after the load, whatever happened.
+    pub teardown: Vec<Action>,
+    /// What iterations do.
+    pub scenarios: Vec<Scenario>,
+    /// Labels of every step: those of the scenarios in order, then setup's, then teardown's.
+    /// [`Request::step`] is an index into it.
+    pub steps: Vec<StepShape>,
+    /// What is promised.
+    pub objectives: Vec<Objective>,
+    /// Where measurements go while it runs.
+    pub export: ExportSettings,
+}
+
+/// How much load, when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Load {
+    /// Arrivals or users.
+    pub model: LoadModel,
+    /// How much of the first stages is exported and left out of verdicts and totals.
+    pub warmup: Duration,
+    /// How long requests in flight may finish after the stages.
+    pub grace: Duration,
+}
+
+/// The two ways of offering load.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LoadModel {
+    /// Arrivals per second, each timed from when it was due.
+    Open {
+        /// Rates over time.
+        stages: Vec<Stage<Rate>>,
+        /// How arrivals spread along the rate.
+        spacing: Spacing,
+        /// Iterations running at once; an arrival beyond is dropped, never delayed. At least 1.
+        max_in_flight: u32,
+    },
+    /// Users who start the next iteration when the last one ended.
+    Closed {
+        /// Users over time.
+        stages: Vec<Stage<Users>>,
+        /// The run ends when this many iterations were started, where a number is given; the
+        /// stages then bound its time.
+        iterations: Option<u64>,
+    },
+}
+
+/// How requests are made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpSettings {
+    /// The most connections of the open model's shared pool; `None`: as many as may be in flight.
+    pub connections: Option<u32>,
+    /// From due of the step's first request in flight to its last body byte.
+    pub timeout: Duration,
+    /// TCP connect and TLS handshake together.
+    pub connect_timeout: Duration,
+    /// How many redirects a step follows; 0 takes a redirect as the answer.
+    pub redirects: u32,
+    /// Larger bodies end the request as `too_large`.
+    pub max_body: u64,
+    /// Sent with every request, unless a step has its own.
+    pub headers: Vec<Header>,
+}
+
+/// A request header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Its name, lower case.
+    pub name: String,
+    /// Its value.
+    pub value: Template,
+    /// Whether the value must never be shown.
+    pub secret: bool,
+}
+
+/// How TLS is made. PEM texts, already read.
+#[derive(Debug, Clone, Default)]
+pub struct TlsSettings {
+    /// Trusted instead of the system's certificates.
+    pub ca: Option<Vec<u8>>,
+    /// Our own certificate chain, with `key`.
+    pub cert: Option<Vec<u8>>,
+    /// The key of `cert`.
+    pub key: Option<Secret>,
+    /// The name to verify and to send, instead of the target's host.
+    pub server_name: Option<String>,
+    /// Accept any certificate. Only ever by explicit word.
+    pub insecure: bool,
+}
+
+/// Rows that templates draw from.
+#[derive(Debug, Clone)]
+pub struct Feed {
+    /// Its name in the plan.
+    pub name: String,
+    /// Names of its columns.
+    pub columns: Vec<String>,
+    /// Its rows, each as long as `columns`; at least one.
+    pub rows: Arc<Vec<Box<[String]>>>,
+    /// How iterations draw rows.
+    pub order: FeedOrder,
+}
+
+/// How iterations draw rows from a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedOrder {
+    /// Each row once in a run; running out ends the run.
+    Unique,
+    /// In order, again from the first.
+    Sequential,
+    /// Any row, any number of times, from the seed.
+    Random,
+    /// All rows in a seeded order, again and again.
+    Shuffled,
+}
+
+/// What an iteration does.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The `scenario` label.
+    pub name: String,
+    /// Its share among the weights.
+    pub weight: u32,
+    /// Its steps and pauses.
+    pub actions: Vec<Action>,
+    /// Number of capture slots of an iteration.
+    pub captures: u16,
+}
+
+/// One thing an iteration does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Sends a request.
+    Request(Box<Request>),
+    /// Waits; the next step is due afterwards.
+    Pause(PauseRange),
+}
+
+/// How long a pause lasts: evenly drawn from `min..=max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PauseRange {
+    /// The shortest.
+    pub min: Duration,
+    /// The longest; equal to `min` for a fixed pause.
+    pub max: Duration,
+}
+
+/// A step: one request, with the redirects it leads to.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Index into [`RunPlan::steps`].
+    pub step: u16,
+    /// HTTP method, upper case.
+    pub method: String,
+    /// Path and query below the target, or an absolute URL.
+    pub url: Template,
+    /// Its own headers; they win over the plan's.
+    pub headers: Vec<Header>,
+    /// What is sent, if anything.
+    pub body: Option<Template>,
+    /// What its answer must be.
+    pub expect: Expect,
+    /// What is taken from its answer.
+    pub captures: Vec<Capture>,
+    /// What a failure does to the iteration.
+    pub on_failure: OnFailure,
+}
+
+/// What a failed step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// The iteration ends; steps not reached are not counted.
+    #[default]
+    EndIteration,
+    /// The iteration goes on.
+    Continue,
+}
+
+/// What an answer must be. Without `status`, 200 to 399 is right.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Expect {
+    /// Any of these.
+    pub status: Vec<StatusRange>,
+    /// All of these.
+    pub headers: Vec<HeaderExpectation>,
+    /// Texts the body must contain.
+    pub body_contains: Vec<String>,
+    /// JSON paths (RFC 9535) whose first match must equal the value.
+    pub json: Vec<(String, serde_json::Value)>,
+    /// The longest response time.
+    pub within: Option<Duration>,
+}
+
+/// Statuses from `first` to `last`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusRange {
+    /// The lowest.
+    pub first: u16,
+    /// The highest.
+    pub last: u16,
+}
+
+/// What a header must be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderExpectation {
+    /// Its name, lower case.
+    pub name: String,
+    /// Its exact value; `None`: it must be there.
+    pub value: Option<String>,
+}
+
+/// What is taken from an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capture {
+    /// Its name in templates.
+    pub name: String,
+    /// Where the value goes: a slot of the iteration, or of setup for setup's steps.
+    pub slot: u16,
+    /// Where it comes from.
+    pub source: CaptureSource,
+}
+
+/// Where a captured value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CaptureSource {
+    /// The first match of a JSON path (RFC 9535) in the body.
+    JsonPath(String),
+    /// The first group of a regular expression's first match in the body, or the match.
+    Regex(String),
+    /// A response header.
+    Header(String),
+}
+
+/// Where measurements go while the run goes on.
+#[derive(Debug, Clone, Default)]
+pub struct ExportSettings {
+    /// A `/metrics` endpoint.
+    pub prometheus: Option<PrometheusExport>,
+    /// An InfluxDB v2 write endpoint.
+    pub influxdb: Option<InfluxExport>,
+}
+
+/// A `/metrics` endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrometheusExport {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How long it stays after the run for one last scrape; `None`: twice the interval seen.
+    pub linger: Option<Duration>,
+}
+
+/// An InfluxDB v2 write endpoint.
+#[derive(Debug, Clone)]
+pub struct InfluxExport {
+    /// Scheme, host, port and maybe a path before `/api/v2/write`.
+    pub url: String,
+    /// Organisation.
+    pub org: String,
+    /// Bucket.
+    pub bucket: String,
+    /// API token.
+    pub token: Option<Secret>,
+}
+
+/// A text that is never shown: its `Debug` and `Display` are `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that must send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}

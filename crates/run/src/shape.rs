@@ -1,0 +1,183 @@
+use plimsoll_measure::{Edges, Phase};
+use plimsoll_sla::{Objective, Span};
+use plimsoll_units::{Rate, Users};
+use plimsoll_workload::{Level, Stage, StageKind};
+
+use crate::{LoadModel, RunPlan};
+
+/// What one must know of a plan to fold a run's events: names, stages, edges, objectives.
+///
+/// A record keeps this instead of the plan, so that an old record can be read when plans have
+/// learnt new words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// The `plan` label.
+    pub plan: String,
+    /// What history groups by.
+    pub plan_hash: String,
+    /// How load is offered.
+    pub model: Model,
+    /// The scenarios in order.
+    pub scenarios: Vec<ScenarioShape>,
+    /// The steps in order; a series' step is an index into it.
+    pub steps: Vec<StepShape>,
+    /// The stages in order.
+    pub stages: Vec<StageShape>,
+    /// Seconds of warm-up.
+    pub warmup: f64,
+    /// Seconds of grace.
+    pub grace: f64,
+    /// Iterations that end a closed run, where a number is given.
+    pub iterations: Option<u64>,
+    /// Bucket edges of every histogram of the run.
+    pub edges: Edges,
+    /// What is promised.
+    pub objectives: Vec<Objective>,
+}
+
+/// How load is offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// Arrivals per second.
+    Open,
+    /// Virtual users.
+    Closed,
+}
+
+impl Model {
+    /// Its word in plans and records.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        }
+    }
+
+    /// The unit of its levels, as people read it.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Open => "/s",
+            Self::Closed => " users",
+        }
+    }
+}
+
+/// A scenario's name and weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScenarioShape {
+    /// The `scenario` label.
+    pub name: String,
+    /// Its share among the weights.
+    pub weight: u32,
+}
+
+/// The labels of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepShape {
+    /// The `scenario` label: a scenario's name, or `setup` or `teardown`.
+    pub scenario: String,
+    /// Index of the scenario; `None` for setup and teardown.
+    pub scenario_index: Option<u16>,
+    /// The `step` label.
+    pub step: String,
+}
+
+/// A stage in seconds from the start of the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageShape {
+    /// `ramp`, `hold`, `spike` or `pause`.
+    pub kind: String,
+    /// When it starts.
+    pub start: f64,
+    /// When it ends.
+    pub end: f64,
+    /// Level at its start: arrivals per second, or users.
+    pub from: f64,
+    /// Level at its end.
+    pub to: f64,
+}
+
+impl Shape {
+    /// The shape of a plan.
+    pub fn of(plan: &RunPlan) -> Self {
+        let (model, stages, iterations) = match &plan.load.model {
+            LoadModel::Open { stages, .. } => (Model::Open, stage_shapes::<Rate>(stages), None),
+            LoadModel::Closed { stages, iterations } => {
+                (Model::Closed, stage_shapes::<Users>(stages), *iterations)
+            }
+        };
+        let thresholds =
+            plan.objectives.iter().filter_map(|objective| objective.expression.threshold_nanos());
+        Self {
+            plan: plan.name.clone(),
+            plan_hash: plan.hash.clone(),
+            model,
+            scenarios: plan
+                .scenarios
+                .iter()
+                .map(|scenario| ScenarioShape { name: scenario.name.clone(), weight: scenario.weight })
+                .collect(),
+            steps: plan.steps.clone(),
+            stages,
+            warmup: plan.load.warmup.as_secs_f64(),
+            grace: plan.load.grace.as_secs_f64(),
+            iterations,
+            edges: Edges::with_thresholds(thresholds),
+            objectives: plan.objectives.clone(),
+        }
+    }
+
+    /// Seconds from the start to the planned end of the stages.
+    pub fn stages_end(&self) -> f64 {
+        self.stages.last().map_or(0.0, |stage| stage.end)
+    }
+
+    /// The level asked for at an offset in seconds; `None` outside the stages.
+    pub fn level_at(&self, offset: f64) -> Option<f64> {
+        let stage = self.stages.iter().find(|stage| offset >= stage.start && offset < stage.end)?;
+        Some(stage.from + (stage.to - stage.from) * (offset - stage.start) / (stage.end - stage.start))
+    }
+
+    /// The stage and phase that something due at an offset (nanoseconds) within the stages belongs to.
+    pub fn place(&self, due: u64) -> (Phase, Option<u16>) {
+        let offset = due as f64 / 1e9;
+        let phase = if offset < self.warmup { Phase::Warmup } else { Phase::Measured };
+        let stage =
+            self.stages.partition_point(|stage| stage.end <= offset).min(self.stages.len().saturating_sub(1));
+        (phase, (!self.stages.is_empty()).then_some(stage as u16))
+    }
+
+    /// Where sliding windows may lie. The end is open while a run that ends by iterations goes on.
+    pub fn span(&self) -> Span {
+        Span {
+            first_second: self.warmup.ceil() as u64,
+            end_second: self.iterations.is_none().then(|| self.stages_end().floor() as u64),
+            stages: self.stages.iter().map(|stage| (stage.start, stage.end)).collect(),
+        }
+    }
+}
+
+fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {
+    let (mut base, mut start) = (0.0, std::time::Duration::ZERO);
+    let mut shapes = Vec::with_capacity(stages.len());
+    for stage in stages {
+        let end = start + stage.length;
+        let (from, to) = match stage.kind {
+            StageKind::Ramp(level) => (base, level.amount()),
+            StageKind::Hold(level) | StageKind::Spike(level) => (level.amount(), level.amount()),
+            StageKind::Pause => (0.0, 0.0),
+        };
+        if let StageKind::Ramp(level) | StageKind::Hold(level) = stage.kind {
+            base = level.amount();
+        }
+        shapes.push(StageShape {
+            kind: stage.kind.label().to_owned(),
+            start: start.as_secs_f64(),
+            end: end.as_secs_f64(),
+            from,
+            to,
+        });
+        start = end;
+    }
+    shapes
+}

@@ -1,0 +1,497 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plimsoll_measure::{
+    ErrorSample, Histogram, IterationKey, IterationSeries, LatencyFigures, Outcome, Phase, SECOND, Series,
+    SeriesKey, Timing,
+};
+use plimsoll_sla::{Evaluator, ValidityTracker};
+use plimsoll_units::Quantile;
+
+use crate::summary::{
+    ErrorSummary, LatencyCurve, ObjectiveSummary, PhaseSummary, ScenarioSummary, StageSummary, StepSummary,
+    Summary, Totals,
+};
+use crate::timeline::whole_seconds;
+use crate::{Ended, Judged, Note, RunEvent, Second, Shape, Started, Timeline};
+
+/// How many different messages are kept per kind of failure.
+const SAMPLES_PER_KIND: usize = 10;
+
+/// How many notes are kept; a run that has more to tell repeats itself.
+const NOTES: usize = 200;
+
+/// A run so far: the fold of its events. Live view, record and replay all use this one, so they agree.
+#[derive(Debug)]
+pub struct State {
+    started: Arc<Started>,
+    series: BTreeMap<SeriesKey, Series>,
+    iterations: BTreeMap<IterationKey, IterationSeries>,
+    errors: BTreeMap<Outcome, Vec<ErrorSample>>,
+    notes: Vec<Note>,
+    timeline: Timeline,
+    evaluator: Evaluator,
+    validity: ValidityTracker,
+    most_users: u64,
+    last_second: Option<u64>,
+    last_wall_nanos: i64,
+    stages_ended: Option<u64>,
+    ended: Option<Arc<Ended>>,
+}
+
+impl State {
+    /// A run that has just started.
+    pub fn new(started: Arc<Started>) -> Self {
+        let shape = &started.shape;
+        Self {
+            series: BTreeMap::new(),
+            iterations: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            notes: Vec::new(),
+            timeline: Timeline::new(shape.edges.clone()),
+            evaluator: Evaluator::new(shape.objectives.clone(), shape.edges.clone(), shape.span()),
+            validity: ValidityTracker::new(shape.edges.clone()),
+            most_users: 0,
+            last_second: None,
+            last_wall_nanos: started.info.started_nanos,
+            stages_ended: None,
+            ended: None,
+            started,
+        }
+    }
+
+    /// Folds the next event.
+    pub fn apply(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Started(_) | RunEvent::Judged(_) => {}
+            RunEvent::Phase { phase: Phase::Grace, at } => {
+                self.stages_ended = Some(*at);
+                self.evaluator.end_stages(whole_seconds(*at));
+            }
+            RunEvent::Phase { .. } => {}
+            RunEvent::Second(second) => self.second(second),
+            RunEvent::Note(note) => {
+                if self.notes.len() < NOTES {
+                    self.notes.push(note.clone());
+                }
+            }
+            RunEvent::Ended(ended) => self.ended = Some(Arc::clone(ended)),
+        }
+    }
+
+    fn second(&mut self, second: &Second) {
+        let frame = &second.frame;
+        for (key, series) in &frame.series {
+            let total = self.series.entry(*key).or_default();
+            total.requests += series.requests;
+            total.received_bytes += series.received_bytes;
+            total.sent_bytes += series.sent_bytes;
+            for (status, count) in &series.statuses {
+                *total.statuses.entry(*status).or_default() += count;
+            }
+            for (timing, distribution) in &series.timings {
+                match total.timings.get_mut(timing) {
+                    Some(known) => known.merge(distribution),
+                    None => {
+                        total.timings.insert(*timing, distribution.clone());
+                    }
+                }
+            }
+        }
+        for (key, series) in &frame.iterations {
+            let total = self.iterations.entry(*key).or_default();
+            total.arrivals += series.arrivals;
+            total.dropped_in_flight_limit += series.dropped_in_flight_limit;
+            total.dropped_generator += series.dropped_generator;
+            total.ended += series.ended;
+            total.failed += series.failed;
+            total.cut += series.cut;
+            match (&mut total.time, &series.time) {
+                (Some(known), Some(more)) => known.merge(more),
+                (known @ None, Some(more)) => *known = Some(more.clone()),
+                (_, None) => {}
+            }
+        }
+        for error in &frame.errors {
+            keep_sample(self.errors.entry(error.outcome).or_default(), error);
+        }
+        self.most_users = self.most_users.max(second.gauges.virtual_users);
+        self.timeline.add(second);
+        self.evaluator.second(frame);
+        self.validity.second(frame, second.gauges.generator_cpu_ratio);
+        self.last_second = Some(frame.second);
+        self.last_wall_nanos = second.wall_nanos;
+    }
+
+    /// Its first event.
+    pub fn started(&self) -> &Arc<Started> {
+        &self.started
+    }
+
+    /// What its seconds mean.
+    pub fn shape(&self) -> &Shape {
+        &self.started.shape
+    }
+
+    /// Its last event, once it has ended.
+    pub fn ended(&self) -> Option<&Arc<Ended>> {
+        self.ended.as_ref()
+    }
+
+    /// The last second folded.
+    pub fn last_second(&self) -> Option<u64> {
+        self.last_second
+    }
+
+    /// The course of the run.
+    pub fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// What is worth telling beside the figures.
+    pub fn notes(&self) -> &[Note] {
+        &self.notes
+    }
+
+    /// The verdicts as they stand.
+    pub fn judged(&self) -> Judged {
+        Judged {
+            second: self.last_second.unwrap_or(0),
+            statuses: self.evaluator.statuses(),
+            validity: self.validity.report().verdict,
+        }
+    }
+
+    /// The objective that asks for the run to be aborted.
+    pub fn abort(&self) -> Option<usize> {
+        self.evaluator.abort()
+    }
+
+    /// Requests of all phases that ended or were cut, and how many of them failed.
+    pub fn requests(&self) -> (u64, u64) {
+        let failed = self
+            .series
+            .iter()
+            .filter(|(key, _)| key.outcome.is_failure())
+            .map(|(_, series)| series.requests)
+            .sum();
+        (self.series.values().map(|series| series.requests).sum(), failed)
+    }
+
+    /// Seconds of the stages that were offered: all of them, or up to where the run was stopped.
+    fn offered_seconds(&self) -> f64 {
+        match (self.stages_ended, self.last_second) {
+            (Some(at), _) => at as f64 / 1e9,
+            (None, Some(last)) => (last as f64 + 1.0).min(self.started.shape.stages_end()),
+            (None, None) => 0.0,
+        }
+    }
+
+    /// The run in figures, at its end or so far.
+    pub fn summary(&self) -> Summary {
+        let started = &self.started;
+        let offered_seconds = self.offered_seconds();
+        let measured_seconds = (offered_seconds - started.shape.warmup).max(0.0);
+        let so_far = self.last_second.map_or(0, |last| (last + 1) * SECOND);
+        let duration = self.ended.as_ref().map_or(so_far, |ended| ended.at);
+        let response = self.latency(Timing::ResponseTime, |_| true);
+        let service = self.latency(Timing::ServiceTime, |_| true);
+        Summary {
+            info: started.info.clone(),
+            plan: started.shape.plan.clone(),
+            plan_hash: started.shape.plan_hash.clone(),
+            model: started.shape.model,
+            status: self.ended.as_ref().map(|ended| ended.status),
+            reason: self.ended.as_ref().and_then(|ended| ended.reason.clone()),
+            ended_nanos: started.info.started_nanos + i64::try_from(duration).unwrap_or(i64::MAX / 2),
+            duration_seconds: duration as f64 / 1e9,
+            measured_seconds,
+            warmup_seconds: started.shape.warmup,
+            validity: self.validity.report(),
+            phases: self.phases(),
+            totals: self.totals(measured_seconds),
+            timings: Timing::ALL
+                .into_iter()
+                .map(|timing| (timing, LatencyFigures::from(&self.latency(timing, |_| true))))
+                .collect(),
+            response_curve: curve(&response),
+            service_curve: curve(&service),
+            errors: self.errors(),
+            scenarios: self.scenarios(measured_seconds),
+            steps: self.steps(measured_seconds),
+            stages: self.stages(offered_seconds),
+            objectives: self.objectives(measured_seconds),
+            exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),
+            notes: self.notes.clone(),
+            timeline: self.timeline.points().to_vec(),
+        }
+    }
+
+    /// A latency of what counts for latency, over the measured phases.
+    fn latency(&self, timing: Timing, which: impl Fn(&SeriesKey) -> bool) -> Histogram {
+        let mut histogram = Histogram::new(self.started.shape.edges.clone());
+        for (key, series) in &self.series {
+            if key.phase.is_measured() && key.outcome.counts_for_latency() && which(key) {
+                series.timings.get(&timing).into_iter().for_each(|distribution| histogram.add(distribution));
+            }
+        }
+        histogram
+    }
+
+    fn counts(&self, which: impl Fn(&SeriesKey) -> bool) -> Counts {
+        let mut counts = Counts::default();
+        for (key, series) in self.series.iter().filter(|(key, _)| which(key)) {
+            counts.requests += series.requests;
+            counts.received_bytes += series.received_bytes;
+            counts.sent_bytes += series.sent_bytes;
+            if key.outcome.is_success() {
+                counts.succeeded += series.requests;
+            } else if key.outcome.is_failure() {
+                counts.failed += series.requests;
+            } else {
+                counts.cut += series.requests;
+            }
+        }
+        counts
+    }
+
+    fn totals(&self, measured_seconds: f64) -> Totals {
+        let counts = self.counts(|key| key.phase.is_measured());
+        let iterations =
+            || self.iterations.iter().filter(|(key, _)| key.phase.is_measured()).map(|(_, series)| series);
+        let arrivals = iterations().map(|series| series.arrivals).sum();
+        let dropped = iterations().map(dropped).sum();
+        Totals {
+            arrivals,
+            iterations: iterations().map(|series| series.ended).sum(),
+            requests: counts.requests,
+            succeeded: counts.succeeded,
+            failed: counts.failed,
+            dropped,
+            cut: counts.cut,
+            received_bytes: counts.received_bytes,
+            sent_bytes: counts.sent_bytes,
+            throughput: per_second(counts.succeeded, measured_seconds),
+            request_rate: per_second(counts.requests, measured_seconds),
+            error_ratio: counts.error_ratio(),
+            dropped_ratio: (arrivals > 0).then(|| dropped as f64 / arrivals as f64),
+        }
+    }
+
+    fn phases(&self) -> Vec<PhaseSummary> {
+        let summaries = Phase::ALL.into_iter().map(|phase| {
+            let counts = self.counts(|key| key.phase == phase);
+            let iterations = self.iterations.iter().filter(|(key, _)| key.phase == phase);
+            PhaseSummary {
+                phase,
+                requests: counts.requests,
+                failed: counts.failed,
+                dropped: iterations.map(|(_, series)| dropped(series)).sum(),
+                cut: counts.cut,
+            }
+        });
+        let planned = |phase: Phase| match phase {
+            Phase::Warmup => self.started.shape.warmup > 0.0,
+            Phase::Measured | Phase::Grace => true,
+            Phase::Setup | Phase::Teardown => false,
+        };
+        summaries
+            .filter(|summary| summary.requests > 0 || summary.dropped > 0 || planned(summary.phase))
+            .collect()
+    }
+
+    fn errors(&self) -> Vec<ErrorSummary> {
+        let mut errors: Vec<_> = Outcome::ALL
+            .into_iter()
+            .filter(|outcome| outcome.is_failure())
+            .map(|outcome| ErrorSummary {
+                outcome,
+                count: self.counts(|key| key.outcome == outcome && key.phase.is_measured()).requests,
+                samples: self.errors.get(&outcome).cloned().unwrap_or_default(),
+            })
+            .filter(|error| error.count > 0)
+            .collect();
+        errors.sort_by_key(|error| std::cmp::Reverse(error.count));
+        errors
+            .iter_mut()
+            .for_each(|error| error.samples.sort_by_key(|sample| std::cmp::Reverse(sample.count)));
+        errors
+    }
+
+    fn scenarios(&self, measured_seconds: f64) -> Vec<ScenarioSummary> {
+        let shape = &self.started.shape;
+        let weights: u64 = shape.scenarios.iter().map(|scenario| u64::from(scenario.weight)).sum();
+        let summary = |(index, scenario): (usize, &crate::ScenarioShape)| {
+            let here = |key: &SeriesKey| self.scenario_of(key) == Some(index) && key.phase.is_measured();
+            let counts = self.counts(here);
+            let iterations = || {
+                let here =
+                    move |key: &IterationKey| usize::from(key.scenario) == index && key.phase.is_measured();
+                self.iterations.iter().filter(move |(key, _)| here(key)).map(|(_, series)| series)
+            };
+            let mut time = Histogram::new(shape.edges.clone());
+            iterations()
+                .filter_map(|series| series.time.as_ref())
+                .for_each(|distribution| time.add(distribution));
+            ScenarioSummary {
+                name: scenario.name.clone(),
+                users: match shape.model {
+                    crate::Model::Closed => self.most_users * u64::from(scenario.weight) / weights.max(1),
+                    crate::Model::Open => 0,
+                },
+                iterations: iterations().map(|series| series.ended).sum(),
+                iterations_failed: iterations().map(|series| series.failed).sum(),
+                requests: counts.requests,
+                failed: counts.failed,
+                throughput: per_second(counts.succeeded, measured_seconds),
+                response_time: LatencyFigures::from(&self.latency(Timing::ResponseTime, here)),
+                iteration_time: LatencyFigures::from(&time),
+            }
+        };
+        shape.scenarios.iter().enumerate().map(summary).collect()
+    }
+
+    fn scenario_of(&self, key: &SeriesKey) -> Option<usize> {
+        self.started
+            .shape
+            .steps
+            .get(usize::from(key.step))
+            .and_then(|step| step.scenario_index)
+            .map(usize::from)
+    }
+
+    fn steps(&self, measured_seconds: f64) -> Vec<StepSummary> {
+        let summary = |(index, step): (usize, &crate::StepShape)| {
+            // Setup and teardown have no measured phase: their steps show what they did.
+            let counted = |phase: Phase| phase.is_measured() || step.scenario_index.is_none();
+            let here = move |key: &SeriesKey| usize::from(key.step) == index && counted(key.phase);
+            let counts = self.counts(here);
+            let mut statuses = BTreeMap::new();
+            for (_, series) in self.series.iter().filter(|(key, _)| here(key)) {
+                series
+                    .statuses
+                    .iter()
+                    .for_each(|(status, count)| *statuses.entry(*status).or_default() += count);
+            }
+            let throughput = if step.scenario_index.is_some() {
+                per_second(counts.succeeded, measured_seconds)
+            } else {
+                None
+            };
+            StepSummary {
+                scenario: step.scenario.clone(),
+                step: step.step.clone(),
+                requests: counts.requests,
+                failed: counts.failed,
+                throughput,
+                received_bytes: counts.received_bytes,
+                response_time: LatencyFigures::from(&self.latency(Timing::ResponseTime, here)),
+                service_time: LatencyFigures::from(&self.latency(Timing::ServiceTime, here)),
+                statuses,
+            }
+        };
+        self.started.shape.steps.iter().enumerate().map(summary).filter(|step| step.requests > 0).collect()
+    }
+
+    fn stages(&self, offered_seconds: f64) -> Vec<StageSummary> {
+        let began =
+            self.started.shape.stages.iter().enumerate().filter(|(_, stage)| stage.start < offered_seconds);
+        began
+            .map(|(index, stage)| {
+                let here =
+                    |key: &SeriesKey| key.stage.map(usize::from) == Some(index) && key.phase.is_measured();
+                let mut shape = stage.clone();
+                shape.end = shape.end.min(offered_seconds);
+                // Of a stage that is partly warm-up, only the rest is measured.
+                let seconds = shape.end - shape.start.max(self.started.shape.warmup);
+                let counts = self.counts(here);
+                let arrivals: u64 = self
+                    .iterations
+                    .iter()
+                    .filter(|(key, _)| key.stage.map(usize::from) == Some(index) && key.phase.is_measured())
+                    .map(|(_, series)| series.arrivals)
+                    .sum();
+                StageSummary {
+                    index,
+                    shape,
+                    offered: per_second(arrivals, seconds).unwrap_or(0.0),
+                    throughput: per_second(counts.succeeded, seconds).unwrap_or(0.0),
+                    error_ratio: counts.error_ratio(),
+                    response_time: LatencyFigures::from(&self.latency(Timing::ResponseTime, here)),
+                }
+            })
+            .collect()
+    }
+
+    fn objectives(&self, measured_seconds: f64) -> Vec<ObjectiveSummary> {
+        let judgements = self.evaluator.finish(measured_seconds);
+        self.evaluator
+            .objectives()
+            .iter()
+            .zip(judgements)
+            .map(|(objective, judgement)| ObjectiveSummary {
+                name: objective.name.clone(),
+                text: objective.text.clone(),
+                severity: objective.severity,
+                judgement,
+            })
+            .collect()
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    requests: u64,
+    succeeded: u64,
+    failed: u64,
+    cut: u64,
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+impl Counts {
+    /// failed / (succeeded + failed); cut requests are unknown and in neither.
+    fn error_ratio(&self) -> Option<f64> {
+        let known = self.succeeded + self.failed;
+        (known > 0).then(|| self.failed as f64 / known as f64)
+    }
+}
+
+fn dropped(series: &IterationSeries) -> u64 {
+    series.dropped_in_flight_limit + series.dropped_generator
+}
+
+fn per_second(count: u64, seconds: f64) -> Option<f64> {
+    (seconds > 0.0).then(|| count as f64 / seconds)
+}
+
+fn keep_sample(samples: &mut Vec<ErrorSample>, error: &ErrorSample) {
+    if let Some(known) =
+        samples.iter_mut().find(|known| known.step == error.step && known.message == error.message)
+    {
+        known.count += error.count;
+        known.first = known.first.min(error.first);
+        known.last = known.last.max(error.last);
+    } else if samples.len() < SAMPLES_PER_KIND {
+        samples.push(error.clone());
+    }
+}
+
+/// Shares 0, 0.5, 0.75, ... each halving the rest in eighths, until one value is left.
+fn curve(histogram: &Histogram) -> LatencyCurve {
+    let count = histogram.count();
+    let (Some(min), Some(max)) = (histogram.min(), histogram.max()) else { return Vec::new() };
+    let mut points = vec![(0.0, min as f64 / 1e9)];
+    let mut rest = 1.0_f64;
+    while rest * count as f64 > 1.0 && rest > 2e-6 {
+        for eighth in 1..=8 {
+            let share = 1.0 - rest + rest / 16.0 * f64::from(eighth);
+            let quantile =
+                Quantile::from_ppm((share * 1e6) as u32).and_then(|quantile| histogram.quantile(quantile));
+            points.extend(quantile.map(|nanos| (share, nanos as f64 / 1e9)));
+        }
+        rest /= 2.0;
+    }
+    points.push((1.0, max as f64 / 1e9));
+    points
+}

@@ -1,0 +1,197 @@
+use std::collections::BTreeMap;
+
+use plimsoll_measure::{ErrorSample, LatencyFigures, Outcome, Phase, Timing};
+use plimsoll_sla::{Judgement, Severity, ValidityReport};
+
+use crate::{ExportCount, Model, Note, RunInfo, RunStatus, StageShape, TimelinePoint};
+
+/// A run in figures. Seconds, shares of one, requests per second; what has no data is `None`.
+///
+/// Unless a field says otherwise, figures cover the measured phase and grace.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Which run.
+    pub info: RunInfo,
+    /// The `plan` label.
+    pub plan: String,
+    /// What history groups by.
+    pub plan_hash: String,
+    /// How load was offered.
+    pub model: Model,
+    /// How it ended; `None` while it runs.
+    pub status: Option<RunStatus>,
+    /// Why, unless it completed.
+    pub reason: Option<String>,
+    /// Wall time of its end, nanoseconds since 1970; of the last second known while it runs.
+    pub ended_nanos: i64,
+    /// From start to end.
+    pub duration_seconds: f64,
+    /// The measured part of the stages: what rates are divided by.
+    pub measured_seconds: f64,
+    /// Seconds of warm-up.
+    pub warmup_seconds: f64,
+    /// Whether the generator can be trusted.
+    pub validity: ValidityReport,
+    /// Counts per phase, in the order of phases, those that had any request or were planned.
+    pub phases: Vec<PhaseSummary>,
+    /// Counts and rates.
+    pub totals: Totals,
+    /// Latency figures per timing.
+    pub timings: BTreeMap<Timing, LatencyFigures>,
+    /// The percentile curve of response time.
+    pub response_curve: LatencyCurve,
+    /// The percentile curve of service time.
+    pub service_curve: LatencyCurve,
+    /// What failed, most frequent first.
+    pub errors: Vec<ErrorSummary>,
+    /// One per scenario, in the plan's order.
+    pub scenarios: Vec<ScenarioSummary>,
+    /// One per step that has any request, in the plan's order.
+    pub steps: Vec<StepSummary>,
+    /// One per stage that began.
+    pub stages: Vec<StageSummary>,
+    /// One per objective, in the plan's order.
+    pub objectives: Vec<ObjectiveSummary>,
+    /// One per sink.
+    pub exports: Vec<ExportCount>,
+    /// What else is worth telling.
+    pub notes: Vec<Note>,
+    /// The course of the run, all phases.
+    pub timeline: Vec<TimelinePoint>,
+}
+
+/// Counts of one phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PhaseSummary {
+    /// Which.
+    pub phase: Phase,
+    /// Requests, cut ones included.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Arrivals dropped.
+    pub dropped: u64,
+    /// Requests cut.
+    pub cut: u64,
+}
+
+/// Counts and rates.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Totals {
+    /// Arrivals due, dropped ones included.
+    pub arrivals: u64,
+    /// Iterations that ended.
+    pub iterations: u64,
+    /// Requests, cut ones included.
+    pub requests: u64,
+    /// Requests that succeeded.
+    pub succeeded: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Arrivals dropped for any cause.
+    pub dropped: u64,
+    /// Requests cut.
+    pub cut: u64,
+    /// Bytes read.
+    pub received_bytes: u64,
+    /// Bytes written.
+    pub sent_bytes: u64,
+    /// Succeeded requests per second.
+    pub throughput: Option<f64>,
+    /// Requests per second.
+    pub request_rate: Option<f64>,
+    /// failed / (succeeded + failed).
+    pub error_ratio: Option<f64>,
+    /// dropped / arrivals.
+    pub dropped_ratio: Option<f64>,
+}
+
+/// Values at shares of the whole: (share from 0 to 1, seconds), ascending, no finer than the count carries.
+pub type LatencyCurve = Vec<(f64, f64)>;
+
+/// Failures of one kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ErrorSummary {
+    /// The kind.
+    pub outcome: Outcome,
+    /// How many requests.
+    pub count: u64,
+    /// A bounded number of what was said, most frequent first.
+    pub samples: Vec<ErrorSample>,
+}
+
+/// One scenario.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScenarioSummary {
+    /// Its name.
+    pub name: String,
+    /// Most of its share of users at once; in the open model iterations in flight are not told apart and this is 0.
+    pub users: u64,
+    /// Iterations that ended.
+    pub iterations: u64,
+    /// Iterations that a failed step ended.
+    pub iterations_failed: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Succeeded requests per second.
+    pub throughput: Option<f64>,
+    /// Response times.
+    pub response_time: LatencyFigures,
+    /// Times of whole iterations, pauses included.
+    pub iteration_time: LatencyFigures,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepSummary {
+    /// Its scenario.
+    pub scenario: String,
+    /// Its name.
+    pub step: String,
+    /// Requests.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Succeeded requests per second.
+    pub throughput: Option<f64>,
+    /// Bytes read.
+    pub received_bytes: u64,
+    /// Response times.
+    pub response_time: LatencyFigures,
+    /// Service times.
+    pub service_time: LatencyFigures,
+    /// Requests per HTTP status.
+    pub statuses: BTreeMap<u16, u64>,
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageSummary {
+    /// Its place among the stages.
+    pub index: usize,
+    /// Its shape, with the end it really had.
+    pub shape: StageShape,
+    /// Arrivals that were due in it per second.
+    pub offered: f64,
+    /// Succeeded requests of it per second.
+    pub throughput: f64,
+    /// failed / (succeeded + failed).
+    pub error_ratio: Option<f64>,
+    /// Response times.
+    pub response_time: LatencyFigures,
+}
+
+/// One objective.
+#[derive(Debug, Clone)]
+pub struct ObjectiveSummary {
+    /// Its name.
+    pub name: String,
+    /// What is promised, as typed.
+    pub text: String,
+    /// How bad a miss is.
+    pub severity: Severity,
+    /// Whether it was kept.
+    pub judgement: Judgement,
+}

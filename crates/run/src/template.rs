@@ -1,0 +1,81 @@
+/// Text with holes, split once when the plan is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Template {
+    /// Texts and holes in order.
+    pub parts: Vec<Part>,
+}
+
+/// A piece of a template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// As it stands.
+    Text(String),
+    /// Filled for each request.
+    Variable(Variable),
+}
+
+/// What fills a hole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Variable {
+    /// A value captured earlier in the same iteration, by slot.
+    Capture(u16),
+    /// A value captured by a setup step, by slot.
+    Setup(u16),
+    /// A column of the row the iteration drew from a feed.
+    Column {
+        /// Index of the feed.
+        feed: u16,
+        /// Index of the column.
+        column: u16,
+    },
+    /// The number of the iteration within the run, from 0.
+    Iteration,
+    /// The number of the virtual user, from 0; in the open model every iteration is a fresh user.
+    User,
+    /// The id of the run.
+    RunId,
+}
+
+impl Template {
+    /// A template without holes.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { parts: vec![Part::Text(text.into())] }
+    }
+
+    /// The whole text, if there are no holes.
+    pub fn as_text(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The holes.
+    pub fn variables(&self) -> impl Iterator<Item = Variable> + '_ {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Variable(variable) => Some(*variable),
+        })
+    }
+
+    /// Appends the filled text to `out`. `value` gives the text of a variable; a hole without a
+    /// value stops the filling and is returned.
+    pub fn fill(
+        &self,
+        out: &mut String,
+        mut value: impl FnMut(Variable, &mut String) -> bool,
+    ) -> Result<(), Variable> {
+        for part in &self.parts {
+            match part {
+                Part::Text(text) => out.push_str(text),
+                Part::Variable(variable) => {
+                    if !value(*variable, out) {
+                        return Err(*variable);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

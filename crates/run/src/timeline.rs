@@ -1,0 +1,166 @@
+use plimsoll_measure::{Distribution, Edges, SECOND, Timing};
+
+use crate::Second;
+
+/// The course of a run in a bounded number of points: one a second at first, wider ones as it goes on.
+///
+/// When it is full, neighbours merge in pairs, histograms and all, so quantiles of a wide point are
+/// those of its requests and not an average. Whole runs of any length keep at most [`Timeline::POINTS`].
+#[derive(Debug, Clone)]
+pub struct Timeline {
+    edges: Edges,
+    width: u64,
+    points: Vec<TimelinePoint>,
+}
+
+/// A stretch of a run.
+#[derive(Debug, Clone)]
+pub struct TimelinePoint {
+    /// Its first second.
+    pub second: u64,
+    /// How many seconds it spans, the last point's until now.
+    pub seconds: u64,
+    /// Sum over its seconds of the rate asked for; divide by `seconds`.
+    pub offered: f64,
+    /// Arrivals due.
+    pub arrivals: u64,
+    /// Requests that ended.
+    pub requests: u64,
+    /// Requests that succeeded.
+    pub succeeded: u64,
+    /// Requests that failed.
+    pub failed: u64,
+    /// Arrivals dropped.
+    pub dropped: u64,
+    /// Most in flight at the end of one of its seconds.
+    pub in_flight: u64,
+    /// Most virtual users at the end of one of its seconds.
+    pub users: u64,
+    /// Response times of what counts for latency, all phases.
+    pub response_time: Distribution,
+}
+
+impl Timeline {
+    /// The most points kept.
+    pub const POINTS: usize = 600;
+
+    /// Nothing yet.
+    pub fn new(edges: Edges) -> Self {
+        Self { edges, width: 1, points: Vec::new() }
+    }
+
+    /// The points so far, in order.
+    pub fn points(&self) -> &[TimelinePoint] {
+        &self.points
+    }
+
+    /// Adds a second.
+    pub fn add(&mut self, second: &Second) {
+        let point = point(second, &self.edges);
+        let start = point.second - point.second % self.width;
+        match self.points.last_mut() {
+            Some(last) if last.second == start => last.absorb(&point),
+            _ => {
+                self.points.push(TimelinePoint { second: start, seconds: point.second - start + 1, ..point });
+            }
+        }
+        if self.points.len() > Self::POINTS {
+            self.halve();
+        }
+    }
+
+    fn halve(&mut self) {
+        self.width *= 2;
+        let mut halved: Vec<TimelinePoint> = Vec::with_capacity(Self::POINTS);
+        for point in self.points.drain(..) {
+            let start = point.second - point.second % self.width;
+            match halved.last_mut() {
+                Some(last) if last.second == start => last.absorb(&point),
+                _ => halved.push(TimelinePoint {
+                    second: start,
+                    seconds: point.second - start + point.seconds,
+                    ..point
+                }),
+            }
+        }
+        self.points = halved;
+    }
+}
+
+impl TimelinePoint {
+    fn absorb(&mut self, next: &Self) {
+        self.seconds = next.second + next.seconds - self.second;
+        self.offered += next.offered;
+        self.arrivals += next.arrivals;
+        self.requests += next.requests;
+        self.succeeded += next.succeeded;
+        self.failed += next.failed;
+        self.dropped += next.dropped;
+        self.in_flight = self.in_flight.max(next.in_flight);
+        self.users = self.users.max(next.users);
+        self.response_time.merge(&next.response_time);
+    }
+
+    /// Its middle, in seconds from the start.
+    pub fn middle(&self) -> f64 {
+        self.second as f64 + self.seconds as f64 / 2.0
+    }
+
+    /// A count of it as a rate per second.
+    pub fn per_second(&self, count: u64) -> f64 {
+        count as f64 / self.seconds as f64
+    }
+}
+
+fn point(second: &Second, edges: &Edges) -> TimelinePoint {
+    let frame = &second.frame;
+    let mut response_time = Distribution::empty(edges.clone());
+    let counted = frame.series.iter().filter(|(key, _)| key.outcome.counts_for_latency());
+    counted
+        .filter_map(|(_, series)| series.timings.get(&Timing::ResponseTime))
+        .for_each(|times| response_time.merge(times));
+    TimelinePoint {
+        second: frame.second,
+        seconds: 1,
+        offered: second.gauges.offered_rate,
+        arrivals: frame.iterations.values().map(|series| series.arrivals).sum(),
+        requests: frame.requests(|_| true),
+        succeeded: frame.requests(|key| key.outcome.is_success()),
+        failed: frame.requests(|key| key.outcome.is_failure()),
+        dropped: frame
+            .iterations
+            .values()
+            .map(|series| series.dropped_in_flight_limit + series.dropped_generator)
+            .sum(),
+        in_flight: frame.in_flight(),
+        users: second.gauges.virtual_users,
+        response_time,
+    }
+}
+
+/// Whole seconds in an offset of nanoseconds.
+pub(crate) fn whole_seconds(nanos: u64) -> u64 {
+    nanos / SECOND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Gauges;
+    use plimsoll_measure::Frame;
+
+    #[test]
+    fn any_length_fits_and_nothing_is_lost() {
+        let mut timeline = Timeline::new(Edges::default());
+        for number in 0..5000 {
+            let gauges = Gauges { offered_rate: 2.0, virtual_users: number, ..Gauges::default() };
+            timeline.add(&Second { frame: Frame::new(number), gauges, wall_nanos: 0 });
+            assert!(timeline.points().len() <= Timeline::POINTS);
+        }
+        let seconds: u64 = timeline.points().iter().map(|point| point.seconds).sum();
+        let offered: f64 = timeline.points().iter().map(|point| point.offered).sum();
+        assert_eq!((seconds, offered), (5000, 10_000.0));
+        assert_eq!(timeline.points().last().unwrap().users, 4999);
+        assert!(timeline.points().windows(2).all(|pair| pair[0].second + pair[0].seconds == pair[1].second));
+    }
+}

@@ -1,0 +1,735 @@
+//! The form a run's events have in records and exports: versioned JSON, one value a line.
+//!
+//! Reading is tolerant: unknown fields are skipped and missing ones take their empty value, so that
+//! an older build reads what a newer one wrote as far as it can. Histograms are HDR V2+DEFLATE in
+//! base64 (values in nanoseconds) beside their exact count, sum, extremes and counts at edges.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
+use plimsoll_measure::{
+    Distribution, Edges, ErrorSample, Frame, IterationKey, IterationSeries, Outcome, Pending, PendingKey,
+    Phase, Series, SeriesKey, Timing,
+};
+use plimsoll_sla::{Expression, Filter, Objective, Severity};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Ended, ExportCount, Gauges, Machine, Model, Note, RunEvent, RunInfo, RunStatus, ScenarioShape, Second,
+    Shape, StageShape, Started, StepShape,
+};
+
+/// The version written into every `started` line. Readers accept it and every earlier one.
+pub const VERSION: u32 = 1;
+
+/// A line or blob that is no event.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// Not JSON of the expected shape.
+    #[error("not an event: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Written by a later version.
+    #[error("the record is of version {found}, this build reads up to {VERSION}")]
+    TooNew {
+        /// Its version.
+        found: u32,
+    },
+    /// A value that means nothing.
+    #[error("{field}: `{found}` means nothing here")]
+    Value {
+        /// Which field.
+        field: &'static str,
+        /// What it held.
+        found: String,
+    },
+    /// A histogram that is none.
+    #[error("histogram of {field}: {reason}")]
+    Histogram {
+        /// Which one.
+        field: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// A second in pieces: its head and one text per series, as a store with a row per series keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecondRows {
+    /// Which second.
+    pub second: u64,
+    /// Gauges, iterations, requests in flight, errors.
+    pub head: String,
+    /// Each series that had requests.
+    pub series: Vec<String>,
+}
+
+/// Writes an event as one line of JSON, without the line feed. `None` for derived events, which
+/// records leave out.
+pub fn to_line(event: &RunEvent) -> Option<String> {
+    let line = match event {
+        RunEvent::Started(started) => Line::Started(Box::new(started_out(started))),
+        RunEvent::Phase { phase, at } => Line::Phase { phase: phase.label().to_owned(), at: *at },
+        RunEvent::Second(second) => {
+            let series = second.frame.series.iter().map(|(key, series)| series_out(*key, series)).collect();
+            Line::Second(Box::new(SecondLine { head: head_out(second), series }))
+        }
+        RunEvent::Note(note) => Line::Note { at: note.at, text: note.text.clone() },
+        RunEvent::Ended(ended) => Line::Ended(ended_out(ended)),
+        RunEvent::Judged(_) => return None,
+    };
+    Some(json(&line))
+}
+
+/// Reads an event. Histograms count at `edges`, those of the run's shape ([`Edges::default`] before
+/// its first event).
+///
+/// # Errors
+/// When the line is no event of a known version.
+pub fn from_line(line: &str, edges: &Edges) -> Result<RunEvent, WireError> {
+    Ok(match serde_json::from_str(line)? {
+        Line::Started(started) => RunEvent::Started(Arc::new(started_in(*started)?)),
+        Line::Phase { phase, at } => {
+            RunEvent::Phase { phase: label("phase", &phase, Phase::from_label)?, at }
+        }
+        Line::Second(second) => {
+            let SecondLine { head, series } = *second;
+            RunEvent::Second(Arc::new(second_in(head, series, edges)?))
+        }
+        Line::Note { at, text } => RunEvent::Note(Note { at, text }),
+        Line::Ended(ended) => RunEvent::Ended(Arc::new(ended_in(ended)?)),
+    })
+}
+
+/// Takes a second apart for a store with a row per series.
+pub fn to_rows(second: &Second) -> SecondRows {
+    SecondRows {
+        second: second.frame.second,
+        head: json(&head_out(second)),
+        series: second.frame.series.iter().map(|(key, series)| json(&series_out(*key, series))).collect(),
+    }
+}
+
+/// Puts a second together again.
+///
+/// # Errors
+/// When a row is not what [`to_rows`] wrote.
+pub fn from_rows(rows: &SecondRows, edges: &Edges) -> Result<Second, WireError> {
+    let head = serde_json::from_str(&rows.head)?;
+    let series = rows.series.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
+    second_in(head, series, edges)
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Our own structs have text keys and no maps that could fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+fn label<T>(field: &'static str, text: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, WireError> {
+    read(text).ok_or_else(|| WireError::Value { field, found: text.to_owned() })
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Line {
+    Started(Box<StartedLine>),
+    Phase { phase: String, at: u64 },
+    Second(Box<SecondLine>),
+    Note { at: u64, text: String },
+    Ended(EndedLine),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StartedLine {
+    version: u32,
+    run: InfoLine,
+    shape: ShapeLine,
+    #[serde(default)]
+    plan_text: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct InfoLine {
+    id: String,
+    started_nanos: i64,
+    #[serde(default)]
+    seed: u64,
+    #[serde(default)]
+    version: Option<String>,
+    #[serde(default)]
+    environment: Option<String>,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    #[serde(default)]
+    machine: MachineLine,
+    #[serde(default)]
+    plimsoll: String,
+    #[serde(default)]
+    target: String,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct MachineLine {
+    host: String,
+    cpu: String,
+    cores: u32,
+    memory_bytes: u64,
+    system: String,
+    fingerprint: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShapeLine {
+    plan: String,
+    #[serde(default)]
+    plan_hash: String,
+    model: String,
+    scenarios: Vec<ScenarioLine>,
+    steps: Vec<StepLine>,
+    stages: Vec<StageLine>,
+    #[serde(default)]
+    warmup: f64,
+    #[serde(default)]
+    grace: f64,
+    #[serde(default)]
+    iterations: Option<u64>,
+    edges: Vec<u64>,
+    #[serde(default)]
+    objectives: Vec<ObjectiveLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ScenarioLine {
+    name: String,
+    #[serde(default)]
+    weight: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StepLine {
+    scenario: String,
+    #[serde(default)]
+    scenario_index: Option<u16>,
+    step: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StageLine {
+    kind: String,
+    start: f64,
+    end: f64,
+    #[serde(default)]
+    from: f64,
+    #[serde(default)]
+    to: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ObjectiveLine {
+    name: String,
+    objective: String,
+    #[serde(default)]
+    over: Option<u32>,
+    #[serde(default)]
+    steps: Option<Vec<u16>>,
+    #[serde(default)]
+    scenarios: Option<Vec<u16>>,
+    #[serde(default)]
+    stage: Option<u16>,
+    #[serde(default)]
+    abort_after: Option<u32>,
+    #[serde(default)]
+    warning: bool,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SecondLine {
+    #[serde(flatten)]
+    head: HeadLine,
+    #[serde(default)]
+    series: Vec<SeriesLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HeadLine {
+    second: u64,
+    #[serde(default)]
+    wall_nanos: i64,
+    #[serde(default)]
+    offered_rate: f64,
+    #[serde(default)]
+    virtual_users: u64,
+    #[serde(default)]
+    connections: u64,
+    #[serde(default)]
+    generator_cpu_ratio: Option<f64>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    reconnects: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    iterations: Vec<IterationLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pending: Vec<PendingLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ErrorLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SeriesLine {
+    step: u16,
+    phase: String,
+    #[serde(default)]
+    stage: Option<u16>,
+    outcome: String,
+    requests: u64,
+    #[serde(default)]
+    received: u64,
+    #[serde(default)]
+    sent: u64,
+    #[serde(default)]
+    /// Pairs, because a JSON object's keys are no numbers.
+    statuses: Vec<(u16, u64)>,
+    #[serde(default)]
+    timings: BTreeMap<String, DistributionLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IterationLine {
+    scenario: u16,
+    phase: String,
+    #[serde(default)]
+    stage: Option<u16>,
+    #[serde(default)]
+    arrivals: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    dropped_in_flight_limit: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    dropped_generator: u64,
+    #[serde(default)]
+    ended: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    cut: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<DistributionLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PendingLine {
+    step: u16,
+    phase: String,
+    #[serde(default)]
+    stage: Option<u16>,
+    since_due: DistributionLine,
+    since_sent: DistributionLine,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ErrorLine {
+    outcome: String,
+    step: u16,
+    message: String,
+    count: u64,
+    first: u64,
+    last: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DistributionLine {
+    /// Exact sum in nanoseconds, as text because JSON numbers end at 2^53.
+    sum: String,
+    min: u64,
+    max: u64,
+    /// Counts between the run's edges; leading and trailing zeros stay, positions are the meaning.
+    at_edges: Vec<u64>,
+    /// HDR V2+DEFLATE, base64.
+    hdr: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EndedLine {
+    at: u64,
+    status: String,
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(default)]
+    exports: Vec<ExportLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ExportLine {
+    sink: String,
+    produced: u64,
+    acknowledged: u64,
+    backlog: u64,
+    lost: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+fn started_out(started: &Started) -> StartedLine {
+    let Started { info, shape, plan_text } = started;
+    let machine = info.machine.clone();
+    StartedLine {
+        version: VERSION,
+        run: InfoLine {
+            id: info.id.clone(),
+            started_nanos: info.started_nanos,
+            seed: info.seed,
+            version: info.version.clone(),
+            environment: info.environment.clone(),
+            tags: info.tags.clone(),
+            machine: MachineLine {
+                host: machine.host,
+                cpu: machine.cpu,
+                cores: machine.cores,
+                memory_bytes: machine.memory_bytes,
+                system: machine.system,
+                fingerprint: machine.fingerprint,
+            },
+            plimsoll: info.plimsoll.clone(),
+            target: info.target.clone(),
+        },
+        shape: shape_out(shape),
+        plan_text: plan_text.clone(),
+    }
+}
+
+fn started_in(line: StartedLine) -> Result<Started, WireError> {
+    if line.version > VERSION {
+        return Err(WireError::TooNew { found: line.version });
+    }
+    let (run, machine) = (line.run, |machine: MachineLine| Machine {
+        host: machine.host,
+        cpu: machine.cpu,
+        cores: machine.cores,
+        memory_bytes: machine.memory_bytes,
+        system: machine.system,
+        fingerprint: machine.fingerprint,
+    });
+    Ok(Started {
+        info: RunInfo {
+            id: run.id,
+            started_nanos: run.started_nanos,
+            seed: run.seed,
+            version: run.version,
+            environment: run.environment,
+            tags: run.tags,
+            machine: machine(run.machine),
+            plimsoll: run.plimsoll,
+            target: run.target,
+        },
+        shape: shape_in(line.shape)?,
+        plan_text: line.plan_text,
+    })
+}
+
+fn shape_out(shape: &Shape) -> ShapeLine {
+    ShapeLine {
+        plan: shape.plan.clone(),
+        plan_hash: shape.plan_hash.clone(),
+        model: shape.model.label().to_owned(),
+        scenarios: shape
+            .scenarios
+            .iter()
+            .map(|s| ScenarioLine { name: s.name.clone(), weight: s.weight })
+            .collect(),
+        steps: shape
+            .steps
+            .iter()
+            .map(|s| StepLine {
+                scenario: s.scenario.clone(),
+                scenario_index: s.scenario_index,
+                step: s.step.clone(),
+            })
+            .collect(),
+        stages: shape
+            .stages
+            .iter()
+            .map(|s| StageLine { kind: s.kind.clone(), start: s.start, end: s.end, from: s.from, to: s.to })
+            .collect(),
+        warmup: shape.warmup,
+        grace: shape.grace,
+        iterations: shape.iterations,
+        edges: shape.edges.nanos().to_vec(),
+        objectives: shape.objectives.iter().map(objective_out).collect(),
+    }
+}
+
+fn shape_in(line: ShapeLine) -> Result<Shape, WireError> {
+    let model = match line.model.as_str() {
+        "open" => Model::Open,
+        "closed" => Model::Closed,
+        _ => return Err(WireError::Value { field: "model", found: line.model }),
+    };
+    Ok(Shape {
+        plan: line.plan,
+        plan_hash: line.plan_hash,
+        model,
+        scenarios: line
+            .scenarios
+            .into_iter()
+            .map(|s| ScenarioShape { name: s.name, weight: s.weight })
+            .collect(),
+        steps: line
+            .steps
+            .into_iter()
+            .map(|s| StepShape { scenario: s.scenario, scenario_index: s.scenario_index, step: s.step })
+            .collect(),
+        stages: line
+            .stages
+            .into_iter()
+            .map(|s| StageShape { kind: s.kind, start: s.start, end: s.end, from: s.from, to: s.to })
+            .collect(),
+        warmup: line.warmup,
+        grace: line.grace,
+        iterations: line.iterations,
+        edges: Edges::exactly(line.edges),
+        objectives: line.objectives.into_iter().map(objective_in).collect::<Result<_, _>>()?,
+    })
+}
+
+fn objective_out(objective: &Objective) -> ObjectiveLine {
+    let indexes =
+        |set: &Option<std::collections::BTreeSet<u16>>| set.as_ref().map(|set| set.iter().copied().collect());
+    ObjectiveLine {
+        name: objective.name.clone(),
+        objective: objective.text.clone(),
+        over: objective.over,
+        steps: indexes(&objective.filter.steps),
+        scenarios: indexes(&objective.filter.scenarios),
+        stage: objective.filter.stage,
+        abort_after: objective.abort_after,
+        warning: objective.severity == Severity::Warning,
+        message: objective.message.clone(),
+    }
+}
+
+fn objective_in(line: ObjectiveLine) -> Result<Objective, WireError> {
+    let expression = Expression::parse(&line.objective)
+        .map_err(|_| WireError::Value { field: "objective", found: line.objective.clone() })?;
+    Ok(Objective {
+        name: line.name,
+        text: line.objective,
+        expression,
+        over: line.over,
+        filter: Filter {
+            steps: line.steps.map(|steps| steps.into_iter().collect()),
+            scenarios: line.scenarios.map(|scenarios| scenarios.into_iter().collect()),
+            stage: line.stage,
+        },
+        abort_after: line.abort_after,
+        severity: if line.warning { Severity::Warning } else { Severity::Critical },
+        message: line.message,
+    })
+}
+
+fn head_out(second: &Second) -> HeadLine {
+    let frame = &second.frame;
+    HeadLine {
+        second: frame.second,
+        wall_nanos: second.wall_nanos,
+        offered_rate: second.gauges.offered_rate,
+        virtual_users: second.gauges.virtual_users,
+        connections: second.gauges.connections,
+        generator_cpu_ratio: second.gauges.generator_cpu_ratio,
+        reconnects: frame.reconnects,
+        iterations: frame
+            .iterations
+            .iter()
+            .map(|(key, series)| IterationLine {
+                scenario: key.scenario,
+                phase: key.phase.label().to_owned(),
+                stage: key.stage,
+                arrivals: series.arrivals,
+                dropped_in_flight_limit: series.dropped_in_flight_limit,
+                dropped_generator: series.dropped_generator,
+                ended: series.ended,
+                failed: series.failed,
+                cut: series.cut,
+                time: series.time.as_ref().map(distribution_out),
+            })
+            .collect(),
+        pending: frame
+            .pending
+            .iter()
+            .map(|(key, pending)| PendingLine {
+                step: key.step,
+                phase: key.phase.label().to_owned(),
+                stage: key.stage,
+                since_due: distribution_out(&pending.since_due),
+                since_sent: distribution_out(&pending.since_sent),
+            })
+            .collect(),
+        errors: frame
+            .errors
+            .iter()
+            .map(|error| ErrorLine {
+                outcome: error.outcome.label().to_owned(),
+                step: error.step,
+                message: error.message.clone(),
+                count: error.count,
+                first: error.first,
+                last: error.last,
+            })
+            .collect(),
+    }
+}
+
+fn series_out(key: SeriesKey, series: &Series) -> SeriesLine {
+    SeriesLine {
+        step: key.step,
+        phase: key.phase.label().to_owned(),
+        stage: key.stage,
+        outcome: key.outcome.label().to_owned(),
+        requests: series.requests,
+        received: series.received_bytes,
+        sent: series.sent_bytes,
+        statuses: series.statuses.iter().map(|(status, count)| (*status, *count)).collect(),
+        timings: series
+            .timings
+            .iter()
+            .map(|(timing, d)| (timing.name().to_owned(), distribution_out(d)))
+            .collect(),
+    }
+}
+
+fn second_in(head: HeadLine, series: Vec<SeriesLine>, edges: &Edges) -> Result<Second, WireError> {
+    let mut frame = Frame::new(head.second);
+    for line in series {
+        let key = SeriesKey {
+            step: line.step,
+            phase: label("phase", &line.phase, Phase::from_label)?,
+            stage: line.stage,
+            outcome: label("outcome", &line.outcome, Outcome::from_label)?,
+        };
+        let mut timings = BTreeMap::new();
+        for (name, distribution) in line.timings {
+            // A timing that a later version measures is no reason to refuse the rest.
+            if let Some(timing) = Timing::from_name(&name) {
+                timings.insert(timing, distribution_in(&name, &distribution, edges)?);
+            }
+        }
+        let series = Series {
+            requests: line.requests,
+            received_bytes: line.received,
+            sent_bytes: line.sent,
+            statuses: line.statuses.into_iter().collect(),
+            timings,
+        };
+        frame.series.insert(key, series);
+    }
+    for line in head.iterations {
+        let key = IterationKey {
+            scenario: line.scenario,
+            phase: label("phase", &line.phase, Phase::from_label)?,
+            stage: line.stage,
+        };
+        let series = IterationSeries {
+            arrivals: line.arrivals,
+            dropped_in_flight_limit: line.dropped_in_flight_limit,
+            dropped_generator: line.dropped_generator,
+            ended: line.ended,
+            failed: line.failed,
+            cut: line.cut,
+            time: line.time.map(|time| distribution_in("iteration_time", &time, edges)).transpose()?,
+        };
+        frame.iterations.insert(key, series);
+    }
+    for line in head.pending {
+        let key = PendingKey {
+            step: line.step,
+            phase: label("phase", &line.phase, Phase::from_label)?,
+            stage: line.stage,
+        };
+        let pending = Pending {
+            since_due: distribution_in("since_due", &line.since_due, edges)?,
+            since_sent: distribution_in("since_sent", &line.since_sent, edges)?,
+        };
+        frame.pending.insert(key, pending);
+    }
+    for line in head.errors {
+        frame.errors.push(ErrorSample {
+            outcome: label("outcome", &line.outcome, Outcome::from_label)?,
+            step: line.step,
+            message: line.message,
+            count: line.count,
+            first: line.first,
+            last: line.last,
+        });
+    }
+    frame.reconnects = head.reconnects;
+    let gauges = Gauges {
+        offered_rate: head.offered_rate,
+        virtual_users: head.virtual_users,
+        connections: head.connections,
+        generator_cpu_ratio: head.generator_cpu_ratio,
+    };
+    Ok(Second { frame, gauges, wall_nanos: head.wall_nanos })
+}
+
+fn distribution_out(distribution: &Distribution) -> DistributionLine {
+    DistributionLine {
+        sum: distribution.sum().to_string(),
+        min: distribution.min().unwrap_or(0),
+        max: distribution.max().unwrap_or(0),
+        at_edges: distribution.at_edges().to_vec(),
+        hdr: BASE64.encode(distribution.to_hdr_bytes()),
+    }
+}
+
+fn distribution_in(field: &str, line: &DistributionLine, edges: &Edges) -> Result<Distribution, WireError> {
+    let wrong = |reason: String| WireError::Histogram { field: field.to_owned(), reason };
+    let bytes = BASE64.decode(&line.hdr).map_err(|error| wrong(error.to_string()))?;
+    let sum = line.sum.parse().map_err(|_| wrong(format!("`{}` is no sum", line.sum)))?;
+    Distribution::from_hdr_bytes(&bytes, edges.clone(), &line.at_edges, sum, line.min, line.max)
+        .map_err(|error| wrong(error.to_string()))
+}
+
+fn ended_out(ended: &Ended) -> EndedLine {
+    EndedLine {
+        at: ended.at,
+        status: ended.status.label().to_owned(),
+        reason: ended.reason.clone(),
+        exports: ended
+            .exports
+            .iter()
+            .map(|count| ExportLine {
+                sink: count.sink.clone(),
+                produced: count.produced,
+                acknowledged: count.acknowledged,
+                backlog: count.backlog,
+                lost: count.lost,
+            })
+            .collect(),
+    }
+}
+
+fn ended_in(line: EndedLine) -> Result<Ended, WireError> {
+    Ok(Ended {
+        at: line.at,
+        status: label("status", &line.status, RunStatus::from_label)?,
+        reason: line.reason,
+        exports: line
+            .exports
+            .into_iter()
+            .map(|count| ExportCount {
+                sink: count.sink,
+                produced: count.produced,
+                acknowledged: count.acknowledged,
+                backlog: count.backlog,
+                lost: count.lost,
+            })
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

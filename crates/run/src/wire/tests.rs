@@ -1,0 +1,137 @@
+use super::*;
+use plimsoll_measure::{Sample, Shard};
+use proptest::prelude::*;
+
+fn started() -> Started {
+    let expression = "p95(response_time) <= 250ms";
+    Started {
+        info: RunInfo {
+            id: "run".into(),
+            started_nanos: 1_700_000_000_000_000_000,
+            seed: u64::MAX,
+            version: Some("1.4.2".into()),
+            environment: None,
+            tags: [("a".to_owned(), "b".to_owned())].into(),
+            machine: Machine { cores: 2, ..Machine::default() },
+            plimsoll: "0.1.0".into(),
+            target: "http://127.0.0.1:8080".into(),
+        },
+        shape: Shape {
+            plan: "p".into(),
+            plan_hash: "h".into(),
+            model: Model::Open,
+            scenarios: vec![ScenarioShape { name: "browse".into(), weight: 3 }],
+            steps: vec![StepShape {
+                scenario: "browse".into(),
+                scenario_index: Some(0),
+                step: "list".into(),
+            }],
+            stages: vec![StageShape { kind: "hold".into(), start: 0.0, end: 10.0, from: 5.0, to: 5.0 }],
+            warmup: 1.0,
+            grace: 5.0,
+            iterations: None,
+            edges: Edges::with_thresholds([250_000_000]),
+            objectives: vec![Objective {
+                name: "quick".into(),
+                text: expression.into(),
+                expression: Expression::parse(expression).unwrap(),
+                over: Some(5),
+                filter: Filter { steps: Some([0].into()), scenarios: Some([0].into()), stage: None },
+                abort_after: None,
+                severity: Severity::Warning,
+                message: Some("look at the cache".into()),
+            }],
+        },
+        plan_text: "name: p\n".into(),
+    }
+}
+
+fn second(samples: &[(u8, u64, u64)]) -> Second {
+    let mut shard = Shard::new(4, started().shape.edges);
+    for (outcome, due, took) in samples {
+        let outcome = Outcome::ALL[usize::from(*outcome) % Outcome::ALL.len()];
+        let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome };
+        shard.record(&Sample {
+            key,
+            due: *due,
+            ready: due + 10,
+            sent: Some(due + 20),
+            done: due + 20 + took,
+            connect: (took % 2 == 0).then_some(1000),
+            tls: None,
+            first_byte: Some(*took),
+            status: Some(200),
+            received_bytes: 7,
+            sent_bytes: 3,
+        });
+        shard.error(outcome, 0, *due, "it went wrong");
+        shard.pending(PendingKey { step: 0, phase: Phase::Measured, stage: None }, *took, None);
+        let key = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
+        shard.arrival(key);
+        shard.iteration(key, *took, false);
+    }
+    let mut frame = Frame::new(4);
+    shard.merge_into(&mut frame);
+    Second {
+        frame,
+        gauges: Gauges { offered_rate: 5.0, generator_cpu_ratio: Some(0.25), ..Gauges::default() },
+        wall_nanos: 17,
+    }
+}
+
+#[test]
+fn the_first_and_the_last_event_survive() {
+    let before = started();
+    let line = to_line(&RunEvent::Started(Arc::new(before.clone()))).unwrap();
+    let RunEvent::Started(after) = from_line(&line, &Edges::default()).unwrap() else { panic!("{line}") };
+    assert_eq!(*after, before);
+    let count = ExportCount { sink: "influxdb".into(), produced: 3, acknowledged: 1, backlog: 1, lost: 1 };
+    let before =
+        Ended { at: 5, status: RunStatus::Aborted, reason: Some("why".into()), exports: vec![count] };
+    let line = to_line(&RunEvent::Ended(Arc::new(before.clone()))).unwrap();
+    let RunEvent::Ended(after) = from_line(&line, &Edges::default()).unwrap() else { panic!("{line}") };
+    assert_eq!(*after, before);
+}
+
+#[test]
+fn a_later_version_is_refused_by_its_number() {
+    let line = to_line(&RunEvent::Started(Arc::new(started()))).unwrap().replacen(
+        "\"version\":1",
+        "\"version\":2",
+        1,
+    );
+    let error = from_line(&line, &Edges::default()).unwrap_err();
+    assert_eq!(error.to_string(), "the record is of version 2, this build reads up to 1");
+}
+
+#[test]
+fn unknown_fields_are_skipped() {
+    let event = from_line(r#"{"event":"note","at":1,"text":"t","colour":"red"}"#, &Edges::default()).unwrap();
+    assert!(matches!(event, RunEvent::Note(Note { at: 1, .. })));
+}
+
+proptest! {
+    #[test]
+    fn seconds_survive_as_a_line_and_as_rows(samples in prop::collection::vec((any::<u8>(), 0_u64..4_000_000_000, 0_u64..9_000_000_000), 0..40)) {
+        let before = second(&samples);
+        let edges = started().shape.edges;
+        let line = to_line(&RunEvent::Second(Arc::new(before.clone()))).unwrap();
+        prop_assert!(!line.contains('\n'));
+        let RunEvent::Second(after) = from_line(&line, &edges).unwrap() else { panic!("{line}") };
+        prop_assert_eq!(&*after, &before);
+        prop_assert_eq!(from_rows(&to_rows(&before), &edges).unwrap(), before);
+    }
+
+    #[test]
+    fn no_line_panics(line in ".{0,200}") {
+        let _ = from_line(&line, &Edges::default());
+    }
+
+    #[test]
+    fn no_damage_panics(position in any::<prop::sample::Index>(), byte in any::<char>()) {
+        let mut line = to_line(&RunEvent::Second(Arc::new(second(&[(0, 5, 6_000_000)])))).unwrap();
+        let at = position.index(line.len());
+        line.replace_range(at..=at, &byte.to_string());
+        let _ = from_line(&line, &Edges::default());
+    }
+}
