@@ -1,1 +1,49 @@
-//! placeholder
+//! Real servers for tests: Prometheus, Alertmanager, InfluxDB, VictoriaMetrics, nginx and Chromium.
+//!
+//! What we export has to be understood by the programs other people run, so tests ask those
+//! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
+//! in a temporary folder, and is killed by its process id when its value is dropped; it dies too
+//! when the test process is killed. The one thing here that is not somebody else's server is
+//! [`Receiver`], an emulator that answers with scripted faults no real server would give on demand.
+//!
+//! A server that is not installed is an error naming its Debian package, never a skipped test.
+//! This crate is a dev-dependency only, and knows nothing of Plimsoll's own crates.
+
+mod alertmanager;
+mod binary;
+mod browser;
+mod certificate;
+mod influxdb;
+mod nginx;
+mod process;
+mod program;
+mod prometheus;
+mod receiver;
+mod victoria_metrics;
+mod wait;
+
+pub use alertmanager::Alertmanager;
+pub use binary::binary;
+pub use browser::{Browser, ColorScheme};
+pub use certificate::Authority;
+pub use influxdb::{InfluxDb, Row};
+pub use nginx::{Access, Nginx, NginxSetup, StubStatus};
+pub use process::Process;
+pub use program::{Program, amtool, promtool};
+pub use prometheus::{Prometheus, PrometheusSetup, ScrapeTarget, Series};
+pub use receiver::{Answer, Received, Receiver};
+pub use victoria_metrics::VictoriaMetrics;
+pub use wait::{wait_for, wait_until};
+
+/// A client for loopback servers: no proxy, no redirects followed, nothing waits for ever.
+///
+/// Each server keeps its own, because a pooled connection dies with the runtime that opened it
+/// and every test has its own runtime.
+pub fn http_client() -> anyhow::Result<reqwest::Client> {
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(std::time::Duration::from_secs(30))
+        .build()?;
+    Ok(client)
+}
