@@ -1,0 +1,591 @@
+//! The demo shop: what is served at each path.
+//!
+//! Answers depend on the request alone, so that a client can check them: page 3 of the products holds
+//! the same ten products for ever. What a session put into its cart is kept for the latest
+//! [`KEPT_CARTS`] sessions and forgotten after that, so that memory does not grow with the load.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use plimsoll_units::duration;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use crate::connection::{Connection, Content, Reply, Served};
+use crate::locked;
+use crate::model::{LARGEST_BODY, LONGEST_DELAY, from_ms, mix};
+use crate::operator::{self, Operator};
+
+/// How many sessions' carts are remembered.
+pub const KEPT_CARTS: usize = 65_536;
+/// How many things fit into one cart.
+const CART_SIZE: usize = 100;
+/// Products are numbered from 1 to this.
+const PRODUCTS: u64 = 10_000;
+const PAGE_SIZE: u64 = 10;
+/// Longest chain that `/redirect?n=` makes.
+const MOST_REDIRECTS: u64 = 1_000;
+/// Largest request body that is read into memory. `/echo` takes any size.
+const LARGEST_REQUEST: usize = 1 << 20;
+
+/// What is counted by itself in the record and in the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route {
+    Home,
+    Products,
+    Product,
+    Search,
+    Login,
+    Cart,
+    AddToCart,
+    Checkout,
+    Redirect,
+    RedirectLoop,
+    Status,
+    Bytes,
+    Echo,
+    Stall,
+    Latency,
+    Close,
+    Other,
+}
+
+impl Route {
+    /// Every route, in the order of the enum.
+    pub(crate) const ALL: [Self; 17] = [
+        Self::Home,
+        Self::Products,
+        Self::Product,
+        Self::Search,
+        Self::Login,
+        Self::Cart,
+        Self::AddToCart,
+        Self::Checkout,
+        Self::Redirect,
+        Self::RedirectLoop,
+        Self::Status,
+        Self::Bytes,
+        Self::Echo,
+        Self::Stall,
+        Self::Latency,
+        Self::Close,
+        Self::Other,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Home => "GET /",
+            Self::Products => "GET /products",
+            Self::Product => "GET /products/{id}",
+            Self::Search => "GET /search",
+            Self::Login => "POST /login",
+            Self::Cart => "GET /cart",
+            Self::AddToCart => "POST /cart",
+            Self::Checkout => "POST /checkout",
+            Self::Redirect => "GET /redirect",
+            Self::RedirectLoop => "GET /redirect-loop",
+            Self::Status => "GET /status/{code}",
+            Self::Bytes => "GET /bytes/{n}",
+            Self::Echo => "POST /echo",
+            Self::Stall => "GET /stall",
+            Self::Latency => "GET /latency/{ms}",
+            Self::Close => "GET /close",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Where a request goes, with the last part of its path where the route has a parameter.
+#[derive(Debug, PartialEq)]
+enum Destination<'p> {
+    Shop(Route, &'p str),
+    Operator(Operator),
+    /// The path exists; these are its methods.
+    WrongMethod(&'static str),
+    Unknown,
+}
+
+fn destination<'p>(method: &Method, path: &'p str) -> Destination<'p> {
+    let reads = method == Method::GET || method == Method::HEAD;
+    let get = |route, part| {
+        if reads { Destination::Shop(route, part) } else { Destination::WrongMethod("GET, HEAD") }
+    };
+    let post = |route| {
+        if method == Method::POST { Destination::Shop(route, "") } else { Destination::WrongMethod("POST") }
+    };
+    match path {
+        "/" => get(Route::Home, ""),
+        "/products" => get(Route::Products, ""),
+        "/search" => get(Route::Search, ""),
+        "/login" => post(Route::Login),
+        "/cart" if reads => Destination::Shop(Route::Cart, ""),
+        "/cart" if method == Method::POST => Destination::Shop(Route::AddToCart, ""),
+        "/cart" => Destination::WrongMethod("GET, HEAD, POST"),
+        "/checkout" => post(Route::Checkout),
+        "/redirect" => get(Route::Redirect, ""),
+        "/redirect-loop" => get(Route::RedirectLoop, ""),
+        "/echo" => post(Route::Echo),
+        "/stall" => get(Route::Stall, ""),
+        "/close" => get(Route::Close, ""),
+        _ => {
+            if let Some(operator) = Operator::at(path) {
+                return Destination::Operator(operator);
+            }
+            let parts = path.strip_prefix('/').and_then(|rest| rest.split_once('/'));
+            match parts {
+                Some(("products", id)) => get(Route::Product, id),
+                Some(("status", code)) => get(Route::Status, code),
+                Some(("bytes", count)) => get(Route::Bytes, count),
+                Some(("latency", ms)) => get(Route::Latency, ms),
+                _ => Destination::Unknown,
+            }
+        }
+    }
+}
+
+/// Answers one request.
+pub(crate) async fn serve(connection: Rc<Connection>, request: Request<Incoming>) -> Served {
+    let (parts, body) = request.into_parts();
+    let response = match destination(&parts.method, parts.uri.path()) {
+        Destination::Operator(operator) => {
+            connection.begin(None);
+            operator::answer(operator, connection.worker().control(), &parts, body).await
+        }
+        Destination::Shop(route, part) => {
+            connection.begin(Some(route));
+            let asked =
+                Asked { route, part, query: parts.uri.query().unwrap_or(""), headers: &parts.headers };
+            asked.worked_on(connection.worker(), body).await
+        }
+        Destination::WrongMethod(methods) => {
+            connection.begin(Some(Route::Other));
+            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+            response
+        }
+        Destination::Unknown => {
+            connection.begin(Some(Route::Other));
+            problem(StatusCode::NOT_FOUND, "there is nothing at this path")
+        }
+    };
+    connection.answered(response.status().as_u16());
+    Ok(response.map(|content| Reply::new(content, connection)))
+}
+
+pub(crate) type Page = Response<Content>;
+
+/// A request for one of the shop's routes.
+struct Asked<'r> {
+    route: Route,
+    part: &'r str,
+    query: &'r str,
+    headers: &'r HeaderMap,
+}
+
+impl Asked<'_> {
+    /// Waits for a place, takes as long as the model says, and answers when nothing is frozen.
+    async fn worked_on(&self, worker: &crate::server::Worker, body: Incoming) -> Page {
+        let control = worker.control();
+        let model = control.model();
+        let fate = control.next_fate(&model);
+        let delay = self.own_delay().unwrap_or(fate.delay);
+        let page = match control.gate().enter().await {
+            Err(full) => problem(StatusCode::SERVICE_UNAVAILABLE, &full.to_string()),
+            Ok(place) => {
+                if !delay.is_zero() {
+                    worker.sleep(delay).await;
+                }
+                let page = if fate.fails {
+                    problem(StatusCode::INTERNAL_SERVER_ERROR, "the model made this request fail")
+                } else {
+                    self.page(control.shop(), body).await
+                };
+                control.thawed().await;
+                drop(place);
+                page
+            }
+        };
+        // Again, for those who found the queue full.
+        control.thawed().await;
+        if has_body(page.status()) { page.map(|content| content.at_least(model.body_bytes)) } else { page }
+    }
+
+    /// The delay that the request itself asks for, in place of the model's.
+    fn own_delay(&self) -> Option<Duration> {
+        match self.route {
+            Route::Latency => self.part.parse().ok().map(from_ms),
+            Route::Stall => Some(duration_in(self.query).unwrap_or(Duration::ZERO)),
+            _ => None,
+        }
+    }
+
+    async fn page(&self, shop: &Shop, body: Incoming) -> Page {
+        match self.route {
+            Route::Home => text("Plimsoll's demo target\n"),
+            Route::Products => products(self.query),
+            Route::Product => product(self.part),
+            Route::Search => search(self.query),
+            Route::Login => shop.login(self.headers, body).await,
+            Route::Cart => shop.cart(self.session(shop), self.must_be_logged_in()),
+            Route::AddToCart => shop.add_to_cart(self.session(shop), self.must_be_logged_in(), body).await,
+            Route::Checkout => shop.checkout(self.session(shop)),
+            Route::Redirect => redirect(self.query),
+            Route::RedirectLoop => found("/redirect-loop"),
+            Route::Status => status(self.part),
+            Route::Bytes => bytes(self.part),
+            Route::Echo => echo(self.headers, body),
+            Route::Stall => match duration_in(self.query) {
+                Some(_) => text("stalled\n"),
+                None => problem(StatusCode::BAD_REQUEST, "write for=2s, at most 10m"),
+            },
+            Route::Latency => match self.part.parse::<f64>() {
+                Ok(ms) if (0.0..=LONGEST_DELAY.as_secs_f64() * 1e3).contains(&ms) => text("late as asked\n"),
+                _ => problem(StatusCode::BAD_REQUEST, "write milliseconds from 0 to 600000"),
+            },
+            Route::Close => {
+                let mut page = text("closing\n");
+                page.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                page
+            }
+            Route::Other => problem(StatusCode::NOT_FOUND, "there is nothing at this path"),
+        }
+    }
+
+    fn must_be_logged_in(&self) -> bool {
+        parameter(self.query, "auth").is_some_and(|auth| auth == "1")
+    }
+
+    fn session(&self, shop: &Shop) -> Option<u64> {
+        let issued = shop.sessions.load(Ordering::Relaxed);
+        let cookies = self.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = cookies.flat_map(|line| line.split(';'));
+        let token = pairs.find_map(|pair| pair.trim().strip_prefix("session=s"))?;
+        token.parse().ok().filter(|&session| 0 < session && session <= issued)
+    }
+}
+
+fn has_body(status: StatusCode) -> bool {
+    status != StatusCode::NO_CONTENT && status != StatusCode::NOT_MODIFIED
+}
+
+/// What the shop remembers.
+#[derive(Debug)]
+pub(crate) struct Shop {
+    /// The number of the last session issued; the first is 1.
+    sessions: AtomicU64,
+    orders: AtomicU64,
+    /// Session n lives in slot n modulo their number until a later session needs the slot.
+    carts: Vec<Mutex<Cart>>,
+}
+
+#[derive(Debug, Default)]
+struct Cart {
+    session: u64,
+    products: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct CartOrder {
+    product: Value,
+}
+
+impl Shop {
+    pub(crate) fn new() -> Self {
+        let carts = (0..KEPT_CARTS).map(|_| Mutex::default()).collect();
+        Self { sessions: AtomicU64::new(0), orders: AtomicU64::new(0), carts }
+    }
+
+    async fn login(&self, headers: &HeaderMap, body: Incoming) -> Page {
+        let body = match collect(body).await {
+            Ok(body) => body,
+            Err(page) => return page,
+        };
+        let is_form = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+        let user = if is_form {
+            form_urlencoded::parse(&body).find(|(name, _)| name == "user").map(|(_, user)| user.into_owned())
+        } else {
+            let json: Option<Value> = serde_json::from_slice(&body).ok();
+            json.and_then(|json| json.get("user").and_then(Value::as_str).map(str::to_owned))
+        };
+        let Some(user) = user.filter(|user| !user.is_empty()) else {
+            return problem(StatusCode::UNAUTHORIZED, "a user is needed, as JSON or as a form");
+        };
+        let session = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut page = json_page(StatusCode::OK, &json!({ "user": user, "session": session }));
+        set_header(&mut page, SET_COOKIE, &format!("session=s{session}; Path=/; HttpOnly"));
+        page
+    }
+
+    fn cart(&self, session: Option<u64>, must_be_logged_in: bool) -> Page {
+        if must_be_logged_in && session.is_none() {
+            return not_logged_in();
+        }
+        let products =
+            session.map(|session| self.with_cart(session, |cart| cart.clone())).unwrap_or_default();
+        json_page(StatusCode::OK, &json!({ "cart": session, "products": products }))
+    }
+
+    async fn add_to_cart(&self, session: Option<u64>, must_be_logged_in: bool, body: Incoming) -> Page {
+        if must_be_logged_in && session.is_none() {
+            return not_logged_in();
+        }
+        let body = match collect(body).await {
+            Ok(body) => body,
+            Err(page) => return page,
+        };
+        let Ok(CartOrder { product }) = serde_json::from_slice(&body) else {
+            return problem(StatusCode::BAD_REQUEST, "a JSON object with a product is needed");
+        };
+        let fits = session.is_none_or(|session| {
+            self.with_cart(session, |cart| {
+                let fits = cart.len() < CART_SIZE;
+                if fits {
+                    cart.push(product.clone());
+                }
+                fits
+            })
+        });
+        if !fits {
+            return problem(StatusCode::CONFLICT, "the cart is full");
+        }
+        json_page(StatusCode::CREATED, &json!({ "cart": session, "product": product }))
+    }
+
+    fn checkout(&self, session: Option<u64>) -> Page {
+        if let Some(session) = session {
+            self.with_cart(session, Vec::clear);
+        }
+        let order = self.orders.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut page = json_page(StatusCode::OK, &json!({ "order": order }));
+        set_header(&mut page, HeaderName::from_static("x-order-id"), &order.to_string());
+        page
+    }
+
+    fn with_cart<T>(&self, session: u64, act: impl FnOnce(&mut Vec<Value>) -> T) -> T {
+        let mut cart = locked(&self.carts[session as usize % self.carts.len()]);
+        if cart.session < session {
+            *cart = Cart { session, products: Vec::new() };
+        }
+        if cart.session == session {
+            return act(&mut cart.products);
+        }
+        // The slot belongs to a later session by now: this one's cart is forgotten.
+        act(&mut Vec::new())
+    }
+}
+
+#[derive(Serialize)]
+struct Product {
+    id: u64,
+    name: String,
+    /// Whole cents as a decimal number, so that it reads the same everywhere.
+    price: f64,
+}
+
+impl Product {
+    fn numbered(id: u64) -> Self {
+        const KINDS: [&str; 8] = ["anchor", "buoy", "cleat", "compass", "lantern", "oar", "rope", "sextant"];
+        const MAKES: [&str; 8] = ["brass", "cork", "hemp", "iron", "linen", "oak", "steel", "teak"];
+        let bits = mix(id);
+        let make = MAKES[bits as usize % MAKES.len()];
+        let kind = KINDS[(bits >> 8) as usize % KINDS.len()];
+        let cents = 100 + (bits >> 16) % 49_900;
+        Self { id, name: format!("{make} {kind} {id}"), price: cents as f64 / 100.0 }
+    }
+}
+
+#[derive(Serialize)]
+struct ProductPage {
+    page: u64,
+    items: Vec<Product>,
+}
+
+fn products(query: &str) -> Page {
+    let page = match parameter(query, "page") {
+        None => 1,
+        Some(text) => match text.parse::<u64>() {
+            Ok(page) if page > 0 => page,
+            _ => return problem(StatusCode::BAD_REQUEST, "page is a number from 1"),
+        },
+    };
+    let first = (page - 1).saturating_mul(PAGE_SIZE).saturating_add(1);
+    let last = first.saturating_add(PAGE_SIZE - 1).min(PRODUCTS);
+    let items = (first..=last).map(Product::numbered).collect();
+    json_page(StatusCode::OK, &ProductPage { page, items })
+}
+
+fn product(id: &str) -> Page {
+    match id.parse() {
+        Ok(id) if (1..=PRODUCTS).contains(&id) => json_page(StatusCode::OK, &Product::numbered(id)),
+        _ => problem(StatusCode::NOT_FOUND, "there is no such product"),
+    }
+}
+
+/// The first ten products whose name holds the text, as the shop has them in order.
+fn search(query: &str) -> Page {
+    let Some(wanted) = parameter(query, "q") else {
+        return problem(StatusCode::BAD_REQUEST, "write what to search as q=");
+    };
+    let names = (1..=1_000).map(Product::numbered);
+    let items: Vec<Product> =
+        names.filter(|product| product.name.contains(&*wanted)).take(PAGE_SIZE as usize).collect();
+    json_page(StatusCode::OK, &json!({ "q": wanted, "items": items }))
+}
+
+fn redirect(query: &str) -> Page {
+    let hops = match parameter(query, "n") {
+        None => Some(1),
+        Some(text) => text.parse().ok().filter(|hops| (1..=MOST_REDIRECTS).contains(hops)),
+    };
+    match hops {
+        Some(1) => found("/products"),
+        Some(hops) => found(&format!("/redirect?n={}", hops - 1)),
+        None => problem(StatusCode::BAD_REQUEST, "n is a number from 1 to 1000"),
+    }
+}
+
+fn status(code: &str) -> Page {
+    let code = code.parse().ok().filter(|code| (200..=599).contains(code));
+    match code.map(StatusCode::from_u16) {
+        Some(Ok(status)) if has_body(status) => page(status, "text/plain", Content::of(status.to_string())),
+        Some(Ok(status)) => page(status, "text/plain", Content::default()),
+        _ => problem(StatusCode::BAD_REQUEST, "a status is a number from 200 to 599"),
+    }
+}
+
+fn bytes(count: &str) -> Page {
+    match count.parse() {
+        Ok(count) if count <= LARGEST_BODY => {
+            let content = Content { spaces: count, ..Content::default() };
+            page(StatusCode::OK, "application/octet-stream", content)
+        }
+        _ => problem(StatusCode::BAD_REQUEST, "write a number of bytes up to 17179869184"),
+    }
+}
+
+fn echo(headers: &HeaderMap, body: Incoming) -> Page {
+    let mut response = Response::new(Content { echo: Some(body), ..Content::default() });
+    if let Some(kind) = headers.get(CONTENT_TYPE) {
+        response.headers_mut().insert(CONTENT_TYPE, kind.clone());
+    }
+    response
+}
+
+fn found(location: &str) -> Page {
+    let mut page = page(StatusCode::FOUND, "text/plain", Content::default());
+    set_header(&mut page, LOCATION, location);
+    page
+}
+
+fn not_logged_in() -> Page {
+    problem(StatusCode::UNAUTHORIZED, "log in first: a session cookie is needed")
+}
+
+pub(crate) fn text(words: &'static str) -> Page {
+    page(StatusCode::OK, "text/plain", Content::of(words))
+}
+
+/// An error with its reason, as JSON.
+pub(crate) fn problem(status: StatusCode, reason: &str) -> Page {
+    json_page(status, &json!({ "error": reason }))
+}
+
+pub(crate) fn json_page(status: StatusCode, value: &impl Serialize) -> Page {
+    match serde_json::to_vec(value) {
+        Ok(json) => page(status, "application/json", Content::of(json)),
+        Err(error) => page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", Content::of(error.to_string())),
+    }
+}
+
+pub(crate) fn page(status: StatusCode, kind: &'static str, content: Content) -> Page {
+    let mut response = Response::new(content);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Sets a header made of our own numbers and words, which are always legal in one.
+fn set_header(page: &mut Page, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        page.headers_mut().insert(name, value);
+    }
+}
+
+/// The whole request body, or the answer to one that is too large or ends early.
+pub(crate) async fn collect(body: Incoming) -> Result<Bytes, Page> {
+    match Limited::new(body, LARGEST_REQUEST).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "this body may have at most 1 MiB"))
+        }
+        Err(error) => Err(problem(StatusCode::BAD_REQUEST, &error.to_string())),
+    }
+}
+
+pub(crate) fn parameter<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    form_urlencoded::parse(query.as_bytes()).find(|(known, _)| known == name).map(|(_, value)| value)
+}
+
+/// The parameter `for`, up to ten minutes.
+pub(crate) fn duration_in(query: &str) -> Option<Duration> {
+    let text = parameter(query, "for")?;
+    duration::parse(&text).ok().filter(|&wanted| wanted <= LONGEST_DELAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_stands_at_its_own_index() {
+        for (index, route) in Route::ALL.into_iter().enumerate() {
+            assert_eq!(route as usize, index, "{}", route.name());
+        }
+    }
+
+    #[test]
+    fn requests_find_their_route() {
+        use Destination::{Shop, Unknown, WrongMethod};
+        let cases = [
+            (Method::GET, "/", Shop(Route::Home, "")),
+            (Method::HEAD, "/products", Shop(Route::Products, "")),
+            (Method::GET, "/products/17", Shop(Route::Product, "17")),
+            (Method::POST, "/cart", Shop(Route::AddToCart, "")),
+            (Method::GET, "/latency/2.5", Shop(Route::Latency, "2.5")),
+            (Method::POST, "/products", WrongMethod("GET, HEAD")),
+            (Method::DELETE, "/cart", WrongMethod("GET, HEAD, POST")),
+            (Method::GET, "/login", WrongMethod("POST")),
+            (Method::GET, "/nothing", Unknown),
+            (Method::GET, "/nothing/here", Unknown),
+            (Method::GET, "/metrics", Destination::Operator(Operator::Metrics)),
+        ];
+        for (method, path, expected) in cases {
+            assert_eq!(destination(&method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn carts_are_kept_apart_and_the_oldest_is_forgotten() {
+        let shop = Shop::new();
+        let kept = KEPT_CARTS as u64;
+        let put = |session: u64| shop.with_cart(session, |cart| cart.push(json!(session)));
+        let has = |session| shop.with_cart(session, |cart| cart.clone());
+        put(1);
+        put(2);
+        assert_eq!((has(1), has(2)), (vec![json!(1)], vec![json!(2)]));
+        put(1 + kept);
+        put(1);
+        assert_eq!((has(1), has(1 + kept)), (vec![], vec![json!(1 + kept)]));
+    }
+}
