@@ -117,6 +117,15 @@ impl Shard {
         }
     }
 
+    /// Counts an arrival, already counted as due, that had to be given up before anything was sent.
+    pub fn given_up(&mut self, key: IterationKey, cause: DropCause) {
+        let iterations = self.iterations.entry(key).or_default();
+        match cause {
+            DropCause::InFlightLimit => iterations.dropped_in_flight_limit += 1,
+            DropCause::Generator => iterations.dropped_generator += 1,
+        }
+    }
+
     /// Counts an iteration that ended in this second after `nanos` since its arrival was due.
     pub fn iteration(&mut self, key: IterationKey, nanos: u64, failed: bool) {
         let iterations = self.iterations.entry(key).or_default();
@@ -256,7 +265,11 @@ fn merge_timing(
 
 impl IterationRecorder {
     fn is_empty(&self) -> bool {
-        self.arrivals == 0 && self.ended == 0 && self.cut == 0
+        self.arrivals == 0
+            && self.ended == 0
+            && self.cut == 0
+            && self.dropped_generator == 0
+            && self.dropped_in_flight_limit == 0
     }
 
     fn clear(&mut self) {

@@ -20,9 +20,9 @@ pub use event::{
 };
 pub use exit::ExitCode;
 pub use plan::{
-    Action, Capture, CaptureSource, Expect, ExportSettings, Feed, FeedOrder, Header, HeaderExpectation,
-    HttpSettings, InfluxExport, Load, LoadModel, OnFailure, PauseRange, PrometheusExport, Request, RunPlan,
-    Scenario, Secret, StatusRange, TlsSettings,
+    Action, BodyKind, Capture, CaptureSource, Expect, ExportSettings, Feed, FeedOrder, Header,
+    HeaderExpectation, HttpSettings, InfluxExport, Load, LoadModel, OnFailure, PauseRange, PrometheusExport,
+    Request, RunPlan, Scenario, Secret, StatusRange, TlsSettings,
 };
 pub use shape::{Model, ScenarioShape, Shape, StageShape, StepShape};
 pub use state::State;

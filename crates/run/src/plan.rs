@@ -92,7 +92,8 @@ pub enum LoadModel {
 pub struct HttpSettings {
     /// The most connections of the open model's shared pool; `None`: as many as may be in flight.
     pub connections: Option<u32>,
-    /// From due of the step's first request in flight to its last body byte.
+    /// From when a worker got to the step to the last body byte, redirects and the wait for a
+    /// connection included.
     pub timeout: Duration,
     /// TCP connect and TLS handshake together.
     pub connect_timeout: Duration,
@@ -200,12 +201,26 @@ pub struct Request {
     pub headers: Vec<Header>,
     /// What is sent, if anything.
     pub body: Option<Template>,
+    /// How values are escaped when they are filled into `body`.
+    pub body_kind: BodyKind,
     /// What its answer must be.
     pub expect: Expect,
     /// What is taken from its answer.
     pub captures: Vec<Capture>,
     /// What a failure does to the iteration.
     pub on_failure: OnFailure,
+}
+
+/// How values are escaped when they are filled into a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BodyKind {
+    /// As they are.
+    #[default]
+    Text,
+    /// As the inside of a JSON string.
+    Json,
+    /// As `application/x-www-form-urlencoded`.
+    Form,
 }
 
 /// What a failed step does.
