@@ -36,16 +36,18 @@ impl Operator {
 
     fn methods(self) -> &'static str {
         match self {
-            Self::Health | Self::Metrics => "GET",
-            Self::Control => "GET, PUT",
+            Self::Health | Self::Metrics => "GET, HEAD",
+            Self::Control => "GET, HEAD, PUT",
             Self::Freeze => "POST",
-            Self::Record => "GET, DELETE",
+            Self::Record => "GET, HEAD, DELETE",
         }
     }
 }
 
 pub(crate) async fn answer(operator: Operator, control: &Control, parts: &Parts, body: Incoming) -> Page {
-    match (operator, &parts.method) {
+    // hyper leaves the body out for those who ask for the head alone.
+    let method = if parts.method == Method::HEAD { &Method::GET } else { &parts.method };
+    match (operator, method) {
         (Operator::Health, &Method::GET) => text("ok\n"),
         (Operator::Metrics, &Method::GET) => metrics_page(control),
         (Operator::Control, &Method::GET) => json_page(StatusCode::OK, &control.model()),

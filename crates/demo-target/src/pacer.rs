@@ -143,3 +143,54 @@ impl Timer {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::runtime::{Builder, LocalOptions};
+
+    use super::*;
+
+    const STEP: Duration = Duration::from_millis(1);
+
+    /// Runs one story with a pacer. A sleep that never ends fails by its deadline.
+    fn with_pacer(story: impl AsyncFnOnce(Rc<Pacer>)) {
+        let runtime =
+            Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+        let whole = async { story(Rc::new(Pacer::new().unwrap())).await };
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(30), whole).await.unwrap() });
+    }
+
+    #[test]
+    fn sleepers_wake_in_order_and_never_early() {
+        with_pacer(async |pacer| {
+            let start = Instant::now();
+            let woken = Rc::new(RefCell::new(Vec::new()));
+            let tasks = [5, 1, 4, 0, 2, 2, 3].map(|step| {
+                let (pacer, woken) = (Rc::clone(&pacer), Rc::clone(&woken));
+                tokio::task::spawn_local(async move {
+                    pacer.sleep_until(start + step * STEP).await;
+                    assert!(start.elapsed() >= step * STEP, "woken early");
+                    woken.borrow_mut().push(step);
+                })
+            });
+            for task in tasks {
+                task.await.unwrap();
+            }
+            assert_eq!(*woken.borrow(), [0, 1, 2, 2, 3, 4, 5]);
+        });
+    }
+
+    #[test]
+    fn one_who_stops_waiting_holds_nobody_up() {
+        with_pacer(async |pacer| {
+            let start = Instant::now();
+            for _ in 0..10 {
+                assert!(pacer.sleep_until(start + STEP).now_or_never().is_none());
+            }
+            pacer.sleep_until(start + 2 * STEP).await;
+            assert!(start.elapsed() >= 2 * STEP);
+            assert!(pacer.timer.sleepers.borrow().is_empty());
+        });
+    }
+}

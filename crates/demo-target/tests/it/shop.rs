@@ -13,6 +13,7 @@ fn every_route_answers_as_described() {
         ("GET", "/", "", 200, "Plimsoll"),
         ("HEAD", "/", "", 200, ""),
         ("GET", "/health", "", 200, "ok"),
+        ("HEAD", "/health", "", 200, ""),
         ("GET", "/products", "", 200, r#"{"page":1,"items":[{"id":1,"#),
         ("GET", "/products?page=3", "", 200, r#"{"page":3,"items":[{"id":21,"#),
         ("GET", "/products?page=18446744073709551615", "", 200, r#""items":[]}"#),
