@@ -39,7 +39,7 @@ pub struct RunPlan {
     pub feeds: Vec<Feed>,
     /// Steps run once before the load.
     pub setup: Vec<Action>,
-    /// Number of capture slots of setup.
+    /// Number of capture slots that setup and teardown share.
     pub setup_captures: u16,
     /// Steps run once after the load, whatever happened.
     pub teardown: Vec<Action>,
@@ -112,7 +112,7 @@ pub struct Header {
     pub name: String,
     /// Its value.
     pub value: Template,
-    /// Whether the value must never be shown.
+    /// Whether the value must never be shown; its fixed texts are [`Part::Secret`](crate::Part) then.
     pub secret: bool,
 }
 
@@ -271,7 +271,7 @@ pub struct HeaderExpectation {
 pub struct Capture {
     /// Its name in templates.
     pub name: String,
-    /// Where the value goes: a slot of the iteration, or of setup for setup's steps.
+    /// Where the value goes: a slot of the iteration, or of setup for the steps of setup and teardown.
     pub slot: u16,
     /// Where it comes from.
     pub source: CaptureSource,

@@ -1,3 +1,5 @@
+use crate::Secret;
+
 /// Text with holes, split once when the plan is read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Template {
@@ -10,6 +12,8 @@ pub struct Template {
 pub enum Part {
     /// As it stands.
     Text(String),
+    /// As it stands, and never shown.
+    Secret(Secret),
     /// Filled for each request.
     Variable(Variable),
 }
@@ -42,7 +46,7 @@ impl Template {
         Self { parts: vec![Part::Text(text.into())] }
     }
 
-    /// The whole text, if there are no holes.
+    /// The whole text, if there are no holes and no secrets.
     pub fn as_text(&self) -> Option<&str> {
         match self.parts.as_slice() {
             [] => Some(""),
@@ -54,7 +58,7 @@ impl Template {
     /// The holes.
     pub fn variables(&self) -> impl Iterator<Item = Variable> + '_ {
         self.parts.iter().filter_map(|part| match part {
-            Part::Text(_) => None,
+            Part::Text(_) | Part::Secret(_) => None,
             Part::Variable(variable) => Some(*variable),
         })
     }
@@ -69,6 +73,7 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(text) => out.push_str(text),
+                Part::Secret(secret) => out.push_str(secret.expose()),
                 Part::Variable(variable) => {
                     if !value(*variable, out) {
                         return Err(*variable);
@@ -77,5 +82,20 @@ impl Template {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_sent_and_never_shown() {
+        let template = Template { parts: vec![Part::Secret(Secret::new("hunter2"))] };
+        let mut out = String::new();
+        assert_eq!(template.fill(&mut out, |_, _| false), Ok(()));
+        assert_eq!(out, "hunter2");
+        assert!(!format!("{template:?}").contains("hunter2"));
+        assert_eq!(template.as_text(), None);
     }
 }
