@@ -3,7 +3,10 @@
 //! hyper tells nobody when an answer has been written. Two observations together do: the body is
 //! dropped when its last frame was taken, and hyper flushes the stream once its write buffer is empty.
 //! The first flush after the drop therefore follows the write of the last byte. With pipelined
-//! requests the next one may begin earlier; the one before then ends at that moment.
+//! requests the next one may begin earlier; the one before is then taken as written.
+//!
+//! An answer's time ends just before its last write, not after it: a write wakes the client, which may
+//! take the core at once, and a time that ends after it would be longer than what the client saw.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -39,6 +42,8 @@ struct Exchange {
     started: Instant,
     status: u16,
     body_ended: bool,
+    /// When the last write began, known only once the body has ended.
+    last_write: Option<Instant>,
 }
 
 impl Connection {
@@ -58,7 +63,8 @@ impl Connection {
             self.finish(before);
         }
         let ticket = route.map(|route| locked(self.worker.shard()).begin(route));
-        self.exchange.replace(Some(Exchange { ticket, started, status: 0, body_ended: false }));
+        let exchange = Exchange { ticket, started, status: 0, body_ended: false, last_write: None };
+        self.exchange.replace(Some(exchange));
     }
 
     /// The answer's head is ready.
@@ -74,6 +80,14 @@ impl Connection {
         }
     }
 
+    fn writes(&self) {
+        if let Some(exchange) = self.exchange.borrow_mut().as_mut()
+            && exchange.body_ended
+        {
+            exchange.last_write = Some(Instant::now());
+        }
+    }
+
     fn flushed(&self) {
         let whole = self.exchange.borrow_mut().take_if(|exchange| exchange.body_ended);
         if let Some(exchange) = whole {
@@ -85,7 +99,8 @@ impl Connection {
         let received_bytes = self.received_bytes.take();
         let sent_bytes = self.sent_bytes.take();
         let Some(ticket) = exchange.ticket else { return };
-        let took = exchange.started.elapsed();
+        let ended = exchange.last_write.unwrap_or_else(Instant::now);
+        let took = ended.duration_since(exchange.started);
         let answer = Answer { status: exchange.status, took, received_bytes, sent_bytes };
         locked(self.worker.shard()).finish(ticket, answer, self.worker.metrics());
     }
@@ -137,6 +152,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.connection.writes();
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
         self.count_sent(&written);
         Poll::Ready(written)
@@ -147,6 +163,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.connection.writes();
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, slices));
         self.count_sent(&written);
         Poll::Ready(written)

@@ -52,7 +52,7 @@ impl Metrics {
         let requests = Opts::new("demo_requests_total", "Requests answered in full.");
         let durations = HistogramOpts::new(
             "demo_request_duration_seconds",
-            "Time from the parsed request head to the last byte written.",
+            "Time from the parsed request head to the write of the last byte.",
         );
         let metrics = Self {
             registry: Registry::new(),

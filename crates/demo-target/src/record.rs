@@ -7,10 +7,10 @@
 //!   what was abandoned and what is in flight, at every moment.
 //! - **answered**: requests whose answer was handed to the kernel to the last byte, by status.
 //! - **abandoned**: requests whose connection ended before that.
-//! - **latency**: from the moment hyper hands over the parsed request head until the write of the
-//!   last byte of the answer (or its hand-over to TLS and the write of that) has returned. The time
-//!   a request waits in the socket's receive buffer before the target reads it is not in it, nor is
-//!   the way of the last bytes through the network.
+//! - **latency**: from the moment hyper hands over the parsed request head until the call that writes
+//!   the last byte of the answer begins. So it is never longer than what the client saw; the client
+//!   sees more by the time a request waits in the socket's receive buffer before the target reads it,
+//!   by parsing, by the last write and by the network.
 //! - **bytes**: HTTP bytes read and written on the connection up to the end of the answer, heads
 //!   included, TLS framing not.
 //!

@@ -28,6 +28,12 @@ impl Process {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    fn is_stopped(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let stats = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).unwrap());
+        stats.into_iter().all(|stat| stat.rsplit_once(") ").unwrap().1.starts_with('T'))
+    }
+
     fn ended(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("it ended", || {
@@ -93,6 +99,7 @@ fn a_stopped_process_answers_when_it_goes_on() {
     let mut client = Client::to(process.addr);
     assert_eq!(client.get("/").status, 200);
     process.signal(Signal::SIGSTOP);
+    eventually("every thread has stopped", || process.is_stopped());
     client.send("GET", "/", &[], b"");
     client.stream.get_ref().set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let started = Instant::now();
