@@ -1,6 +1,11 @@
+use std::ops::Range;
+
 use plimsoll_measure::{Edges, Frame};
 
-use crate::{Objective, Verdict};
+use crate::judge::{Reading, explain, judge, judge_by_stage};
+use crate::tally::{Second, Selection, Stages, Sum, Waiting};
+use crate::windows::Windows;
+use crate::{Bound, Expression, Measure, Objective, Verdict};
 
 /// When what was measured happened, in whole seconds: windows lie inside `[first, end)`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,27 +19,40 @@ pub struct Span {
 }
 
 /// Judges objectives, second by second and at the end.
+///
+/// It holds one compact entry per second of each window and a sum per objective, however long the
+/// run is. A request in flight at a window's end that has outlived the threshold is bad in that
+/// window; one that has not is not counted yet. Objectives over one step or stage see the drops of
+/// the scenarios and stages in their filter.
 #[derive(Debug, Clone)]
 pub struct Evaluator {
     objectives: Vec<Objective>,
+    trackers: Vec<Tracker>,
+    edges: Edges,
+    span: Span,
+    /// The last second folded.
+    last: Option<u64>,
+    /// The objective whose `abort_after` was reached first.
+    abort: Option<usize>,
 }
 
 /// How an objective stands after the last second folded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Status {
-    /// Of the latest full window, or of the run so far; `None`: undecided yet.
+    /// Of the latest full window (which may be inconclusive), or of the run so far; `None`: undecided
+    /// yet.
     pub verdict: Option<Verdict>,
-    /// The figure, in base units.
+    /// The figure of the latest full window or of the run so far, in base units.
     pub observed: Option<f64>,
-    /// Full windows that missed.
+    /// Full windows that missed; 0 for objectives over the run.
     pub missed_windows: u64,
-    /// Full windows judged.
+    /// Full windows judged; 0 for objectives over the run.
     pub windows: u64,
-    /// Seconds of unbroken misses up to now.
+    /// Seconds of unbroken misses up to now: windows, or seconds in which the run so far missed.
     pub missing_for_seconds: u32,
-    /// Good events so far; `None` for figures that do not count events.
+    /// Good events since the measured part began; `None` for figures that do not count events.
     pub good_events: Option<u64>,
-    /// Events so far; `None` for figures that do not count events.
+    /// Events whose outcome is known, likewise.
     pub total_events: Option<u64>,
 }
 
@@ -47,40 +65,287 @@ pub struct Judgement {
     pub observed: Option<f64>,
     /// The bound in base units; `None` when it refers to a stage without data.
     pub target: Option<f64>,
-    /// One sentence for people.
+    /// One sentence for people, without a full stop; ends with the author's message when missed.
     pub why: String,
 }
 
 impl Evaluator {
-    /// An evaluator before the first second.
-    pub fn new(objectives: Vec<Objective>, _edges: Edges, _span: Span) -> Self {
-        Self { objectives }
+    /// An evaluator before the first second. `edges` are those the frames are counted at; they hold
+    /// every [`crate::Expression::threshold_nanos`], else quantiles are judged within the buckets'
+    /// resolution.
+    pub fn new(objectives: Vec<Objective>, edges: Edges, span: Span) -> Self {
+        let trackers = objectives.iter().map(|objective| Tracker::new(objective, &edges, &span)).collect();
+        Self { objectives, trackers, edges, span, last: None, abort: None }
     }
 
-    /// Folds the next closed second. Frames come in order; gaps are seconds without data.
-    pub fn second(&mut self, _frame: &Frame) {}
+    /// Folds the next closed second. Frames come in order, and a gap is seconds without data; a
+    /// second that is already folded never changes, so a frame for it is ignored.
+    pub fn second(&mut self, frame: &Frame) {
+        if self.last.is_some_and(|last| frame.second <= last) {
+            return;
+        }
+        self.last = Some(frame.second);
+        for (index, (tracker, objective)) in self.trackers.iter_mut().zip(&self.objectives).enumerate() {
+            tracker.fold(frame, &self.edges, &self.span);
+            // An abort after no seconds still takes a miss.
+            let limit = objective.abort_after.map(|seconds| seconds.max(1));
+            if limit.is_some_and(|limit| tracker.missing_for() >= limit) {
+                self.abort.get_or_insert(index);
+            }
+        }
+    }
 
-    /// The stages ended early: no window may reach beyond.
-    pub fn end_stages(&mut self, _end_second: u64) {}
+    /// The stages ended early (abort, interrupt, iterations done): no window may reach beyond. To be
+    /// called before seconds from `end_second` on are folded; windows already judged stand.
+    pub fn end_stages(&mut self, end_second: u64) {
+        let end = self.span.end_second.map_or(end_second, |end| end.min(end_second));
+        self.span.end_second = Some(end);
+        for tracker in &mut self.trackers {
+            if let Scope::Windows(windows) = &mut tracker.scope {
+                windows.end_at(end);
+            }
+        }
+    }
 
-    /// How each objective stands, in order.
+    /// How each objective stands after the last second folded, in order.
     pub fn statuses(&self) -> Vec<Status> {
-        self.objectives.iter().map(|_| Status::default()).collect()
+        self.trackers.iter().map(Tracker::status).collect()
     }
 
-    /// The first objective whose `abort_after` was reached.
+    /// The objective whose `abort_after` was reached first, if any was. It stays even when the
+    /// objective recovers.
     pub fn abort(&self) -> Option<usize> {
-        None
+        self.abort
     }
 
     /// The final word on each objective, in order. `measured_seconds` is the length of the measured
-    /// part of the stages, for rates.
-    pub fn finish(&self, _measured_seconds: f64) -> Vec<Judgement> {
-        Vec::new()
+    /// part of the stages, for rates; those of one stage use the stage's own share of it.
+    pub fn finish(&self, measured_seconds: f64) -> Vec<Judgement> {
+        let trackers = self.trackers.iter().zip(&self.objectives);
+        let judgements = trackers.map(|(tracker, objective)| {
+            tracker.finish(objective.message.as_deref(), &self.span, measured_seconds)
+        });
+        judgements.collect()
     }
 
     /// The objectives, in order.
     pub fn objectives(&self) -> &[Objective] {
         &self.objectives
+    }
+}
+
+impl Span {
+    /// The whole seconds that windows may cover: those of the measured part, or of one stage in it.
+    fn window_seconds(&self, stage: Option<u16>) -> Range<u64> {
+        let all = self.first_second..self.end_second.unwrap_or(u64::MAX);
+        match stage.map(|stage| self.stages.get(usize::from(stage))) {
+            None => all,
+            Some(None) => all.start..all.start,
+            Some(Some((start, end))) => all.start.max(start.ceil() as u64)..all.end.min(end.floor() as u64),
+        }
+    }
+
+    /// How much of these stages lies in the first `measured` seconds after the warm-up.
+    fn seconds_of(&self, stages: Stages, measured: f64) -> f64 {
+        if stages == Stages::All {
+            return measured;
+        }
+        let first = self.first_second as f64;
+        let chosen =
+            self.stages.iter().enumerate().filter(|(index, _)| stages.contains(u16::try_from(*index).ok()));
+        let lengths = chosen.map(|(_, (start, end))| end.min(first + measured) - start.max(first));
+        lengths.filter(|length| *length > 0.0).sum()
+    }
+}
+
+/// One objective and what it has seen.
+#[derive(Debug, Clone)]
+struct Tracker {
+    expression: Expression,
+    selection: Selection,
+    scope: Scope,
+    /// Since the measured part began, for figures that count events.
+    events: Option<Events>,
+}
+
+/// Over what it is judged.
+#[derive(Debug, Clone)]
+enum Scope {
+    /// Everything measured.
+    Run { bound: f64, sum: Sum, waiting: Waiting, latest: Option<Reading>, missing_for: u32 },
+    /// Each run of whole seconds of one length.
+    Windows(Windows),
+    /// What came after a stage, by that stage's figure times `factor`; only at the end.
+    Stage { factor: f64, selection: Selection, reference: Sum, compared: Sum },
+}
+
+impl Tracker {
+    fn new(objective: &Objective, edges: &Edges, span: &Span) -> Self {
+        let (expression, filter) = (objective.expression, &objective.filter);
+        let (default_stages, scope) = match (expression.bound, objective.over) {
+            (Bound::Value(bound), None) => {
+                let (sum, waiting) = (Sum::new(expression.threshold_nanos()), Waiting::nobody(edges));
+                (Stages::All, Scope::Run { bound, sum, waiting, latest: None, missing_for: 0 })
+            }
+            (Bound::Value(bound), Some(over)) => {
+                let windows = Windows::new(expression, bound, over, span.window_seconds(filter.stage));
+                (Stages::All, Scope::Windows(windows))
+            }
+            (Bound::Stage { factor, stage }, _) => {
+                let selection = Selection::new(filter, Stages::Only(stage));
+                let (reference, compared) = (Sum::new(None), Sum::new(None));
+                (Stages::After(stage), Scope::Stage { factor, selection, reference, compared })
+            }
+        };
+        let stages = filter.stage.map_or(default_stages, Stages::Only);
+        let events = counts_events(&expression).then_some(Events::default());
+        Self { expression, selection: Selection::new(filter, stages), scope, events }
+    }
+
+    fn fold(&mut self, frame: &Frame, edges: &Edges, span: &Span) {
+        let (expression, timing) = (self.expression, self.expression.measure.timing());
+        let second = Second::of(frame, &self.selection, timing, edges);
+        if let Some(events) = &mut self.events {
+            events.add(&expression, &second);
+        }
+        match &mut self.scope {
+            Scope::Run { bound, sum, waiting, latest, missing_for } => {
+                sum.add(&second);
+                *waiting = Waiting::of(frame, &self.selection, timing, edges);
+                let until = span.end_second.unwrap_or(u64::MAX).min(frame.second.saturating_add(1));
+                let measured = until.saturating_sub(span.first_second);
+                if measured == 0 {
+                    return;
+                }
+                let seconds = span.seconds_of(self.selection.stages(), measured as f64);
+                let reading = judge(&expression, *bound, sum, waiting, seconds);
+                *latest = Some(reading);
+                // Behind the stages there is nothing left to abort.
+                if until > frame.second {
+                    let missed = so_far(&expression, reading.verdict) == Some(Verdict::Missed);
+                    *missing_for = if missed { missing_for.saturating_add(1) } else { 0 };
+                }
+            }
+            Scope::Windows(windows) => {
+                let waiting = Waiting::of(frame, &self.selection, timing, edges);
+                windows.fold(frame.second, second, &waiting, edges);
+            }
+            Scope::Stage { selection, reference, compared, .. } => {
+                reference.add(&Second::of(frame, selection, timing, edges));
+                compared.add(&second);
+            }
+        }
+    }
+
+    fn missing_for(&self) -> u32 {
+        match &self.scope {
+            Scope::Run { missing_for, .. } => *missing_for,
+            Scope::Windows(windows) => windows.missed_in_a_row,
+            Scope::Stage { .. } => 0,
+        }
+    }
+
+    fn status(&self) -> Status {
+        let events = self.events.as_ref();
+        let status = Status {
+            missing_for_seconds: self.missing_for(),
+            good_events: events.map(|events| events.good),
+            total_events: events.map(|events| events.all),
+            ..Status::default()
+        };
+        match &self.scope {
+            Scope::Run { latest, .. } => Status {
+                verdict: latest.and_then(|reading| so_far(&self.expression, reading.verdict)),
+                observed: latest.and_then(|reading| reading.observed),
+                ..status
+            },
+            Scope::Windows(windows) => Status {
+                verdict: windows.latest.map(|reading| reading.verdict),
+                observed: windows.latest.and_then(|reading| reading.observed),
+                missed_windows: windows.missed,
+                windows: windows.judged,
+                ..status
+            },
+            Scope::Stage { .. } => status,
+        }
+    }
+
+    fn finish(&self, message: Option<&str>, span: &Span, measured_seconds: f64) -> Judgement {
+        let expression = &self.expression;
+        let seconds = |selection: &Selection| span.seconds_of(selection.stages(), measured_seconds);
+        let of = |reading: Reading, target: Option<f64>| Judgement {
+            verdict: reading.verdict,
+            observed: reading.observed,
+            target,
+            why: explain(expression, &reading, target),
+        };
+        let mut judgement = match &self.scope {
+            Scope::Run { bound, sum, waiting, .. } => {
+                of(judge(expression, *bound, sum, waiting, seconds(&self.selection)), Some(*bound))
+            }
+            Scope::Windows(windows) => Judgement {
+                verdict: windows.verdict(),
+                observed: windows.worst,
+                target: Some(windows.bound()),
+                why: windows.why(),
+            },
+            Scope::Stage { factor, selection, reference, compared } => {
+                let reference = (reference, seconds(selection));
+                let compared = (compared, seconds(&self.selection));
+                let (reading, target) = judge_by_stage(expression, *factor, reference, compared);
+                of(reading, target)
+            }
+        };
+        if let (Verdict::Missed, Some(message)) = (judgement.verdict, message) {
+            judgement.why = format!("{}: {message}", judgement.why);
+        }
+        judgement
+    }
+}
+
+/// What a run so far lets one say. What is inconclusive may still be decided, and a count only
+/// grows: one that is too low now says nothing about the end.
+fn so_far(expression: &Expression, verdict: Verdict) -> Option<Verdict> {
+    let grows = matches!(expression.measure, Measure::Count(_)) && !expression.comparison.wants_less();
+    match verdict {
+        Verdict::Inconclusive => None,
+        Verdict::Missed if grows => None,
+        verdict => Some(verdict),
+    }
+}
+
+/// Events whose outcome is known, for a budget of bad ones.
+#[derive(Debug, Clone, Copy, Default)]
+struct Events {
+    good: u64,
+    all: u64,
+}
+
+/// Whether the figure is a share of good events.
+fn counts_events(expression: &Expression) -> bool {
+    match expression.measure {
+        Measure::Quantile(..) => expression.threshold_nanos().is_some(),
+        Measure::ErrorRatio | Measure::Availability | Measure::DroppedRatio => true,
+        Measure::Mean(_) | Measure::Max(_) | Measure::Count(_) | Measure::Throughput | Measure::ByteRate => {
+            false
+        }
+    }
+}
+
+impl Events {
+    fn add(&mut self, expression: &Expression, second: &Second) {
+        let counts = &second.counts;
+        let (good, all) = match (expression.measure, expression.threshold_nanos()) {
+            (Measure::DroppedRatio, _) => (counts.arrivals.saturating_sub(counts.dropped), counts.arrivals),
+            (_, None) => (counts.succeeded, counts.succeeded + counts.failed),
+            (_, Some(threshold)) => {
+                let within = second.latency.at_or_below(threshold);
+                let outlived = second.waited.count() - second.waited.at_or_below(threshold);
+                let all = second.latency.count() + outlived;
+                (if expression.comparison.wants_less() { within } else { all - within }, all)
+            }
+        };
+        self.good += good;
+        self.all += all;
     }
 }

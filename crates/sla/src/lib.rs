@@ -10,8 +10,11 @@
 
 mod evaluator;
 mod expression;
+mod judge;
 mod objective;
+mod tally;
 mod validity;
+mod windows;
 
 pub use evaluator::{Evaluator, Judgement, Span, Status};
 pub use expression::{Bound, Comparison, Countable, Expression, ExpressionError, Measure};

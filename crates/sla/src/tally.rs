@@ -1,0 +1,319 @@
+//! What an objective looks at, summed: one second of it, or many.
+//!
+//! A window adds the second that came and takes away the one that left, so its cost does not
+//! depend on its length. Counts and sums are integers: adding and taking away is exact.
+
+use std::collections::BTreeMap;
+
+use plimsoll_measure::{
+    Distribution, Edges, Frame, IterationKey, Outcome, PendingKey, Phase, SeriesKey, Timing,
+};
+use plimsoll_units::Quantile;
+
+use crate::Filter;
+
+/// The requests and arrivals an objective is about. Only measured phases ever belong to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Selection {
+    filter: Filter,
+    stages: Stages,
+}
+
+/// Which stages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stages {
+    All,
+    Only(u16),
+    /// Those behind the one that is the reference.
+    After(u16),
+}
+
+impl Stages {
+    pub(crate) fn contains(self, stage: Option<u16>) -> bool {
+        match (self, stage) {
+            (Self::All, _) => true,
+            (Self::Only(only), Some(stage)) => stage == only,
+            (Self::After(reference), Some(stage)) => stage > reference,
+            (Self::Only(_) | Self::After(_), None) => false,
+        }
+    }
+}
+
+impl Selection {
+    /// The requests of `filter` that belong to `stages`.
+    pub(crate) fn new(filter: &Filter, stages: Stages) -> Self {
+        Self { filter: filter.clone(), stages }
+    }
+
+    pub(crate) fn stages(&self) -> Stages {
+        self.stages
+    }
+
+    fn step(&self, step: u16, phase: Phase, stage: Option<u16>) -> bool {
+        phase.is_measured()
+            && self.filter.steps.as_ref().is_none_or(|steps| steps.contains(&step))
+            && self.stages.contains(stage)
+    }
+
+    fn series(&self, key: &SeriesKey) -> bool {
+        self.step(key.step, key.phase, key.stage)
+    }
+
+    fn pending(&self, key: &PendingKey) -> bool {
+        self.step(key.step, key.phase, key.stage)
+    }
+
+    fn iterations(&self, key: &IterationKey) -> bool {
+        key.phase.is_measured()
+            && self.filter.scenarios.as_ref().is_none_or(|scenarios| scenarios.contains(&key.scenario))
+            && self.stages.contains(key.stage)
+    }
+}
+
+/// Whole numbers of a second, a window or a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) arrivals: u64,
+    /// Of either cause.
+    pub(crate) dropped: u64,
+    pub(crate) iterations: u64,
+    pub(crate) iterations_cut: u64,
+    pub(crate) succeeded: u64,
+    pub(crate) failed: u64,
+    pub(crate) cut: u64,
+    pub(crate) received_bytes: u64,
+}
+
+impl Counts {
+    /// Requests that ended, and those that were cut.
+    pub(crate) fn requests(&self) -> u64 {
+        self.succeeded + self.failed + self.cut
+    }
+
+    fn apply(&mut self, other: &Self, change: impl Fn(&mut u64, u64)) {
+        change(&mut self.arrivals, other.arrivals);
+        change(&mut self.dropped, other.dropped);
+        change(&mut self.iterations, other.iterations);
+        change(&mut self.iterations_cut, other.iterations_cut);
+        change(&mut self.succeeded, other.succeeded);
+        change(&mut self.failed, other.failed);
+        change(&mut self.cut, other.cut);
+        change(&mut self.received_bytes, other.received_bytes);
+    }
+}
+
+/// One second of what an objective looks at.
+#[derive(Debug, Clone)]
+pub(crate) struct Second {
+    pub(crate) counts: Counts,
+    /// Of requests that belong to the latency figures.
+    pub(crate) latency: Distribution,
+    /// How long cut requests had waited when they were cut.
+    pub(crate) waited: Distribution,
+}
+
+impl Second {
+    pub(crate) fn empty(edges: &Edges) -> Self {
+        let nothing = Distribution::empty(edges.clone());
+        Self { counts: Counts::default(), latency: nothing.clone(), waited: nothing }
+    }
+
+    /// What of a frame belongs to the selection; durations only of `timing`.
+    pub(crate) fn of(frame: &Frame, selection: &Selection, timing: Option<Timing>, edges: &Edges) -> Self {
+        let mut second = Self::empty(edges);
+        let counts = &mut second.counts;
+        for (key, series) in frame.series.iter().filter(|(key, _)| selection.series(key)) {
+            counts.received_bytes += series.received_bytes;
+            match key.outcome {
+                Outcome::Cut => counts.cut += series.requests,
+                outcome if outcome.is_success() => counts.succeeded += series.requests,
+                _ => counts.failed += series.requests,
+            }
+            let durations = timing.and_then(|timing| series.timings.get(&timing));
+            match durations {
+                Some(durations) if key.outcome == Outcome::Cut => second.waited.merge(durations),
+                Some(durations) if key.outcome.counts_for_latency() => second.latency.merge(durations),
+                _ => {}
+            }
+        }
+        for (_, series) in frame.iterations.iter().filter(|(key, _)| selection.iterations(key)) {
+            counts.arrivals += series.arrivals;
+            counts.dropped += series.dropped_in_flight_limit + series.dropped_generator;
+            counts.iterations += series.ended;
+            counts.iterations_cut += series.cut;
+        }
+        second
+    }
+}
+
+/// Requests in flight at the end of a second.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    /// How many.
+    pub(crate) requests: u64,
+    /// How long they had waited, where that says something about the timing that is looked at.
+    pub(crate) waited: Distribution,
+}
+
+impl Waiting {
+    pub(crate) fn nobody(edges: &Edges) -> Self {
+        Self { requests: 0, waited: Distribution::empty(edges.clone()) }
+    }
+
+    pub(crate) fn of(frame: &Frame, selection: &Selection, timing: Option<Timing>, edges: &Edges) -> Self {
+        let mut waiting = Self::nobody(edges);
+        for (_, pending) in frame.pending.iter().filter(|(key, _)| selection.pending(key)) {
+            waiting.requests += pending.since_due.count();
+            match timing {
+                Some(Timing::ResponseTime) => waiting.waited.merge(&pending.since_due),
+                Some(Timing::ServiceTime) => waiting.waited.merge(&pending.since_sent),
+                _ => {}
+            }
+        }
+        waiting
+    }
+}
+
+/// Many seconds of what an objective looks at.
+#[derive(Debug, Clone)]
+pub(crate) struct Sum {
+    pub(crate) counts: Counts,
+    pub(crate) latency: Durations,
+    pub(crate) waited: Durations,
+}
+
+impl Sum {
+    /// Nothing; durations at or below `threshold` nanoseconds will be counted apart.
+    pub(crate) fn new(threshold: Option<u64>) -> Self {
+        let durations = Durations { threshold, ..Durations::default() };
+        Self { counts: Counts::default(), latency: durations.clone(), waited: durations }
+    }
+
+    pub(crate) fn add(&mut self, second: &Second) {
+        self.counts.apply(&second.counts, |mine, theirs| *mine += theirs);
+        self.latency.add(&second.latency);
+        self.waited.add(&second.waited);
+    }
+
+    /// Takes away a second that was added. The extremes of what is left are the caller's to set,
+    /// from the seconds that are left: they alone cannot be subtracted.
+    pub(crate) fn take_away<'a>(&mut self, second: &Second, left: impl Iterator<Item = &'a Second> + Clone) {
+        self.counts.apply(&second.counts, |mine, theirs| *mine -= theirs);
+        self.latency.take_away(&second.latency, left.clone().map(|second| &second.latency));
+        self.waited.take_away(&second.waited, left.map(|second| &second.waited));
+    }
+
+    /// Outcomes nobody knows: arrivals that were dropped and requests that were cut. A dropped
+    /// arrival stands for one request.
+    pub(crate) fn unknown(&self) -> u64 {
+        self.counts.dropped + self.counts.cut
+    }
+}
+
+/// Durations in nanoseconds, counted.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Durations {
+    threshold: Option<u64>,
+    pub(crate) count: u64,
+    /// At or below the threshold.
+    pub(crate) within: u64,
+    pub(crate) sum: u128,
+    extremes: Option<(u64, u64)>,
+    /// Highest value of a bucket to its count, counts above zero.
+    buckets: BTreeMap<u64, u64>,
+}
+
+impl Durations {
+    fn add(&mut self, more: &Distribution) {
+        self.count += more.count();
+        self.within += self.threshold.map_or(0, |threshold| more.at_or_below(threshold));
+        self.sum += more.sum();
+        self.extremes = wider(self.extremes, extremes(more));
+        for (value, count) in more.buckets() {
+            *self.buckets.entry(*value).or_default() += count;
+        }
+    }
+
+    fn take_away<'a>(&mut self, less: &Distribution, left: impl Iterator<Item = &'a Distribution>) {
+        if less.is_empty() {
+            return;
+        }
+        self.count -= less.count();
+        self.within -= self.threshold.map_or(0, |threshold| less.at_or_below(threshold));
+        self.sum -= less.sum();
+        for (value, count) in less.buckets() {
+            if let Some(held) = self.buckets.get_mut(value) {
+                *held -= count;
+                if *held == 0 {
+                    self.buckets.remove(value);
+                }
+            }
+        }
+        self.extremes = left.map(extremes).fold(None, wider);
+    }
+
+    /// Longer than the threshold.
+    pub(crate) fn beyond(&self) -> u64 {
+        self.count - self.within
+    }
+
+    pub(crate) fn max(&self) -> Option<u64> {
+        self.extremes.map(|(_, max)| max)
+    }
+
+    pub(crate) fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
+    }
+
+    /// The quantile's value among these durations and `longer` ones (bucket, count), in nanoseconds.
+    /// `None` with fewer values than the quantile needs.
+    pub(crate) fn quantile(&self, quantile: Quantile, longer: &BTreeMap<u64, u64>) -> Option<u64> {
+        let count = self.count + longer.values().sum::<u64>();
+        if count < quantile.fewest() {
+            return None;
+        }
+        let value = self.ranked(quantile.rank(count), longer)?;
+        let (min, max) = self.extremes.unwrap_or((0, u64::MAX));
+        // A bucket is named by its highest value, which may lie beyond the longest duration.
+        Some(if longer.is_empty() { value.clamp(min, max) } else { value.max(min) })
+    }
+
+    /// The value of a rank from 1, in the order of all buckets; `None` beyond the last.
+    pub(crate) fn ranked(&self, rank: u64, more: &BTreeMap<u64, u64>) -> Option<u64> {
+        let (mut mine, mut theirs) = (self.buckets.iter().peekable(), more.iter().peekable());
+        let mut seen = 0;
+        loop {
+            let next = match (mine.peek(), theirs.peek()) {
+                (Some((a, _)), Some((b, _))) if a > b => theirs.next(),
+                (Some(_), _) => mine.next(),
+                (None, _) => theirs.next(),
+            };
+            let (value, count) = next?;
+            seen += count;
+            if seen >= rank {
+                return Some(*value);
+            }
+        }
+    }
+
+    /// Buckets longer than the threshold.
+    pub(crate) fn longer(&self) -> BTreeMap<u64, u64> {
+        let threshold = self.threshold.unwrap_or(u64::MAX);
+        self.buckets.iter().filter(|(value, _)| **value > threshold).map(|(v, c)| (*v, *c)).collect()
+    }
+
+    pub(crate) fn buckets(&self) -> &BTreeMap<u64, u64> {
+        &self.buckets
+    }
+}
+
+fn extremes(of: &Distribution) -> Option<(u64, u64)> {
+    of.min().zip(of.max())
+}
+
+fn wider(one: Option<(u64, u64)>, other: Option<(u64, u64)>) -> Option<(u64, u64)> {
+    match (one, other) {
+        (Some((min, max)), Some((other_min, other_max))) => Some((min.min(other_min), max.max(other_max))),
+        (one, other) => one.or(other),
+    }
+}
