@@ -187,9 +187,9 @@ async fn the_health_check_tells_an_answer_from_a_refusal() {
 fn compose_itself_accepts_the_file() {
     let installed = Command::new("docker").args(["compose", "version"]).output();
     if !installed.is_ok_and(|output| output.status.success()) {
-        eprintln!(
-            "NOT RUN: `docker compose config`, there is no compose plugin here; the other tests parse the file"
-        );
+        // Written past the test harness, which keeps what a passing test prints to itself.
+        let notice = b"!!! NOT RUN: `docker compose config`, for there is no compose plugin here\n";
+        std::io::stderr().write_all(notice).unwrap();
         return;
     }
     let config = Command::new("docker")
