@@ -14,7 +14,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{LazyLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
@@ -30,6 +30,9 @@ pub(crate) const START_DEADLINE: Duration = Duration::from_secs(60);
 /// A port is lost between picking and binding it only now and then; five times in a row is a fault.
 const START_ATTEMPTS: usize = 5;
 
+/// A folder that stays is a nuisance and no reason to hold a test up.
+const LEAVING_DEADLINE: Duration = Duration::from_secs(5);
+
 /// What servers say when somebody else has their port.
 const PORT_TAKEN: [&str; 3] = ["already in use", "port not available", "cannot assign requested address"];
 
@@ -38,7 +41,7 @@ const PORT_TAKEN: [&str; 3] = ["already in use", "port not available", "cannot a
 pub struct Process {
     child: Child,
     launch: Launch,
-    // Removed after the process is gone: fields drop after `Drop::drop` ran.
+    // Removed when this is dropped, after `Drop::drop` has ended the process.
     folder: TempDir,
 }
 
@@ -161,6 +164,11 @@ impl Drop for Process {
         // Both fail only when the process is gone already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Its own children (the browser's) die a moment later and write into the folder until then.
+        let deadline = Instant::now() + LEAVING_DEADLINE;
+        while somebody_works_in(self.folder.path()) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -174,6 +182,8 @@ impl Launch {
         let mut command = mortal(&self.program.locate()?)?;
         command.args(&self.arguments);
         let log = File::options().create(true).append(true).open(folder.join(LOG))?;
+        // Whatever it leaves lying about is removed with the folder.
+        command.env("TMPDIR", folder);
         command.current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         spawn_for_life(command).with_context(|| format!("cannot start `{}`", self.program.name))
     }
@@ -253,6 +263,14 @@ fn listens_on(id: u32, ports: &[u16]) -> anyhow::Result<bool> {
     Ok(ports.iter().all(holds))
 }
 
+/// Whether a process has `folder` as its working folder, as servers and their children do.
+fn somebody_works_in(folder: &Path) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten();
+    let mut working =
+        processes.filter_map(|process| std::fs::read_link(process.ok()?.path().join("cwd")).ok());
+    working.any(|place| place == folder)
+}
+
 /// A line of `/proc/net/tcp` whose socket listens.
 struct Listener {
     port: u16,
@@ -274,7 +292,6 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
-    use std::time::Instant;
 
     use super::*;
 
