@@ -6,11 +6,10 @@
 //! is counted and compared with the rank that the quantile asks for.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 use plimsoll_units::Quantile;
 
-use crate::tally::{Sum, Waiting};
+use crate::tally::{Sum, Waiting, add_buckets};
 use crate::{Bound, Comparison, Countable, Expression, Measure, Verdict};
 
 /// What a window or a run says about an objective.
@@ -103,9 +102,7 @@ fn judge_quantile(
         return Reading::undecided(None, Grounds::NoData { unknown });
     }
     let mut longer = sum.waited.longer();
-    for (value, count) in waiting.waited.buckets().iter().filter(|(value, _)| *value > threshold) {
-        *longer.entry(*value).or_default() += count;
-    }
+    add_buckets(&mut longer, waiting.waited.buckets().iter().filter(|(value, _)| *value > threshold));
     let observed = sum.latency.quantile(quantile, &longer).map(|nanos| nanos as f64 / 1e9);
     let total = known + unknown;
     let rank = quantile.rank(total);
@@ -274,8 +271,7 @@ fn count_figure(countable: Countable, sum: &Sum, requests: u64) -> Option<Figure
 /// A quantile from the buckets, for comparing stages: at its lowest every unknown is as short as it
 /// can be (the time waited, else zero), at its highest every one is longer than all others.
 fn quantile_figure(quantile: Quantile, sum: &Sum) -> Option<Figure> {
-    let nothing = BTreeMap::new();
-    let observed = sum.latency.quantile(quantile, &nothing)? as f64 / 1e9;
+    let observed = sum.latency.quantile(quantile, &[])? as f64 / 1e9;
     let unknown = sum.unknown();
     if unknown == 0 {
         return Some(Figure::exact(observed));
@@ -287,7 +283,7 @@ fn quantile_figure(quantile: Quantile, sum: &Sum) -> Option<Figure> {
         None | Some(0) => 0.0,
         Some(rank) => sum.latency.ranked(rank, sum.waited.buckets()).map_or(0.0, seconds),
     };
-    let high = sum.latency.ranked(rank, &nothing).map_or(f64::INFINITY, seconds);
+    let high = sum.latency.ranked(rank, &[]).map_or(f64::INFINITY, seconds);
     // What cut requests are known to have waited may prove the quantile longer than the rest shows.
     let observed = observed.max(low);
     Some(Figure { low, high: high.max(low), observed, share: None, unknown })

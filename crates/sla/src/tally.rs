@@ -3,8 +3,6 @@
 //! A window adds the second that came and takes away the one that left, so its cost does not
 //! depend on its length. Counts and sums are integers: adding and taking away is exact.
 
-use std::collections::BTreeMap;
-
 use plimsoll_measure::{
     Distribution, Edges, Frame, IterationKey, Outcome, PendingKey, Phase, SeriesKey, Timing,
 };
@@ -210,6 +208,9 @@ impl Sum {
     }
 }
 
+/// (highest value of a bucket in nanoseconds, count), ascending.
+pub(crate) type Buckets = Vec<(u64, u64)>;
+
 /// Durations in nanoseconds, counted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Durations {
@@ -219,8 +220,8 @@ pub(crate) struct Durations {
     pub(crate) within: u64,
     pub(crate) sum: u128,
     extremes: Option<(u64, u64)>,
-    /// Highest value of a bucket to its count, counts above zero.
-    buckets: BTreeMap<u64, u64>,
+    /// (highest value of the bucket, count), ascending, counts above zero.
+    buckets: Buckets,
 }
 
 impl Durations {
@@ -229,9 +230,7 @@ impl Durations {
         self.within += self.threshold.map_or(0, |threshold| more.at_or_below(threshold));
         self.sum += more.sum();
         self.extremes = wider(self.extremes, extremes(more));
-        for (value, count) in more.buckets() {
-            *self.buckets.entry(*value).or_default() += count;
-        }
+        add_buckets(&mut self.buckets, more.buckets());
     }
 
     fn take_away<'a>(&mut self, less: &Distribution, left: impl Iterator<Item = &'a Distribution>) {
@@ -241,14 +240,13 @@ impl Durations {
         self.count -= less.count();
         self.within -= self.threshold.map_or(0, |threshold| less.at_or_below(threshold));
         self.sum -= less.sum();
+        let mut held = self.buckets.iter_mut();
         for (value, count) in less.buckets() {
-            if let Some(held) = self.buckets.get_mut(value) {
+            if let Some((_, held)) = held.find(|(held, _)| held == value) {
                 *held -= count;
-                if *held == 0 {
-                    self.buckets.remove(value);
-                }
             }
         }
+        self.buckets.retain(|(_, count)| *count > 0);
         self.extremes = left.map(extremes).fold(None, wider);
     }
 
@@ -267,8 +265,8 @@ impl Durations {
 
     /// The quantile's value among these durations and `longer` ones (bucket, count), in nanoseconds.
     /// `None` with fewer values than the quantile needs.
-    pub(crate) fn quantile(&self, quantile: Quantile, longer: &BTreeMap<u64, u64>) -> Option<u64> {
-        let count = self.count + longer.values().sum::<u64>();
+    pub(crate) fn quantile(&self, quantile: Quantile, longer: &[(u64, u64)]) -> Option<u64> {
+        let count = self.count + longer.iter().map(|(_, count)| count).sum::<u64>();
         if count < quantile.fewest() {
             return None;
         }
@@ -279,7 +277,7 @@ impl Durations {
     }
 
     /// The value of a rank from 1, in the order of all buckets; `None` beyond the last.
-    pub(crate) fn ranked(&self, rank: u64, more: &BTreeMap<u64, u64>) -> Option<u64> {
+    pub(crate) fn ranked(&self, rank: u64, more: &[(u64, u64)]) -> Option<u64> {
         let (mut mine, mut theirs) = (self.buckets.iter().peekable(), more.iter().peekable());
         let mut seen = 0;
         loop {
@@ -297,13 +295,33 @@ impl Durations {
     }
 
     /// Buckets longer than the threshold.
-    pub(crate) fn longer(&self) -> BTreeMap<u64, u64> {
+    pub(crate) fn longer(&self) -> Buckets {
         let threshold = self.threshold.unwrap_or(u64::MAX);
-        self.buckets.iter().filter(|(value, _)| **value > threshold).map(|(v, c)| (*v, *c)).collect()
+        self.buckets.iter().filter(|(value, _)| *value > threshold).copied().collect()
     }
 
-    pub(crate) fn buckets(&self) -> &BTreeMap<u64, u64> {
+    pub(crate) fn buckets(&self) -> &[(u64, u64)] {
         &self.buckets
+    }
+}
+
+/// Adds counts to those held; both ascending. In a steady run every bucket is already there.
+pub(crate) fn add_buckets<'a>(held: &mut Buckets, more: impl IntoIterator<Item = &'a (u64, u64)>) {
+    let mut fresh = Vec::new();
+    let mut at = 0;
+    for &(value, count) in more {
+        while held.get(at).is_some_and(|(held, _)| *held < value) {
+            at += 1;
+        }
+        match held.get_mut(at) {
+            Some((held, total)) if *held == value => *total += count,
+            _ => fresh.push((value, count)),
+        }
+    }
+    if !fresh.is_empty() {
+        held.append(&mut fresh);
+        // Two ascending runs, which a stable sort merges in linear time.
+        held.sort_by_key(|(value, _)| *value);
     }
 }
 
