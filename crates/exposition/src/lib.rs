@@ -1,1 +1,29 @@
-//! placeholder
+//! What is measured, in the forms other programs read.
+//!
+//! The [`catalogue`] names every metric once. [`Readings`] says what each event of a run adds to
+//! which series; everything else follows from that: [`Metrics`] sums readings up over the life of
+//! the process, [`prometheus`] writes the sums, [`line`](mod@line) writes single seconds for InfluxDB.
+//! So two sinks cannot tell two stories. Alert [`rules`] and [`dashboards`] are rendered here too,
+//! because they quote the catalogue's names.
+//!
+//! It opens no connection and reads no clock; senders are the exporters' work. It never puts a
+//! URL, an error text or a secret into a label.
+
+pub mod catalogue;
+pub mod dashboards;
+pub mod docs;
+mod family;
+pub mod line;
+mod metrics;
+pub mod native;
+mod number;
+pub mod prometheus;
+mod readings;
+pub mod rules;
+
+#[cfg(test)]
+mod fixture;
+
+pub use family::{Exemplar, Family, HistogramValue, Labels, Point, Value};
+pub use metrics::Metrics;
+pub use readings::{Change, Reading, Readings, Report};

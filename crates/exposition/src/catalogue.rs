@@ -1,0 +1,353 @@
+//! Every metric this version fills: name, kind, unit, labels, help.
+//!
+//! Dashboards, alerts and other people's queries rely on these names. Units are base units, labels
+//! are small closed sets.
+
+use plimsoll_measure::Timing;
+
+/// A metric.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name in Prometheus.
+    pub name: &'static str,
+    /// How its values behave.
+    pub kind: Kind,
+    /// What its values are in, where they have a unit.
+    pub unit: Option<Unit>,
+    /// The labels of each of its series, in order.
+    pub labels: &'static [&'static str],
+    /// One sentence for people.
+    pub help: &'static str,
+}
+
+/// How the values of a metric behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Counts up over the life of the process.
+    Counter,
+    /// A level.
+    Gauge,
+    /// A level that is always 1: its labels tell.
+    Info,
+    /// Counts durations by length.
+    Histogram,
+}
+
+impl Kind {
+    /// Its word for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Info => "info",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// A base unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Bytes.
+    Bytes,
+    /// A share of one.
+    Ratio,
+}
+
+impl Unit {
+    /// Its word in metric names.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Seconds => "seconds",
+            Self::Bytes => "bytes",
+            Self::Ratio => "ratio",
+        }
+    }
+}
+
+impl Metric {
+    /// Its measurement in InfluxDB: the name less its last suffix, where that is `_total` or a unit.
+    pub fn measurement(&self) -> &'static str {
+        let suffixes = ["_total", "_seconds", "_ratio"];
+        suffixes.into_iter().find_map(|suffix| self.name.strip_suffix(suffix)).unwrap_or(self.name)
+    }
+}
+
+/// The labels of what belongs to a request.
+const LOAD: &[&str] = &["plan", "scenario", "step", "phase", "outcome"];
+const SLA: &[&str] = &["plan", "sla"];
+const PLAN: &[&str] = &["plan"];
+
+const fn duration(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric { name, kind: Kind::Histogram, unit: Some(Unit::Seconds), labels, help }
+}
+
+const fn counter(
+    name: &'static str,
+    unit: Option<Unit>,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Counter, unit, labels, help }
+}
+
+const fn gauge(
+    name: &'static str,
+    unit: Option<Unit>,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric { name, kind: Kind::Gauge, unit, labels, help }
+}
+
+/// done - due.
+pub static RESPONSE_TIME: Metric = duration(
+    "plimsoll_response_time_seconds",
+    LOAD,
+    "From when a request was due to its last body byte; what a user waits.",
+);
+/// done - sent.
+pub static SERVICE_TIME: Metric = duration(
+    "plimsoll_service_time_seconds",
+    LOAD,
+    "From a request's first byte out to its last body byte; what the target took.",
+);
+/// ready - due.
+pub static SCHEDULE_LAG: Metric = duration(
+    "plimsoll_schedule_lag_seconds",
+    LOAD,
+    "From when a request was due to when the generator got to it; its own lateness.",
+);
+/// sent - ready.
+pub static WAIT: Metric = duration(
+    "plimsoll_wait_seconds",
+    LOAD,
+    "From when the generator got to a request to its first byte out; no connection was free.",
+);
+/// TCP connect.
+pub static CONNECT_TIME: Metric = duration(
+    "plimsoll_connect_time_seconds",
+    LOAD,
+    "Opening a TCP connection, for requests that opened one.",
+);
+/// TLS handshake.
+pub static TLS_TIME: Metric =
+    duration("plimsoll_tls_time_seconds", LOAD, "The TLS handshake, for requests that made one.");
+/// First byte out to first byte back.
+pub static FIRST_BYTE_TIME: Metric = duration(
+    "plimsoll_first_byte_time_seconds",
+    LOAD,
+    "From a request's first byte out to the first byte back.",
+);
+/// Arrival's due to last done.
+pub static ITERATION_TIME: Metric = duration(
+    "plimsoll_iteration_time_seconds",
+    &["plan", "scenario", "phase"],
+    "From when an iteration was due to the end of its last step, pauses included.",
+);
+/// Requests that ended.
+pub static REQUESTS: Metric = counter(
+    "plimsoll_requests_total",
+    None,
+    &["plan", "scenario", "step", "phase", "outcome", "status"],
+    "Requests that ended, by how and with which HTTP status; status is empty without an answer.",
+);
+/// Arrivals not offered.
+pub static DROPPED_ARRIVALS: Metric = counter(
+    "plimsoll_dropped_arrivals_total",
+    None,
+    &["plan", "scenario", "phase", "cause"],
+    "Arrivals that were due and not offered: in_flight_limit is the target's slowness, generator our own.",
+);
+/// Bytes read.
+pub static RECEIVED_BYTES: Metric =
+    counter("plimsoll_received_bytes_total", Some(Unit::Bytes), LOAD, "Bytes read for requests that ended.");
+/// Bytes written.
+pub static SENT_BYTES: Metric =
+    counter("plimsoll_sent_bytes_total", Some(Unit::Bytes), LOAD, "Bytes written for requests that ended.");
+/// What the plan asks for.
+pub static OFFERED_RATE: Metric = gauge(
+    "plimsoll_offered_rate",
+    None,
+    PLAN,
+    "Iterations per second the plan asks for; in the closed model those started in the last second.",
+);
+/// Active users.
+pub static VIRTUAL_USERS: Metric = gauge(
+    "plimsoll_virtual_users",
+    None,
+    PLAN,
+    "Virtual users active; in the open model the iterations running.",
+);
+/// Requests on their way.
+pub static IN_FLIGHT_REQUESTS: Metric =
+    gauge("plimsoll_in_flight_requests", None, PLAN, "Requests in flight at the end of the last second.");
+/// Open connections.
+pub static CONNECTIONS: Metric =
+    gauge("plimsoll_connections", None, PLAN, "Open connections at the end of the last second.");
+/// Our own work.
+pub static GENERATOR_CPU: Metric = gauge(
+    "plimsoll_generator_cpu_ratio",
+    Some(Unit::Ratio),
+    &[],
+    "CPU time of the generator over the last second as a share of the processors it may use.",
+);
+/// Whether the generator can be trusted.
+pub static RUN_VALIDITY: Metric = gauge(
+    "plimsoll_run_validity",
+    None,
+    PLAN,
+    "Whether the generator kept its schedule: 1 valid, 0.5 suspect, 0 invalid.",
+);
+/// Whether an objective is met.
+pub static SLA_MET: Metric =
+    gauge("plimsoll_sla_met", None, SLA, "Whether the objective is met: 1 or 0; absent while undecided.");
+/// The figure an objective looks at.
+pub static SLA_OBSERVED: Metric = gauge(
+    "plimsoll_sla_observed",
+    None,
+    SLA,
+    "The figure the objective looks at, in base units; absent without data.",
+);
+/// Good events.
+pub static SLA_GOOD_EVENTS: Metric = counter(
+    "plimsoll_sla_good_events_total",
+    None,
+    SLA,
+    "Events that were good in the sense of the objective, where it counts events.",
+);
+/// All events.
+pub static SLA_EVENTS: Metric = counter(
+    "plimsoll_sla_events_total",
+    None,
+    SLA,
+    "Events the objective looked at, where it counts events.",
+);
+/// Which run is live.
+pub static RUN_INFO: Metric = Metric {
+    name: "plimsoll_run_info",
+    kind: Kind::Info,
+    unit: None,
+    labels: &["plan", "run", "version", "environment"],
+    help: "A run that is live; the series ends with the run.",
+};
+/// What became of exported points.
+pub static EXPORT_POINTS: Metric = counter(
+    "plimsoll_export_points_total",
+    None,
+    &["sink", "fate"],
+    "Points for a sink: produced is acknowledged plus lost plus the backlog.",
+);
+/// Points waiting.
+pub static EXPORT_BACKLOG: Metric =
+    gauge("plimsoll_export_backlog_points", None, &["sink"], "Points that wait to be taken by a sink.");
+
+/// Every metric, in the order it is exposed.
+pub static ALL: [&Metric; 25] = [
+    &RESPONSE_TIME,
+    &SERVICE_TIME,
+    &SCHEDULE_LAG,
+    &WAIT,
+    &CONNECT_TIME,
+    &TLS_TIME,
+    &FIRST_BYTE_TIME,
+    &ITERATION_TIME,
+    &REQUESTS,
+    &DROPPED_ARRIVALS,
+    &RECEIVED_BYTES,
+    &SENT_BYTES,
+    &OFFERED_RATE,
+    &VIRTUAL_USERS,
+    &IN_FLIGHT_REQUESTS,
+    &CONNECTIONS,
+    &GENERATOR_CPU,
+    &RUN_VALIDITY,
+    &SLA_MET,
+    &SLA_OBSERVED,
+    &SLA_GOOD_EVENTS,
+    &SLA_EVENTS,
+    &RUN_INFO,
+    &EXPORT_POINTS,
+    &EXPORT_BACKLOG,
+];
+
+/// The metric of a timing.
+pub fn of(timing: Timing) -> &'static Metric {
+    match timing {
+        Timing::ResponseTime => &RESPONSE_TIME,
+        Timing::ServiceTime => &SERVICE_TIME,
+        Timing::ScheduleLag => &SCHEDULE_LAG,
+        Timing::Wait => &WAIT,
+        Timing::ConnectTime => &CONNECT_TIME,
+        Timing::TlsTime => &TLS_TIME,
+        Timing::FirstByteTime => &FIRST_BYTE_TIME,
+    }
+}
+
+/// Names of ours in a text (a query, a rule) that no metric of the catalogue has. The suffixes a
+/// histogram's series carry are understood.
+pub fn unknown_names(text: &str) -> Vec<&str> {
+    let is_word = |byte: char| byte.is_ascii_alphanumeric() || byte == '_';
+    text.split(|byte| !is_word(byte))
+        .filter(|word| word.starts_with("plimsoll_"))
+        .filter(|word| {
+            !ALL.iter().any(|metric| match (metric.kind, word.strip_prefix(metric.name)) {
+                (_, Some("")) => true,
+                (Kind::Histogram, Some(suffix)) => matches!(suffix, "_bucket" | "_sum" | "_count"),
+                _ => false,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_say_kind_and_unit() {
+        for metric in ALL {
+            let name = metric.name;
+            assert!(name.starts_with("plimsoll_"), "{name}");
+            assert_eq!(metric.kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert_eq!(metric.kind == Kind::Info, name.ends_with("_info"), "{name}");
+            let stem = name.strip_suffix("_total").unwrap_or(name);
+            if let Some(unit) = metric.unit {
+                assert!(stem.ends_with(unit.label()), "{name}");
+            }
+            assert!(metric.help.ends_with('.'), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_and_measurements_are_unique() {
+        let names: BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
+        let measurements: BTreeSet<_> = ALL.iter().map(|metric| metric.measurement()).collect();
+        assert_eq!((names.len(), measurements.len()), (ALL.len(), ALL.len()));
+    }
+
+    #[test]
+    fn timings_are_named_after_themselves() {
+        for timing in Timing::ALL {
+            assert_eq!(of(timing).name, format!("plimsoll_{}_seconds", timing.name()));
+            assert_eq!(of(timing).measurement(), format!("plimsoll_{}", timing.name()));
+        }
+    }
+
+    #[test]
+    fn only_the_run_info_carries_the_run() {
+        let with_run: Vec<_> = ALL.iter().filter(|metric| metric.labels.contains(&"run")).collect();
+        assert_eq!(with_run, [&&RUN_INFO]);
+    }
+
+    #[test]
+    fn unknown_names_are_found() {
+        let text =
+            "rate(plimsoll_wait_seconds_bucket[1m]) + plimsoll_nothing / plimsoll_requests_total_bucket";
+        assert_eq!(unknown_names(text), ["plimsoll_nothing", "plimsoll_requests_total_bucket"]);
+    }
+}

@@ -1,0 +1,376 @@
+//! The Grafana dashboard: a run while it goes on, and whether its figures can be trusted.
+
+use serde_json::{Value, json};
+
+use crate::catalogue::{self, Metric};
+
+/// What of a run the dashboard shows.
+const CHOSEN: &str = "plan=~\"$plan\"";
+/// As [`CHOSEN`], of what a run's latency figures cover.
+const ANSWERED: &str = "plan=~\"$plan\", outcome=~\"ok|timeout\"";
+/// Over which rates are taken.
+const RATE: &str = "[$__rate_interval]";
+
+/// A panel before it has a place.
+#[derive(Debug)]
+struct Panel {
+    title: &'static str,
+    description: &'static str,
+    unit: &'static str,
+    queries: Vec<Query>,
+    look: Look,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Look {
+    Lines,
+    /// Lines that add up.
+    Stacked,
+    /// 1 met, 0 missed, over time.
+    Verdicts,
+    /// 1 valid, 0.5 suspect, 0 invalid, over time.
+    Validity,
+}
+
+#[derive(Debug)]
+struct Query {
+    expression: String,
+    legend: &'static str,
+}
+
+fn query(legend: &'static str, expression: String) -> Query {
+    Query { expression, legend }
+}
+
+/// A quantile over a histogram's recent past, whichever kind of buckets was scraped.
+fn quantile(share: &str, metric: &Metric, chosen: &str) -> String {
+    let name = metric.name;
+    format!(
+        "histogram_quantile({share}, sum by (le) (rate({name}_bucket{{{chosen}}}{RATE}))) \
+         or histogram_quantile({share}, sum(rate({name}{{{chosen}}}{RATE})))"
+    )
+}
+
+fn rate(by: &str, metric: &Metric, chosen: &str) -> String {
+    let by = if by.is_empty() { String::new() } else { format!(" by ({by}) ") };
+    format!("sum{by}(rate({}{{{chosen}}}{RATE}))", metric.name)
+}
+
+fn panels() -> Vec<Panel> {
+    let requests = &catalogue::REQUESTS;
+    let quantiles = |metric: &Metric, chosen: &str| {
+        [("p50", "0.5"), ("p95", "0.95"), ("p99", "0.99"), ("p99.9", "0.999")]
+            .into_iter()
+            .map(|(legend, share)| query(legend, quantile(share, metric, chosen)))
+            .collect::<Vec<_>>()
+    };
+    let level = |metric: &Metric| format!("{}{{{CHOSEN}}}", metric.name);
+    let iterations = catalogue::ITERATION_TIME.name;
+    vec![
+        Panel {
+            title: "Offered and done",
+            description: "What the plan asks for, and what came of it. Iterations of several steps send several requests.",
+            unit: "reqps",
+            queries: vec![
+                query("iterations offered", format!("sum({})", level(&catalogue::OFFERED_RATE))),
+                query(
+                    "iterations ended",
+                    format!(
+                        "sum(rate({iterations}_count{{{CHOSEN}}}{RATE})) \
+                         or sum(histogram_count(rate({iterations}{{{CHOSEN}}}{RATE})))"
+                    ),
+                ),
+                query("requests", rate("", requests, CHOSEN)),
+                query("requests succeeded", rate("", requests, "plan=~\"$plan\", outcome=~\"ok|redirect\"")),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Response time",
+            description: "From when a request was due: what a user waits, the generator's queue included.",
+            unit: "s",
+            queries: quantiles(&catalogue::RESPONSE_TIME, ANSWERED),
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Service time",
+            description: "From a request's first byte out: what the target took.",
+            unit: "s",
+            queries: quantiles(&catalogue::SERVICE_TIME, ANSWERED),
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Failed and cut requests",
+            description: "Requests that did not succeed, by how they ended.",
+            unit: "reqps",
+            queries: vec![query(
+                "{{outcome}}",
+                rate("outcome", requests, "plan=~\"$plan\", outcome!~\"ok|redirect\""),
+            )],
+            look: Look::Stacked,
+        },
+        Panel {
+            title: "Objectives",
+            description: "Whether each objective is met; empty while undecided.",
+            unit: "none",
+            queries: vec![query("{{sla}}", level(&catalogue::SLA_MET))],
+            look: Look::Verdicts,
+        },
+        Panel {
+            title: "Objectives: observed",
+            description: "The figure each objective looks at, in base units.",
+            unit: "none",
+            queries: vec![query("{{sla}}", level(&catalogue::SLA_OBSERVED))],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "In flight",
+            description: "Requests, users and connections at the end of each second.",
+            unit: "none",
+            queries: vec![
+                query("requests", format!("sum({})", level(&catalogue::IN_FLIGHT_REQUESTS))),
+                query("virtual users", format!("sum({})", level(&catalogue::VIRTUAL_USERS))),
+                query("connections", format!("sum({})", level(&catalogue::CONNECTIONS))),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Dropped arrivals",
+            description: "Arrivals that were due and not offered, by whose fault it was.",
+            unit: "reqps",
+            queries: vec![query("{{cause}}", rate("cause", &catalogue::DROPPED_ARRIVALS, CHOSEN))],
+            look: Look::Stacked,
+        },
+        Panel {
+            title: "Connecting and waiting",
+            description: "Where response time goes before the target has the request: no free connection, TCP, TLS.",
+            unit: "s",
+            queries: vec![
+                query("wait p99", quantile("0.99", &catalogue::WAIT, CHOSEN)),
+                query("connect p99", quantile("0.99", &catalogue::CONNECT_TIME, CHOSEN)),
+                query("tls p99", quantile("0.99", &catalogue::TLS_TIME, CHOSEN)),
+                query("first byte p99", quantile("0.99", &catalogue::FIRST_BYTE_TIME, CHOSEN)),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Bytes",
+            description: "Bytes of requests that ended.",
+            unit: "Bps",
+            queries: vec![
+                query("received", rate("", &catalogue::RECEIVED_BYTES, CHOSEN)),
+                query("sent", rate("", &catalogue::SENT_BYTES, CHOSEN)),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Validity of the generator",
+            description: "Whether the figures can be trusted.",
+            unit: "none",
+            queries: vec![query("{{plan}}", level(&catalogue::RUN_VALIDITY))],
+            look: Look::Validity,
+        },
+        Panel {
+            title: "Schedule lag",
+            description: "How late the generator itself was.",
+            unit: "s",
+            queries: vec![
+                query("p50", quantile("0.5", &catalogue::SCHEDULE_LAG, CHOSEN)),
+                query("p99", quantile("0.99", &catalogue::SCHEDULE_LAG, CHOSEN)),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Generator CPU",
+            description: "As a share of the processors it may use.",
+            unit: "percentunit",
+            queries: vec![query("{{instance}}", catalogue::GENERATOR_CPU.name.to_owned())],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Export",
+            description: "Points per second by fate, and points that wait.",
+            unit: "none",
+            queries: vec![
+                query(
+                    "{{sink}} {{fate}}",
+                    format!("sum by (sink, fate) (rate({}{RATE}))", catalogue::EXPORT_POINTS.name),
+                ),
+                query("{{sink}} backlog", catalogue::EXPORT_BACKLOG.name.to_owned()),
+            ],
+            look: Look::Lines,
+        },
+    ]
+}
+
+/// Every query of the dashboard, with the variables Grafana fills in.
+pub fn queries() -> Vec<String> {
+    panels().into_iter().flat_map(|panel| panel.queries).map(|query| query.expression).collect()
+}
+
+/// `grafana/dashboards/plimsoll.json`.
+pub fn overview() -> String {
+    let panels: Vec<Value> =
+        panels().iter().enumerate().map(|(place, panel)| panel_json(place, panel)).collect();
+    let run_info = catalogue::RUN_INFO.name;
+    let dashboard = json!({
+        "uid": "plimsoll",
+        "title": "Plimsoll",
+        "description": "Load, latency, errors, objectives, and whether the figures can be trusted.",
+        "tags": ["plimsoll"],
+        "schemaVersion": 39,
+        "version": 1,
+        "editable": true,
+        "refresh": "5s",
+        "time": { "from": "now-15m", "to": "now" },
+        "timezone": "browser",
+        "graphTooltip": 1,
+        "templating": { "list": [
+            {
+                "name": "datasource",
+                "label": "Data source",
+                "type": "datasource",
+                "query": "prometheus",
+                "refresh": 1,
+            },
+            {
+                "name": "plan",
+                "label": "Plan",
+                "type": "query",
+                "datasource": source(),
+                "query": { "query": format!("label_values({}, plan)", catalogue::RUN_VALIDITY.name), "refId": "plan" },
+                "refresh": 2,
+                "includeAll": true,
+                "multi": true,
+                "allValue": ".*",
+                "current": { "text": "All", "value": "$__all" },
+                "sort": 1,
+            },
+        ] },
+        "annotations": { "list": [{
+            "name": "Runs",
+            "datasource": source(),
+            "enable": true,
+            "iconColor": "blue",
+            "expr": format!("{run_info}{{{CHOSEN}}}"),
+            "titleFormat": "{{plan}}",
+            "textFormat": "{{run}} {{version}}",
+        }] },
+        "panels": panels,
+    });
+    format!("{dashboard:#}\n")
+}
+
+fn source() -> Value {
+    json!({ "type": "prometheus", "uid": "${datasource}" })
+}
+
+/// Two panels a row.
+fn panel_json(place: usize, panel: &Panel) -> Value {
+    let targets: Vec<Value> = panel
+        .queries
+        .iter()
+        .zip('A'..='Z')
+        .map(|(query, letter)| {
+            json!({
+                "refId": letter.to_string(),
+                "datasource": source(),
+                "expr": query.expression,
+                "legendFormat": query.legend,
+                "range": true,
+            })
+        })
+        .collect();
+    let (kind, defaults, options) = look(panel.look, panel.unit);
+    json!({
+        "id": place + 1,
+        "type": kind,
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": source(),
+        "gridPos": { "h": 8, "w": 12, "x": place % 2 * 12, "y": place / 2 * 8 },
+        "targets": targets,
+        "fieldConfig": { "defaults": defaults, "overrides": [] },
+        "options": options,
+    })
+}
+
+fn look(look: Look, unit: &str) -> (&'static str, Value, Value) {
+    let lines = |stacking: &str, fill: u32| {
+        let custom = json!({
+            "drawStyle": "line",
+            "lineWidth": 1,
+            "fillOpacity": fill,
+            "showPoints": "never",
+            "spanNulls": false,
+            "stacking": { "mode": stacking, "group": "A" },
+        });
+        let options = json!({
+            "legend": { "displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": [] },
+            "tooltip": { "mode": "multi", "sort": "desc" },
+        });
+        ("timeseries", json!({ "unit": unit, "min": 0, "custom": custom }), options)
+    };
+    let states = |words: &[(&str, &str, &str)]| {
+        let words: serde_json::Map<String, Value> = words
+            .iter()
+            .enumerate()
+            .map(|(index, (value, text, color))| {
+                ((*value).to_owned(), json!({ "text": text, "color": color, "index": index }))
+            })
+            .collect();
+        let defaults = json!({
+            "unit": unit,
+            "custom": { "lineWidth": 0, "fillOpacity": 70 },
+            "mappings": [{ "type": "value", "options": words }],
+        });
+        let options = json!({
+            "showValue": "auto",
+            "mergeValues": true,
+            "rowHeight": 0.9,
+            "alignValue": "left",
+            "legend": { "displayMode": "list", "placement": "bottom", "showLegend": false },
+            "tooltip": { "mode": "single", "sort": "none" },
+        });
+        ("state-timeline", defaults, options)
+    };
+    match look {
+        Look::Lines => lines("none", 0),
+        Look::Stacked => lines("normal", 30),
+        Look::Verdicts => states(&[("1", "met", "green"), ("0", "missed", "red")]),
+        Look::Validity => {
+            states(&[("1", "valid", "green"), ("0.5", "suspect", "orange"), ("0", "invalid", "red")])
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_in_a_panel_is_in_the_catalogue() {
+        assert_eq!(catalogue::unknown_names(&overview()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_dashboard_covers_the_catalogue() {
+        let text = overview();
+        let unseen: Vec<_> =
+            catalogue::ALL.iter().map(|metric| metric.name).filter(|name| !text.contains(name)).collect();
+        // Counts of good and bad events are there for queries of burn rates, not to be looked at.
+        assert_eq!(unseen, ["plimsoll_sla_good_events_total", "plimsoll_sla_events_total"]);
+    }
+
+    #[test]
+    fn panels_have_places_and_names_of_their_own() {
+        let dashboard: Value = serde_json::from_str(&overview()).unwrap();
+        let panels = dashboard["panels"].as_array().unwrap();
+        for field in ["id", "title", "gridPos"] {
+            let values: BTreeSet<_> = panels.iter().map(|panel| panel[field].to_string()).collect();
+            assert_eq!(values.len(), panels.len(), "{field}");
+        }
+    }
+}

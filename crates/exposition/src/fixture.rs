@@ -1,0 +1,155 @@
+//! A small run to test with: plan `shop`, scenario `browse` with steps `list` (twice) and `buy`.
+
+use std::sync::Arc;
+
+use plimsoll_measure::{
+    DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard,
+};
+use plimsoll_run::{
+    Ended, Gauges, Judged, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
+    Started, StepShape,
+};
+use plimsoll_sla::{Expression, Filter, Objective, Severity, Status, Validity, Verdict};
+
+const STARTED_NANOS: i64 = 1_700_000_000_000_000_000;
+
+pub(crate) struct Fixture {
+    started: Arc<Started>,
+    shard: Shard,
+    status: Status,
+}
+
+impl Fixture {
+    pub(crate) fn new() -> Self {
+        Self::named("run")
+    }
+
+    pub(crate) fn named(run: &str) -> Self {
+        Self::of(run, "shop", "list")
+    }
+
+    pub(crate) fn of(run: &str, plan: &str, step: &str) -> Self {
+        let edges = Edges::with_thresholds([333_000_000]);
+        let steps = [step, step, "buy"];
+        let shape = Shape {
+            plan: plan.to_owned(),
+            plan_hash: "hash".to_owned(),
+            model: Model::Open,
+            scenarios: vec![ScenarioShape { name: "browse".to_owned(), weight: 1 }],
+            steps: steps
+                .map(|step| StepShape {
+                    scenario: "browse".to_owned(),
+                    scenario_index: Some(0),
+                    step: step.to_owned(),
+                })
+                .to_vec(),
+            stages: Vec::new(),
+            warmup: 0.0,
+            grace: 5.0,
+            iterations: None,
+            edges: edges.clone(),
+            objectives: vec![Objective {
+                name: "quick pages".to_owned(),
+                text: "p95(response_time) <= 333ms".to_owned(),
+                expression: Expression::parse("p95(response_time) <= 333ms").unwrap(),
+                over: Some(30),
+                filter: Filter::default(),
+                abort_after: None,
+                severity: Severity::Critical,
+                message: None,
+            }],
+        };
+        let info = RunInfo {
+            id: run.to_owned(),
+            started_nanos: STARTED_NANOS,
+            seed: 1,
+            version: Some("1.4.2".to_owned()),
+            environment: None,
+            tags: std::collections::BTreeMap::new(),
+            machine: Machine::default(),
+            plimsoll: "0.1.0".to_owned(),
+            target: "http://127.0.0.1:1".to_owned(),
+        };
+        Self {
+            started: Arc::new(Started { info, shape, plan_text: String::new() }),
+            shard: Shard::new(0, edges),
+            status: Status::default(),
+        }
+    }
+
+    /// One in which every load metric has a value.
+    pub(crate) fn busy() -> Self {
+        let mut fixture = Self::new();
+        for (number, nanos) in
+            [0, 900, 40_000, 1_000_000, 333_000_000, 90_000_000_000].into_iter().enumerate()
+        {
+            fixture.request((number % 3) as u16, (number % 2) as u16, Some(200), nanos);
+        }
+        fixture.request(0, 0, None, 5_000_000);
+        let key = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
+        fixture.shard.arrival(key);
+        fixture.shard.dropped(key, DropCause::Generator);
+        fixture.shard.iteration(key, 7_000_000, false);
+        fixture
+    }
+
+    /// One request that ended: with a status `ok`, without one `reset`.
+    pub(crate) fn request(&mut self, step: u16, stage: u16, status: Option<u16>, nanos: u64) {
+        let outcome = if status.is_some() { Outcome::Ok } else { Outcome::Reset };
+        self.shard.record(&Sample {
+            key: SeriesKey { step, phase: Phase::Measured, stage: Some(stage), outcome },
+            due: 0,
+            ready: 0,
+            sent: Some(nanos / 10),
+            done: nanos,
+            connect: Some(20_000),
+            tls: Some(30_000),
+            first_byte: Some(nanos / 2),
+            status,
+            received_bytes: 100,
+            sent_bytes: 10,
+        });
+    }
+
+    pub(crate) fn verdict(&mut self, verdict: Option<Verdict>) {
+        (self.status.verdict, self.status.observed) = (verdict, verdict.map(|_| 0.1));
+    }
+
+    pub(crate) fn events(&mut self, good: u64, total: u64) {
+        (self.status.good_events, self.status.total_events) = (Some(good), Some(total));
+    }
+
+    pub(crate) fn started(&self) -> Arc<Started> {
+        Arc::clone(&self.started)
+    }
+
+    pub(crate) fn start_event(&self) -> RunEvent {
+        RunEvent::Started(self.started())
+    }
+
+    pub(crate) fn second(&mut self) -> RunEvent {
+        let mut frame = Frame::new(0);
+        self.shard.merge_into(&mut frame);
+        let gauges =
+            Gauges { offered_rate: 500.0, virtual_users: 7, connections: 3, generator_cpu_ratio: Some(0.25) };
+        RunEvent::Second(Arc::new(Second { frame, gauges, wall_nanos: self.wall_nanos(1) }))
+    }
+
+    pub(crate) fn judged(&self) -> RunEvent {
+        let statuses = vec![self.status.clone()];
+        RunEvent::Judged(Arc::new(Judged { second: 0, statuses, validity: Validity::Suspect }))
+    }
+
+    pub(crate) fn end_event(&self) -> RunEvent {
+        RunEvent::Ended(Arc::new(Ended {
+            at: SECOND,
+            status: RunStatus::Completed,
+            reason: None,
+            exports: Vec::new(),
+        }))
+    }
+
+    pub(crate) fn wall_nanos(&self, seconds: i64) -> i64 {
+        STARTED_NANOS + seconds * 1_000_000_000
+    }
+}

@@ -1,0 +1,374 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plimsoll_measure::{
+    Distribution, DropCause, Frame, IterationKey, IterationSeries, SECOND, Series, SeriesKey, Timing,
+};
+use plimsoll_run::{Judged, RunEvent, Second, Started};
+use plimsoll_sla::Verdict;
+
+use crate::Labels;
+use crate::catalogue::{self as metrics, Metric};
+
+/// What the events of one run mean for its series, one event after the other.
+///
+/// Requests are grouped by their labels: the stage is no label, and steps of one name are one series.
+#[derive(Debug)]
+pub struct Readings {
+    started: Arc<Started>,
+    plan: Arc<str>,
+    steps: Vec<Step>,
+    scenarios: Vec<Scenario>,
+    /// Good events and events of each objective so far.
+    events: Vec<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Step {
+    /// The first step with the same labels.
+    first: u16,
+    scenario: Arc<str>,
+    step: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Scenario {
+    first: u16,
+    name: Arc<str>,
+}
+
+/// What one event means.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The wall time it stands for, nanoseconds since 1970: for a second its end.
+    pub wall_nanos: i64,
+    /// At most one per series.
+    pub readings: Vec<Reading>,
+}
+
+/// What happened to one series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reading {
+    /// The metric.
+    pub metric: &'static Metric,
+    /// The series' labels.
+    pub labels: Labels,
+    /// What happened.
+    pub change: Change,
+}
+
+/// What happens to a series.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A counter counts so many more.
+    Count(u64),
+    /// A gauge stands at this; `None`: there is no value now.
+    Level(Option<f64>),
+    /// A histogram counts these too.
+    Durations(Distribution),
+}
+
+impl Readings {
+    /// Reads a run from its first event on.
+    pub fn new(started: Arc<Started>) -> Self {
+        let shape = &started.shape;
+        let first = |equal: &dyn Fn(usize) -> bool, own: usize| (0..own).find(|at| equal(*at)).unwrap_or(own);
+        let step = |(own, step): (usize, &plimsoll_run::StepShape)| Step {
+            first: first(&|at| labels_of(&shape.steps[at]) == labels_of(step), own) as u16,
+            scenario: step.scenario.as_str().into(),
+            step: step.step.as_str().into(),
+        };
+        let scenario = |(own, scenario): (usize, &plimsoll_run::ScenarioShape)| Scenario {
+            first: first(&|at| shape.scenarios[at].name == scenario.name, own) as u16,
+            name: scenario.name.as_str().into(),
+        };
+        Self {
+            plan: shape.plan.as_str().into(),
+            steps: shape.steps.iter().enumerate().map(step).collect(),
+            scenarios: shape.scenarios.iter().enumerate().map(scenario).collect(),
+            events: vec![(0, 0); shape.objectives.len()],
+            started,
+        }
+    }
+
+    /// The run's id.
+    pub fn run(&self) -> &str {
+        &self.started.info.id
+    }
+
+    /// What the next event means; `None`: nothing.
+    pub fn read(&mut self, event: &RunEvent) -> Option<Report> {
+        match event {
+            RunEvent::Started(started) => Some(Report {
+                wall_nanos: started.info.started_nanos,
+                readings: vec![self.run_info(Some(1.0))],
+            }),
+            RunEvent::Second(second) => {
+                Some(Report { wall_nanos: second.wall_nanos, readings: self.second(second) })
+            }
+            RunEvent::Judged(judged) => {
+                Some(Report { wall_nanos: self.end_of(judged.second), readings: self.judged(judged) })
+            }
+            RunEvent::Ended(ended) => {
+                Some(Report { wall_nanos: self.after(ended.at), readings: self.ended() })
+            }
+            RunEvent::Phase { .. } | RunEvent::Note(_) => None,
+        }
+    }
+
+    fn second(&self, second: &Second) -> Vec<Reading> {
+        let mut readings = Vec::new();
+        for (key, series) in self.grouped(&second.frame) {
+            self.requests(key, series, &mut readings);
+        }
+        for (key, series) in self.grouped_iterations(&second.frame) {
+            self.iterations(key, series, &mut readings);
+        }
+        let gauges = &second.gauges;
+        readings.extend([
+            self.level(&metrics::OFFERED_RATE, gauges.offered_rate),
+            self.level(&metrics::VIRTUAL_USERS, gauges.virtual_users as f64),
+            self.level(&metrics::IN_FLIGHT_REQUESTS, second.frame.in_flight() as f64),
+            self.level(&metrics::CONNECTIONS, gauges.connections as f64),
+            Reading {
+                metric: &metrics::GENERATOR_CPU,
+                labels: Vec::new(),
+                change: Change::Level(gauges.generator_cpu_ratio),
+            },
+            self.run_info(Some(1.0)),
+        ]);
+        readings
+    }
+
+    fn requests(&self, key: SeriesKey, series: Series, readings: &mut Vec<Reading>) {
+        let (scenario, step) = match self.steps.get(usize::from(key.step)) {
+            Some(step) => (Arc::clone(&step.scenario), Arc::clone(&step.step)),
+            None => ("".into(), "".into()),
+        };
+        let labels: Labels = vec![
+            Arc::clone(&self.plan),
+            scenario,
+            step,
+            key.phase.label().into(),
+            key.outcome.label().into(),
+        ];
+        let mut push = |metric: &'static Metric, change: Change| {
+            readings.push(Reading { metric, labels: labels.clone(), change });
+        };
+        for (timing, distribution) in series.timings {
+            push(metrics::of(timing), Change::Durations(distribution));
+        }
+        push(&metrics::RECEIVED_BYTES, Change::Count(series.received_bytes));
+        push(&metrics::SENT_BYTES, Change::Count(series.sent_bytes));
+        let unanswered = series.requests.saturating_sub(series.statuses.values().sum());
+        let statuses = series.statuses.iter().map(|(status, count)| (status.to_string(), *count));
+        for (status, count) in statuses.chain((unanswered > 0).then(|| (String::new(), unanswered))) {
+            let mut labels = labels.clone();
+            labels.push(status.into());
+            readings.push(Reading { metric: &metrics::REQUESTS, labels, change: Change::Count(count) });
+        }
+    }
+
+    fn iterations(&self, key: IterationKey, series: IterationSeries, readings: &mut Vec<Reading>) {
+        let scenario = self.scenarios.get(usize::from(key.scenario));
+        let scenario = scenario.map_or_else(|| "".into(), |scenario| Arc::clone(&scenario.name));
+        let labels: Labels = vec![Arc::clone(&self.plan), scenario, key.phase.label().into()];
+        for cause in DropCause::ALL {
+            let mut labels = labels.clone();
+            labels.push(cause.label().into());
+            let change = Change::Count(series.dropped(cause));
+            readings.push(Reading { metric: &metrics::DROPPED_ARRIVALS, labels, change });
+        }
+        if let Some(time) = series.time {
+            readings.push(Reading {
+                metric: &metrics::ITERATION_TIME,
+                labels,
+                change: Change::Durations(time),
+            });
+        }
+    }
+
+    fn judged(&mut self, judged: &Judged) -> Vec<Reading> {
+        let mut readings = vec![self.level(&metrics::RUN_VALIDITY, judged.validity.value())];
+        let objectives = self.started.shape.objectives.iter();
+        for ((objective, status), before) in objectives.zip(&judged.statuses).zip(&mut self.events) {
+            let labels: Labels = vec![Arc::clone(&self.plan), objective.name.as_str().into()];
+            let met = match status.verdict {
+                Some(Verdict::Met) => Some(1.0),
+                Some(Verdict::Missed) => Some(0.0),
+                Some(Verdict::Inconclusive) | None => None,
+            };
+            let mut push = |metric: &'static Metric, change: Change| {
+                readings.push(Reading { metric, labels: labels.clone(), change });
+            };
+            push(&metrics::SLA_MET, Change::Level(met));
+            push(&metrics::SLA_OBSERVED, Change::Level(status.observed));
+            if let (Some(good), Some(total)) = (status.good_events, status.total_events) {
+                push(&metrics::SLA_GOOD_EVENTS, Change::Count(good.saturating_sub(before.0)));
+                push(&metrics::SLA_EVENTS, Change::Count(total.saturating_sub(before.1)));
+                *before = (good.max(before.0), total.max(before.1));
+            }
+        }
+        readings
+    }
+
+    /// Levels end with the run; verdicts stay as its last word, and what was counted stays counted.
+    fn ended(&self) -> Vec<Reading> {
+        let plan: Labels = vec![Arc::clone(&self.plan)];
+        let gone =
+            |metric, labels: &Labels| Reading { metric, labels: labels.clone(), change: Change::Level(None) };
+        vec![
+            gone(&metrics::OFFERED_RATE, &plan),
+            gone(&metrics::VIRTUAL_USERS, &plan),
+            gone(&metrics::IN_FLIGHT_REQUESTS, &plan),
+            gone(&metrics::CONNECTIONS, &plan),
+            gone(&metrics::GENERATOR_CPU, &Vec::new()),
+            self.run_info(None),
+        ]
+    }
+
+    fn level(&self, metric: &'static Metric, level: f64) -> Reading {
+        Reading { metric, labels: vec![Arc::clone(&self.plan)], change: Change::Level(Some(level)) }
+    }
+
+    fn run_info(&self, level: Option<f64>) -> Reading {
+        let info = &self.started.info;
+        let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
+        let labels = vec![
+            Arc::clone(&self.plan),
+            info.id.as_str().into(),
+            text(&info.version),
+            text(&info.environment),
+        ];
+        Reading { metric: &metrics::RUN_INFO, labels, change: Change::Level(level) }
+    }
+
+    fn grouped(&self, frame: &Frame) -> BTreeMap<SeriesKey, Series> {
+        let mut grouped: BTreeMap<SeriesKey, Series> = BTreeMap::new();
+        for (key, series) in &frame.series {
+            let step = self.steps.get(usize::from(key.step)).map_or(key.step, |step| step.first);
+            let group = grouped.entry(SeriesKey { step, stage: None, ..*key }).or_default();
+            group.requests += series.requests;
+            group.received_bytes += series.received_bytes;
+            group.sent_bytes += series.sent_bytes;
+            for (status, count) in &series.statuses {
+                *group.statuses.entry(*status).or_default() += count;
+            }
+            for (timing, distribution) in &series.timings {
+                merge(&mut group.timings, *timing, distribution);
+            }
+        }
+        grouped
+    }
+
+    fn grouped_iterations(&self, frame: &Frame) -> BTreeMap<IterationKey, IterationSeries> {
+        let mut grouped: BTreeMap<IterationKey, IterationSeries> = BTreeMap::new();
+        for (key, series) in &frame.iterations {
+            let scenario = self.scenarios.get(usize::from(key.scenario));
+            let scenario = scenario.map_or(key.scenario, |scenario| scenario.first);
+            let group = grouped.entry(IterationKey { scenario, stage: None, ..*key }).or_default();
+            group.dropped_in_flight_limit += series.dropped_in_flight_limit;
+            group.dropped_generator += series.dropped_generator;
+            match (&mut group.time, &series.time) {
+                (Some(known), Some(more)) => known.merge(more),
+                (known @ None, more) => known.clone_from(more),
+                (_, None) => {}
+            }
+        }
+        grouped
+    }
+
+    fn end_of(&self, second: u64) -> i64 {
+        self.after(second.saturating_add(1).saturating_mul(SECOND))
+    }
+
+    fn after(&self, offset: u64) -> i64 {
+        self.started.info.started_nanos.saturating_add(i64::try_from(offset).unwrap_or(i64::MAX))
+    }
+}
+
+fn labels_of(step: &plimsoll_run::StepShape) -> (&str, &str) {
+    (&step.scenario, &step.step)
+}
+
+fn merge(timings: &mut BTreeMap<Timing, Distribution>, timing: Timing, more: &Distribution) {
+    match timings.get_mut(&timing) {
+        Some(known) => known.merge(more),
+        None => {
+            timings.insert(timing, more.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Fixture;
+
+    fn count(report: &Report, metric: &Metric) -> Vec<(String, u64)> {
+        let labels = |labels: &Labels| labels.join(" ");
+        report
+            .readings
+            .iter()
+            .filter(|reading| reading.metric == metric)
+            .map(|reading| match &reading.change {
+                Change::Count(count) => (labels(&reading.labels), *count),
+                Change::Level(_) => (labels(&reading.labels), 0),
+                Change::Durations(durations) => (labels(&reading.labels), durations.count()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn stages_and_steps_of_one_name_are_one_series() {
+        let mut fixture = Fixture::new();
+        // Steps 0 and 1 share their labels; stages 0 and 1 are no label.
+        for (step, stage) in [(0, 0), (1, 0), (0, 1), (2, 0)] {
+            fixture.request(step, stage, Some(200), 5_000_000);
+        }
+        fixture.request(0, 0, None, 5_000_000);
+        let mut readings = Readings::new(fixture.started());
+        let report = readings.read(&fixture.second()).unwrap();
+        let requests = count(&report, &metrics::REQUESTS);
+        assert_eq!(
+            requests,
+            [
+                ("shop browse list measured ok 200".to_owned(), 3),
+                ("shop browse list measured reset ".to_owned(), 1),
+                ("shop browse buy measured ok 200".to_owned(), 1),
+            ]
+        );
+        assert_eq!(
+            count(&report, &metrics::RESPONSE_TIME)[0],
+            ("shop browse list measured ok".to_owned(), 3)
+        );
+        assert_eq!(report.wall_nanos, fixture.wall_nanos(1));
+    }
+
+    #[test]
+    fn no_series_is_read_twice_in_one_report() {
+        let mut fixture = Fixture::busy();
+        let mut readings = Readings::new(fixture.started());
+        for event in [fixture.second(), fixture.judged()] {
+            let report = readings.read(&event).unwrap();
+            let mut seen: Vec<_> =
+                report.readings.iter().map(|reading| (reading.metric.name, &reading.labels)).collect();
+            let before = seen.len();
+            seen.sort();
+            seen.dedup();
+            assert_eq!(seen.len(), before);
+            for reading in &report.readings {
+                assert_eq!(reading.labels.len(), reading.metric.labels.len(), "{}", reading.metric.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_nobody_knows_is_counted_all_the_same() {
+        let mut fixture = Fixture::new();
+        fixture.request(99, 0, Some(200), 1);
+        let mut readings = Readings::new(fixture.started());
+        let report = readings.read(&fixture.second()).unwrap();
+        assert_eq!(count(&report, &metrics::REQUESTS), [("shop   measured ok 200".to_owned(), 1)]);
+    }
+}
