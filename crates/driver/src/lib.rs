@@ -1,1 +1,30 @@
-//! placeholder
+//! Offers load: arrivals and users become requests, requests become samples.
+//!
+//! One worker per core, each on a thread of its own with its own runtime, connections and
+//! histograms; workers share a few counters that are touched once per iteration. A worker hands each
+//! second over when it is complete, so no lock, channel or allocation is needed per request to
+//! record it. Arrivals leave when they are due whatever the target does.
+//!
+//! It knows HTTP/1.1, one request at a time per connection. It judges nothing but answers: verdicts
+//! on objectives are made elsewhere, from the frames that [`Collector`] puts together.
+
+mod clock;
+mod collector;
+mod compile;
+mod connection;
+mod driver;
+mod exchange;
+mod failure;
+mod feed;
+mod pool;
+mod recorder;
+mod timers;
+mod transport;
+mod worker;
+
+pub use clock::Clock;
+pub use collector::Collector;
+pub use compile::CompileError;
+pub use driver::{Driver, DriverConfig, DriverError, Message, Once, Simulation};
+pub(crate) use failure::Failure;
+pub use transport::{NetworkTransport, TlsError, Transport};

@@ -1,0 +1,413 @@
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use plimsoll_measure::{Phase, Shard};
+use plimsoll_run::{Action, LoadModel, RunPlan, Shape};
+use plimsoll_workload::{Mix, MixError};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::compile::{Script, Target};
+use crate::exchange::{User, Values};
+use crate::feed::Rows;
+use crate::pool::Pool;
+use crate::recorder::Recorder;
+use crate::timers::Timers;
+use crate::worker::{ScriptEnd, Share, Shared, Worker};
+use crate::{Clock, CompileError, TlsError, Transport};
+
+/// How far ahead the start lies, so that every worker is up when the first arrival is due.
+const LEAD: Duration = Duration::from_millis(30);
+
+/// What a driver needs to know.
+#[derive(Debug, Clone)]
+pub struct DriverConfig {
+    /// What to offer.
+    pub plan: Arc<RunPlan>,
+    /// The plan's shape.
+    pub shape: Arc<Shape>,
+    /// Decides every random choice.
+    pub seed: u64,
+    /// Fills `{{ run.id }}`.
+    pub run_id: String,
+    /// Threads to offer the load from; at least one.
+    pub workers: usize,
+    /// How connections are opened.
+    pub transport: Transport,
+    /// Captured by setup.
+    pub setup: Arc<[Option<String>]>,
+}
+
+/// A load that cannot be offered.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// A step cannot be sent.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The scenarios' weights make no mix.
+    #[error("scenarios: {0}")]
+    Mix(#[from] MixError),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A thread or runtime could not be had.
+    #[error("starting a worker: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// What workers tell.
+#[derive(Debug)]
+pub enum Message {
+    /// A complete second of one worker.
+    Shard {
+        /// Which worker.
+        worker: usize,
+        /// What it measured.
+        shard: Shard,
+    },
+    /// A worker starts no more iterations.
+    OfferingEnded {
+        /// Since when, in nanoseconds from the start.
+        at: u64,
+    },
+    /// A worker is done; nothing more comes from it.
+    Finished {
+        /// Which worker.
+        worker: usize,
+        /// When, in nanoseconds from the start.
+        at: u64,
+    },
+}
+
+/// A load being offered.
+#[derive(Debug)]
+pub struct Driver {
+    /// What the workers tell, until all have finished.
+    pub messages: mpsc::UnboundedReceiver<Message>,
+    /// The run's clock.
+    pub clock: Clock,
+    /// The monotonic instant of offset zero.
+    pub started: Instant,
+    stop: CancellationToken,
+    shared: Arc<Shared>,
+    spare: Vec<std::sync::mpsc::Sender<Shard>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Driver {
+    /// Starts the workers. The first arrival is due a moment later, at offset zero.
+    ///
+    /// # Errors
+    /// When a step cannot be made ready or a thread cannot be started; nothing was sent then.
+    pub fn start(config: &DriverConfig) -> Result<Self, DriverError> {
+        let workers = worker_count(config);
+        let shared = Arc::new(Shared::default());
+        let rows = rows(config);
+        let stop = CancellationToken::new();
+        let (sender, messages) = mpsc::unbounded_channel();
+        // Compiled once here so that a mistake is told before any thread starts.
+        let _ = parts(config)?;
+        let started = Instant::now() + LEAD;
+        let clock = Clock::Real(started);
+        let (mut spare, mut threads) = (Vec::new(), Vec::new());
+        for index in 0..workers {
+            let (give_back, taken_back) = std::sync::mpsc::channel();
+            spare.push(give_back);
+            let share = Share { index: index as u64, of: workers as u64 };
+            let (config, rows, shared) = (config.clone(), rows.clone(), Arc::clone(&shared));
+            let (stop, sender) = (stop.clone(), sender.clone());
+            let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                let build = Build {
+                    config: &config,
+                    clock,
+                    share,
+                    rows,
+                    shared,
+                    stop,
+                    messages: sender,
+                    spare: taken_back,
+                };
+                run_worker(build, &config);
+            })?;
+            threads.push(thread);
+        }
+        Ok(Self { messages, clock, started, stop, shared, spare, threads })
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.spare.len()
+    }
+
+    /// Starts no more iterations; requests in flight have the plan's grace to finish.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Gives a shard's memory back to the worker it came from.
+    pub fn give_back(&self, worker: usize, shard: Shard) {
+        if let Some(spare) = self.spare.get(worker) {
+            // A worker that has finished needs no memory.
+            let _ = spare.send(shard);
+        }
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Virtual users active: iterations running in the open model.
+    pub fn users(&self) -> u64 {
+        self.shared.users.load(Ordering::Relaxed) + u64::from(self.shared.running.load(Ordering::Relaxed))
+    }
+
+    /// Why the run cannot be completed, if it cannot.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// What this machine could not do, the first time it could not.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Waits for the threads; call it after every worker has finished.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A worker that panicked has already said so.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn worker_count(config: &DriverConfig) -> usize {
+    // More workers than connections would leave some without any.
+    let connections = config.plan.http.connections.map_or(usize::MAX, |connections| connections as usize);
+    config.workers.min(connections).max(1)
+}
+
+fn rows(config: &DriverConfig) -> Vec<Arc<Rows>> {
+    (0_u64..)
+        .zip(&config.plan.feeds)
+        .map(|(index, feed)| Rows::new(feed.clone(), config.seed.wrapping_add(index)))
+        .collect()
+}
+
+fn parts(config: &DriverConfig) -> Result<(Target, Vec<Script>, Mix), DriverError> {
+    let target = Target::of(&config.plan)?;
+    let scripts = config
+        .plan
+        .scenarios
+        .iter()
+        .map(|scenario| Script::new(&config.plan, &target, &scenario.actions, scenario.captures))
+        .collect::<Result<_, _>>()?;
+    let weights: Vec<u32> = config.plan.scenarios.iter().map(|scenario| scenario.weight).collect();
+    Ok((target, scripts, Mix::new(&weights, config.seed)?))
+}
+
+struct Build<'a> {
+    config: &'a DriverConfig,
+    clock: Clock,
+    share: Share,
+    rows: Vec<Arc<Rows>>,
+    shared: Arc<Shared>,
+    stop: CancellationToken,
+    messages: mpsc::UnboundedSender<Message>,
+    spare: std::sync::mpsc::Receiver<Shard>,
+}
+
+impl Build<'_> {
+    fn worker(self, recorder: Recorder) -> Result<Rc<Worker>, DriverError> {
+        let (target, scripts, mix) = parts(self.config)?;
+        let plan = &self.config.plan;
+        let in_flight = match &plan.load.model {
+            LoadModel::Open { max_in_flight, .. } => *max_in_flight,
+            LoadModel::Closed { .. } => 1,
+        };
+        let connections = plan.http.connections.unwrap_or(in_flight) as usize;
+        let (index, of) = (self.share.index as usize, self.share.of as usize);
+        let mine = connections / of + usize::from(index < connections % of);
+        Ok(Rc::new(Worker {
+            share: self.share,
+            clock: self.clock,
+            timers: Timers::new(self.clock),
+            recorder: RefCell::new(recorder),
+            transport: self.config.transport.clone(),
+            target,
+            http: plan.http.clone(),
+            shape: Arc::clone(&self.config.shape),
+            scripts,
+            mix,
+            pool: Pool::new(mine),
+            rows: self.rows,
+            setup: Arc::clone(&self.config.setup),
+            run_id: self.config.run_id.clone(),
+            seed: self.config.seed,
+            random: RefCell::new(ChaCha8Rng::seed_from_u64(
+                self.config.seed ^ (self.share.index + 1).rotate_left(32),
+            )),
+            shared: self.shared,
+            stop: self.stop,
+            messages: self.messages,
+            spare: self.spare,
+            frontier: Cell::new(0),
+            ended: Notify::new(),
+        }))
+    }
+}
+
+fn run_worker(build: Build<'_>, config: &DriverConfig) {
+    let worker = build.share.index as usize;
+    let messages = build.messages.clone();
+    let shared = Arc::clone(&build.shared);
+    let ran = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(DriverError::Thread)
+        .and_then(|runtime| {
+            let recorder = Recorder::new(config.shape.edges.clone());
+            let worker = build.worker(recorder)?;
+            let local = LocalSet::new();
+            local.block_on(&runtime, worker.run(&config.plan.load.model, config.plan.load.grace));
+            Ok(())
+        });
+    if let Err(error) = ran {
+        shared
+            .failure
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .get_or_insert(error.to_string());
+        let _ = messages.send(Message::Finished { worker, at: 0 });
+    }
+}
+
+/// Steps run once, before or after the load.
+#[derive(Debug)]
+pub struct Once {
+    /// What its requests were, all in one second.
+    pub shard: Shard,
+    /// What it captured, by slot.
+    pub captures: Arc<[Option<String>]>,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl Once {
+    /// Runs steps one after the other on one user, on a thread of its own. Everything it does is
+    /// counted in `second` under `phase`.
+    ///
+    /// # Errors
+    /// When a step cannot be made ready or the thread cannot be started.
+    pub async fn run(
+        config: DriverConfig,
+        actions: Vec<Action>,
+        phase: Phase,
+        second: u64,
+    ) -> Result<Self, DriverError> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        std::thread::Builder::new().name(phase.label().to_owned()).spawn(move || {
+            let ran = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(DriverError::Thread);
+            let ran = ran.and_then(|runtime| {
+                LocalSet::new().block_on(&runtime, once(&config, &actions, phase, second))
+            });
+            let _ = sender.send(ran);
+        })?;
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(DriverError::Thread(std::io::Error::other("the thread ended early"))))
+    }
+}
+
+async fn once(
+    config: &DriverConfig,
+    actions: &[Action],
+    phase: Phase,
+    second: u64,
+) -> Result<Once, DriverError> {
+    let (messages, _listen) = mpsc::unbounded_channel();
+    let (_give_back, spare) = std::sync::mpsc::channel();
+    let build = Build {
+        config,
+        clock: Clock::Real(Instant::now()),
+        share: Share { index: 0, of: 1 },
+        rows: rows(config),
+        shared: Arc::default(),
+        stop: CancellationToken::new(),
+        messages,
+        spare,
+    };
+    let worker = build.worker(Recorder::pinned(second, config.shape.edges.clone()))?;
+    tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
+    let script = Script::new(&config.plan, &worker.target, actions, config.plan.setup_captures)?;
+    let rows = script
+        .feeds
+        .iter()
+        .filter_map(|feed| Some((*feed, worker.rows.get(usize::from(*feed))?.draw()?)))
+        .collect();
+    let mut values = Values { captures: vec![None; script.captures], rows, iteration: 0, user: 0 };
+    let mut user = User::owning(0);
+    let ran = worker.follow(&script, &mut user, &mut values, (phase, None), worker.clock.now()).await;
+    let mut recorder = worker.recorder.borrow_mut();
+    let shard = recorder.take_all().next().unwrap_or_else(|| Shard::new(second, config.shape.edges.clone()));
+    let failure = match ran.end {
+        ScriptEnd::Succeeded => None,
+        ScriptEnd::Failed | ScriptEnd::NotOffered => Some(failure_words(&shard, second, phase)),
+    };
+    Ok(Once { shard, captures: values.captures.into(), failure })
+}
+
+fn failure_words(shard: &Shard, second: u64, phase: Phase) -> String {
+    let mut frame = plimsoll_measure::Frame::new(second);
+    shard.merge_into(&mut frame);
+    match frame.errors.first() {
+        Some(error) => format!("{phase} failed: {}", error.message),
+        None => format!("{phase} failed"),
+    }
+}
+
+/// A run in simulated time, on one worker in the caller's task: for proofs, not for load.
+///
+/// The caller's runtime must be a current-thread one with paused time.
+#[derive(Debug)]
+pub struct Simulation;
+
+impl Simulation {
+    /// Runs the whole plan and returns every message in order.
+    ///
+    /// # Errors
+    /// When a step cannot be made ready.
+    pub async fn run(config: &DriverConfig) -> Result<Vec<Message>, DriverError> {
+        let (messages, mut listen) = mpsc::unbounded_channel();
+        let (_give_back, spare) = std::sync::mpsc::channel();
+        let build = Build {
+            config,
+            clock: Clock::Simulated(tokio::time::Instant::now()),
+            share: Share { index: 0, of: 1 },
+            rows: rows(config),
+            shared: Arc::default(),
+            stop: CancellationToken::new(),
+            messages,
+            spare,
+        };
+        let worker = build.worker(Recorder::new(config.shape.edges.clone()))?;
+        let local = LocalSet::new();
+        local.run_until(worker.run(&config.plan.load.model, config.plan.load.grace)).await;
+        drop(local);
+        listen.close();
+        let mut all = Vec::new();
+        while let Some(message) = listen.recv().await {
+            all.push(message);
+        }
+        Ok(all)
+    }
+}

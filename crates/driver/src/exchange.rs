@@ -1,0 +1,511 @@
+//! One step: from its due to its end, over redirects.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cookie_store::CookieStore;
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, SET_COOKIE,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::Full;
+use plimsoll_measure::{Outcome, PendingKey, Phase, Sample, SeriesKey};
+use plimsoll_run::Variable;
+
+use crate::Failure;
+use crate::compile::{
+    CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, escape_url, fill, path_and_query, resolve,
+};
+use crate::connection::{Answer, BodyLimit, Connection};
+use crate::pool::Lease;
+use crate::recorder::InFlight;
+use crate::transport::Origin;
+use crate::worker::Worker;
+
+/// Whoever makes requests: a virtual user of the closed model, or an iteration of the open one.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub(crate) number: u64,
+    cookies: Option<Box<CookieStore>>,
+    /// A closed user keeps its own connection; others share the worker's pool.
+    own: Option<Option<Connection>>,
+}
+
+impl User {
+    /// A user on the shared pool.
+    pub(crate) fn sharing(number: u64) -> Self {
+        Self { number, cookies: None, own: None }
+    }
+
+    /// A user with a connection of its own.
+    pub(crate) fn owning(number: u64) -> Self {
+        Self { number, cookies: None, own: Some(None) }
+    }
+}
+
+/// What an iteration knows.
+#[derive(Debug)]
+pub(crate) struct Values {
+    pub(crate) captures: Vec<Option<String>>,
+    /// (feed, row) drawn for this iteration.
+    pub(crate) rows: Vec<(u16, usize)>,
+    pub(crate) iteration: u64,
+    pub(crate) user: u64,
+}
+
+/// The phase and stage an iteration was due in.
+pub(crate) type Place = (Phase, Option<u16>);
+
+/// How a step ended.
+#[derive(Debug)]
+pub(crate) struct StepEnd {
+    pub(crate) done: u64,
+    pub(crate) succeeded: bool,
+    /// Nothing was sent because this machine could not; the step is not counted.
+    pub(crate) not_offered: bool,
+    /// No answer came, so trying again at once would only spin.
+    pub(crate) no_answer: bool,
+}
+
+/// Where the next hop of a step goes.
+struct Hop {
+    origin: Rc<Origin>,
+    uri: Uri,
+    method: Method,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+/// A connection in use, and what gives it back.
+struct Held {
+    connection: Connection,
+    lease: Option<Lease>,
+}
+
+/// Counts an open connection for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Counted(Arc<AtomicU64>);
+
+impl Counted {
+    pub(crate) fn new(count: &Arc<AtomicU64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    /// Runs one step that is due now and records each of its requests.
+    pub(crate) async fn step(
+        &self,
+        user: &mut User,
+        values: &mut Values,
+        step: &Step,
+        place: Place,
+        due: u64,
+    ) -> StepEnd {
+        let ready = self.clock.now();
+        let (phase, stage) = place;
+        let key = PendingKey { step: step.index, phase, stage };
+        // A hole without a value: an earlier step did not capture it. The step is not reached.
+        let Ok(mut hop) = self.first_hop(step, values) else {
+            return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: false };
+        };
+        let slot = self.recorder.borrow_mut().begin(InFlight { key, due, ready, traffic: None });
+        let deadline = tokio::time::Instant::now() + self.http.timeout;
+        let limit = BodyLimit { keep: step.reads_body, max: self.http.max_body };
+        let mut first_sent = None;
+        for followed in 0.. {
+            let attempt = self.attempt(user, slot, &hop, limit);
+            let (result, opened) = match tokio::time::timeout_at(deadline, attempt).await {
+                Ok(done) => done,
+                Err(_) => (Err(timed_out(self.http.timeout)), None),
+            };
+            let done = self.clock.now();
+            let traffic =
+                self.recorder.borrow_mut().in_flight(slot).and_then(|request| request.traffic.take());
+            let sent = traffic.as_ref().and_then(|traffic| traffic.sent());
+            first_sent = first_sent.or(sent);
+            let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
+            let next = match &result {
+                Ok(answer) => self.redirect(user, &hop, step, answer, followed),
+                Err(_) => Ok(None),
+            };
+            let (outcome, failure, next) = match (result, next) {
+                (_, Ok(Some(next))) => (Outcome::Redirect, None, Some(next)),
+                (_, Err(failure)) | (Err(failure), _) => (failure.outcome, Some(failure), None),
+                (Ok(answer), Ok(None)) => match judge(step, values, &answer, done.saturating_sub(due)) {
+                    Ok(()) => (Outcome::Ok, None, None),
+                    Err(failure) => (failure.outcome, Some(failure), None),
+                },
+            };
+            if let Some(failure) = &failure
+                && failure.ours
+                && first_sent.is_none()
+            {
+                self.recorder.borrow_mut().end(slot);
+                self.trouble(&failure.message);
+                return StepEnd { done, succeeded: false, not_offered: true, no_answer: true };
+            }
+            let first_byte = traffic.as_ref().and_then(|traffic| traffic.first_byte());
+            let sample = Sample {
+                key: SeriesKey { step: step.index, phase, stage, outcome },
+                due,
+                ready,
+                sent: first_sent,
+                done,
+                connect: opened.map(|(connect, _)| connect),
+                tls: opened.and_then(|(_, tls)| tls),
+                first_byte: first_byte.zip(sent).map(|(byte, sent)| byte.saturating_sub(sent)),
+                status,
+                received_bytes: traffic.as_ref().map_or(0, |traffic| traffic.read()),
+                sent_bytes: traffic.as_ref().map_or(0, |traffic| traffic.written()),
+            };
+            let mut recorder = self.recorder.borrow_mut();
+            recorder.record(&sample);
+            if let Some(next) = next {
+                hop = next;
+                continue;
+            }
+            recorder.end(slot);
+            if let Some(failure) = &failure {
+                recorder.error(outcome, step.index, done, &failure.message);
+            }
+            return StepEnd {
+                done,
+                succeeded: outcome.is_success(),
+                not_offered: false,
+                no_answer: !outcome.is_answer(),
+            };
+        }
+        unreachable!("redirects are bounded by the plan")
+    }
+
+    /// Connection and exchange of one hop, with how long opening the connection took if it opened one.
+    async fn attempt(
+        &self,
+        user: &mut User,
+        slot: usize,
+        hop: &Hop,
+        limit: BodyLimit,
+    ) -> (Result<Answer, Failure>, Option<(u64, Option<u64>)>) {
+        let mut fresh = false;
+        loop {
+            let mut held = match self.hold(user, &hop.origin, fresh).await {
+                Ok(held) => held,
+                Err(failure) => return (Err(failure), None),
+            };
+            let opened = held.connection.opened.take();
+            let traffic = Rc::clone(&held.connection.traffic);
+            traffic.reset();
+            if let Some(request) = self.recorder.borrow_mut().in_flight(slot) {
+                request.traffic = Some(Rc::clone(&traffic));
+            }
+            let result = held.connection.exchange(hop.request(user), limit).await;
+            if result.is_err() && opened.is_none() && traffic.sent().is_none() {
+                // It had been closed while idle and not a byte left: another connection, no other request.
+                self.recorder.borrow_mut().reconnect(self.clock.now());
+                fresh = true;
+                continue;
+            }
+            if result.is_ok() && held.connection.is_usable().await {
+                held.release(user);
+            }
+            return (result, opened);
+        }
+    }
+
+    /// A usable connection: the user's own, an idle one, or a new one.
+    async fn hold(&self, user: &mut User, origin: &Rc<Origin>, fresh: bool) -> Result<Held, Failure> {
+        let mut lease = None;
+        let known = match &mut user.own {
+            Some(own) => own.take().filter(|connection| *connection.origin == **origin),
+            None => {
+                let mut taken = self.pool.lease(origin).await;
+                let known = taken.connection.take();
+                lease = Some(taken);
+                known
+            }
+        };
+        if let Some(mut connection) = known.filter(|_| !fresh) {
+            if connection.is_usable().await {
+                return Ok(Held { connection, lease });
+            }
+            self.recorder.borrow_mut().reconnect(self.clock.now());
+        }
+        let opening = async {
+            let opened = self.transport.open(origin, self.clock).await?;
+            Connection::new(Rc::clone(origin), opened, self.clock, Counted::new(&self.shared.connections))
+                .await
+        };
+        match tokio::time::timeout(self.http.connect_timeout, opening).await {
+            Ok(connection) => Ok(Held { connection: connection?, lease }),
+            Err(_) => Err(Failure::new(
+                Outcome::Timeout,
+                format!(
+                    "no connection within {}",
+                    plimsoll_units::duration::format(self.http.connect_timeout)
+                ),
+            )),
+        }
+    }
+
+    fn first_hop(&self, step: &Step, values: &Values) -> Result<Hop, ()> {
+        let value = |variable| self.value(variable, values);
+        let (origin, uri) = match &step.url {
+            CompiledUrl::Fixed(uri) => (Rc::clone(&self.target.origin), uri.clone()),
+            CompiledUrl::Absolute(origin, uri) => (Rc::clone(origin), uri.clone()),
+            CompiledUrl::Filled(template) => {
+                let text = fill(template, value, escape_url).map_err(|_| ())?;
+                resolve(&self.target, &text).map_err(|_| ())?
+            }
+        };
+        let mut headers = step.headers.fixed.clone();
+        for (name, template) in &step.headers.filled {
+            let text = fill(template, value, |value, out| out.push_str(value)).map_err(|_| ())?;
+            headers.append(name, HeaderValue::from_str(&text).map_err(|_| ())?);
+        }
+        if !headers.contains_key(HOST) {
+            headers.insert(HOST, host(&origin)?);
+        }
+        let body = match &step.body {
+            CompiledBody::Fixed(bytes) => bytes.clone(),
+            CompiledBody::Filled(template, kind) => {
+                fill(template, value, |value, out| escape_body(*kind, value, out)).map_err(|_| ())?.into()
+            }
+        };
+        Ok(Hop { origin, uri, method: step.method.clone(), headers, body })
+    }
+
+    fn value(&self, variable: Variable, values: &Values) -> Option<String> {
+        match variable {
+            Variable::Capture(slot) => values.captures.get(usize::from(slot)).cloned().flatten(),
+            Variable::Setup(slot) => self.setup.get(usize::from(slot)).cloned().flatten(),
+            Variable::Column { feed, column } => {
+                let (_, row) = values.rows.iter().find(|(known, _)| *known == feed)?;
+                let rows = &self.rows.get(usize::from(feed))?.feed.rows;
+                rows.get(*row)?.get(usize::from(column)).cloned()
+            }
+            Variable::Iteration => Some(values.iteration.to_string()),
+            Variable::User => Some(values.user.to_string()),
+            Variable::RunId => Some(self.run_id.clone()),
+        }
+    }
+
+    /// Keeps the answer's cookies and says where it redirects to, if it does.
+    fn redirect(
+        &self,
+        user: &mut User,
+        hop: &Hop,
+        step: &Step,
+        answer: &Answer,
+        followed: u32,
+    ) -> Result<Option<Hop>, Failure> {
+        if answer.headers.contains_key(SET_COOKIE) {
+            user.keep_cookies(hop, &answer.headers);
+        }
+        let location = match answer.headers.get(LOCATION) {
+            Some(location) if is_redirect(answer.status) && self.http.redirects > 0 => location,
+            _ => return Ok(None),
+        };
+        // A plan that expects this very status wants to see it.
+        let status = answer.status.as_u16();
+        if step.expect.plain.status.iter().any(|range| (range.first..=range.last).contains(&status)) {
+            return Ok(None);
+        }
+        if followed >= self.http.redirects {
+            return Err(Failure::new(
+                Outcome::Protocol,
+                format!("redirected more than {} times", self.http.redirects),
+            ));
+        }
+        let wrong = || Failure::new(Outcome::Protocol, "redirected to what is no http or https URL");
+        let base = hop.url().ok_or_else(wrong)?;
+        let url = location.to_str().ok().and_then(|location| base.join(location).ok()).ok_or_else(wrong)?;
+        let origin = Origin::of(&url).ok_or_else(wrong)?;
+        let mut headers = hop.headers.clone();
+        if origin != *hop.origin {
+            // Credentials were given for one host, not for whatever it points to.
+            for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
+                headers.remove(name);
+            }
+            headers.insert(HOST, host(&origin).map_err(|()| wrong())?);
+        }
+        let origin = if origin == *hop.origin { Rc::clone(&hop.origin) } else { Rc::new(origin) };
+        let (mut method, mut body) = (hop.method.clone(), hop.body.clone());
+        let becomes_get = answer.status == StatusCode::SEE_OTHER
+            || (method == Method::POST
+                && matches!(answer.status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND));
+        if becomes_get && method != Method::HEAD {
+            (method, body) = (Method::GET, Bytes::new());
+            headers.remove(CONTENT_TYPE);
+            headers.remove(CONTENT_LENGTH);
+        }
+        Ok(Some(Hop { origin, uri: path_and_query(&url).map_err(|_| wrong())?, method, headers, body }))
+    }
+}
+
+impl Hop {
+    fn url(&self) -> Option<url::Url> {
+        let scheme = if self.origin.tls { "https" } else { "http" };
+        url::Url::parse(&format!("{scheme}://{}{}", self.origin.authority(), self.uri)).ok()
+    }
+
+    fn request(&self, user: &User) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        if let Some(cookies) = user.cookies.as_ref().and_then(|cookies| self.cookies(cookies)) {
+            request.headers_mut().append(COOKIE, cookies);
+        }
+        request
+    }
+
+    fn cookies(&self, store: &CookieStore) -> Option<HeaderValue> {
+        let url = self.url()?;
+        let pairs: Vec<_> =
+            store.get_request_values(&url).map(|(name, value)| format!("{name}={value}")).collect();
+        if pairs.is_empty() {
+            return None;
+        }
+        let mut value = HeaderValue::from_str(&pairs.join("; ")).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl User {
+    fn keep_cookies(&mut self, hop: &Hop, headers: &HeaderMap) {
+        let Some(url) = hop.url() else { return };
+        let store = self.cookies.get_or_insert_with(Box::default);
+        for cookie in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
+            // A cookie that lies about its domain is refused by the store, which is what a browser does.
+            let _ = store.parse(cookie, &url);
+        }
+    }
+}
+
+impl Held {
+    fn release(self, user: &mut User) {
+        match (self.lease, &mut user.own) {
+            (Some(mut lease), _) => lease.connection = Some(self.connection),
+            (None, Some(own)) => *own = Some(self.connection),
+            (None, None) => {}
+        }
+    }
+}
+
+fn host(origin: &Origin) -> Result<HeaderValue, ()> {
+    HeaderValue::from_str(&origin.authority()).map_err(|_| ())
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn timed_out(timeout: Duration) -> Failure {
+    Failure::new(
+        Outcome::Timeout,
+        format!("no whole answer within {}", plimsoll_units::duration::format(timeout)),
+    )
+}
+
+/// Whether an answer is what the step expects, and what the step takes from it.
+fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result<(), Failure> {
+    let expect = &step.expect.plain;
+    let status = answer.status.as_u16();
+    let right = if expect.status.is_empty() {
+        (200..400).contains(&status)
+    } else {
+        expect.status.iter().any(|range| (range.first..=range.last).contains(&status))
+    };
+    if !right {
+        return Err(Failure::new(Outcome::Status, format!("status {status}")));
+    }
+    let unexpected = |message: String| Err(Failure::new(Outcome::Expectation, message));
+    for header in &expect.headers {
+        let found = answer.headers.get(&header.name);
+        match (&header.value, found) {
+            (_, None) => return unexpected(format!("header `{}` is missing", header.name)),
+            (Some(value), Some(found)) if found.as_bytes() != value.as_bytes() => {
+                return unexpected(format!("header `{}` is not `{value}`", header.name));
+            }
+            _ => {}
+        }
+    }
+    if !expect.body_contains.is_empty() {
+        let body = String::from_utf8_lossy(&answer.body);
+        if let Some(missing) = expect.body_contains.iter().find(|text| !body.contains(text.as_str())) {
+            return unexpected(format!("the body does not contain `{missing}`"));
+        }
+    }
+    let json =
+        needs_json(step).then(|| serde_json::from_slice::<serde_json::Value>(&answer.body).ok()).flatten();
+    for (path, query, value) in &step.expect.json {
+        let found = json.as_ref().and_then(|json| first_match(query, json));
+        if found.as_ref() != Some(value) {
+            return unexpected(format!("`{path}` is not {value}"));
+        }
+    }
+    if let Some(within) = expect.within
+        && u128::from(took) > within.as_nanos()
+    {
+        return unexpected(format!("took longer than {}", plimsoll_units::duration::format(within)));
+    }
+    for capture in &step.captures {
+        let found = match &capture.source {
+            CompiledSource::Header(name) => {
+                answer.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+            }
+            CompiledSource::Regex(regex) => capture_regex(regex, &answer.body),
+            CompiledSource::JsonPath(query) => {
+                json.as_ref().and_then(|json| first_match(query, json)).map(|value| as_text(&value))
+            }
+        };
+        let Some(found) = found else {
+            return Err(Failure::new(
+                Outcome::Capture,
+                format!("`{}` was not found in the answer", capture.name),
+            ));
+        };
+        if let Some(slot) = values.captures.get_mut(capture.slot) {
+            *slot = Some(found);
+        }
+    }
+    Ok(())
+}
+
+fn needs_json(step: &Step) -> bool {
+    !step.expect.json.is_empty()
+        || step.captures.iter().any(|capture| matches!(capture.source, CompiledSource::JsonPath(_)))
+}
+
+fn first_match(
+    query: &jsonpath_rust::parser::model::JpQuery,
+    json: &serde_json::Value,
+) -> Option<serde_json::Value> {
+    let found = jsonpath_rust::query::js_path_process(query, json).ok()?;
+    found.into_iter().next().map(|reference| reference.val().clone())
+}
+
+fn capture_regex(regex: &regex::Regex, body: &[u8]) -> Option<String> {
+    let body = String::from_utf8_lossy(body);
+    let found = regex.captures(&body)?;
+    found.get(1).or_else(|| found.get(0)).map(|text| text.as_str().to_owned())
+}
+
+fn as_text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

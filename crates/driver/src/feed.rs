@@ -1,0 +1,70 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use plimsoll_run::{Feed, FeedOrder};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// A feed that all workers draw from. Which row the n-th draw gets depends on n and the seed alone.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) feed: Feed,
+    drawn: AtomicU64,
+    seed: u64,
+    /// The order of a shuffled feed.
+    order: Vec<u32>,
+}
+
+impl Rows {
+    pub(crate) fn new(feed: Feed, seed: u64) -> Arc<Self> {
+        let mut order = Vec::new();
+        if feed.order == FeedOrder::Shuffled {
+            order.extend(0..feed.rows.len() as u32);
+            order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        }
+        Arc::new(Self { feed, drawn: AtomicU64::new(0), seed, order })
+    }
+
+    /// The next row's index; `None` when a unique feed has run out.
+    pub(crate) fn draw(&self) -> Option<usize> {
+        let rows = self.feed.rows.len() as u64;
+        let n = self.drawn.fetch_add(1, Ordering::Relaxed);
+        match self.feed.order {
+            FeedOrder::Unique => (n < rows).then_some(n as usize),
+            FeedOrder::Sequential => Some((n % rows) as usize),
+            FeedOrder::Shuffled => Some(self.order[(n % rows) as usize] as usize),
+            FeedOrder::Random => {
+                Some(ChaCha8Rng::seed_from_u64(self.seed ^ n).random_range(0..rows) as usize)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(order: FeedOrder) -> Arc<Rows> {
+        let rows = (0..4).map(|n| vec![n.to_string()].into_boxed_slice()).collect();
+        Rows::new(Feed { name: "f".into(), columns: vec!["n".into()], rows: Arc::new(rows), order }, 9)
+    }
+
+    fn drawn(order: FeedOrder, count: usize) -> Vec<Option<usize>> {
+        let rows = rows(order);
+        (0..count).map(|_| rows.draw()).collect()
+    }
+
+    #[test]
+    fn each_order_keeps_its_word() {
+        assert_eq!(drawn(FeedOrder::Unique, 6), [Some(0), Some(1), Some(2), Some(3), None, None]);
+        assert_eq!(drawn(FeedOrder::Sequential, 5), [Some(0), Some(1), Some(2), Some(3), Some(0)]);
+        let shuffled = drawn(FeedOrder::Shuffled, 8);
+        assert_eq!(shuffled[..4], shuffled[4..]);
+        let mut once: Vec<_> = shuffled[..4].to_vec();
+        once.sort_unstable();
+        assert_eq!(once, [Some(0), Some(1), Some(2), Some(3)]);
+        assert_eq!(drawn(FeedOrder::Random, 50), drawn(FeedOrder::Random, 50), "the seed decides");
+        assert!(drawn(FeedOrder::Random, 50).iter().all(|row| row.is_some_and(|row| row < 4)));
+    }
+}

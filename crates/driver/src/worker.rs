@@ -1,0 +1,419 @@
+//! One worker: a thread's share of the load, from the first arrival to the last answer.
+
+use std::cell::{Cell, RefCell};
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use plimsoll_measure::{DropCause, IterationKey, SECOND, Shard};
+use plimsoll_run::{HttpSettings, LoadModel, OnFailure, PauseRange, Shape};
+use plimsoll_units::Users;
+use plimsoll_workload::{Arrivals, Mix, RateProfile, Stage, UserProfile};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use crate::compile::{CompiledAction, Script, Target};
+use crate::exchange::{Place, User, Values};
+use crate::feed::Rows;
+use crate::pool::Pool;
+use crate::recorder::Recorder;
+use crate::timers::Timers;
+use crate::{Clock, Message, Transport};
+
+/// How long a closed user whose iteration got no answer at all waits before the next: without it a
+/// refusing target would be hammered as fast as the processor allows, and nothing learnt by it.
+const NO_ANSWER_PAUSE: u64 = 100_000_000;
+
+/// Arrivals handled in one go when the worker is late, before running requests get a turn.
+const CATCH_UP: u32 = 32;
+
+/// What all workers of a run share. Touched once per iteration or connection, never per request.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Iterations running, for `max_in_flight`.
+    pub(crate) running: AtomicU32,
+    /// Iterations started by closed users.
+    pub(crate) started: AtomicU64,
+    /// Users active in the closed model.
+    pub(crate) users: AtomicU64,
+    /// Open connections.
+    pub(crate) connections: Arc<AtomicU64>,
+    /// The closed model's iterations are all started.
+    pub(crate) exhausted: AtomicBool,
+    /// What ended the run before its time: a feed that ran out.
+    pub(crate) failure: Mutex<Option<String>>,
+    /// What this machine could not do, the first time it could not.
+    pub(crate) trouble: Mutex<Option<String>>,
+}
+
+/// A worker's place among the workers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) index: u64,
+    pub(crate) of: u64,
+}
+
+/// Everything a worker needs; lives on its thread.
+pub(crate) struct Worker {
+    pub(crate) share: Share,
+    pub(crate) clock: Clock,
+    pub(crate) timers: Rc<Timers>,
+    pub(crate) recorder: RefCell<Recorder>,
+    pub(crate) transport: Transport,
+    pub(crate) target: Target,
+    pub(crate) http: HttpSettings,
+    pub(crate) shape: Arc<Shape>,
+    pub(crate) scripts: Vec<Script>,
+    pub(crate) mix: Mix,
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) rows: Vec<Arc<Rows>>,
+    pub(crate) setup: Arc<[Option<String>]>,
+    pub(crate) run_id: String,
+    pub(crate) seed: u64,
+    pub(crate) random: RefCell<ChaCha8Rng>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) messages: mpsc::UnboundedSender<Message>,
+    pub(crate) spare: std::sync::mpsc::Receiver<Shard>,
+    /// Arrivals due before it have been handled.
+    pub(crate) frontier: Cell<u64>,
+    /// Told when an iteration ends.
+    pub(crate) ended: Notify,
+}
+
+impl Worker {
+    /// Offers the worker's share of the load and waits for its answers. Must run inside a `LocalSet`,
+    /// which the caller drops afterwards with whatever is still in flight.
+    pub(crate) async fn run(self: Rc<Self>, model: &LoadModel, grace: Duration) {
+        tokio::task::spawn_local(Rc::clone(&self.timers).drive());
+        tokio::task::spawn_local(Rc::clone(&self).close_seconds_in_time());
+        let stages_end = (self.shape.stages_end() * 1e9).round() as u64;
+        let early = match model {
+            LoadModel::Open { stages, spacing, max_in_flight } => {
+                let profile = Arc::new(RateProfile::new(stages));
+                let arrivals = Arrivals::new(profile, *spacing, self.seed);
+                self.offer(arrivals, *max_in_flight, stages_end).await
+            }
+            LoadModel::Closed { stages, iterations } => {
+                self.keep_users(stages, *iterations, stages_end).await
+            }
+        };
+        let offered_until = if early.is_break() { self.clock.now().min(stages_end) } else { stages_end };
+        self.frontier.set(u64::MAX);
+        self.tell(Message::OfferingEnded { at: offered_until });
+        self.drain(offered_until.saturating_add(grace.as_nanos() as u64)).await;
+        let now = self.clock.now();
+        self.close_seconds();
+        let mut recorder = self.recorder.borrow_mut();
+        recorder.cut(now);
+        for shard in recorder.take_all() {
+            self.tell(Message::Shard { worker: self.share.index as usize, shard });
+        }
+        self.tell(Message::Finished { worker: self.share.index as usize, at: now });
+    }
+
+    /// Waits until nothing runs, or until `deadline`.
+    async fn drain(self: &Rc<Self>, deadline: u64) {
+        let mut deadline = pin!(self.timers.sleep_until(deadline));
+        while self.recorder.borrow().running() > 0 {
+            tokio::select! {
+                () = self.ended.notified() => {}
+                () = &mut deadline => return,
+            }
+        }
+    }
+
+    /// Starts each arrival of this worker's share when it is due. Breaks when it was told to stop.
+    async fn offer(
+        self: &Rc<Self>,
+        arrivals: Arrivals,
+        max_in_flight: u32,
+        stages_end: u64,
+    ) -> ControlFlow<()> {
+        let mut stopped = pin!(self.stop.cancelled());
+        let share = self.share;
+        let mut late = 0;
+        for (n, due) in (0_u64..).zip(arrivals).filter(|(n, _)| n % share.of == share.index) {
+            self.frontier.set(due);
+            if self.clock.has_reached(due) {
+                late += 1;
+                if late % CATCH_UP == 0 {
+                    tokio::task::yield_now().await;
+                    if self.stop.is_cancelled() {
+                        return ControlFlow::Break(());
+                    }
+                }
+            } else {
+                late = 0;
+                tokio::select! {
+                    biased;
+                    () = &mut stopped => return ControlFlow::Break(()),
+                    () = self.timers.sleep_until(due) => {}
+                }
+            }
+            self.arrive(n, due, max_in_flight);
+        }
+        self.frontier.set(stages_end);
+        tokio::select! {
+            biased;
+            () = &mut stopped => ControlFlow::Break(()),
+            () = self.timers.sleep_until(stages_end) => ControlFlow::Continue(()),
+        }
+    }
+
+    fn arrive(self: &Rc<Self>, n: u64, due: u64, max_in_flight: u32) {
+        let scenario = self.mix.scenario(n);
+        let key = self.key(scenario, due);
+        if self.shared.running.fetch_add(1, Ordering::Relaxed) >= max_in_flight {
+            self.shared.running.fetch_sub(1, Ordering::Relaxed);
+            self.recorder.borrow_mut().dropped(key, due, DropCause::InFlightLimit);
+            return;
+        }
+        self.recorder.borrow_mut().arrival(key, due);
+        let worker = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let mut user = User::sharing(n);
+            worker.iteration(&mut user, n, key, due).await;
+            worker.shared.running.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    fn key(&self, scenario: usize, due: u64) -> IterationKey {
+        let (phase, stage) = self.shape.place(due);
+        IterationKey { scenario: scenario as u16, phase, stage }
+    }
+
+    /// Keeps this worker's share of the wanted users running. Breaks when told to stop, or when all
+    /// iterations asked for have started.
+    async fn keep_users(
+        self: &Rc<Self>,
+        stages: &[Stage<Users>],
+        iterations: Option<u64>,
+        stages_end: u64,
+    ) -> ControlFlow<()> {
+        let profile = UserProfile::new(stages);
+        let mut stopped = pin!(self.stop.cancelled());
+        let wanted = Rc::new(Cell::new(0_u64));
+        let running: Rc<RefCell<Vec<bool>>> = Rc::default();
+        let mut at = Some(0);
+        let flow = loop {
+            let next = at.unwrap_or(stages_end);
+            tokio::select! {
+                biased;
+                () = &mut stopped => break ControlFlow::Break(()),
+                () = self.timers.sleep_until(next) => {}
+                () = self.until_exhausted(), if iterations.is_some() => break ControlFlow::Break(()),
+            }
+            if next >= stages_end {
+                break ControlFlow::Continue(());
+            }
+            wanted.set(u64::from(profile.users_at(next)));
+            self.start_users(next, &wanted, &running, iterations);
+            at = profile.next_change(next);
+        };
+        wanted.set(0);
+        flow
+    }
+
+    async fn until_exhausted(&self) {
+        while !self.shared.exhausted.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn start_users(
+        self: &Rc<Self>,
+        at: u64,
+        wanted: &Rc<Cell<u64>>,
+        running: &Rc<RefCell<Vec<bool>>>,
+        iterations: Option<u64>,
+    ) {
+        let mine = (0..).map(|slot| (slot, slot as u64 * self.share.of + self.share.index));
+        for (slot, number) in mine.take_while(|(_, number)| *number < wanted.get()) {
+            let mut slots = running.borrow_mut();
+            if slots.len() <= slot {
+                slots.resize(slot + 1, false);
+            }
+            if std::mem::replace(&mut slots[slot], true) {
+                continue;
+            }
+            let (worker, wanted, running) = (Rc::clone(self), Rc::clone(wanted), Rc::clone(running));
+            tokio::task::spawn_local(async move {
+                worker.shared.users.fetch_add(1, Ordering::Relaxed);
+                worker.user(number, at, &wanted, iterations).await;
+                worker.shared.users.fetch_sub(1, Ordering::Relaxed);
+                running.borrow_mut()[slot] = false;
+            });
+        }
+    }
+
+    /// A closed user: one iteration after the other for as long as it is wanted.
+    async fn user(self: &Rc<Self>, number: u64, start: u64, wanted: &Cell<u64>, iterations: Option<u64>) {
+        let mut user = User::owning(number);
+        let mut due = start;
+        while number < wanted.get() && !self.stop.is_cancelled() {
+            let n = self.shared.started.fetch_add(1, Ordering::Relaxed);
+            if iterations.is_some_and(|limit| n >= limit) {
+                self.shared.exhausted.store(true, Ordering::Relaxed);
+                return;
+            }
+            let key = self.key(self.mix.scenario(n), due);
+            self.recorder.borrow_mut().arrival(key, due);
+            let end = self.iteration(&mut user, n, key, due).await;
+            due = end.done;
+            if end.no_answer {
+                due += NO_ANSWER_PAUSE;
+                self.timers.sleep_until(due).await;
+            }
+        }
+    }
+
+    /// Runs one iteration and records it. `key` says which and where it belongs.
+    async fn iteration(&self, user: &mut User, n: u64, key: IterationKey, due: u64) -> IterationEnd {
+        let script = &self.scripts[usize::from(key.scenario)];
+        let Some(rows) = self.draw(script) else {
+            let now = self.clock.now();
+            self.recorder.borrow_mut().iteration(key, due, now, true);
+            self.ended.notify_one();
+            return IterationEnd { done: now, no_answer: true };
+        };
+        let mut values =
+            Values { captures: vec![None; script.captures], rows, iteration: n, user: user.number };
+        let ran = Box::pin(self.follow(script, user, &mut values, (key.phase, key.stage), due)).await;
+        let mut recorder = self.recorder.borrow_mut();
+        match ran.end {
+            ScriptEnd::NotOffered => recorder.given_up(key, ran.done, DropCause::Generator),
+            ScriptEnd::Succeeded => recorder.iteration(key, due, ran.done, false),
+            ScriptEnd::Failed => recorder.iteration(key, due, ran.done, true),
+        }
+        drop(recorder);
+        self.ended.notify_one();
+        IterationEnd { done: ran.done, no_answer: ran.no_answer }
+    }
+
+    /// One row of each feed the script draws from; `None` when a feed has run out, which ends the run.
+    fn draw(&self, script: &Script) -> Option<Vec<(u16, usize)>> {
+        let mut rows = Vec::with_capacity(script.feeds.len());
+        for feed in &script.feeds {
+            let feed_rows = &self.rows[usize::from(*feed)];
+            match feed_rows.draw() {
+                Some(row) => rows.push((*feed, row)),
+                None => {
+                    let feed = &feed_rows.feed;
+                    self.fail(format!(
+                        "feed `{}` has run out: it has {} rows and each is used once",
+                        feed.name,
+                        feed.rows.len()
+                    ));
+                    return None;
+                }
+            }
+        }
+        Some(rows)
+    }
+
+    /// Follows a script's steps and pauses, the first of them due at `due`.
+    pub(crate) async fn follow(
+        &self,
+        script: &Script,
+        user: &mut User,
+        values: &mut Values,
+        place: Place,
+        due: u64,
+    ) -> Ran {
+        let mut ran = Ran { done: due, end: ScriptEnd::Succeeded, no_answer: false };
+        let mut due = due;
+        let mut first = true;
+        for action in &script.actions {
+            match action {
+                CompiledAction::Pause(range) => {
+                    // A pause counts from the end of the step before it, or from the arrival.
+                    due = ran.done.max(due) + self.pause(*range);
+                    ran.done = due;
+                    self.timers.sleep_until(due).await;
+                }
+                CompiledAction::Request(step) => {
+                    let end = self.step(user, values, step, place, due).await;
+                    if end.not_offered && first {
+                        return Ran { done: end.done, end: ScriptEnd::NotOffered, no_answer: true };
+                    }
+                    first = false;
+                    ran.done = end.done;
+                    due = end.done;
+                    ran.no_answer = end.no_answer;
+                    if !end.succeeded {
+                        ran.end = ScriptEnd::Failed;
+                        if step.on_failure == OnFailure::EndIteration {
+                            return ran;
+                        }
+                    }
+                }
+            }
+        }
+        ran
+    }
+
+    fn pause(&self, range: PauseRange) -> u64 {
+        let (min, max) = (range.min.as_nanos() as u64, range.max.as_nanos() as u64);
+        if min >= max { min } else { self.random.borrow_mut().random_range(min..=max) }
+    }
+
+    /// Ends the run: it cannot go on as planned.
+    pub(crate) fn fail(&self, reason: String) {
+        self.shared.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(reason);
+        self.stop.cancel();
+    }
+
+    /// Remembers what this machine could not do.
+    pub(crate) fn trouble(&self, message: &str) {
+        let mut trouble = self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        trouble.get_or_insert_with(|| message.to_owned());
+    }
+
+    async fn close_seconds_in_time(self: Rc<Self>) {
+        for second in 1.. {
+            self.timers.sleep_until(second * SECOND).await;
+            self.close_seconds();
+        }
+    }
+
+    fn close_seconds(&self) {
+        let mut recorder = self.recorder.borrow_mut();
+        while let Ok(shard) = self.spare.try_recv() {
+            recorder.give_back(shard);
+        }
+        while let Some(shard) = recorder.take_complete(self.clock.now(), self.frontier.get()) {
+            self.tell(Message::Shard { worker: self.share.index as usize, shard });
+        }
+    }
+
+    fn tell(&self, message: Message) {
+        // Nobody listens any more only when the run is being torn down.
+        let _ = self.messages.send(message);
+    }
+}
+
+struct IterationEnd {
+    done: u64,
+    no_answer: bool,
+}
+
+/// How following a script ended.
+pub(crate) struct Ran {
+    pub(crate) done: u64,
+    pub(crate) end: ScriptEnd,
+    pub(crate) no_answer: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ScriptEnd {
+    Succeeded,
+    Failed,
+    /// This machine could not even begin.
+    NotOffered,
+}

@@ -1,0 +1,275 @@
+//! The driver against real sockets: a target that behaves, and every way not to.
+
+use std::time::{Duration, Instant};
+
+use crate::common::{Measured, closed, config, get, open, plan, seconds};
+use plimsoll_demo_target::misbehave::{self, Kind};
+use plimsoll_demo_target::{Config, DemoTarget};
+use plimsoll_driver::{NetworkTransport, Transport};
+use plimsoll_measure::{Outcome, Timing};
+use plimsoll_run::{
+    Action, BodyKind, Capture, CaptureSource, Header, HeaderExpectation, OnFailure, Part, Request, RunPlan,
+    StatusRange, Template, TlsSettings, Variable,
+};
+
+fn network(plan: &RunPlan) -> Transport {
+    Transport::Network(NetworkTransport::new(&plan.tls).unwrap())
+}
+
+async fn run(plan: RunPlan) -> Measured {
+    let transport = network(&plan);
+    Measured::run(&config(plan, transport)).await
+}
+
+fn target() -> DemoTarget {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    DemoTarget::spawn_thread(Config { listen, ..Config::default() }).unwrap()
+}
+
+fn url(target: &DemoTarget) -> String {
+    format!("http://{}", target.addr())
+}
+
+fn steps(requests: Vec<Request>) -> Vec<Action> {
+    requests.into_iter().map(|request| Action::Request(Box::new(request))).collect()
+}
+
+#[tokio::test]
+async fn counts_agree_with_the_target_to_the_request() {
+    let target = target();
+    let measured = run(plan(&url(&target), open(400.0, 2.0), steps(vec![get(0, "/products?page=1")]))).await;
+    assert_eq!((measured.arrivals(), measured.ended()), (800, 800));
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 800)]);
+    assert_eq!(target.record().access_count(), 800);
+}
+
+#[tokio::test]
+async fn closed_users_keep_their_connections() {
+    let target = target();
+    let measured = run(plan(&url(&target), closed(8, 1.0), steps(vec![get(0, "/")]))).await;
+    let requests = measured.outcome(Outcome::Ok);
+    assert!(requests > 100, "{requests}");
+    assert_eq!(measured.timing(Timing::ConnectTime).count(), 8, "one connection a user");
+    assert_eq!(target.record().access_count(), requests + measured.outcome(Outcome::Cut));
+}
+
+#[tokio::test]
+async fn a_journey_captures_keeps_cookies_and_fills_templates() {
+    let target = target();
+    let json = |mut request: Request, body: Template| {
+        request.method = "POST".into();
+        request.headers = vec![Header {
+            name: "content-type".into(),
+            value: Template::text("application/json"),
+            secret: false,
+        }];
+        request.body = Some(body);
+        request.body_kind = BodyKind::Json;
+        request
+    };
+    let login = json(get(0, "/login"), Template::text(r#"{"user":"ada","password":"x"}"#));
+    let mut list = get(1, "/products?page=3");
+    list.captures = vec![Capture {
+        name: "product".into(),
+        slot: 0,
+        source: CaptureSource::JsonPath("$.items[0].id".into()),
+    }];
+    let hole = |slot| Part::Variable(Variable::Capture(slot));
+    let cart =
+        Template { parts: vec![Part::Text(r#"{"product":""#.into()), hole(0), Part::Text(r#""}"#.into())] };
+    let mut buy = json(get(2, "/cart?auth=1"), cart);
+    buy.expect.status = vec![StatusRange { first: 201, last: 201 }];
+    let mut look = get(3, "");
+    look.url = Template { parts: vec![Part::Text("/products/".into()), hole(0)] };
+    look.expect.json = vec![("$.id".into(), serde_json::Value::Null)];
+    look.on_failure = OnFailure::Continue;
+    let mut order = json(get(4, "/checkout"), Template::text("{}"));
+    order.captures =
+        vec![Capture { name: "order".into(), slot: 1, source: CaptureSource::Header("x-order-id".into()) }];
+    let measured =
+        run(plan(&url(&target), open(20.0, 1.0), steps(vec![login, list, buy, look, order]))).await;
+    let outcome_of = |step| {
+        let of_step = |outcome| measured.requests(|key| key.step == step && key.outcome == outcome);
+        (of_step(Outcome::Ok), of_step(Outcome::Expectation))
+    };
+    assert_eq!([0, 1, 2].map(outcome_of), [(20, 0); 3], "{:?}", measured.outcomes());
+    assert_eq!(outcome_of(3), (0, 20), "the id is not null, and the iteration goes on");
+    assert_eq!(outcome_of(4), (20, 0));
+    assert_eq!(target.record().access_count(), 100);
+}
+
+#[tokio::test]
+async fn redirect_hops_are_requests_of_the_step() {
+    let target = target();
+    let measured = run(plan(&url(&target), open(10.0, 1.0), steps(vec![get(0, "/redirect?n=3")]))).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 10), (Outcome::Redirect, 30)]);
+    assert_eq!(target.record().access_count(), 40);
+}
+
+#[tokio::test]
+async fn redirects_end_at_the_limit() {
+    let target = target();
+    let mut plan = plan(&url(&target), open(10.0, 1.0), steps(vec![get(0, "/redirect-loop")]));
+    plan.http.redirects = 4;
+    let measured = run(plan).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Redirect, 40), (Outcome::Protocol, 10)]);
+    assert_eq!(measured.message(Outcome::Protocol).as_deref(), Some("redirected more than 4 times"));
+}
+
+#[tokio::test]
+async fn a_redirect_that_is_expected_is_the_answer() {
+    let target = target();
+    let mut step = get(0, "/redirect?n=1");
+    step.expect.status = vec![StatusRange { first: 302, last: 302 }];
+    step.expect.headers = vec![HeaderExpectation { name: "location".into(), value: None }];
+    let measured = run(plan(&url(&target), open(10.0, 0.5), steps(vec![step]))).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 5)]);
+}
+
+#[tokio::test]
+async fn statuses_and_expectations_name_what_was_found() {
+    let target = target();
+    let measured = run(plan(&url(&target), open(10.0, 0.5), steps(vec![get(0, "/status/503")]))).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Status, 5)]);
+    assert_eq!(measured.message(Outcome::Status).as_deref(), Some("status 503"));
+    let mut slow = get(0, "/latency/80");
+    slow.expect.within = Some(Duration::from_millis(20));
+    let measured = run(plan(&url(&target), open(10.0, 0.5), steps(vec![slow]))).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Expectation, 5)]);
+    assert_eq!(measured.message(Outcome::Expectation).as_deref(), Some("took longer than 20ms"));
+}
+
+#[tokio::test]
+async fn few_connections_make_requests_wait_and_the_wait_is_seen() {
+    let target = target();
+    let mut plan = plan(&url(&target), open(100.0, 1.0), steps(vec![get(0, "/latency/20")]));
+    plan.http.connections = Some(1);
+    let measured = run(plan).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 100)]);
+    assert_eq!(measured.timing(Timing::ConnectTime).count(), 1);
+    // 100 a second through 50 a second: the last waits about a second, and none of it is lag.
+    assert!(measured.timing(Timing::Wait).max().unwrap() > 500_000_000);
+    let lag = measured.timing(Timing::ScheduleLag);
+    assert!(lag.mean().unwrap() < 50_000_000.0, "{:?}", lag.mean());
+}
+
+#[tokio::test]
+async fn stopping_offers_no_more_and_keeps_what_was_offered() {
+    let target = target();
+    let plan = plan(&url(&target), open(100.0, 60.0), steps(vec![get(0, "/latency/50")]));
+    let transport = network(&plan);
+    let mut driver = plimsoll_driver::Driver::start(&config(plan, transport)).unwrap();
+    let began = Instant::now();
+    let (mut messages, mut left) = (Vec::new(), driver.workers());
+    while left > 0 {
+        let message = driver.messages.recv().await.unwrap();
+        if matches!(message, plimsoll_driver::Message::Shard { .. }) {
+            driver.stop();
+        }
+        left -= usize::from(matches!(message, plimsoll_driver::Message::Finished { .. }));
+        messages.push(message);
+    }
+    driver.join();
+    assert!(began.elapsed() < Duration::from_secs(20));
+    let measured = Measured::of(messages);
+    assert_eq!(measured.arrivals(), measured.outcome(Outcome::Ok));
+    assert_eq!(target.record().access_count(), measured.arrivals());
+    assert!((90..1000).contains(&measured.arrivals()), "{}", measured.arrivals());
+}
+
+/// Every way not to answer ends in its outcome and in time.
+#[tokio::test]
+async fn a_target_that_misbehaves_is_named_for_what_it_does() {
+    let cases: [(Kind, &[Outcome]); 14] = [
+        (Kind::Refuse, &[Outcome::Connect]),
+        (Kind::ResetOnAccept, &[Outcome::Reset, Outcome::Connect]),
+        (Kind::ResetMidResponse, &[Outcome::Reset]),
+        (Kind::Garbage { seed: 7 }, &[Outcome::Protocol, Outcome::Reset]),
+        (Kind::HalfThenStall, &[Outcome::Timeout]),
+        (Kind::EndlessHeaders, &[Outcome::Protocol]),
+        (Kind::HugeBody, &[Outcome::TooLarge]),
+        (Kind::CloseAfterEachReply, &[Outcome::Ok, Outcome::Reset]),
+        (Kind::Http10, &[Outcome::Ok]),
+        (Kind::RedirectForEver, &[Outcome::Redirect, Outcome::Protocol]),
+        (Kind::SilentAccept, &[Outcome::Timeout]),
+        (Kind::BadChunked, &[Outcome::Protocol]),
+        (Kind::NegativeContentLength, &[Outcome::Protocol]),
+        (Kind::WrongStatusLine, &[Outcome::Protocol]),
+    ];
+    for (kind, allowed) in cases {
+        let server = misbehave::serve(kind).await.unwrap();
+        let mut plan = plan(&format!("http://{}", server.addr()), open(10.0, 1.0), steps(vec![get(0, "/")]));
+        plan.http.timeout = seconds(1.0);
+        let began = Instant::now();
+        let measured = run(plan).await;
+        let outcomes = measured.outcomes();
+        assert!(
+            outcomes.iter().all(|(outcome, _)| allowed.contains(outcome)),
+            "{kind:?}: {outcomes:?} {:?}",
+            measured.message(outcomes[0].0)
+        );
+        assert!(outcomes.iter().any(|(outcome, _)| *outcome == allowed[0]), "{kind:?}: {outcomes:?}");
+        let ended: u64 = outcomes
+            .iter()
+            .filter(|(outcome, _)| *outcome != Outcome::Redirect)
+            .map(|(_, count)| count)
+            .sum();
+        assert_eq!(ended, 10, "{kind:?}: {outcomes:?}");
+        assert!(began.elapsed() < Duration::from_secs(15), "{kind:?} took {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_body_larger_than_allowed_is_not_read_to_its_end() {
+    let target = target();
+    let mut plan = plan(&url(&target), open(5.0, 1.0), steps(vec![get(0, "/bytes/10000000000")]));
+    plan.http.max_body = 1_000_000;
+    let measured = run(plan).await;
+    assert_eq!(measured.outcomes(), [(Outcome::TooLarge, 5)]);
+}
+
+#[tokio::test]
+async fn a_name_without_address_is_dns() {
+    let measured =
+        run(plan("http://no-such-host.invalid:80", open(5.0, 1.0), steps(vec![get(0, "/")]))).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Dns, 5)]);
+}
+
+#[tokio::test]
+async fn tls_is_verified_unless_told_otherwise() {
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let cert_pem = key.cert.pem();
+    let tls = plimsoll_demo_target::TlsConfig {
+        cert_pem: cert_pem.clone().into(),
+        key_pem: key.signing_key.serialize_pem().into(),
+    };
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let target = DemoTarget::spawn_thread(Config { listen, tls: Some(tls), ..Config::default() }).unwrap();
+    let with = |tls: TlsSettings| {
+        let mut plan = plan(
+            &format!("https://localhost:{}", target.addr().port()),
+            open(10.0, 0.5),
+            steps(vec![get(0, "/")]),
+        );
+        plan.tls = tls;
+        run(plan)
+    };
+    let unknown = with(TlsSettings::default()).await;
+    assert_eq!(unknown.outcomes(), [(Outcome::Tls, 5)]);
+    assert!(
+        unknown.message(Outcome::Tls).unwrap().contains("invalid peer certificate"),
+        "{:?}",
+        unknown.message(Outcome::Tls)
+    );
+    let trusted = with(TlsSettings { ca: Some(cert_pem.clone().into()), ..TlsSettings::default() }).await;
+    assert_eq!(trusted.outcomes(), [(Outcome::Ok, 5)]);
+    assert!(trusted.timing(Timing::TlsTime).count() > 0);
+    let other_name = TlsSettings {
+        ca: Some(cert_pem.into()),
+        server_name: Some("example.com".into()),
+        ..TlsSettings::default()
+    };
+    assert_eq!(with(other_name).await.outcomes(), [(Outcome::Tls, 5)]);
+    let insecure = with(TlsSettings { insecure: true, ..TlsSettings::default() }).await;
+    assert_eq!(insecure.outcomes(), [(Outcome::Ok, 5)]);
+}

@@ -1,0 +1,204 @@
+//! What a real run can only show, proved on a simulated clock: to the request and to the millisecond.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::common::{Measured, closed, config, get, open, plan};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use plimsoll_driver::{Simulation, Transport};
+use plimsoll_measure::{Distribution, Outcome, Timing};
+use plimsoll_run::{Action, LoadModel, PauseRange, RunPlan};
+use tokio::time::Instant;
+
+/// A server in the same simulation: answers after `service`, and not at all between two moments.
+fn server(service: Duration, frozen: std::ops::Range<u64>) -> Transport {
+    let start = Instant::now();
+    let frozen = frozen.start * 1000..frozen.end * 1000;
+    Transport::Memory(Arc::new(move || {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let frozen = frozen.clone();
+        let answer = service_fn(move |_| {
+            let frozen = frozen.clone();
+            async move {
+                let now = start.elapsed().as_millis() as u64;
+                if frozen.contains(&now) {
+                    tokio::time::sleep_until(start + Duration::from_millis(frozen.end)).await;
+                }
+                if !service.is_zero() {
+                    tokio::time::sleep(service).await;
+                }
+                Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::from_static(b"hello"))))
+            }
+        });
+        tokio::task::spawn_local(
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), answer),
+        );
+        near
+    }))
+}
+
+async fn simulate(plan: RunPlan, transport: Transport) -> Measured {
+    Measured::of(Simulation::run(&config(plan, transport)).await.unwrap())
+}
+
+fn millis(distribution: &Distribution, from: u64, to: u64) -> u64 {
+    let inside = |(value, _): &&(u64, u64)| *value > from * 1_000_000 && *value <= to * 1_000_000 + 600_000;
+    distribution.buckets().iter().filter(inside).map(|(_, count)| count).sum()
+}
+
+fn step() -> Vec<Action> {
+    vec![Action::Request(Box::new(get(0, "/")))]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frozen_target_shows_as_response_time_of_every_arrival_it_delayed() {
+    let mut plan = plan("http://simulated", open(1000.0, 10.0), step());
+    plan.http.connections = Some(10);
+    let measured = simulate(plan, server(Duration::ZERO, 4..6)).await;
+
+    assert_eq!(measured.arrivals(), 10_000);
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 10_000)]);
+    let response = measured.timing(Timing::ResponseTime);
+    // The arrivals of two seconds, each as late as the freeze made it: 1 ms, 2 ms, ... 2,000 ms.
+    assert_eq!(response.count() - millis(&response, 0, 0), 2000);
+    assert_eq!(response.max(), Some(2_000_000_000));
+    assert_eq!(response.sum(), (1..=2000_u128).sum::<u128>() * 1_000_000);
+    for quarter in 0..4 {
+        let found = millis(&response, quarter * 500, quarter * 500 + 500);
+        assert!(found.abs_diff(500) <= 4, "{found} between {quarter} x 500 ms and 500 ms more");
+    }
+    // Only the ten that were on a connection took long to serve: 2,000 ms, 1,999 ms, ... 1,991 ms.
+    let service = measured.timing(Timing::ServiceTime);
+    assert_eq!(service.count() - millis(&service, 0, 0), 10);
+    assert_eq!(service.sum(), (1991..=2000_u128).sum::<u128>() * 1_000_000);
+    // The rest waited for a connection, and that is the target's doing: the generator was never late.
+    assert_eq!(measured.timing(Timing::Wait).sum(), (1..=1990_u128).sum::<u128>() * 1_000_000);
+    assert_eq!(measured.timing(Timing::ScheduleLag).max(), Some(0));
+    // The offered rate does not dip.
+    for frame in &measured.frames[..10] {
+        let arrivals: u64 = frame.iterations.values().map(|series| series.arrivals).sum();
+        assert_eq!(arrivals, 1000, "second {}", frame.second);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_run_hides_the_same_freeze_from_all_but_its_users() {
+    let measured =
+        simulate(plan("http://simulated", closed(10, 10.0), step()), server(Duration::from_millis(10), 4..6))
+            .await;
+    let response = measured.timing(Timing::ResponseTime);
+    assert_eq!(millis(&response, 100, 3000), 10, "one slow request a user");
+    assert_eq!(response.count(), 10 * (400 + 1 + 399), "and two seconds of requests were never made");
+}
+
+#[tokio::test(start_paused = true)]
+async fn arrivals_beyond_max_in_flight_are_dropped_at_once_and_never_delayed() {
+    let model = match open(100.0, 4.0) {
+        LoadModel::Open { stages, spacing, .. } => LoadModel::Open { stages, spacing, max_in_flight: 50 },
+        other => other,
+    };
+    let measured = simulate(plan("http://simulated", model, step()), server(Duration::ZERO, 1..3)).await;
+    // 50 of the 200 arrivals of the frozen seconds are let in. The one due at the very moment of the
+    // thaw still finds all places taken; those after it find room again.
+    assert_eq!((measured.arrivals(), measured.dropped()), (400, 151));
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 249)]);
+    let dropped: Vec<u64> = measured.frames[..4]
+        .iter()
+        .map(|f| f.iterations.values().map(|s| s.dropped_in_flight_limit).sum())
+        .collect();
+    assert_eq!(dropped, [0, 50, 100, 1]);
+    assert_eq!(measured.timing(Timing::Wait).max(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_when_grace_ends_is_cut() {
+    let mut plan = plan("http://simulated", open(10.0, 2.0), step());
+    plan.load.grace = Duration::from_secs(3);
+    plan.http.timeout = Duration::from_secs(60);
+    let measured = simulate(plan, server(Duration::ZERO, 1..100)).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 10), (Outcome::Cut, 10)]);
+    assert_eq!(measured.offering_ended, [2_000_000_000]);
+    assert_eq!(measured.finished, [5_000_000_000]);
+    assert_eq!(measured.frames.iter().flat_map(|f| f.iterations.values()).map(|s| s.cut).sum::<u64>(), 10);
+    // Each was cut at the time it had waited: due at 1.0, 1.1, ... 1.9 s, cut at 5 s.
+    let pending = &measured.frames[2].pending.values().next().unwrap().since_due;
+    assert_eq!(
+        (pending.count(), pending.min(), pending.max()),
+        (10, Some(1_100_000_000), Some(2_000_000_000))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_counts_at_the_time_waited() {
+    let mut plan = plan("http://simulated", open(10.0, 2.0), step());
+    plan.http.timeout = Duration::from_millis(1500);
+    let measured = simulate(plan, server(Duration::ZERO, 0..100)).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Timeout, 20)]);
+    let response = measured.timing(Timing::ResponseTime);
+    assert!(response.min().unwrap() >= 1_500_000_000 && response.max().unwrap() <= 1_502_000_000);
+    assert_eq!(measured.message(Outcome::Timeout).as_deref(), Some("no whole answer within 1s500ms"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_step_is_due_when_the_step_before_it_ended_plus_its_pause() {
+    let pause = PauseRange { min: Duration::from_millis(300), max: Duration::from_millis(300) };
+    let actions = vec![
+        Action::Request(Box::new(get(0, "/a"))),
+        Action::Pause(pause),
+        Action::Request(Box::new(get(1, "/b"))),
+    ];
+    let measured =
+        simulate(plan("http://simulated", open(1.0, 3.0), actions), server(Duration::from_millis(50), 0..0))
+            .await;
+    assert_eq!(measured.requests(|key| key.step == 0), 3);
+    assert_eq!(measured.requests(|key| key.step == 1), 3);
+    // Slowness is never charged twice: each step is timed from its own due.
+    let response = measured.timing(Timing::ResponseTime);
+    assert_eq!((response.min(), response.max()), (Some(50_000_000), Some(50_000_000)));
+    // iteration_time = last done - arrival due, pauses included.
+    let mut times =
+        measured.frames.iter().flat_map(|f| f.iterations.values()).filter_map(|s| s.time.as_ref());
+    assert!(times.all(|time| time.min() == Some(400_000_000) && time.max() == Some(400_000_000)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_belongs_to_the_phase_its_iteration_was_due_in() {
+    let mut plan = plan("http://simulated", open(10.0, 4.0), step());
+    plan.load.warmup = Duration::from_secs(1);
+    // What was due at 0.9 s is answered at 1.1 s: it stays warm-up.
+    let measured = simulate(plan, server(Duration::from_millis(200), 0..0)).await;
+    assert_eq!(
+        (measured.phase(plimsoll_measure::Phase::Warmup), measured.phase(plimsoll_measure::Phase::Measured)),
+        (10, 30)
+    );
+    assert_eq!(measured.frames[1].requests(|key| key.phase == plimsoll_measure::Phase::Warmup), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closed_run_ends_when_its_iterations_are_done() {
+    let model = match closed(4, 60.0) {
+        LoadModel::Closed { stages, .. } => LoadModel::Closed { stages, iterations: Some(1000) },
+        other => other,
+    };
+    let measured =
+        simulate(plan("http://simulated", model, step()), server(Duration::from_millis(10), 0..0)).await;
+    assert_eq!((measured.ended(), measured.outcome(Outcome::Ok)), (1000, 1000));
+    assert!(measured.finished[0] < 2_600_000_000, "{:?}", measured.finished);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_second_comes_once_and_counts_add_up() {
+    let measured =
+        simulate(plan("http://simulated", open(100.0, 3.0), step()), server(Duration::from_millis(5), 0..0))
+            .await;
+    let seconds: Vec<_> = measured.frames.iter().map(|frame| frame.second).collect();
+    assert_eq!(seconds[..3], [0, 1, 2]);
+    let ended: u64 = measured.frames.iter().map(|frame| frame.requests(|_| true)).sum();
+    assert_eq!((ended, measured.arrivals(), measured.ended()), (300, 300, 300));
+    // An arrival at 0.99 s that ends at 0.995 s belongs to second 0; none is shifted.
+    assert_eq!(measured.frames[0].requests(|_| true), 100);
+}
