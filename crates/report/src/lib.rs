@@ -1,1 +1,29 @@
-//! placeholder
+//! A run as people and tools read it.
+//!
+//! [`json`] is the contract that scripts build on and [`json_schema`] says what holds for it;
+//! [`html`] is a page that needs no network, [`markdown`] goes into a merge request, [`junit`] into a
+//! CI job and [`text`] under a terminal's prompt. All of them write the figures of one
+//! [`Summary`](plimsoll_run::Summary) and compute none of their own, so that they cannot disagree. What has no data is `null` in JSON and a
+//! dash elsewhere, never zero.
+//!
+//! Names, messages and tags come from plans and targets: each format neutralises what would mean
+//! something in it, down to the escape sequences of a terminal. Nothing here reads a file or a clock.
+
+mod chart;
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod run;
+mod text;
+mod words;
+
+#[cfg(test)]
+mod fixture;
+
+pub use html::html;
+pub use json::{json, json_schema};
+pub use junit::junit;
+pub use markdown::markdown;
+pub use run::Run;
+pub use text::{Text, text};

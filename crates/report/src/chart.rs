@@ -1,0 +1,438 @@
+//! Line charts as inline SVG.
+//!
+//! Written here because chart libraries bake their colours into what they draw: these lines carry
+//! classes, and the page's style sheet gives them colours that suit a light screen, a dark one and
+//! paper. A chart needs no script; with one, a pointer or the arrow keys read values off it.
+//!
+//! It draws what it is given: no smoothing, no bridging of gaps, and nothing where there is no data.
+
+use std::fmt::Write;
+
+use crate::html::Page;
+use crate::words;
+
+/// Size of the drawing in its own units; a page scales it to its column.
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 260.0;
+/// The frame that lines are drawn in; the labels of the axes stand outside.
+const LEFT: f64 = 72.0;
+const RIGHT: f64 = WIDTH - 12.0;
+const TOP: f64 = 18.0;
+const BOTTOM: f64 = HEIGHT - 30.0;
+
+/// What ranges over decades is drawn from a nanosecond on, and nothing beyond thirty thousand years
+/// or a billion a second: a record with absurd figures still has a bounded number of ticks.
+const LOWEST: f64 = 1e-9;
+const HIGHEST: f64 = 1e12;
+
+/// A chart with one or more lines over the same axis.
+#[derive(Debug)]
+pub(crate) struct Chart {
+    /// What it shows, for people who see it and people who do not.
+    pub(crate) title: String,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    /// Behind the lines.
+    pub(crate) bands: Vec<Band>,
+    pub(crate) bounds: Vec<Bound>,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// What is counted along an edge, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Axis {
+    /// Seconds from the start of the run, even.
+    Offset,
+    /// Seconds, from zero, even.
+    Time,
+    /// Seconds, logarithmic: what ranges over decades.
+    TimeInDecades,
+    /// Something per second, from zero, even.
+    PerSecond,
+    /// Things, from zero, even.
+    Count,
+    /// Shares of one with the tail drawn apart: each nine takes the same room.
+    Nines,
+}
+
+/// A line through points in the order of x; `None` is a gap.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) name: String,
+    /// Which colour and stroke.
+    pub(crate) class: &'static str,
+    pub(crate) points: Vec<(f64, Option<f64>)>,
+}
+
+/// A stretch of x that is marked.
+#[derive(Debug)]
+pub(crate) struct Band {
+    pub(crate) from: f64,
+    pub(crate) to: f64,
+    pub(crate) class: &'static str,
+    /// Written at its top where there is room.
+    pub(crate) label: String,
+}
+
+/// A level that lines should stay on one side of.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+}
+
+impl Axis {
+    /// The axis for durations that range from `low` to `high`: decades where an even one would
+    /// press most of them against the ground.
+    pub(crate) fn for_times(values: impl Iterator<Item = f64>) -> Self {
+        let (low, high) = values
+            .filter(|value| *value > 0.0)
+            .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+        if high > 20.0 * low { Self::TimeInDecades } else { Self::Time }
+    }
+
+    /// Where a value lies on a scale that is even.
+    fn place(self, value: f64) -> f64 {
+        match self {
+            Self::Offset | Self::Time | Self::PerSecond | Self::Count => value,
+            Self::TimeInDecades => value.max(LOWEST).log10(),
+            Self::Nines => -(1.0 - value).max(LOWEST).log10(),
+        }
+    }
+
+    fn word(self, value: f64) -> String {
+        match self {
+            Self::Offset => words::offset(value),
+            Self::Time | Self::TimeInDecades => words::seconds(Some(value)),
+            Self::PerSecond => words::rate(Some(value)),
+            Self::Count => words::significant(value),
+            Self::Nines => format!("{}%", (value * 1e8).round() / 1e6),
+        }
+    }
+
+    fn starts_at_zero(self) -> bool {
+        matches!(self, Self::Offset | Self::Time | Self::PerSecond | Self::Count | Self::Nines)
+    }
+
+    /// Values worth a label between `low` and `high`, with their words.
+    fn ticks(self, low: f64, high: f64) -> Vec<(f64, String)> {
+        let labelled = |value: f64| (value, self.tick_word(value));
+        match self {
+            Self::Offset => {
+                const STEPS: [f64; 14] = [
+                    1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0,
+                ];
+                let step = STEPS.into_iter().find(|step| (high - low) / step <= 6.5);
+                even(step.unwrap_or_else(|| nice((high - low) / 5.0)), low, high).map(labelled).collect()
+            }
+            Self::Time | Self::PerSecond | Self::Count => {
+                even(nice((high - low) / 4.0), low, high).map(labelled).collect()
+            }
+            Self::TimeInDecades => {
+                let decades = (low.log10().floor() as i32)..=(high.log10().ceil() as i32);
+                let few = high / low < 300.0;
+                let within: &[f64] = if few { &[1.0, 3.0] } else { &[1.0] };
+                decades
+                    .flat_map(|decade| within.iter().map(move |part| part * 10_f64.powi(decade)))
+                    .filter(|value| (low * 0.999..=high * 1.001).contains(value))
+                    .map(labelled)
+                    .collect()
+            }
+            Self::Nines => [0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999]
+                .into_iter()
+                .filter(|value| *value <= high)
+                .map(labelled)
+                .collect(),
+        }
+    }
+
+    /// Ticks are round numbers: no digits behind the point where none are needed.
+    fn tick_word(self, value: f64) -> String {
+        match self {
+            Self::Time | Self::TimeInDecades => {
+                let word = self.word(value);
+                match word.split_once(' ') {
+                    Some((number, unit)) if number.contains('.') => {
+                        format!("{} {unit}", number.trim_end_matches('0').trim_end_matches('.'))
+                    }
+                    _ => word,
+                }
+            }
+            Self::Offset | Self::PerSecond | Self::Count | Self::Nines => self.word(value),
+        }
+    }
+}
+
+/// The round number (1, 2 or 5 times a power of ten) next above `value`.
+fn nice(value: f64) -> f64 {
+    if !(value.is_finite() && value > 0.0) {
+        return 1.0;
+    }
+    let power = 10_f64.powf(value.log10().floor());
+    [1.0, 2.0, 5.0, 10.0]
+        .map(|part| part * power)
+        .into_iter()
+        .find(|step| *step >= value * 0.999)
+        .unwrap_or(power)
+}
+
+fn even(step: f64, low: f64, high: f64) -> impl Iterator<Item = f64> {
+    let first = (low / step).ceil() as i64;
+    let last = (high / step * 1.000_001).floor() as i64;
+    // No axis has a thousand labels; a step that is too fine for its range is a mistake, not a hang.
+    (first..=last.min(first + 1000)).map(move |index| index as f64 * step)
+}
+
+/// One direction of the drawing: values on one side, drawing units on the other.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    axis: Axis,
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Scale {
+    fn over(axis: Axis, values: impl Iterator<Item = f64>, from: f64, to: f64) -> Option<Self> {
+        let (low, high) = values
+            .filter(|value| value.is_finite())
+            .map(|value| value.min(HIGHEST))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        if low > high {
+            return None;
+        }
+        let low = if axis.starts_at_zero() { low.min(0.0) } else { low.max(LOWEST) };
+        let high = if axis.place(high) > axis.place(low) { high } else { low + 1.0 };
+        Some(Self { axis, low, high, from, to })
+    }
+
+    /// Room above the highest value, so that no line runs along the edge.
+    fn with_headroom(mut self) -> Self {
+        match self.axis {
+            Axis::TimeInDecades => {
+                self.low = (self.low / 1.2).max(LOWEST);
+                self.high *= 1.4;
+            }
+            Axis::Time | Axis::PerSecond | Axis::Count => self.high *= 1.08,
+            Axis::Offset | Axis::Nines => {}
+        }
+        self
+    }
+
+    fn at(&self, value: f64) -> f64 {
+        let (low, high) = (self.axis.place(self.low), self.axis.place(self.high));
+        let share = ((self.axis.place(value) - low) / (high - low)).clamp(0.0, 1.0);
+        self.from + (self.to - self.from) * share
+    }
+}
+
+impl Chart {
+    /// Writes it as a `figure`, or a sentence where there is nothing to draw.
+    pub(crate) fn draw(&self, page: &mut Page) {
+        page.put("<figure class=\"chart\"><figcaption>{}</figcaption>", &[&self.title]);
+        let bands = self.bands.iter().flat_map(|band| [band.from, band.to]);
+        let xs = self.values().map(|(x, _)| x).chain(bands);
+        let ys = self.values().map(|(_, y)| y).chain(self.bounds.iter().map(|bound| bound.value));
+        let scales = (
+            Scale::over(self.x, xs, LEFT, RIGHT),
+            Scale::over(self.y, ys, BOTTOM, TOP).map(Scale::with_headroom),
+        );
+        match scales {
+            (Some(x), Some(y)) if self.values().next().is_some() => {
+                self.legend(page);
+                self.drawing(page, &x, &y);
+            }
+            _ => {
+                page.put("<p class=\"none\">No data.</p>", &[]);
+            }
+        }
+        page.put("</figure>\n", &[]);
+    }
+
+    fn values(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.lines.iter().flat_map(|line| line.points.iter()).filter_map(|(x, y)| y.map(|y| (*x, y)))
+    }
+
+    fn legend(&self, page: &mut Page) {
+        page.put("<ul class=\"legend\">", &[]);
+        for line in &self.lines {
+            page.put("<li><i class=\"{}\"></i>{}</li>", &[&line.class, &line.name]);
+        }
+        for bound in &self.bounds {
+            page.put("<li><i class=\"bound\"></i>{}</li>", &[&bound.name]);
+        }
+        if self.bands.iter().any(|band| band.class == "incident") {
+            page.put("<li><i class=\"incident\"></i>over 1% failed or dropped</li>", &[]);
+        }
+        if self.bands.iter().any(|band| band.class == "warmup") {
+            page.put("<li><i class=\"warmup\"></i>warm-up</li>", &[]);
+        }
+        page.put("</ul>", &[]);
+    }
+
+    fn drawing(&self, page: &mut Page, x: &Scale, y: &Scale) {
+        page.put(
+            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}\" tabindex=\"0\" data-values=\"{}\">",
+            &[&WIDTH, &HEIGHT, &self.in_words(), &self.values_as_json(x)],
+        );
+        for band in &self.bands {
+            self.band(page, band, x);
+        }
+        for (value, word) in y.axis.ticks(y.low, y.high) {
+            let at = short(y.at(value));
+            page.put("<path class=\"grid\" d=\"M{} {}H{}\"/>", &[&LEFT, &at, &RIGHT]);
+            page.put(
+                "<text class=\"y\" x=\"{}\" y=\"{}\" dy=\".32em\">{}</text>",
+                &[&(LEFT - 8.0), &at, &word],
+            );
+        }
+        for (value, word) in x.axis.ticks(x.low, x.high) {
+            let at = short(x.at(value));
+            page.put("<path class=\"tick\" d=\"M{} {}v5\"/>", &[&at, &BOTTOM]);
+            page.put("<text class=\"x\" x=\"{}\" y=\"{}\">{}</text>", &[&at, &(BOTTOM + 20.0), &word]);
+        }
+        page.put("<path class=\"axis\" d=\"M{} {}H{}\"/>", &[&LEFT, &BOTTOM, &RIGHT]);
+        for bound in &self.bounds {
+            page.put("<path class=\"bound\" d=\"M{} {}H{}\"/>", &[&LEFT, &short(y.at(bound.value)), &RIGHT]);
+        }
+        for line in &self.lines {
+            page.put("<path class=\"line {}\" d=\"{}\"/>", &[&line.class, &path(&line.points, x, y)]);
+        }
+        page.put("<path class=\"cursor\" d=\"M0 {}V{}\"/></svg><p class=\"hover\"></p>", &[&TOP, &BOTTOM]);
+    }
+
+    fn band(&self, page: &mut Page, band: &Band, x: &Scale) {
+        let (from, to) = (x.at(band.from), x.at(band.to));
+        page.put(
+            "<rect class=\"band {}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
+            &[&band.class, &short(from), &TOP, &short(to - from), &(BOTTOM - TOP)],
+        );
+        // About seven units a letter.
+        if !band.label.is_empty() && to - from > 7.0 * band.label.chars().count() as f64 {
+            page.put(
+                "<text class=\"stage\" x=\"{}\" y=\"{}\">{}</text>",
+                &[&short(from + 3.0), &(TOP - 5.0), &band.label],
+            );
+        }
+    }
+
+    /// What it shows, for people who do not see it.
+    fn in_words(&self) -> String {
+        let mut text = format!("{}.", self.title);
+        for line in &self.lines {
+            let values = line.points.iter().filter_map(|(_, y)| *y);
+            let (low, high) =
+                values.fold((f64::INFINITY, 0.0_f64), |(low, high), y| (low.min(y), high.max(y)));
+            if low <= high {
+                let _ = write!(text, " {}: {} to {}.", line.name, self.y.word(low), self.y.word(high));
+            }
+        }
+        text
+    }
+
+    /// Where along x there are values, and what they are, in words: `[[x, "0:45 · p50 12 ms"], ...]`.
+    fn values_as_json(&self, x: &Scale) -> String {
+        let mut columns = std::collections::BTreeMap::<u64, String>::new();
+        for line in &self.lines {
+            for (at, value) in &line.points {
+                // Offsets and shares are positive, so their bits are in their order.
+                let text = columns.entry(at.max(0.0).to_bits()).or_insert_with(|| self.x.word(*at));
+                if let Some(value) = value {
+                    let _ = write!(text, " · {} {}", line.name, self.y.word(*value));
+                }
+            }
+        }
+        let columns: Vec<_> =
+            columns.iter().map(|(at, text)| (short_number(x.at(f64::from_bits(*at))), text)).collect();
+        serde_json::json!(columns).to_string()
+    }
+}
+
+/// A path through the points, lifted at gaps; a point alone between gaps is a dot.
+fn path(points: &[(f64, Option<f64>)], x: &Scale, y: &Scale) -> String {
+    let mut path = String::new();
+    let mut before = false;
+    for (index, (at, value)) in points.iter().enumerate() {
+        if let Some(value) = value {
+            let pen = if before { 'L' } else { 'M' };
+            let _ = write!(path, "{pen}{} {}", short(x.at(*at)), short(y.at(*value)));
+            let alone = !before && points.get(index + 1).is_none_or(|(_, next)| next.is_none());
+            if alone {
+                path.push_str("h0");
+            }
+        }
+        before = value.is_some();
+    }
+    path
+}
+
+/// A tenth of a unit is finer than any screen shows.
+fn short_number(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+fn short(value: f64) -> String {
+    short_number(value).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticks(axis: Axis, low: f64, high: f64) -> String {
+        axis.ticks(low, high).into_iter().map(|(_, word)| word).collect::<Vec<_>>().join(" | ")
+    }
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        for (axis, low, high, expected) in [
+            (Axis::Offset, 0.0, 62.0, "0:00 | 0:10 | 0:20 | 0:30 | 0:40 | 0:50 | 1:00"),
+            (Axis::Offset, 0.0, 3600.0, "0:00 | 10:00 | 20:00 | 30:00 | 40:00 | 50:00 | 1:00:00"),
+            (Axis::Offset, 0.0, 90_000.0, "0:00 | 5:33:20 | 11:06:40 | 16:40:00 | 22:13:20"),
+            (Axis::Time, 0.0, 0.27, "0 s | 100 ms | 200 ms"),
+            (Axis::TimeInDecades, 0.004, 2.8, "10 ms | 100 ms | 1 s"),
+            (Axis::TimeInDecades, 0.002, 0.2, "3 ms | 10 ms | 30 ms | 100 ms"),
+            (Axis::PerSecond, 0.0, 432.0, "0/s | 200/s | 400/s"),
+            (Axis::Nines, 0.0, 0.9995, "50% | 90% | 99% | 99.9%"),
+        ] {
+            assert_eq!(ticks(axis, low, high), expected, "{axis:?} {low} to {high}");
+        }
+    }
+
+    #[test]
+    fn gaps_stay_gaps() {
+        let scale = |from, to| Scale { axis: Axis::Time, low: 0.0, high: 10.0, from, to };
+        let points = [(0.0, Some(1.0)), (1.0, Some(2.0)), (2.0, None), (3.0, Some(3.0)), (4.0, None)];
+        assert_eq!(path(&points, &scale(0.0, 100.0), &scale(0.0, 100.0)), "M0 10L10 20M30 30h0");
+    }
+
+    #[test]
+    fn nothing_is_drawn_of_nothing() {
+        let mut page = Page::default();
+        let chart = Chart {
+            title: "Silence".into(),
+            x: Axis::Offset,
+            y: Axis::for_times(std::iter::empty()),
+            bands: Vec::new(),
+            bounds: vec![Bound { name: "bound".into(), value: 1.0 }],
+            lines: vec![Line { name: "p50".into(), class: "p50", points: vec![(0.0, None)] }],
+        };
+        chart.draw(&mut page);
+        assert!(page.finish().contains("No data."));
+    }
+
+    #[test]
+    fn strange_numbers_do_not_hang_or_panic() {
+        for high in [0.0, 1e-300, 1e300, f64::MAX, f64::NAN] {
+            for axis in
+                [Axis::Offset, Axis::Time, Axis::TimeInDecades, Axis::PerSecond, Axis::Count, Axis::Nines]
+            {
+                if let Some(scale) = Scale::over(axis, [0.0, high].into_iter(), 0.0, 1.0) {
+                    let scale = scale.with_headroom();
+                    assert!(axis.ticks(scale.low, scale.high).len() < 1100, "{axis:?} {high}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! One run that every test of this crate reports: a minute with a warm-up, a spike and an incident.
+//!
+//! It is folded from events like any run. Its randomness is a few lines of integer arithmetic, so
+//! that golden files are the same on every machine and with every version of every crate. Verdicts
+//! are given, because this crate writes them and does not make them.
+
+use std::sync::Arc;
+
+use plimsoll_measure::{
+    DropCause, Edges, Frame, IterationKey, LatencyFigures, Outcome, PendingKey, Phase, SECOND, Sample,
+    SeriesKey, Shard,
+};
+use plimsoll_run::{
+    Ended, ExportCount, Gauges, Machine, Model, Note, ObjectiveSummary, RunEvent, RunInfo, RunStatus,
+    ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
+};
+use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
+
+use crate::Run;
+
+const MS: u64 = 1_000_000;
+/// The seconds in which the target is in trouble.
+const INCIDENT: std::ops::Range<u64> = 30..36;
+const SECONDS: u64 = 62;
+
+/// The fixed run.
+pub(crate) fn run() -> Run {
+    let started = Arc::new(started());
+    let mut state = State::new(Arc::clone(&started));
+    state.apply(&RunEvent::Started(Arc::clone(&started)));
+    for (second, shard) in (0..).zip(shards(&started.shape)) {
+        if second == 60 {
+            state.apply(&RunEvent::Phase { phase: Phase::Grace, at: 60 * SECOND });
+        }
+        state.apply(&RunEvent::Second(Arc::new(closed(second, &shard, &started.shape))));
+    }
+    state.apply(&RunEvent::Note(Note {
+        at: 30 * SECOND,
+        text: "the target closed 12 idle connections".into(),
+    }));
+    state.apply(&RunEvent::Ended(Arc::new(Ended {
+        at: 61_250 * MS,
+        status: RunStatus::Completed,
+        reason: None,
+        exports: vec![ExportCount {
+            sink: "influxdb".into(),
+            produced: 620,
+            acknowledged: 610,
+            backlog: 0,
+            lost: 10,
+        }],
+    })));
+    let mut run = Run::of(&state);
+    run.summary.objectives = objectives();
+    let mut promised = Started::clone(&started);
+    promised.shape.objectives = vec![promise("quick pages", "p95(response_time) <= 250ms")];
+    run.started = Arc::new(promised);
+    run.summary.validity = ValidityReport {
+        verdict: Validity::Suspect,
+        reasons: vec!["schedule lag p99 of 1.20 ms is over 1.00 ms".into()],
+        schedule_lag: LatencyFigures {
+            count: 11_000,
+            p50: Some(0.000_08),
+            p99: Some(0.0012),
+            p99_9: Some(0.0019),
+            max: Some(0.002_1),
+            ..LatencyFigures::default()
+        },
+        generator_drops: 0,
+        generator_cpu_ratio: Some(0.31),
+    };
+    run
+}
+
+/// The same with nothing to complain about.
+pub(crate) fn calm() -> Run {
+    let mut run = run();
+    let met = |objective: &mut ObjectiveSummary| objective.judgement.verdict = Verdict::Met;
+    run.summary.objectives.iter_mut().for_each(met);
+    run.summary.validity.verdict = Validity::Valid;
+    run.summary.validity.reasons.clear();
+    run.summary.info.version = Some("1.5.0".into());
+    run
+}
+
+/// The same with `text` wherever text from outside can stand.
+pub(crate) fn hostile(text: &str) -> Run {
+    let mut run = run();
+    let mut started = Started::clone(&run.started);
+    let summary = &mut run.summary;
+    let everywhere = |place: &mut String| text.clone_into(place);
+    let info = &mut summary.info;
+    for place in [&mut info.id, &mut info.target, &mut info.plimsoll, &mut info.machine.host] {
+        everywhere(place);
+    }
+    info.tags = [(text.to_owned(), text.to_owned())].into();
+    (info.version, info.environment) = (Some(text.to_owned()), Some(text.to_owned()));
+    (summary.status, summary.reason) = (Some(RunStatus::Failed), Some(text.to_owned()));
+    everywhere(&mut summary.plan);
+    everywhere(&mut summary.plan_hash);
+    everywhere(&mut started.plan_text);
+    summary.validity.reasons = vec![text.to_owned()];
+    summary
+        .errors
+        .iter_mut()
+        .flat_map(|kind| &mut kind.samples)
+        .for_each(|sample| everywhere(&mut sample.message));
+    summary.scenarios.iter_mut().for_each(|scenario| everywhere(&mut scenario.name));
+    for step in &mut summary.steps {
+        everywhere(&mut step.step);
+        everywhere(&mut step.scenario);
+    }
+    started.shape.steps.iter_mut().for_each(|step| everywhere(&mut step.step));
+    summary.stages.iter_mut().for_each(|stage| everywhere(&mut stage.shape.kind));
+    summary.notes.iter_mut().for_each(|note| everywhere(&mut note.text));
+    summary.exports.iter_mut().for_each(|export| everywhere(&mut export.sink));
+    for objective in &mut summary.objectives {
+        everywhere(&mut objective.name);
+        everywhere(&mut objective.text);
+        everywhere(&mut objective.judgement.why);
+    }
+    started.shape.objectives.iter_mut().for_each(|objective| everywhere(&mut objective.text));
+    run.started = Arc::new(started);
+    run
+}
+
+/// A run of which nothing is known yet.
+pub(crate) fn nothing() -> Run {
+    Run::of(&State::new(Arc::new(started())))
+}
+
+fn promise(name: &str, text: &str) -> Objective {
+    Objective {
+        name: name.into(),
+        text: text.into(),
+        expression: Expression::parse(text).unwrap(),
+        over: Some(30),
+        filter: Filter::default(),
+        abort_after: None,
+        severity: Severity::Critical,
+        message: None,
+    }
+}
+
+fn objectives() -> Vec<ObjectiveSummary> {
+    let objective =
+        |name: &str, text: &str, severity, verdict, observed, target, why: &str| ObjectiveSummary {
+            name: name.into(),
+            text: text.into(),
+            severity,
+            judgement: Judgement { verdict, observed, target, why: why.into() },
+        };
+    vec![
+        objective(
+            "quick pages",
+            "p95(response_time) <= 250ms",
+            Severity::Critical,
+            Verdict::Missed,
+            Some(1.62),
+            Some(0.25),
+            "the worst of 25 windows of 30s had 1.62 s, 18 of them missed",
+        ),
+        objective(
+            "few errors",
+            "error_ratio <= 5%",
+            Severity::Critical,
+            Verdict::Met,
+            Some(0.021),
+            Some(0.05),
+            "2.1% over the whole run",
+        ),
+        objective(
+            "buyers <served>",
+            "p99(service_time) <= 500ms",
+            Severity::Critical,
+            Verdict::Inconclusive,
+            None,
+            Some(0.5),
+            "dropped arrivals could decide either way",
+        ),
+        objective(
+            "keeps up",
+            "throughput >= 450/s",
+            Severity::Warning,
+            Verdict::Missed,
+            Some(183.0),
+            Some(450.0),
+            "183/s over the whole run",
+        ),
+    ]
+}
+
+fn started() -> Started {
+    let step = |scenario: &str, index, step: &str| StepShape {
+        scenario: scenario.into(),
+        scenario_index: index,
+        step: step.into(),
+    };
+    let stage = |kind: &str, start, end, from, to| StageShape { kind: kind.into(), start, end, from, to };
+    Started {
+        info: RunInfo {
+            id: "0198c0de-0000-7000-8000-000000000001".into(),
+            started_nanos: 1_760_000_000_000_000_000,
+            seed: 42,
+            version: Some("1.4.2".into()),
+            environment: Some("staging".into()),
+            tags: [("team", "shop & search"), ("environment", "staging"), ("version", "1.4.2")]
+                .map(|(key, value)| (key.into(), value.into()))
+                .into(),
+            machine: Machine {
+                host: "bench-1".into(),
+                cpu: "Example CPU 3000".into(),
+                cores: 4,
+                memory_bytes: 16_000_000_000,
+                system: "Linux 6.12".into(),
+                fingerprint: "4f2a".into(),
+            },
+            plimsoll: "0.1.0".into(),
+            target: "http://127.0.0.1:8080".into(),
+        },
+        shape: Shape {
+            plan: "storefront".into(),
+            plan_hash: "9b1d6a".into(),
+            model: Model::Open,
+            scenarios: vec![
+                ScenarioShape { name: "browse".into(), weight: 80 },
+                ScenarioShape { name: "buy".into(), weight: 20 },
+            ],
+            steps: vec![
+                step("setup", None, "log in"),
+                step("browse", Some(0), "list"),
+                step("buy", Some(1), "POST /cart"),
+            ],
+            stages: vec![
+                stage("ramp", 0.0, 10.0, 0.0, 200.0),
+                stage("hold", 10.0, 45.0, 200.0, 200.0),
+                stage("spike", 45.0, 52.0, 400.0, 400.0),
+                stage("hold", 52.0, 60.0, 200.0, 200.0),
+            ],
+            warmup: 5.0,
+            grace: 5.0,
+            iterations: None,
+            edges: Edges::with_thresholds([250 * MS, 500 * MS]),
+            objectives: Vec::new(),
+        },
+        plan_text: "name: storefront\ntarget: http://127.0.0.1:8080\n".into(),
+    }
+}
+
+/// Every second as workers would have measured it.
+fn shards(shape: &Shape) -> Vec<Shard> {
+    let mut dice = Dice(42);
+    let mut shards: Vec<_> = (0..SECONDS).map(|second| Shard::new(second, shape.edges.clone())).collect();
+    let login = SeriesKey { step: 0, phase: Phase::Setup, stage: None, outcome: Outcome::Ok };
+    shards[0].record(&sample(login, 0, 40 * MS, Some(200)));
+    for second in 0..60 {
+        let arrivals = offered(shape, second).round() as u64;
+        for index in 0..arrivals {
+            arrival(&mut shards, shape, second * SECOND + index * SECOND / arrivals, &mut dice);
+        }
+    }
+    for second in INCIDENT {
+        let (phase, stage) = shape.place(second * SECOND);
+        let key = PendingKey { step: 1, phase, stage };
+        (0..30).for_each(|_| shards[second as usize].pending(key, 900 * MS, Some(800 * MS)));
+    }
+    let cut = SeriesKey { step: 2, phase: Phase::Measured, stage: Some(3), outcome: Outcome::Cut };
+    (0..3).for_each(|_| shards[61].record(&sample(cut, 59 * SECOND, 2 * SECOND, None)));
+    shards
+}
+
+fn offered(shape: &Shape, second: u64) -> f64 {
+    shape.level_at(second as f64 + 0.5).unwrap_or(0.0)
+}
+
+fn closed(number: u64, shard: &Shard, shape: &Shape) -> Second {
+    let mut frame = Frame::new(number);
+    shard.merge_into(&mut frame);
+    let gauges = Gauges {
+        offered_rate: offered(shape, number),
+        virtual_users: 4,
+        connections: 16,
+        generator_cpu_ratio: Some(0.31),
+    };
+    Second { frame, gauges, wall_nanos: 1_760_000_000_000_000_000 + (number as i64 + 1) * 1_000_000_000 }
+}
+
+fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {
+    let trouble = INCIDENT.contains(&(due / SECOND));
+    let (phase, stage) = shape.place(due);
+    let scenario = u16::from(dice.below(100) >= 80);
+    let iteration = IterationKey { scenario, phase, stage };
+    let due_in = &mut shards[(due / SECOND) as usize];
+    due_in.arrival(iteration);
+    if trouble && dice.below(100) < 8 {
+        due_in.dropped(iteration, DropCause::InFlightLimit);
+        return;
+    }
+    // A long tail without floating point: a product of two throws.
+    let usual = 4 * MS + dice.below(12 * MS) * dice.below(100) / 60;
+    let (outcome, status, time) = match (trouble, dice.below(100)) {
+        (true, 0..10) => (Outcome::Timeout, None, 2 * SECOND),
+        (true, 10..18) => (Outcome::Status, Some(503), usual),
+        (true, _) => (Outcome::Ok, Some(200), usual + dice.below(1600 * MS)),
+        (false, 0) if dice.below(10) == 0 => (Outcome::Reset, None, usual),
+        (false, _) => (Outcome::Ok, Some(200), usual),
+    };
+    let step = scenario + 1;
+    let done_in = &mut shards[((due + time) / SECOND) as usize];
+    done_in.record(&sample(SeriesKey { step, phase, stage, outcome }, due, time, status));
+    done_in.iteration(iteration, time, outcome != Outcome::Ok);
+    let message = match outcome {
+        Outcome::Timeout => "no whole answer within 2s",
+        Outcome::Status => "503 Service Unavailable: <h1>try | later</h1>\u{1b}[2J",
+        Outcome::Reset => "connection reset by peer",
+        _ => return,
+    };
+    done_in.error(outcome, step, due + time, message);
+}
+
+fn sample(key: SeriesKey, due: u64, time: u64, status: Option<u16>) -> Sample {
+    Sample {
+        key,
+        due,
+        ready: due + 80_000,
+        sent: Some(due + 100_000),
+        done: due + time,
+        connect: None,
+        tls: None,
+        first_byte: status.map(|_| time / 2),
+        status,
+        received_bytes: status.map_or(0, |_| 2_400),
+        sent_bytes: 180,
+    }
+}
+
+/// A linear congruential generator, Knuth's constants.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Compares with a golden file; `UPDATE_GOLDEN=1` writes it instead.
+pub(crate) fn golden(name: &str, found: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    let line = expected.lines().zip(found.lines()).position(|(one, other)| one != other);
+    let at = line.unwrap_or(expected.lines().count().min(found.lines().count()));
+    assert!(
+        expected == found,
+        "{name} differs from line {}: `{}`\nUPDATE_GOLDEN=1 cargo test -p plimsoll-report writes it anew",
+        at + 1,
+        found.lines().nth(at).unwrap_or_default(),
+    );
+}

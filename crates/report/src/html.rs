@@ -1,0 +1,86 @@
+//! A page about one run, or about several side by side, that needs no network.
+//!
+//! Style and script are part of the page. It follows the reader's choice of light or dark, prints,
+//! and fits a telephone; every table has headers and every chart a text, so that it can be heard.
+
+mod compare;
+mod page;
+mod plots;
+mod single;
+
+pub(crate) use page::Page;
+
+use crate::Run;
+
+/// The report of runs as one HTML document.
+///
+/// One run is told in full. Of several, key figures, verdicts and curves are set side by side first.
+pub fn html(runs: &[Run]) -> String {
+    let mut page = Page::default();
+    let title = match runs {
+        [] => "No run".to_owned(),
+        [run] => format!("{} · {}", run.summary.plan, crate::words::verdict_word(run.verdict())),
+        runs => format!("{} runs compared", runs.len()),
+    };
+    page.put(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{} · Plimsoll</title>\n<style>\n",
+        &[&title],
+    );
+    page.put(include_str!("html/style.css"), &[]);
+    page.put("</style>\n</head>\n<body>\n<main>\n", &[]);
+    if runs.len() > 1 {
+        compare::section(&mut page, runs);
+    }
+    for run in runs {
+        single::article(&mut page, run);
+    }
+    page.put("</main>\n<script>\n", &[]);
+    page.put(include_str!("html/script.js"), &[]);
+    page.put("</script>\n</body>\n</html>\n", &[]);
+    page.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_page_stays_as_it_was_looked_at() {
+        fixture::golden("report.html", &html(&[fixture::run()]));
+        fixture::golden("compare.html", &html(&[fixture::run(), fixture::calm()]));
+    }
+
+    #[test]
+    fn a_run_without_data_has_a_page() {
+        let page = html(&[fixture::nothing()]);
+        assert!(page.contains("No data."), "charts say so");
+        assert!(!page.contains("NaN") && !page.contains("inf"));
+    }
+
+    #[test]
+    fn the_page_needs_no_network() {
+        let page = html(&[fixture::run()]);
+        // The target's address is text of the page; nothing is loaded from anywhere.
+        for word in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
+            assert!(!page.contains(word), "{word}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn no_text_of_a_plan_or_target_becomes_markup(text in "[<>\"'&/=a-z \u{0}-\u{1f}\u{202e}-]{0,24}") {
+            let hostile = format!("{text}<img src=x onerror=alert(1)>\"'></script><script>{text}");
+            let page = html(&[fixture::hostile(&hostile)]);
+            prop_assert!(!page.contains("<img"), "{hostile}");
+            prop_assert_eq!(page.matches("<script").count(), 1);
+            prop_assert_eq!(page.matches("</script").count(), 1);
+            prop_assert!(!page.contains("\"'>"));
+            prop_assert!(page.contains("&lt;img src=x onerror=alert(1)&gt;"));
+        }
+    }
+}

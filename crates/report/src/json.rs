@@ -1,0 +1,290 @@
+//! The JSON of a run: a contract. Keys keep their names and order; new ones come behind the old.
+
+use plimsoll_measure::{LatencyFigures, Timing};
+use plimsoll_run::{ErrorSummary, ObjectiveSummary, ScenarioSummary, StageSummary, StepSummary, Summary};
+use serde_json::{Map, Value, json};
+
+use crate::{Run, words};
+
+/// The JSON of a run in figures: seconds, shares of one, requests per second; no data is `null`.
+///
+/// Of a run that goes on, `status` is `running` and `ended` is `null`.
+pub fn json(run: &Run) -> Value {
+    let summary = &run.summary;
+    let figures = |timing| latency(summary.timings.get(&timing).unwrap_or(&LatencyFigures::default()));
+    json!({
+        "schema": 1,
+        "run": identity(summary),
+        "validity": validity(summary),
+        "phases": summary.phases.iter().map(|phase| json!({
+            "phase": phase.phase.label(),
+            "requests": phase.requests,
+            "failed": phase.failed,
+            "dropped": phase.dropped,
+            "cut": phase.cut,
+        })).collect::<Vec<_>>(),
+        "totals": totals(summary),
+        "response_time": figures(Timing::ResponseTime),
+        "service_time": figures(Timing::ServiceTime),
+        "errors": summary.errors.iter().map(|kind| error(kind, run)).collect::<Vec<_>>(),
+        "scenarios": summary.scenarios.iter().map(scenario).collect::<Vec<_>>(),
+        "steps": summary.steps.iter().map(step).collect::<Vec<_>>(),
+        "stages": summary.stages.iter().map(stage).collect::<Vec<_>>(),
+        "resources": [],
+        "sla": summary.objectives.iter().map(objective).collect::<Vec<_>>(),
+        "export": summary.exports.iter().map(|export| json!({
+            "sink": export.sink,
+            "produced": export.produced,
+            "acknowledged": export.acknowledged,
+            "backlog": export.backlog,
+            "lost": export.lost,
+        })).collect::<Vec<_>>(),
+        "schedule_lag": figures(Timing::ScheduleLag),
+        "wait": figures(Timing::Wait),
+        "connect_time": figures(Timing::ConnectTime),
+        "tls_time": figures(Timing::TlsTime),
+        "first_byte_time": figures(Timing::FirstByteTime),
+        "notes": summary.notes.iter().map(|note| json!({
+            "at": offset(note.at),
+            "text": note.text,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+/// The JSON Schema that every [`json`] validates against.
+pub fn json_schema() -> Value {
+    serde_json::from_str(include_str!("../schema/run.schema.json"))
+        .unwrap_or_else(|error| unreachable!("the schema is a constant of this crate: {error}"))
+}
+
+fn identity(summary: &Summary) -> Value {
+    let info = &summary.info;
+    json!({
+        "id": info.id,
+        "plan": summary.plan,
+        "plan_hash": summary.plan_hash,
+        "started": words::moment(info.started_nanos),
+        "ended": summary.status.map(|_| words::moment(summary.ended_nanos)),
+        "duration_seconds": summary.duration_seconds,
+        "status": words::status_word(summary),
+        "seed": info.seed,
+        "version": info.version,
+        "environment": info.environment,
+        "tags": info.tags,
+        "machine": {
+            "host": info.machine.host,
+            "cpu": info.machine.cpu,
+            "cores": info.machine.cores,
+            "memory_bytes": info.machine.memory_bytes,
+            "system": info.machine.system,
+            "fingerprint": info.machine.fingerprint,
+        },
+        "plimsoll": info.plimsoll,
+        "model": summary.model.label(),
+        "target": info.target,
+        "reason": summary.reason,
+        "measured_seconds": summary.measured_seconds,
+        "warmup_seconds": summary.warmup_seconds,
+    })
+}
+
+fn validity(summary: &Summary) -> Value {
+    let report = &summary.validity;
+    let lag = &report.schedule_lag;
+    json!({
+        "verdict": report.verdict.label(),
+        "reasons": report.reasons,
+        "schedule_lag": { "p50": lag.p50, "p99": lag.p99, "p99_9": lag.p99_9, "max": lag.max },
+        "generator_drops": report.generator_drops,
+        "generator_cpu_ratio": report.generator_cpu_ratio,
+    })
+}
+
+fn totals(summary: &Summary) -> Value {
+    let totals = &summary.totals;
+    json!({
+        "iterations": totals.iterations,
+        "requests": totals.requests,
+        "succeeded": totals.succeeded,
+        "failed": totals.failed,
+        "dropped": totals.dropped,
+        "cut": totals.cut,
+        "received_bytes": totals.received_bytes,
+        "sent_bytes": totals.sent_bytes,
+        "throughput": totals.throughput,
+        "request_rate": totals.request_rate,
+        "error_ratio": totals.error_ratio,
+        "availability": totals.error_ratio.map(|ratio| 1.0 - ratio),
+        "arrivals": totals.arrivals,
+        "dropped_ratio": totals.dropped_ratio,
+    })
+}
+
+fn latency(figures: &LatencyFigures) -> Value {
+    json!({
+        "count": figures.count,
+        "min": figures.min,
+        "mean": figures.mean,
+        "stddev": figures.stddev,
+        "max": figures.max,
+        "p50": figures.p50,
+        "p75": figures.p75,
+        "p90": figures.p90,
+        "p95": figures.p95,
+        "p99": figures.p99,
+        "p99_9": figures.p99_9,
+        "p99_99": figures.p99_99,
+    })
+}
+
+fn error(kind: &ErrorSummary, run: &Run) -> Value {
+    let samples = kind.samples.iter().map(|sample| {
+        json!({
+            "step": run.step_of(sample),
+            "message": sample.message,
+            "first": offset(sample.first),
+            "last": offset(sample.last),
+            "count": sample.count,
+        })
+    });
+    json!({
+        "kind": kind.outcome.label(),
+        "count": kind.count,
+        "samples": samples.collect::<Vec<_>>(),
+    })
+}
+
+fn scenario(scenario: &ScenarioSummary) -> Value {
+    json!({
+        "name": scenario.name,
+        "users": scenario.users,
+        "iterations": scenario.iterations,
+        "iterations_failed": scenario.iterations_failed,
+        "requests": scenario.requests,
+        "failed": scenario.failed,
+        "throughput": scenario.throughput,
+        "response_time": latency(&scenario.response_time),
+        "iteration_time": latency(&scenario.iteration_time),
+    })
+}
+
+fn step(step: &StepSummary) -> Value {
+    let statuses: Map<_, _> =
+        step.statuses.iter().map(|(status, count)| (status.to_string(), json!(count))).collect();
+    json!({
+        "scenario": step.scenario,
+        "step": step.step,
+        "requests": step.requests,
+        "failed": step.failed,
+        "throughput": step.throughput,
+        "received_bytes": step.received_bytes,
+        "response_time": latency(&step.response_time),
+        "service_time": latency(&step.service_time),
+        "statuses": statuses,
+    })
+}
+
+fn stage(stage: &StageSummary) -> Value {
+    json!({
+        "index": stage.index,
+        "kind": stage.shape.kind,
+        "started": stage.shape.start,
+        "ended": stage.shape.end,
+        "offered": stage.offered,
+        "throughput": stage.throughput,
+        "error_ratio": stage.error_ratio,
+        "response_time": latency(&stage.response_time),
+        "recovery_seconds": null,
+        "from": stage.shape.from,
+        "to": stage.shape.to,
+    })
+}
+
+fn objective(objective: &ObjectiveSummary) -> Value {
+    let judgement = &objective.judgement;
+    json!({
+        "name": objective.name,
+        "objective": objective.text,
+        "severity": objective.severity.label(),
+        "verdict": judgement.verdict.label(),
+        "observed": judgement.observed,
+        "target": judgement.target,
+        "why": judgement.why,
+    })
+}
+
+/// Seconds from the start of the run.
+fn offset(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn check_against_schema(value: &Value) {
+        let validator = jsonschema::draft202012::new(&json_schema()).unwrap();
+        let errors: Vec<_> =
+            validator.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+
+    #[test]
+    fn the_contract_stays_as_it_is() {
+        let value = json(&fixture::run());
+        fixture::golden("report.json", &format!("{value:#}\n"));
+        check_against_schema(&value);
+    }
+
+    #[test]
+    fn keys_stand_in_the_order_of_the_contract() {
+        let value = json(&fixture::run());
+        let keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let contract = [
+            "schema",
+            "run",
+            "validity",
+            "phases",
+            "totals",
+            "response_time",
+            "service_time",
+            "errors",
+            "scenarios",
+            "steps",
+            "stages",
+            "resources",
+            "sla",
+            "export",
+        ];
+        assert_eq!(keys[..contract.len()], contract);
+    }
+
+    #[test]
+    fn no_data_is_null() {
+        let value = json(&fixture::nothing());
+        check_against_schema(&value);
+        assert_eq!(value["response_time"]["p50"], Value::Null);
+        assert_eq!(value["totals"]["throughput"], Value::Null);
+        assert_eq!(value["run"]["ended"], Value::Null);
+        assert_eq!(value["run"]["status"], "running");
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_no_run() {
+        let validator = jsonschema::draft202012::new(&json_schema()).unwrap();
+        let good = json(&fixture::run());
+        for (path, wrong) in [
+            ("/run/status", json!("finished")),
+            ("/totals/requests", Value::Null),
+            ("/totals/error_ratio", json!(1.5)),
+            ("/sla/0/verdict", json!("passed")),
+            ("/response_time/p99", json!("12 ms")),
+            ("/schema", json!(2)),
+        ] {
+            let mut value = good.clone();
+            *value.pointer_mut(path).unwrap() = wrong;
+            assert!(!validator.is_valid(&value), "{path}");
+        }
+    }
+}

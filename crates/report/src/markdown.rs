@@ -1,0 +1,206 @@
+//! A run as Markdown, for a merge request or a chat: tables that GitHub and GitLab render.
+
+use std::fmt::Write;
+
+use plimsoll_measure::Timing;
+use plimsoll_units::ByteCount;
+
+use crate::{Run, words};
+
+/// The run in GitHub-flavoured Markdown.
+///
+/// Texts of the plan and the target are escaped: a message with bars or asterisks stays a message.
+pub fn markdown(run: &Run) -> String {
+    let mut text = String::new();
+    let summary = &run.summary;
+    let _ = writeln!(
+        text,
+        "# {}: {}\n\n{} against {}, {}, {}, generator {}.\n",
+        escaped(&summary.plan),
+        words::verdict_word(run.verdict()),
+        words::moment_for_people(summary.info.started_nanos),
+        escaped(&summary.info.target),
+        words::length(summary.duration_seconds),
+        words::status_word(summary),
+        summary.validity.verdict.label(),
+    );
+    for caveat in run.caveats() {
+        let _ = writeln!(text, "> {}\n", escaped(&caveat));
+    }
+    objectives(&mut text, run);
+    figures(&mut text, run);
+    latencies(&mut text, run);
+    steps(&mut text, run);
+    errors(&mut text, run);
+    facts(&mut text, run);
+    text
+}
+
+fn objectives(text: &mut String, run: &Run) {
+    let rows: Vec<_> = run
+        .summary
+        .objectives
+        .iter()
+        .map(|objective| {
+            let judgement = &objective.judgement;
+            vec![
+                escaped(&objective.name),
+                code(&objective.text),
+                objective.severity.label().to_owned(),
+                format!("**{}**", judgement.verdict.label()),
+                words::figure(objective, judgement.observed),
+                words::figure(objective, judgement.target),
+                escaped(&judgement.why),
+            ]
+        })
+        .collect();
+    let columns = ["Objective", "Promise", "Severity", "Verdict", "Observed", "Target", "Why"];
+    table(text, "Objectives", &columns, 4..6, &rows);
+}
+
+fn figures(text: &mut String, run: &Run) {
+    let totals = &run.summary.totals;
+    let rows = [
+        ("Requests", words::count(totals.requests), words::rate(totals.request_rate)),
+        ("Succeeded", words::count(totals.succeeded), words::rate(totals.throughput)),
+        ("Failed", words::count(totals.failed), words::ratio(totals.error_ratio)),
+        ("Dropped arrivals", words::count(totals.dropped), words::ratio(totals.dropped_ratio)),
+        ("Cut", words::count(totals.cut), String::new()),
+        ("Received", ByteCount(totals.received_bytes).to_string(), String::new()),
+        ("Sent", ByteCount(totals.sent_bytes).to_string(), String::new()),
+    ];
+    let rows: Vec<_> = rows.map(|(name, count, rate)| vec![name.to_owned(), count, rate]).into();
+    table(text, "Figures", &["", "Count", "Rate or share"], 1..3, &rows);
+}
+
+fn latencies(text: &mut String, run: &Run) {
+    let rows: Vec<_> = [Timing::ResponseTime, Timing::ServiceTime]
+        .into_iter()
+        .filter_map(|timing| Some((timing, run.summary.timings.get(&timing)?)))
+        .map(|(timing, figures)| {
+            let values = [figures.p50, figures.p90, figures.p95, figures.p99, figures.p99_9, figures.max]
+                .map(words::seconds);
+            std::iter::once(timing.name().replace('_', " ")).chain(values).collect()
+        })
+        .collect();
+    table(text, "Latency", &["", "p50", "p90", "p95", "p99", "p99.9", "Max"], 1..7, &rows);
+}
+
+fn steps(text: &mut String, run: &Run) {
+    let rows: Vec<_> = run
+        .summary
+        .steps
+        .iter()
+        .map(|step| {
+            vec![
+                escaped(&step.step),
+                escaped(&step.scenario),
+                words::count(step.requests),
+                words::count(step.failed),
+                words::rate(step.throughput),
+                words::seconds(step.response_time.p50),
+                words::seconds(step.response_time.p95),
+                words::seconds(step.response_time.p99),
+            ]
+        })
+        .collect();
+    let columns = ["Step", "Scenario", "Requests", "Failed", "Throughput", "p50", "p95", "p99"];
+    table(text, "Steps", &columns, 2..8, &rows);
+}
+
+fn errors(text: &mut String, run: &Run) {
+    let mut rows = Vec::new();
+    for kind in &run.summary.errors {
+        let most = kind.samples.first();
+        rows.push(vec![
+            kind.outcome.label().replace('_', " "),
+            words::count(kind.count),
+            most.map_or_else(String::new, |sample| escaped(run.step_of(sample))),
+            most.map_or_else(String::new, |sample| escaped(&sample.message)),
+        ]);
+    }
+    table(text, "Errors", &["Kind", "Requests", "Step", "Most often"], 1..2, &rows);
+}
+
+fn facts(text: &mut String, run: &Run) {
+    let info = &run.summary.info;
+    let _ = write!(
+        text,
+        "Run {}, plan hash {}, seed {}",
+        code(&info.id),
+        code(&run.summary.plan_hash),
+        info.seed
+    );
+    for (word, value) in [("version", &info.version), ("environment", &info.environment)] {
+        if let Some(value) = value {
+            let _ = write!(text, ", {word} {}", escaped(value));
+        }
+    }
+    let _ = writeln!(text, ", on {}, Plimsoll {}.", escaped(&info.machine.host), escaped(&info.plimsoll));
+}
+
+/// A table with a heading, or nothing without rows; `numeric` columns stand to the right.
+fn table(
+    text: &mut String,
+    heading: &str,
+    columns: &[&str],
+    numeric: std::ops::Range<usize>,
+    rows: &[Vec<String>],
+) {
+    if rows.is_empty() {
+        return;
+    }
+    let rule: Vec<_> =
+        (0..columns.len()).map(|index| if numeric.contains(&index) { "---:" } else { "---" }).collect();
+    let _ = writeln!(text, "## {heading}\n\n| {} |\n| {} |", columns.join(" | "), rule.join(" | "));
+    for row in rows {
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+    }
+    text.push('\n');
+}
+
+/// One line of text that Markdown and the HTML in it leave alone.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in words::plain(text).chars() {
+        if "\\`*_[]<>&#|~!@".contains(c) {
+            safe.push('\\');
+        }
+        safe.push(c);
+    }
+    safe
+}
+
+/// A code span. Within one only the backtick and, in a table, the bar mean anything.
+fn code(text: &str) -> String {
+    format!("`{}`", words::plain(text).replace('`', "'").replace('|', "\\|"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    #[test]
+    fn the_text_stays_as_it_was_read() {
+        fixture::golden("report.md", &markdown(&fixture::run()));
+    }
+
+    #[test]
+    fn a_run_without_data_says_so() {
+        let text = markdown(&fixture::nothing());
+        assert!(text.contains("no critical objectives") && text.contains("running"), "{text}");
+        assert!(text.contains("| response time | – | – |"), "{text}");
+    }
+
+    #[test]
+    fn a_message_cannot_leave_its_cell() {
+        let text = markdown(&fixture::hostile("a | b\n# c <img> `d` [e](f)"));
+        assert!(!text.contains("\n# c") && text.contains("\\<img\\>"), "{text}");
+        let bars = |line: &str| line.replace("\\|", "").matches('|').count();
+        for table in text.split("\n\n").filter(|block| block.starts_with('|')) {
+            let head = table.lines().next().map(bars);
+            assert!(table.lines().all(|row| Some(bars(row)) == head), "{table}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+use std::sync::Arc;
+
+use plimsoll_measure::ErrorSample;
+use plimsoll_run::{RunStatus, Started, State, Summary};
+use plimsoll_sla::{Severity, Validity, Verdict};
+
+/// What a report is about: the figures of a run, and the names and the plan they refer to.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The figures.
+    pub summary: Summary,
+    /// Its first event: steps, stages, objectives, the plan's text.
+    pub started: Arc<Started>,
+}
+
+impl Run {
+    /// A run at its end, or so far.
+    pub fn of(state: &State) -> Self {
+        Self { summary: state.summary(), started: Arc::clone(state.started()) }
+    }
+
+    /// The verdict of the critical objectives together: missed if one is, else inconclusive if one
+    /// is. `None` without any.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let objectives = self.summary.objectives.iter();
+        let critical = objectives.filter(|objective| objective.severity == Severity::Critical);
+        let rank = |verdict: &Verdict| match verdict {
+            Verdict::Met => 0,
+            Verdict::Inconclusive => 1,
+            Verdict::Missed => 2,
+        };
+        critical.map(|objective| objective.judgement.verdict).max_by_key(rank)
+    }
+
+    /// What has to be known before any figure is read: an end before its time, a generator that
+    /// cannot be trusted.
+    pub(crate) fn caveats(&self) -> Vec<String> {
+        let summary = &self.summary;
+        let end = match summary.status {
+            None => Some("The run goes on: these are the figures so far.".to_owned()),
+            Some(RunStatus::Completed) => None,
+            Some(status) => Some(match &summary.reason {
+                Some(reason) => format!("The run was {}: {reason}", ended_word(status)),
+                None => format!("The run was {}.", ended_word(status)),
+            }),
+        };
+        let trust = match summary.validity.verdict {
+            Validity::Valid => None,
+            Validity::Suspect => Some("the generator is suspect"),
+            Validity::Invalid => {
+                Some("the generator is invalid: the figures say more about it than about the target")
+            }
+        };
+        let trust = trust.map(|word| match summary.validity.reasons.as_slice() {
+            [] => format!("{word}."),
+            reasons => format!("{word}: {}", reasons.join("; ")),
+        });
+        end.into_iter().chain(trust).map(|sentence| capital(&sentence)).collect()
+    }
+
+    /// The name of the step an error belongs to.
+    pub(crate) fn step_of(&self, sample: &ErrorSample) -> &str {
+        self.started.shape.steps.get(usize::from(sample.step)).map_or("", |step| &step.step)
+    }
+}
+
+fn ended_word(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Completed => "completed",
+        RunStatus::Aborted => "aborted",
+        RunStatus::Interrupted => "interrupted",
+        RunStatus::Failed => "ended as failed",
+    }
+}
+
+fn capital(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
