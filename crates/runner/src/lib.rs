@@ -1,1 +1,14 @@
-//! placeholder
+//! Drives a plan and tells what happens.
+//!
+//! A run is setup, stages, grace, teardown. The runner starts the driver, puts the workers' seconds
+//! together, folds them into the run's state, and hands every event to the record, the exporters and
+//! whoever watches. It is the one owner of a run's state; stopping early (a person, an objective's
+//! `abort_after`, a feed that ran out) is decided here and carried out by the driver.
+//!
+//! It knows no file format and no terminal, and it never retries a run.
+
+mod machine;
+mod run;
+
+pub use machine::machine;
+pub use run::{Control, Finished, RunConfig, RunError, run};

@@ -1,0 +1,378 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use plimsoll_driver::{Collector, Driver, DriverConfig, DriverError, Message, NetworkTransport, Once, TlsError, Transport};
+use plimsoll_exporters::Exporters;
+use plimsoll_history::{History, Recorded, Recorder};
+use plimsoll_measure::{Frame, Phase, SECOND};
+use plimsoll_run::{Ended, Gauges, Model, Note, RunEvent, RunInfo, RunPlan, RunStatus, Second, Shape, Started, State};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::machine::{cpu_seconds, machine};
+
+/// How far wall and monotonic clock may part in a second before it is told: half a second is beyond
+/// any slewing.
+const CLOCK_STEP_NANOS: u64 = 500_000_000;
+
+/// How long the end of a run waits for the record and the exporters before it gives its verdict.
+const FLUSH: Duration = Duration::from_millis(1500);
+
+/// What to run.
+#[derive(Debug)]
+pub struct RunConfig {
+    /// The plan.
+    pub plan: Arc<RunPlan>,
+    /// Threads to offer the load from.
+    pub workers: usize,
+    /// Our own version.
+    pub plimsoll: String,
+    /// Where the run is recorded, if anywhere.
+    pub history: Option<History>,
+    /// Where its measurements go.
+    pub exporters: Exporters,
+    /// Who watches. A watcher that does not keep up misses events; the record does not.
+    pub watcher: Option<mpsc::Sender<RunEvent>>,
+}
+
+/// Stops a run from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Control {
+    stop: CancellationToken,
+}
+
+impl Control {
+    /// Offers no more load. Requests in flight have their grace, then record and report are made.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// A run that could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The load cannot be offered.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The record cannot be begun.
+    #[error("the run cannot be recorded: {0}")]
+    History(#[from] plimsoll_history::Error),
+}
+
+/// A run that has ended, however it did.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its whole state; [`State::summary`] has the figures.
+    pub state: State,
+    /// What became of its record.
+    pub recorded: Option<Recorded>,
+    /// Still serving the final values, for [`Exporters::close`].
+    pub exporters: Exporters,
+}
+
+/// Runs a plan to its end.
+///
+/// # Errors
+/// When it could not begin; nothing was sent then.
+pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
+    let plan = Arc::clone(&config.plan);
+    let seed = plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
+    let driver_config = DriverConfig {
+        plan: Arc::clone(&plan),
+        shape: Arc::new(Shape::of(&plan)),
+        seed,
+        run_id: uuid::Uuid::now_v7().to_string(),
+        workers: config.workers.max(1),
+        transport: Transport::Network(NetworkTransport::new(&plan.tls)?),
+        setup: Arc::new([]),
+    };
+    let setup = before(&driver_config).await?;
+    let captures = setup.as_ref().map(|setup| Arc::clone(&setup.captures)).unwrap_or_default();
+    let driver_config = DriverConfig { setup: captures, ..driver_config };
+    match setup {
+        Some(Once { shard, failure: Some(failure), .. }) => {
+            let mut frame = Frame::new(0);
+            shard.merge_into(&mut frame);
+            let telling = Telling::begin(config, &driver_config, Instant::now()).await?;
+            Ok(telling.fail(frame, failure, &driver_config).await)
+        }
+        setup => {
+            let driver = Driver::start(&driver_config)?;
+            let telling = match Telling::begin(config, &driver_config, driver.started).await {
+                Ok(telling) => telling,
+                Err(error) => {
+                    driver.stop();
+                    return Err(error);
+                }
+            };
+            Ok(telling.follow(driver, setup, &driver_config, &control).await)
+        }
+    }
+}
+
+async fn before(config: &DriverConfig) -> Result<Option<Once>, DriverError> {
+    if config.plan.setup.is_empty() {
+        return Ok(None);
+    }
+    Once::run(config.clone(), config.plan.setup.clone(), Phase::Setup, 0).await.map(Some)
+}
+
+/// The run's state and everybody who is told of it.
+struct Telling {
+    state: State,
+    recorder: Option<Recorder>,
+    exporters: Exporters,
+    watcher: Option<mpsc::Sender<RunEvent>>,
+    clock_was: i128,
+    started: Instant,
+    started_nanos: i64,
+}
+
+impl Telling {
+    async fn begin(config: RunConfig, driver: &DriverConfig, start: Instant) -> Result<Self, RunError> {
+        let plan = &config.plan;
+        let ahead = start.saturating_duration_since(Instant::now()).as_nanos();
+        let started_nanos = (wall_nanos() + ahead as i128) as i64;
+        let started = Arc::new(Started {
+            info: RunInfo {
+                id: driver.run_id.clone(),
+                started_nanos,
+                seed: driver.seed,
+                version: plan.version.clone(),
+                environment: plan.environment.clone(),
+                tags: plan.tags.clone(),
+                machine: machine(),
+                plimsoll: config.plimsoll,
+                target: plan.target.clone(),
+            },
+            shape: Shape::clone(&driver.shape),
+            plan_text: plan.text.clone(),
+        });
+        let recorder = match &config.history {
+            Some(history) => Some(Recorder::start(history, &started).await?),
+            None => None,
+        };
+        let mut telling = Self {
+            state: State::new(Arc::clone(&started)),
+            recorder,
+            exporters: config.exporters,
+            watcher: config.watcher,
+            clock_was: i128::from(started_nanos),
+            started: start,
+            started_nanos,
+        };
+        telling.tell(RunEvent::Started(started));
+        Ok(telling)
+    }
+
+    /// Folds an event and hands it to everybody.
+    fn tell(&mut self, event: RunEvent) {
+        self.state.apply(&event);
+        if let Some(recorder) = &self.recorder {
+            recorder.record(&event);
+        }
+        self.exporters.send(&event);
+        if let Some(watcher) = &self.watcher {
+            let _ = watcher.try_send(event);
+        }
+    }
+
+    fn note(&mut self, text: String) {
+        let at = self.started.elapsed().as_nanos() as u64;
+        self.tell(RunEvent::Note(Note { at, text }));
+    }
+
+    fn second(&mut self, frame: Frame, gauges: Gauges) {
+        let end = (frame.second + 1) * SECOND;
+        let wall_nanos = self.started_nanos + i64::try_from(end).unwrap_or(i64::MAX / 2);
+        self.tell(RunEvent::Second(Arc::new(Second { frame, gauges, wall_nanos })));
+        let judged = self.state.judged();
+        self.tell(RunEvent::Judged(Arc::new(judged)));
+        self.notice_trouble();
+    }
+
+    /// Tells what went wrong around the measuring: the wall clock, the record, the exporters.
+    fn notice_trouble(&mut self) {
+        // The monotonic clock says what the wall clock should show; points keep the former.
+        let shift = wall_nanos() - self.started.elapsed().as_nanos() as i128;
+        if shift.abs_diff(self.clock_was) > u128::from(CLOCK_STEP_NANOS) {
+            let step = (shift - self.clock_was) as f64 / 1e9;
+            self.clock_was = shift;
+            self.note(format!("the wall clock was set by {step:+.3} s; points keep the time it showed at the start"));
+        }
+        let trouble = self.recorder.as_ref().and_then(Recorder::trouble);
+        trouble.into_iter().chain(self.exporters.notes()).collect::<Vec<_>>().into_iter().for_each(|text| self.note(text));
+    }
+
+    /// Follows a driver to its end.
+    async fn follow(
+        mut self,
+        mut driver: Driver,
+        setup: Option<Once>,
+        config: &DriverConfig,
+        control: &Control,
+    ) -> Finished {
+        let mut collector = Collector::new(driver.workers());
+        setup.iter().for_each(|setup| collector.add_extra(&setup.shard));
+        let mut course = Course::new(config);
+        course.phase(&mut self, 0);
+        let (mut offering_ended, mut last, mut told_trouble) = (Vec::new(), 0, false);
+        while !collector.is_finished() {
+            tokio::select! {
+                message = driver.messages.recv() => match message {
+                    Some(Message::Shard { worker, shard }) => {
+                        collector.add(worker, &shard);
+                        driver.give_back(worker, shard);
+                    }
+                    Some(Message::OfferingEnded { at }) => {
+                        offering_ended.push(at);
+                        if offering_ended.len() == driver.workers() {
+                            let at = offering_ended.iter().copied().max().unwrap_or(at);
+                            self.tell(RunEvent::Phase { phase: Phase::Grace, at });
+                        }
+                    }
+                    Some(Message::Finished { worker, at }) => {
+                        collector.finish(worker);
+                        last = last.max(at);
+                    }
+                    None => break,
+                },
+                () = control.stop.cancelled(), if course.end.is_none() => {
+                    course.end = Some((RunStatus::Interrupted, "stopped by request".to_owned()));
+                    driver.stop();
+                }
+            }
+            while let Some(frame) = collector.take() {
+                let gauges = course.gauges(&driver, &frame);
+                course.phase(&mut self, frame.second);
+                self.second(frame, gauges);
+                if let Some(index) = self.state.abort().filter(|_| course.end.is_none()) {
+                    course.end = Some((RunStatus::Aborted, self.abort_reason(index)));
+                    driver.stop();
+                }
+            }
+            if let Some(trouble) = driver.trouble().filter(|_| !told_trouble) {
+                told_trouble = true;
+                self.note(trouble);
+            }
+        }
+        if let Some(failure) = driver.failure() {
+            course.end = Some((RunStatus::Failed, failure));
+        }
+        driver.join();
+        self.finish(last, course.end, config).await
+    }
+
+    fn abort_reason(&self, index: usize) -> String {
+        let objective = &self.state.shape().objectives[index];
+        let length = objective.abort_after.unwrap_or_default();
+        format!("`{}` was missed for {length} s without a break", objective.name)
+    }
+
+    /// Setup failed: there is no load, and teardown runs all the same.
+    async fn fail(mut self, frame: Frame, failure: String, config: &DriverConfig) -> Finished {
+        self.tell(RunEvent::Phase { phase: Phase::Grace, at: 0 });
+        self.second(frame, Gauges::default());
+        self.finish(0, Some((RunStatus::Failed, failure)), config).await
+    }
+
+    async fn finish(mut self, last: u64, end: Option<(RunStatus, String)>, config: &DriverConfig) -> Finished {
+        let last = self.teardown(config).await.unwrap_or(last);
+        let (status, reason) = match end {
+            Some((status, reason)) => (status, Some(reason)),
+            None => (RunStatus::Completed, None),
+        };
+        let flushed = self.exporters.finish(FLUSH).await;
+        self.notice_trouble();
+        self.tell(RunEvent::Ended(Arc::new(Ended { at: last, status, reason, exports: flushed })));
+        let recorded = match self.recorder.take() {
+            Some(recorder) => Some(recorder.finish(FLUSH).await),
+            None => None,
+        };
+        Finished { state: self.state, recorded, exporters: self.exporters }
+    }
+
+    /// Runs teardown, if there is any, and says when it was done.
+    async fn teardown(&mut self, config: &DriverConfig) -> Option<u64> {
+        if config.plan.teardown.is_empty() {
+            return None;
+        }
+        let second = self.state.last_second().map_or(0, |last| last + 1);
+        match Once::run(config.clone(), config.plan.teardown.clone(), Phase::Teardown, second).await {
+            Ok(once) => {
+                let mut frame = Frame::new(second);
+                once.shard.merge_into(&mut frame);
+                self.second(frame, Gauges::default());
+                once.failure.into_iter().for_each(|failure| self.note(failure));
+            }
+            Err(error) => self.note(format!("teardown: {error}")),
+        }
+        Some(self.started.elapsed().as_nanos() as u64)
+    }
+}
+
+/// Where a run stands in its plan.
+struct Course {
+    shape: Arc<Shape>,
+    told: Option<Phase>,
+    end: Option<(RunStatus, String)>,
+    cpu_was: Option<(Instant, f64)>,
+    cores: f64,
+}
+
+impl Course {
+    fn new(config: &DriverConfig) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
+        Self {
+            shape: Arc::clone(&config.shape),
+            told: None,
+            end: None,
+            cpu_was: cpu_seconds().map(|seconds| (Instant::now(), seconds)),
+            cores,
+        }
+    }
+
+    /// Tells of warm-up and measured phase when they begin.
+    fn phase(&mut self, telling: &mut Telling, second: u64) {
+        let warmup = (self.shape.warmup * 1e9) as u64;
+        let (phase, at) = if second * SECOND < warmup { (Phase::Warmup, 0) } else { (Phase::Measured, warmup) };
+        if self.told != Some(phase) {
+            self.told = Some(phase);
+            telling.tell(RunEvent::Phase { phase, at });
+        }
+    }
+
+    fn gauges(&mut self, driver: &Driver, frame: &Frame) -> Gauges {
+        let offered_rate = match self.shape.model {
+            Model::Open => self.shape.level_at(frame.second as f64 + 0.5).unwrap_or(0.0),
+            Model::Closed => frame.iterations.values().map(|series| series.arrivals).sum::<u64>() as f64,
+        };
+        Gauges {
+            offered_rate,
+            virtual_users: driver.users(),
+            connections: driver.connections(),
+            generator_cpu_ratio: self.cpu_ratio(),
+        }
+    }
+
+    /// Our CPU time since the last call as a share of the processors we may use. Calls closer than
+    /// half a second apart would measure the clock tick and give nothing.
+    fn cpu_ratio(&mut self) -> Option<f64> {
+        let now = Instant::now();
+        let seconds = cpu_seconds()?;
+        let (then, was) = self.cpu_was?;
+        let elapsed = now.duration_since(then);
+        if elapsed < Duration::from_millis(500) {
+            return None;
+        }
+        self.cpu_was = Some((now, seconds));
+        Some(((seconds - was) / elapsed.as_secs_f64() / self.cores).clamp(0.0, 1.0))
+    }
+}
+
+fn wall_nanos() -> i128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128)
+}
