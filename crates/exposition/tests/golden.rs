@@ -1,5 +1,7 @@
 //! Files that are rendered stay equal to what the crate renders; `UPDATE_GOLDEN=1` writes them anew.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::path::Path;
 
 use plimsoll_exposition::{dashboards, docs, rules};

@@ -1,6 +1,8 @@
 //! Our protobuf, read with the messages the Prometheus project generates from its own file, and
 //! compared with what the project's encoder makes of the same data.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::sync::Arc;
 
 use plimsoll_exposition::catalogue::{self, Kind};

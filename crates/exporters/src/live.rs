@@ -1,0 +1,114 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use plimsoll_exposition::Metrics;
+use plimsoll_exposition::prometheus::Format;
+use plimsoll_run::{ExportCount, RunEvent};
+
+use crate::{Ledger, lock};
+
+/// The metrics of the process: one for all its runs, shared by whoever serves `/metrics`.
+#[derive(Debug, Default)]
+pub struct LiveMetrics {
+    metrics: Mutex<Metrics>,
+    sinks: Mutex<Sinks>,
+}
+
+#[derive(Debug, Default)]
+struct Sinks {
+    live: Vec<Ledger>,
+    /// What became of the points of runs that ended.
+    past: BTreeMap<String, ExportCount>,
+}
+
+/// The answer to a scrape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposition {
+    /// Its `Content-Type`.
+    pub content_type: &'static str,
+    /// Its body, not compressed.
+    pub body: Vec<u8>,
+}
+
+impl LiveMetrics {
+    /// Before the first run.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Folds the next event of the run with this id. [`crate::Exporters::send`] does it for its run.
+    pub fn apply(&self, run: &str, event: &RunEvent) {
+        lock(&self.metrics).apply(run, event);
+    }
+
+    /// What a scrape with this `Accept` header is answered.
+    pub fn expose(&self, accept: &str) -> Exposition {
+        let format = Format::negotiate(accept);
+        let exports = self.export_counts();
+        // Writing is left to the time after the lock: the runner may be waiting for it.
+        let families = lock(&self.metrics).families(&exports);
+        Exposition { content_type: format.content_type(), body: format.encode(&families) }
+    }
+
+    /// What became of the points of each sink over the life of the process.
+    pub fn export_counts(&self) -> Vec<ExportCount> {
+        let sinks = lock(&self.sinks);
+        let mut counts = sinks.past.clone();
+        for ledger in &sinks.live {
+            add(&mut counts, ledger.counts());
+        }
+        counts.into_values().collect()
+    }
+
+    pub(crate) fn watch(&self, ledger: &Ledger) {
+        lock(&self.sinks).live.push(ledger.clone());
+    }
+
+    /// The ledger's counts are final.
+    pub(crate) fn settle(&self, ledger: &Ledger) {
+        let mut sinks = lock(&self.sinks);
+        let before = sinks.live.len();
+        sinks.live.retain(|known| !known.is(ledger));
+        if sinks.live.len() < before {
+            add(&mut sinks.past, ledger.counts());
+        }
+    }
+}
+
+fn add(counts: &mut BTreeMap<String, ExportCount>, more: ExportCount) {
+    match counts.get_mut(&more.sink) {
+        Some(sum) => {
+            sum.produced += more.produced;
+            sum.acknowledged += more.acknowledged;
+            sum.backlog += more.backlog;
+            sum.lost += more.lost;
+        }
+        None => {
+            counts.insert(more.sink.clone(), more);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_sinks_run_on_over_runs() {
+        let live = LiveMetrics::new();
+        for _ in 0..2 {
+            let ledger = Ledger::new("influxdb");
+            live.watch(&ledger);
+            ledger.produced(5);
+            ledger.acknowledged(4);
+            let backlog = live.export_counts()[0].backlog;
+            assert_eq!(backlog, 1);
+            ledger.give_up();
+            live.settle(&ledger);
+            live.settle(&ledger);
+        }
+        let [count] = live.export_counts().try_into().unwrap();
+        assert_eq!((count.produced, count.acknowledged, count.backlog, count.lost), (10, 8, 0, 2));
+        assert_eq!(lock(&live.sinks).live.len(), 0, "ended runs leave nothing behind");
+    }
+}

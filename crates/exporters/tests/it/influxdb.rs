@@ -1,0 +1,302 @@
+//! The writer, read back from real servers and tried on a receiver that misbehaves on demand.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plimsoll_exporters::{Exporters, LiveMetrics};
+use plimsoll_run::{ExportCount, ExportSettings, InfluxExport, Secret};
+use plimsoll_testkit::{Answer, InfluxDb, Receiver, VictoriaMetrics, wait_for};
+
+use crate::run::{DEADLINE, Run};
+
+const TOKEN: &str = "a-token-nobody-may-see";
+
+fn settings(url: &str, org: &str, bucket: &str, token: &str) -> ExportSettings {
+    let influx = InfluxExport {
+        url: url.to_owned(),
+        org: org.to_owned(),
+        bucket: bucket.to_owned(),
+        token: Some(Secret::new(token)),
+    };
+    ExportSettings { prometheus: None, influxdb: Some(influx) }
+}
+
+async fn to(receiver: &Receiver) -> Exporters {
+    Exporters::start(&settings(&receiver.url(), "o", "b", TOKEN), Arc::new(LiveMetrics::new())).await.unwrap()
+}
+
+fn offer(exporters: &mut Exporters, seconds: u64) -> Run {
+    let mut run = Run::new();
+    exporters.send(&run.start());
+    for second in 0..seconds {
+        let event = run.next_second(100 + 37 * second);
+        exporters.send(&event);
+        exporters.send(&run.judged());
+        balanced(exporters);
+    }
+    run
+}
+
+/// The one count, with its sum checked.
+fn balanced(exporters: &Exporters) -> ExportCount {
+    let [count] = exporters.counts().try_into().unwrap();
+    assert_eq!(count.produced, count.acknowledged + count.backlog + count.lost);
+    count
+}
+
+async fn finish(exporters: &mut Exporters, deadline: Duration) -> ExportCount {
+    let [count] = exporters.finish(deadline).await.try_into().unwrap();
+    assert_eq!((count.backlog, count.produced), (0, count.acknowledged + count.lost));
+    assert_eq!(exporters.counts(), std::slice::from_ref(&count));
+    count
+}
+
+#[tokio::test]
+async fn influxdb_stores_what_was_counted_to_the_last_request() {
+    let influx = InfluxDb::start().await.unwrap();
+    let live = Arc::new(LiveMetrics::new());
+    let settings = settings(&influx.url(), influx.organisation(), influx.bucket(), influx.token());
+    let mut exporters = Exporters::start(&settings, Arc::clone(&live)).await.unwrap();
+    let run = offer(&mut exporters, 5);
+    let count = finish(&mut exporters, DEADLINE).await;
+    assert_eq!((count.lost, exporters.notes()), (0, Vec::new()));
+    assert_eq!(live.export_counts(), [count]);
+    let mut stored = BTreeMap::new();
+    let query =
+        format!("SELECT sum(count) FROM plimsoll_requests WHERE run = '{}' GROUP BY outcome, phase", run.id);
+    for row in influx.query(&query).await.unwrap() {
+        stored.insert(
+            (row.tags["outcome"].clone(), row.tags["phase"].clone()),
+            row.number("sum").unwrap() as u64,
+        );
+    }
+    let counted: BTreeMap<_, _> = run
+        .requests
+        .iter()
+        .map(|((outcome, phase), count)| (((*outcome).to_owned(), (*phase).to_owned()), *count))
+        .collect();
+    assert_eq!(stored, counted);
+    let number = async |field: &str, measurement: &str| {
+        let rows = influx.query(&format!("SELECT {field} AS found FROM {measurement}")).await.unwrap();
+        rows[0].number("found").unwrap()
+    };
+    assert_eq!(number("sum(count)", "plimsoll_received_bytes").await, run.received_bytes as f64);
+    assert_eq!(number("sum(count)", "plimsoll_response_time").await, run.requests() as f64);
+    assert_eq!(
+        number("sum(\"le_0.333\")", "plimsoll_response_time").await,
+        run.at_or_below(333_000_000) as f64
+    );
+    assert_eq!(
+        number("sum(\"le_1\")", "plimsoll_response_time").await,
+        run.at_or_below(1_000_000_000) as f64
+    );
+    let sum = number("sum(sum)", "plimsoll_response_time").await;
+    assert!((sum - run.sum()).abs() < 1e-6, "{sum} for {}", run.sum());
+    assert_eq!(number("last(value)", "plimsoll_sla_met").await, 1.0);
+    // One point per second and series: nothing overwrote anything.
+    let seconds = number("count(value)", "plimsoll_offered_rate").await;
+    assert_eq!(seconds, 5.0);
+}
+
+#[tokio::test]
+async fn victoria_metrics_stores_the_same() {
+    let victoria = VictoriaMetrics::start().await.unwrap();
+    let live = Arc::new(LiveMetrics::new());
+    let mut exporters = Exporters::start(&settings(&victoria.url(), "o", "b", TOKEN), live).await.unwrap();
+    let run = offer(&mut exporters, 4);
+    assert_eq!(finish(&mut exporters, DEADLINE).await.lost, 0);
+    let sum = |series: &[plimsoll_testkit::Series]| -> f64 {
+        series.iter().flat_map(|series| &series.points).map(|(_, value)| value).sum()
+    };
+    let total = run.requests() as f64;
+    let requests = "plimsoll_requests_count";
+    let found = victoria.wait_for(requests, |found| sum(found) == total, DEADLINE).await.unwrap();
+    assert_eq!(found[0].label("plan"), crate::run::PLAN);
+    assert_eq!(found[0].label("run"), run.id);
+    let expected = run.at_or_below(333_000_000) as f64;
+    victoria
+        .wait_for("{__name__=\"plimsoll_response_time_le_0.333\"}", |found| sum(found) == expected, DEADLINE)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_request_is_as_influxdb_wants_it() {
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let mut exporters = to(&receiver).await;
+    offer(&mut exporters, 1);
+    finish(&mut exporters, DEADLINE).await;
+    let received = receiver.received();
+    assert_eq!(received[0].method, "POST");
+    assert_eq!(received[0].uri, "/api/v2/write?org=o&bucket=b&precision=ns");
+    assert_eq!(received[0].headers["authorization"], format!("Token {TOKEN}"));
+    assert_eq!(received[0].headers["content-encoding"], "gzip");
+    for request in &received {
+        let text = request.text().unwrap();
+        for line in influxdb_line_protocol::parse_lines(&text) {
+            line.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn points_leave_within_a_second() {
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let mut exporters = to(&receiver).await;
+    let before = Instant::now();
+    offer(&mut exporters, 1);
+    let received = receiver.wait_for(1, DEADLINE).await.unwrap();
+    // Far more than it takes, for a machine that does something else besides.
+    assert!(received[0].at.duration_since(before) < Duration::from_secs(10));
+    wait_for(DEADLINE, "the acknowledgement", async || {
+        let count = balanced(&exporters);
+        if count.backlog == 0 { Ok(count) } else { Err(format!("{count:?}")) }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_now_is_sent_again_and_nothing_is_lost() {
+    for script in [
+        vec![Answer::Status(503), Answer::Status(500), Answer::Status(204)],
+        vec![Answer::Close, Answer::Status(204)],
+        vec![Answer::RetryAfter(429, 1), Answer::Status(204)],
+    ] {
+        let receiver = Receiver::start(script.clone()).await.unwrap();
+        let mut exporters = to(&receiver).await;
+        offer(&mut exporters, 2);
+        let received = receiver.wait_for(script.len(), DEADLINE).await.unwrap();
+        if matches!(script[0], Answer::RetryAfter(..)) {
+            let wait = received[1].at.duration_since(received[0].at);
+            assert!(wait >= Duration::from_millis(950), "asked for a second, came after {wait:?}");
+        }
+        assert_eq!(received[0].body, received[1].body, "the same points again");
+        let count = finish(&mut exporters, DEADLINE).await;
+        assert_eq!(count.lost, 0, "{script:?}");
+        let notes = exporters.notes();
+        assert_eq!(notes.len(), script.len() - 1, "one for each kind of trouble: {notes:?}");
+        assert!(notes.iter().all(|note| note.starts_with("influxdb: ")), "{notes:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_lost_with_its_reason_and_not_sent_again() {
+    let quoting = format!("{{\"code\":\"unauthorized\",\"message\":\"no such token: {TOKEN}\"}}");
+    for (answer, expected) in [
+        (
+            Answer::Body(401, quoting),
+            "influxdb: 401: the token is not accepted; points are lost; the server says: no such token: ***",
+        ),
+        (Answer::Status(400), "influxdb: 400: the server refused points; they are lost"),
+        (
+            Answer::Status(404),
+            "influxdb: 404: there is no such bucket or organisation, or no InfluxDB; points are lost",
+        ),
+        (Answer::Status(302), "influxdb: 302: the server refused points; they are lost"),
+    ] {
+        let receiver = Receiver::start([answer.clone()]).await.unwrap();
+        let mut exporters = to(&receiver).await;
+        offer(&mut exporters, 3);
+        let count = finish(&mut exporters, DEADLINE).await;
+        assert_eq!((count.acknowledged, count.lost), (0, count.produced), "{answer:?}");
+        assert_eq!(exporters.notes(), [expected], "said once");
+        let sent: u64 =
+            receiver.received().iter().map(|one| one.text().unwrap().lines().count() as u64).sum();
+        assert_eq!(sent, count.produced, "each point once");
+    }
+}
+
+#[tokio::test]
+async fn a_partial_write_loses_only_what_was_dropped() {
+    let body = r#"{"code":"unprocessable entity","message":"partial write: field type conflict dropped=2"}"#;
+    let receiver = Receiver::start([Answer::Body(422, body.to_owned()), Answer::Status(204)]).await.unwrap();
+    let mut exporters = to(&receiver).await;
+    offer(&mut exporters, 1);
+    let count = finish(&mut exporters, DEADLINE).await;
+    assert_eq!((count.lost, count.acknowledged), (2, count.produced - 2));
+}
+
+#[tokio::test]
+async fn a_batch_that_is_too_large_is_sent_in_parts() {
+    let script = [Answer::Status(413), Answer::Status(413), Answer::Status(204)];
+    let receiver = Receiver::start(script).await.unwrap();
+    let mut exporters = to(&receiver).await;
+    offer(&mut exporters, 1);
+    let count = finish(&mut exporters, DEADLINE).await;
+    assert_eq!((count.lost, count.acknowledged), (0, count.produced));
+    let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let received: Vec<_> = receiver.received().iter().map(|one| lines(one.text().unwrap())).collect();
+    assert_eq!(received[1], received[0][..received[0].len() / 2], "the first half");
+    assert_eq!(received[2..].concat(), received[0], "all of it, in order");
+}
+
+#[tokio::test]
+async fn a_server_that_takes_nothing_at_all_loses_every_point_alone() {
+    let receiver = Receiver::start([Answer::Status(413)]).await.unwrap();
+    let mut exporters = to(&receiver).await;
+    offer(&mut exporters, 1);
+    let count = finish(&mut exporters, DEADLINE).await;
+    assert_eq!(count.lost, count.produced);
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_or_stalls_never_holds_a_run_back() {
+    let stalling = Receiver::start([Answer::Stall]).await.unwrap();
+    for url in ["http://127.0.0.1:1".to_owned(), stalling.url()] {
+        let settings = settings(&url, "o", "b", TOKEN);
+        let mut exporters = Exporters::start(&settings, Arc::new(LiveMetrics::new())).await.unwrap();
+        let before = Instant::now();
+        offer(&mut exporters, 20);
+        assert!(before.elapsed() < Duration::from_secs(20), "sending waited");
+        let waiting = balanced(&exporters);
+        assert_eq!(waiting.backlog, waiting.produced);
+        let before = Instant::now();
+        let count = finish(&mut exporters, Duration::from_millis(300)).await;
+        assert!(before.elapsed() < Duration::from_secs(10), "finishing waited beyond its deadline");
+        assert_eq!((count.acknowledged, count.lost), (0, count.produced));
+        let notes = exporters.notes();
+        assert!(notes.iter().any(|note| note.contains("were not taken within 300ms")), "{notes:?}");
+        assert!(!notes.join(" ").contains(TOKEN));
+    }
+}
+
+#[tokio::test]
+async fn a_full_backlog_loses_the_oldest_and_keeps_the_sum() {
+    let stalling = Receiver::start([Answer::Stall]).await.unwrap();
+    let mut exporters = to(&stalling).await;
+    let mut run = Run::new();
+    exporters.send(&run.start());
+    let event = run.next_second(100);
+    let mut seconds = 0;
+    while balanced(&exporters).lost == 0 {
+        exporters.send(&event);
+        seconds += 1;
+        assert!(seconds < 100_000, "the backlog has no bound");
+    }
+    assert!(exporters.notes().iter().any(|note| note.contains("32 MiB of points wait")));
+    let count = finish(&mut exporters, Duration::ZERO).await;
+    assert_eq!(count.lost, count.produced);
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_said_before_the_run() {
+    let error = Exporters::start(&settings("nowhere", "o", "b", TOKEN), Arc::new(LiveMetrics::new()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.to_string(), "the InfluxDB URL is not an http or https URL with a host");
+}
+
+#[tokio::test]
+async fn exporters_dropped_in_the_middle_count_what_waited_as_lost() {
+    let stalling = Receiver::start([Answer::Stall]).await.unwrap();
+    let live = Arc::new(LiveMetrics::new());
+    let settings = settings(&stalling.url(), "o", "b", TOKEN);
+    let mut exporters = Exporters::start(&settings, Arc::clone(&live)).await.unwrap();
+    offer(&mut exporters, 2);
+    drop(exporters);
+    let [count] = live.export_counts().try_into().unwrap();
+    assert_eq!((count.acknowledged, count.backlog, count.lost), (0, 0, count.produced));
+    assert!(count.produced > 0);
+}

@@ -1,0 +1,8 @@
+//! Exporters and the programs other people run.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod influxdb;
+mod prometheus;
+mod rendered;
+mod run;

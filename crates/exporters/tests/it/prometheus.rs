@@ -1,0 +1,247 @@
+//! The endpoint, scraped by a real Prometheus and by hand.
+
+use std::fs::File;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plimsoll_exporters::{Exporters, LiveMetrics};
+use plimsoll_run::{ExportSettings, PrometheusExport};
+use plimsoll_testkit::{Program, Prometheus, Series, http_client, wait_for};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::run::{DEADLINE, PLAN, Run};
+
+fn settings(linger: Option<Duration>) -> ExportSettings {
+    let listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    ExportSettings { prometheus: Some(PrometheusExport { listen, linger }), influxdb: None }
+}
+
+async fn start(linger: Option<Duration>) -> (Exporters, String) {
+    let exporters = Exporters::start(&settings(linger), Arc::new(LiveMetrics::new())).await.unwrap();
+    let address = exporters.metrics_addr().unwrap().to_string();
+    (exporters, address)
+}
+
+fn offer(exporters: &mut Exporters, seconds: u64) -> Run {
+    let mut run = Run::new();
+    exporters.send(&run.start());
+    for second in 0..seconds {
+        let event = run.next_second(100 + 37 * second);
+        exporters.send(&event);
+        exporters.send(&run.judged());
+    }
+    run
+}
+
+async fn body(address: &str, accept: &str) -> (String, Vec<u8>) {
+    let request = http_client().unwrap().get(format!("http://{address}/metrics")).header("accept", accept);
+    let response = request.send().await.unwrap().error_for_status().unwrap();
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    (kind, response.bytes().await.unwrap().to_vec())
+}
+
+#[tokio::test]
+async fn prometheus_stores_what_was_counted_to_the_last_request() {
+    let (mut exporters, address) = start(Some(DEADLINE)).await;
+    let run = offer(&mut exporters, 5);
+    let prometheus = Prometheus::scraping(&address).await.unwrap();
+    let total = run.requests() as f64;
+    let requests = "sum(plimsoll_requests_total)";
+    prometheus
+        .wait_for(requests, |found| found.iter().any(|one| one.value() == Some(total)), DEADLINE)
+        .await
+        .unwrap();
+    let value = async |query: &str| prometheus.value(query).await.unwrap();
+    for ((outcome, phase), count) in &run.requests {
+        let query = format!("sum(plimsoll_requests_total{{outcome=\"{outcome}\", phase=\"{phase}\"}})");
+        assert_eq!(value(&query).await, Some(*count as f64), "{query}");
+    }
+    assert_eq!(value("sum(plimsoll_received_bytes_total)").await, Some(run.received_bytes as f64));
+    let found = prometheus.query("plimsoll_run_info").await.unwrap();
+    assert_eq!((found[0].label("plan"), found[0].label("run")), (PLAN, run.id.as_str()));
+    assert_eq!(value("plimsoll_sla_met{sla=\"quick pages\"}").await, Some(1.0));
+    assert_eq!(value("plimsoll_sla_events_total").await, Some(total));
+    assert_eq!(value("plimsoll_run_validity").await, Some(1.0));
+    assert_eq!(value("sum(plimsoll_requests_total{status=\"\", outcome!=\"reset\"})").await, None);
+
+    // This Prometheus takes native histograms: it asked for protobuf.
+    let count = value("sum(histogram_count(plimsoll_response_time_seconds))").await;
+    assert_eq!(count, Some(total));
+    let sum = value("sum(histogram_sum(plimsoll_response_time_seconds))").await.unwrap();
+    assert!((sum - run.sum()).abs() < 1e-6, "{sum} for {}", run.sum());
+    for share in [0.5, 0.9, 0.99] {
+        let query = format!("histogram_quantile({share}, sum(plimsoll_response_time_seconds))");
+        let (found, truth) = (value(&query).await.unwrap(), run.quantile(share));
+        // Prometheus draws a straight line through the bucket, so the whole bucket's width is its error.
+        assert!((found / truth - 1.0).abs() < 0.024, "p{share}: {found} for {truth}");
+    }
+}
+
+/// A target with one fixed answer, for forms that our Prometheus would not ask for.
+async fn target(content_type: String, body: Vec<u8>) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nConnection: close\r\n\r\n");
+    let answer = [head.into_bytes(), body].concat();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            // A scraper's request comes in one piece.
+            if stream.read(&mut request).await.is_ok() {
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn prometheus_reads_either_text_and_stores_classic_buckets_exactly() {
+    for accept in ["text/plain;version=0.0.4", "application/openmetrics-text;version=1.0.0"] {
+        let (mut exporters, address) = start(None).await;
+        let run = offer(&mut exporters, 3);
+        let (kind, text) = body(&address, accept).await;
+        assert!(kind.starts_with(accept.split(';').next().unwrap()), "{kind}");
+        let prometheus = Prometheus::scraping(&target(kind, text).await).await.unwrap();
+        let buckets = "plimsoll_response_time_seconds_bucket";
+        prometheus.wait_for(buckets, |found| !found.is_empty(), DEADLINE).await.unwrap();
+        let edges =
+            [("0.001", 1_000_000), ("0.333", 333_000_000), ("1.0", 1_000_000_000), ("+Inf", u64::MAX)];
+        for (edge, nanos) in edges {
+            let query = format!("sum({buckets}{{le=\"{edge}\"}})");
+            let found = prometheus.value(&query).await.unwrap();
+            assert_eq!(found, Some(run.at_or_below(nanos) as f64), "{accept}: {query}");
+        }
+        let total = prometheus.value("sum(plimsoll_requests_total)").await.unwrap();
+        assert_eq!(total, Some(run.requests() as f64), "{accept}");
+        let info = prometheus.query("plimsoll_run_info").await.unwrap();
+        assert_eq!((info[0].label("plan"), info[0].label("environment")), (PLAN, "test"), "{accept}");
+        assert_eq!(prometheus.targets().await.unwrap()[0]["lastError"], "", "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn the_text_passes_promtool() {
+    let (mut exporters, address) = start(None).await;
+    offer(&mut exporters, 2);
+    let folder = tempfile::tempdir().unwrap();
+    let (kind, text) = body(&address, "").await;
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
+    let file = folder.path().join("metrics");
+    std::fs::write(&file, text).unwrap();
+    // It reads standard input alone.
+    let output = Command::new(Program::PROMTOOL.locate().unwrap())
+        .args(["check", "metrics"])
+        .stdin(File::open(file).unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[tokio::test]
+async fn a_scraper_gets_gzip_where_it_takes_it_and_nothing_at_other_paths() {
+    let (mut exporters, address) = start(None).await;
+    offer(&mut exporters, 1);
+    let client = http_client().unwrap();
+    let get = async |path: &str, encoding: &str| {
+        let url = format!("http://{address}{path}");
+        client.get(url).header("accept-encoding", encoding).send().await.unwrap()
+    };
+    let plain = get("/metrics", "identity").await;
+    assert!(plain.headers().get("content-encoding").is_none());
+    let plain = plain.bytes().await.unwrap();
+    // A client that decodes by itself takes the header away; the bytes tell.
+    let raw = raw_get(&address, "/metrics", "Accept-Encoding: gzip\r\n").await;
+    let head_end = raw.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    let (head, body) = (&raw[..head_end], &raw[head_end + 4..]);
+    assert!(String::from_utf8_lossy(head).to_ascii_lowercase().contains("content-encoding: gzip"));
+    let mut unzipped = Vec::new();
+    flate2::read::GzDecoder::new(body).read_to_end(&mut unzipped).unwrap();
+    assert_eq!(unzipped, plain);
+    assert_eq!(get("/healthz", "").await.status(), 200);
+    assert_eq!(get("/", "").await.status(), 404);
+    assert_eq!(client.post(format!("http://{address}/metrics")).send().await.unwrap().status(), 405);
+}
+
+async fn raw_get(address: &str, path: &str, headers: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_taken_port_is_said_before_the_run() {
+    let (exporters, _) = start(None).await;
+    let taken = exporters.metrics_addr().unwrap();
+    let settings =
+        ExportSettings { prometheus: Some(PrometheusExport { listen: taken, linger: None }), influxdb: None };
+    let error = Exporters::start(&settings, Arc::new(LiveMetrics::new())).await.unwrap_err();
+    assert!(
+        error.to_string().starts_with(&format!("cannot serve /metrics at {taken}: Address already in use")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_endpoint_closes_at_once_when_nobody_scraped() {
+    let (mut exporters, address) = start(None).await;
+    let run = offer(&mut exporters, 1);
+    exporters.send(&run.end());
+    let before = Instant::now();
+    exporters.close().await;
+    assert!(before.elapsed() < Duration::from_secs(5));
+    TcpStream::connect(&address).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn the_endpoint_stays_until_the_final_values_were_read() {
+    let (mut exporters, address) = start(Some(DEADLINE)).await;
+    let run = offer(&mut exporters, 1);
+    body(&address, "").await;
+    exporters.send(&run.end());
+    let closing = tokio::spawn(exporters.close());
+    let reader = tokio::spawn(async move {
+        let (_, text) = body(&address, "").await;
+        String::from_utf8(text).unwrap()
+    });
+    let text = reader.await.unwrap();
+    assert!(text.contains("plimsoll_requests_total{") && !text.contains("plimsoll_run_info{"), "{text}");
+    tokio::time::timeout(DEADLINE / 2, closing).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_real_prometheus_reads_the_final_values_of_a_run_that_ended() {
+    let (mut exporters, address) = start(None).await;
+    let mut run = offer(&mut exporters, 2);
+    let prometheus = Prometheus::scraping(&address).await.unwrap();
+    let requests = "sum(plimsoll_requests_total)";
+    let seen = |count: f64| move |found: &[Series]| found.iter().any(|one| one.value() == Some(count));
+    prometheus.wait_for(requests, seen(run.requests() as f64), DEADLINE).await.unwrap();
+    // Two scrapes at least, so that an interval is seen.
+    wait_for(DEADLINE, "a second scrape", async || {
+        let count = prometheus.value("count_over_time(plimsoll_run_validity[1m])").await?;
+        if count >= Some(2.0) { Ok(()) } else { Err(anyhow::anyhow!("{count:?}")) }
+    })
+    .await
+    .unwrap();
+    let last = run.next_second(77);
+    exporters.send(&last);
+    exporters.send(&run.end());
+    exporters.close().await;
+    let total = run.requests() as f64;
+    wait_for(DEADLINE, "the final value", async || {
+        let stored = prometheus.value(&format!("max_over_time({requests}[1m:1s])")).await?;
+        if stored == Some(total) { Ok(()) } else { Err(anyhow::anyhow!("{stored:?}")) }
+    })
+    .await
+    .unwrap();
+}
