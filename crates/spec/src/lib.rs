@@ -1,1 +1,263 @@
-//! placeholder
+//! Plans as people write them: YAML text to a [`RunPlan`], or everything that is wrong with it.
+//!
+//! Reading is pure. The caller brings the text, the environment and the files; what comes back is a
+//! plan in which everything is resolved, checked and bounded, so that nobody after this has to ask
+//! again. A text becomes a tree in which every value knows its place; overrides and variables are put
+//! into the tree; then one pass reads typed values from it and collects every mistake. A plan with one
+//! mistake is no plan: nothing is guessed, nothing is skipped.
+//!
+//! Secrets never leave through here except as [`plimsoll_run::Secret`]: not in messages, excerpts, the
+//! kept text or the hash.
+
+mod advice;
+mod diagnostic;
+mod export;
+mod feeds;
+mod holes;
+mod http;
+mod json;
+mod load;
+mod objectives;
+mod overrides;
+mod read;
+mod record;
+mod schema;
+mod steps;
+mod template;
+mod tree;
+mod variables;
+mod words;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use plimsoll_run::{Action, Part, RunPlan};
+
+pub use diagnostic::{Diagnostic, Excerpt, Weight};
+pub use schema::schema;
+
+use diagnostic::{Finding, Place};
+use read::Reader;
+use template::Scope;
+use tree::Node;
+
+/// The text of a plan.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// What messages call it: the path as it was typed.
+    pub name: String,
+    /// The text itself.
+    pub text: String,
+}
+
+/// What a plan needs from outside, and what the command line says about it.
+pub struct Inputs<'a> {
+    /// The value of an environment variable.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// The bytes of a file; the path is as the plan has it, relative to the plan. The error is said
+    /// to the plan's author, and names no path.
+    pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    /// Overrides in the order they were typed: `load.stages[1].for=10s`.
+    pub set: Vec<String>,
+    /// The target, in place of the plan's.
+    pub target: Option<String>,
+    /// The seed, in place of the plan's.
+    pub seed: Option<u64>,
+    /// Tags, added to the plan's or in place of them.
+    pub tags: BTreeMap<String, String>,
+}
+
+impl<'a> Inputs<'a> {
+    /// Inputs that say nothing beyond the plan.
+    pub fn new(
+        env: &'a dyn Fn(&str) -> Option<String>,
+        read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    ) -> Self {
+        Self { env, read, set: Vec::new(), target: None, seed: None, tags: BTreeMap::new() }
+    }
+}
+
+impl fmt::Debug for Inputs<'_> {
+    /// Overrides may hold secrets and are counted only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inputs")
+            .field("set", &self.set.len())
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A plan that can be run.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    /// The plan.
+    pub plan: RunPlan,
+    /// What its author should know.
+    pub advice: Vec<Diagnostic>,
+}
+
+/// Reads a plan.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the text; of a text that is not YAML, the first
+/// thing.
+pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnostic>> {
+    let mut reader = Reader { inputs, sources: diagnostic::Sources::default(), findings: Vec::new() };
+    let plan = tree(&mut reader, source).and_then(|root| plan(&mut reader, &root));
+    let mut findings = std::mem::take(&mut reader.findings);
+    findings.sort_by_key(Finding::order);
+    let failed = findings.iter().any(Finding::is_error);
+    findings.retain(|finding| finding.is_error() == failed);
+    let diagnostics = findings.into_iter().map(|finding| reader.sources.finish(finding)).collect();
+    match plan {
+        Some(plan) if !failed => Ok(Parsed { plan, advice: diagnostics }),
+        _ => Err(diagnostics),
+    }
+}
+
+/// The tree of a plan, overrides and variables put in, secrets marked.
+fn tree(reader: &mut Reader<'_>, source: &Source) -> Option<Node> {
+    let id = reader.sources.add(&source.name, &source.text);
+    let mut root = match tree::load(&source.text, id, 0) {
+        Ok(root) => root,
+        Err(finding) => {
+            // Without a tree nobody knows which texts are secret.
+            cover_likely_secrets(reader, id, &source.text);
+            reader.report(finding);
+            return None;
+        }
+    };
+    for text in &reader.inputs.set {
+        overrides::apply(reader, &mut root, text);
+    }
+    if let Some(target) = &reader.inputs.target {
+        overrides::put_text(reader, &mut root, "target", "the target given", target);
+    }
+    variables::substitute(reader, &mut root);
+    variables::hide_secrets(reader, &mut root);
+    Some(root)
+}
+
+/// Covers what stands behind words that announce a secret, and credentials in URLs, in a text that is
+/// not understood.
+fn cover_likely_secrets(reader: &mut Reader<'_>, source: usize, text: &str) {
+    const WORDS: [&str; 8] =
+        ["token", "password", "bearer", "basic", "authorization", "cookie", "secret", "api-key"];
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let lower = line.to_ascii_lowercase();
+        let ends = WORDS.iter().filter_map(|word| Some(lower.find(word)? + word.len()));
+        // What follows is covered up to the end of the line: too much rather than too little.
+        if let Some(end) = ends.min() {
+            let value = end + line[end..].find([':', '=', ' ']).map_or(0, |sign| sign + 1);
+            reader.sources.cover(Place { source, start: at + value, end: at + line.len() });
+        }
+        if let (Some(scheme), Some(sign)) = (line.find("://"), line.rfind('@')) {
+            reader.sources.cover(Place { source, start: at + scheme + 3, end: at + sign.max(scheme + 3) });
+        }
+        at += line.len();
+    }
+}
+
+/// Reads the plan from its tree. `None` where so much is wrong that there is nothing to return.
+fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
+    let object = reader.object(root, &words::PLAN)?;
+    let name = object.get("name").and_then(|node| reader.name(node));
+    let target = object.get("target").and_then(|node| http::target(reader, node));
+    let tags = object.get("tags").map(|node| tags(reader, node)).unwrap_or_default();
+    let seed = object.get("seed").and_then(|node| reader.whole(node, "a seed", 0..=u64::MAX));
+    let (feeds, feed_places) = object.get("data").map(|node| feeds::read(reader, node)).unwrap_or_default();
+    // The plan's own headers go with setup's requests too, so they name only what every step knows.
+    let mut http = http::settings(reader, object.get("http"), &Scope::default());
+    let from_target = target.as_ref().and_then(|target| target.authorization.clone());
+    let from_auth = object.get("auth").and_then(|node| http::auth(reader, node));
+    for (header, place) in [(from_target, object.key_place("target")), (from_auth, object.key_place("auth"))]
+    {
+        let Some(header) = header else { continue };
+        if http::has_header(&http.headers, &header.name) {
+            reader.report(Finding::error(place, "the plan has more than one set of credentials")
+                .help("they stand in `auth`, in the target's URL and in the `authorization` header: leave one of them"));
+        } else {
+            http.headers.push(header);
+        }
+    }
+    let tls = object.get("tls").map(|node| http::tls(reader, node)).unwrap_or_default();
+    let load = object.get("load").and_then(|node| load::read(reader, node, http.timeout));
+    let nodes = steps::StepNodes {
+        setup: object.get("setup"),
+        teardown: object.get("teardown"),
+        scenarios: object.get("scenarios"),
+    };
+    let steps = steps::read(reader, &nodes, &feeds, target.as_ref().map(|target| &target.url));
+    let uses_tls = target.as_ref().is_none_or(|target| target.url.scheme() == "https") || sends_https(&steps);
+    let subject = objectives::Subject {
+        load: load.as_ref(),
+        scenarios: &steps.scenarios,
+        steps: &steps.steps,
+        uses_tls,
+    };
+    let sla = object.get("sla").map(|node| objectives::read(reader, node, &subject)).unwrap_or_default();
+    let export = object.get("export").map(|node| export::read(reader, node)).unwrap_or_default();
+    if reader.has_errors() {
+        return None;
+    }
+    let load = load?;
+    let (objectives, objective_places) = sla.into_iter().unzip();
+    let mut plan = RunPlan {
+        name: name?,
+        hash: String::new(),
+        text: record::text(root),
+        target: target?.text,
+        version: tags.get("version").cloned(),
+        environment: tags.get("environment").cloned(),
+        tags,
+        seed: reader.inputs.seed.or(seed),
+        load: load.load,
+        http,
+        tls,
+        feeds,
+        setup: steps.setup,
+        setup_captures: steps.setup_captures,
+        teardown: steps.teardown,
+        scenarios: steps.scenarios,
+        steps: steps.steps,
+        objectives,
+        export,
+    };
+    plan.hash = record::hash(&plan);
+    let places = advice::Places {
+        target: object.get("target").map(|node| node.place),
+        load: load.place,
+        first_stage: load.first_stage,
+        scenarios: steps.places,
+        feeds: feed_places,
+        objectives: objective_places,
+    };
+    reader.findings.extend(advice::advise(&plan, &places));
+    Some(plan)
+}
+
+fn tags(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    for entry in reader.entries(node, "tags") {
+        if let Some(value) = reader.scalar(&entry.node, "a text") {
+            // Tags are labels and stand in every record: what is secret in them stays out.
+            tags.insert(entry.key.clone(), value.shown());
+        }
+    }
+    tags.extend(reader.inputs.tags.clone());
+    tags
+}
+
+fn sends_https(steps: &steps::ReadSteps) -> bool {
+    let actions = steps.scenarios.iter().flat_map(|scenario| &scenario.actions);
+    actions.into_iter().any(|action| match action {
+        Action::Pause(_) => false,
+        Action::Request(request) => match request.url.parts.first() {
+            Some(Part::Text(text)) => text.starts_with("https://"),
+            // A captured URL may lead anywhere.
+            Some(Part::Variable(_) | Part::Secret(_)) => true,
+            None => false,
+        },
+    })
+}

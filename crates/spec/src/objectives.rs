@@ -1,0 +1,276 @@
+//! `sla`: what is promised, and whether anybody could ever judge it.
+
+use std::collections::{BTreeSet, HashSet};
+
+use plimsoll_measure::Timing;
+use plimsoll_run::{LoadModel, Scenario, StepShape};
+use plimsoll_sla::{Bound, Expression, Filter, Objective, Severity};
+use plimsoll_workload::{Stage, StageKind};
+
+use crate::diagnostic::{Finding, Place, listed};
+use crate::load::ReadLoad;
+use crate::read::{Object, Reader};
+use crate::tree::{Node, shortened};
+use crate::variables::hint;
+use crate::words;
+
+/// What objectives are about.
+pub(crate) struct Subject<'s> {
+    /// `None` where the load could not be read: then nothing is said about time.
+    pub(crate) load: Option<&'s ReadLoad>,
+    pub(crate) scenarios: &'s [Scenario],
+    pub(crate) steps: &'s [StepShape],
+    /// Whether any request can use TLS.
+    pub(crate) uses_tls: bool,
+}
+
+/// Reads the objectives; with each, where it stands.
+pub(crate) fn read(reader: &mut Reader<'_>, node: &Node, subject: &Subject<'_>) -> Vec<(Objective, Place)> {
+    let mut names = HashSet::new();
+    let timeline = subject.load.map(Timeline::of);
+    let mut objectives = Vec::new();
+    for item in reader.list(node, "objectives") {
+        let Some(object) = reader.object(item, &words::OBJECTIVE) else { continue };
+        let Some(node) = object.get("objective") else { continue };
+        let objective = objective(reader, &object, node, subject, timeline.as_ref());
+        let name = match object.get("name") {
+            Some(node) => reader.name(node).map(|name| (name, node.place)),
+            None => reader.name(node).map(|text| (text, node.place)),
+        };
+        let Some((name, place)) = name else { continue };
+        if !names.insert(name.clone()) {
+            let message = format!("two objectives are called `{}`", shortened(&name));
+            reader.report(Finding::error(place, message).help("give one of them another `name`"));
+        }
+        if let Some(objective) = objective {
+            objectives.push((Objective { name, ..objective }, object.place));
+        }
+    }
+    objectives
+}
+
+/// An objective, its name apart.
+fn objective(
+    reader: &mut Reader<'_>,
+    object: &Object<'_>,
+    node: &Node,
+    subject: &Subject<'_>,
+    timeline: Option<&Timeline>,
+) -> Option<Objective> {
+    let text = reader.text(node, "an objective like `p95(response_time) <= 250ms`");
+    let expression = text.as_deref().and_then(|text| expression(reader, node, text));
+    let filter = object.get("where").map(|node| filter(reader, node, subject, timeline)).unwrap_or_default();
+    let over_node = object.get("over");
+    let over = over_node.and_then(|node| reader.seconds(node));
+    let abort_node = object.get("abort_after");
+    let abort_after = abort_node.and_then(|node| reader.seconds(node));
+    let severity = object.get("severity");
+    let severity = severity.and_then(|node| reader.word(node, "a severity", &["critical", "warning"]));
+    let message = object.get("message").and_then(|node| reader.text(node, "a message"));
+    if let (Some(node), None) = (abort_node, over_node) {
+        let finding = Finding::error(node.place, "`abort_after` needs `over`");
+        reader.report(
+            finding
+                .help("without a window the objective is judged at the end, when there is nothing to abort"),
+        );
+    }
+    let expression = expression?;
+    if expression.measure.timing() == Some(Timing::TlsTime) && !subject.uses_tls {
+        let finding = Finding::error(node.place, "nobody can compute this: no request uses TLS");
+        reader.report(finding.help("the target and every URL start with `http://`"));
+    }
+    if let Bound::Stage { stage, .. } = expression.bound {
+        stage_bound(reader, node, stage, &filter, timeline);
+        if let Some(over) = over_node {
+            let finding = Finding::error(over.place, "a comparison with a stage has no window");
+            reader.report(finding.help("leave `over` out: stages are compared as a whole"));
+        }
+    }
+    if let (Some(over), Some(node), Some(timeline)) = (over, over_node, timeline) {
+        window(reader, node, over, filter.stage, timeline);
+    }
+    Some(Objective {
+        name: String::new(),
+        text: text?,
+        expression,
+        over,
+        filter,
+        abort_after,
+        severity: if severity == Some("warning") { Severity::Warning } else { Severity::Critical },
+        message,
+    })
+}
+
+fn expression(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<Expression> {
+    match Expression::parse(text) {
+        Ok(expression) => Some(expression),
+        Err(error) => {
+            let found = error.found.trim_matches('`').len().max(1);
+            let end = (error.column + found).min(text.len());
+            let place = reader.within(node, &(error.column.min(end)..end));
+            let mut finding =
+                Finding::error(place, format!("{} does not belong here in an objective", error.found))
+                    .help(format!("write {}", error.allowed));
+            if let Some(suggestion) = error.suggestion {
+                finding = finding.label(format!("did you mean `{suggestion}`?"));
+            }
+            reader.report(finding);
+            None
+        }
+    }
+}
+
+/// When stages start and end, in seconds, and what of them is measured.
+struct Timeline {
+    /// Start and end of each stage, and whether it offers load.
+    stages: Vec<(f64, f64, bool)>,
+    warmup: f64,
+    /// The run may end before its stages do.
+    counted: bool,
+}
+
+impl Timeline {
+    fn of(read: &ReadLoad) -> Self {
+        let (stages, counted) = match &read.load.model {
+            LoadModel::Open { stages, .. } => (spans(stages), false),
+            LoadModel::Closed { stages, iterations } => (spans(stages), iterations.is_some()),
+        };
+        Self { stages, warmup: read.load.warmup.as_secs_f64(), counted }
+    }
+
+    fn end(&self) -> f64 {
+        self.stages.last().map_or(0.0, |(_, end, _)| *end)
+    }
+
+    /// Whole seconds that windows may cover, in one stage or in all.
+    fn measured_seconds(&self, stage: Option<u16>) -> f64 {
+        let (start, end) = match stage.and_then(|stage| self.stages.get(usize::from(stage))) {
+            Some((start, end, _)) => (start.max(self.warmup), *end),
+            None => (self.warmup, self.end()),
+        };
+        (end.floor() - start.ceil()).max(0.0)
+    }
+}
+
+fn spans<L>(stages: &[Stage<L>]) -> Vec<(f64, f64, bool)> {
+    let mut start = 0.0;
+    let spans = stages.iter().map(|stage| {
+        let span = (start, start + stage.length.as_secs_f64(), !matches!(stage.kind, StageKind::Pause));
+        start = span.1;
+        span
+    });
+    spans.collect()
+}
+
+fn window(reader: &mut Reader<'_>, node: &Node, over: u32, stage: Option<u16>, timeline: &Timeline) {
+    let seconds = timeline.measured_seconds(stage);
+    if timeline.counted || f64::from(over) <= seconds {
+        return;
+    }
+    let what = if stage.is_some() { "the stage has" } else { "the stages have" };
+    let message =
+        format!("a window of {over} s is never full: {what} {seconds} whole seconds that are measured");
+    reader.report(
+        Finding::error(node.place, message).help("shorten `over`, or leave it out to judge the whole run"),
+    );
+}
+
+fn stage_bound(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    stage: u16,
+    filter: &Filter,
+    timeline: Option<&Timeline>,
+) {
+    if filter.stage == Some(stage) {
+        reader.error(node.place, format!("this compares stage {stage} with itself"));
+    }
+    if let Some(timeline) = timeline {
+        measured_stage(reader, node, stage, timeline);
+    }
+}
+
+/// Whether a stage exists and has something to look at.
+fn measured_stage(reader: &mut Reader<'_>, node: &Node, stage: u16, timeline: &Timeline) -> bool {
+    let Some((_, end, offers)) = timeline.stages.get(usize::from(stage)) else {
+        let last = timeline.stages.len().saturating_sub(1);
+        let finding = Finding::error(node.place, format!("there is no stage {stage}"));
+        reader.report(finding.help(format!("stages are counted from 0; the last one is {last}")));
+        return false;
+    };
+    let nothing = if !offers {
+        Some("it is a pause")
+    } else if *end <= timeline.warmup {
+        Some("it lies within the warm-up")
+    } else {
+        None
+    };
+    if let Some(why) = nothing {
+        reader.error(node.place, format!("nobody can judge stage {stage}: {why}"));
+    }
+    nothing.is_none()
+}
+
+fn filter(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    subject: &Subject<'_>,
+    timeline: Option<&Timeline>,
+) -> Filter {
+    let Some(object) = reader.object(node, &words::WHERE) else { return Filter::default() };
+    let mut filter = Filter::default();
+    if let Some(node) = object.get("scenario") {
+        let names = subject.scenarios.iter().map(|scenario| scenario.name.as_str());
+        let chosen = chosen(reader, node, "scenario", &names.collect::<Vec<_>>());
+        filter.scenarios = Some(chosen.into_iter().map(|index| index as u16).collect());
+    }
+    let wanted = filter.scenarios.clone();
+    let in_scope = |shape: &StepShape| {
+        let index = shape.scenario_index?;
+        wanted.as_ref().is_none_or(|wanted| wanted.contains(&index)).then_some(index)
+    };
+    if let Some(node) = object.get("step") {
+        // Steps outside the chosen scenarios keep their place in the list, without a name to match.
+        let names = subject.steps.iter().map(|shape| in_scope(shape).map_or("", |_| shape.step.as_str()));
+        let chosen = chosen(reader, node, "step", &names.collect::<Vec<_>>());
+        filter.scenarios =
+            Some(chosen.iter().filter_map(|index| subject.steps[*index].scenario_index).collect());
+        filter.steps = Some(chosen.into_iter().map(|index| index as u16).collect());
+    } else if filter.scenarios.is_some() {
+        let steps = subject.steps.iter().enumerate().filter(|(_, shape)| in_scope(shape).is_some());
+        filter.steps = Some(steps.map(|(index, _)| index as u16).collect());
+    }
+    if let Some(node) = object.get("stage")
+        && let Some(stage) = reader.whole(node, "the position of a stage", 0..=u64::from(u16::MAX))
+    {
+        let stage = stage as u16;
+        if timeline.is_none_or(|timeline| measured_stage(reader, node, stage, timeline)) {
+            filter.stage = Some(stage);
+        }
+    }
+    filter
+}
+
+/// Positions of all that have one of the names.
+fn chosen(reader: &mut Reader<'_>, node: &Node, what: &str, names: &[&str]) -> BTreeSet<usize> {
+    let mut chosen = BTreeSet::new();
+    let items = reader.one_or_more(node);
+    if items.is_empty() {
+        reader.expected(node, &format!("at least one {what}"), None);
+    }
+    for item in items {
+        let Some(wanted) = reader.text(item, &format!("the name of a {what}")) else { continue };
+        let before = chosen.len();
+        chosen.extend(names.iter().enumerate().filter(|(_, name)| **name == wanted).map(|(index, _)| index));
+        if chosen.len() == before && !names.contains(&wanted.as_str()) {
+            let known: BTreeSet<&str> = names.iter().copied().filter(|name| !name.is_empty()).collect();
+            let message = format!("no {what} that is measured is called `{}`", shortened(&wanted));
+            let mut finding = Finding::error(item.place, message);
+            if let Some(hint) = hint(&wanted, known.iter().copied()) {
+                finding = finding.label(hint);
+            }
+            reader.report(finding.help(format!("there are {}", listed(known))));
+        }
+    }
+    chosen
+}

@@ -1,0 +1,263 @@
+//! A plan as it is kept with a run: resolved, and without its secrets.
+
+use std::time::Duration;
+
+use plimsoll_run::{
+    Action, CaptureSource, FeedOrder, Header, LoadModel, OnFailure, Part, RunPlan, Template, Variable,
+};
+use plimsoll_units::duration;
+use plimsoll_workload::{Level, Spacing, Stage, StageKind};
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::http::USER_AGENT;
+use crate::json::{Plain, plain};
+use crate::tree::{Node, Scalar, Value};
+
+/// The plan as YAML: variables replaced, comments and anchors gone, secrets as `${NAME}` or `***`.
+pub(crate) fn text(root: &Node) -> String {
+    let mut text = String::new();
+    write(root, 0, &mut text);
+    text
+}
+
+fn write(node: &Node, depth: usize, out: &mut String) {
+    match &node.value {
+        Value::Map(entries) if !entries.is_empty() => {
+            for entry in entries {
+                indent(depth, out);
+                out.push_str(&quoted(&entry.key));
+                out.push(':');
+                nested(&entry.node, depth, out);
+            }
+        }
+        Value::List(items) if !items.is_empty() => {
+            for item in items {
+                indent(depth, out);
+                out.push('-');
+                nested(item, depth, out);
+            }
+        }
+        _ => {
+            indent(depth, out);
+            out.push_str(&inline(node));
+            out.push('\n');
+        }
+    }
+}
+
+fn nested(node: &Node, depth: usize, out: &mut String) {
+    let is_block = match &node.value {
+        Value::Map(entries) => !entries.is_empty(),
+        Value::List(items) => !items.is_empty(),
+        _ => false,
+    };
+    if is_block {
+        out.push('\n');
+        write(node, depth + 1, out);
+    } else {
+        out.push(' ');
+        out.push_str(&inline(node));
+        out.push('\n');
+    }
+}
+
+fn indent(depth: usize, out: &mut String) {
+    out.extend(std::iter::repeat_n("  ", depth));
+}
+
+fn inline(node: &Node) -> String {
+    match &node.value {
+        Value::Map(_) => "{}".to_owned(),
+        Value::List(_) => "[]".to_owned(),
+        Value::Broken => "null".to_owned(),
+        // A number stays as it was typed: `1.10` is not `1.1` where it is a version.
+        Value::Scalar(scalar) if matches!(plain(scalar), Plain::Value(_)) => scalar.text(),
+        Value::Scalar(scalar) => quoted(&scalar.kept()),
+    }
+}
+
+/// A text without quotes where they change nothing, else in double quotes, which YAML shares with JSON.
+fn quoted(text: &str) -> String {
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || " _-./()<=%+".contains(c))
+        && !text.ends_with(' ')
+        && matches!(plain(&Scalar::new(text, true)), Plain::Text);
+    if is_word { text.to_owned() } else { Json::from(text).to_string() }
+}
+
+/// The hash that history groups by: over what a run does and promises, however it was written.
+///
+/// Left out: target, tags, export, seed, secrets, and our own version.
+pub(crate) fn hash(plan: &RunPlan) -> String {
+    let digest = Sha256::digest(normal(plan).to_string().as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The plan in one way of writing. Its words are part of the hash and do not change without need.
+fn normal(plan: &RunPlan) -> Json {
+    let http = &plan.http;
+    let load = match &plan.load.model {
+        LoadModel::Open { stages, spacing, max_in_flight } => json!({
+            "model": "open",
+            "stages": normal_stages(stages),
+            "arrivals": if *spacing == Spacing::Poisson { "poisson" } else { "uniform" },
+            "max_in_flight": max_in_flight,
+        }),
+        LoadModel::Closed { stages, iterations } => json!({
+            "model": "closed",
+            "stages": normal_stages(stages),
+            "iterations": iterations,
+        }),
+    };
+    let mut feeds: Vec<_> = plan.feeds.iter().collect();
+    feeds.sort_by_key(|feed| &feed.name);
+    let feeds: Vec<Json> = feeds
+        .into_iter()
+        .map(|feed| {
+            let mut rows = Sha256::new();
+            for value in feed.columns.iter().chain(feed.rows.iter().flat_map(|row| row.iter())) {
+                rows.update((value.len() as u64).to_le_bytes());
+                rows.update(value.as_bytes());
+            }
+            let rows: String = rows.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({ "name": feed.name, "columns": feed.columns, "rows": rows, "order": order(feed.order) })
+        })
+        .collect();
+    json!({
+        "name": plan.name,
+        "load": load,
+        "warmup": time(plan.load.warmup),
+        "grace": time(plan.load.grace),
+        "http": {
+            "connections": http.connections,
+            "timeout": time(http.timeout),
+            "connect_timeout": time(http.connect_timeout),
+            "redirects": http.redirects,
+            "max_body": http.max_body,
+            "headers": normal_headers(plan, &http.headers),
+        },
+        "tls": {
+            "ca": plan.tls.ca.is_some(),
+            "cert": plan.tls.cert.is_some(),
+            "server_name": plan.tls.server_name,
+            "insecure": plan.tls.insecure,
+        },
+        "feeds": feeds,
+        "setup": normal_actions(plan, &plan.setup),
+        "teardown": normal_actions(plan, &plan.teardown),
+        "scenarios": plan.scenarios.iter().map(|scenario| json!({
+            "name": scenario.name,
+            "weight": scenario.weight,
+            "steps": normal_actions(plan, &scenario.actions),
+        })).collect::<Vec<_>>(),
+        "objectives": plan.objectives.iter().map(|objective| json!({
+            "name": objective.name,
+            "objective": objective.expression.to_string(),
+            "over": objective.over,
+            "steps": objective.filter.steps,
+            "scenarios": objective.filter.scenarios,
+            "stage": objective.filter.stage,
+            "abort_after": objective.abort_after,
+            "severity": objective.severity.label(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn time(time: Duration) -> String {
+    duration::format(time)
+}
+
+fn order(order: FeedOrder) -> &'static str {
+    match order {
+        FeedOrder::Unique => "unique",
+        FeedOrder::Sequential => "sequential",
+        FeedOrder::Random => "random",
+        FeedOrder::Shuffled => "shuffled",
+    }
+}
+
+fn normal_stages<L: Level>(stages: &[Stage<L>]) -> Json {
+    let stage = |stage: &Stage<L>| {
+        let level = match stage.kind {
+            StageKind::Ramp(level) | StageKind::Hold(level) | StageKind::Spike(level) => Some(level.amount()),
+            StageKind::Pause => None,
+        };
+        json!([stage.kind.label(), level, time(stage.length)])
+    };
+    stages.iter().map(stage).collect()
+}
+
+fn normal_actions(plan: &RunPlan, actions: &[Action]) -> Json {
+    let action = |action: &Action| match action {
+        Action::Pause(pause) => json!({ "pause": [time(pause.min), time(pause.max)] }),
+        Action::Request(request) => {
+            let expect = &request.expect;
+            let mut captures: Vec<_> = request.captures.iter().collect();
+            captures.sort_by_key(|capture| &capture.name);
+            let captures: Vec<Json> = captures
+                .into_iter()
+                .map(|capture| match &capture.source {
+                    CaptureSource::JsonPath(path) => json!([capture.name, "jsonpath", path]),
+                    CaptureSource::Regex(pattern) => json!([capture.name, "regex", pattern]),
+                    CaptureSource::Header(name) => json!([capture.name, "header", name]),
+                })
+                .collect();
+            let mut wanted: Vec<_> =
+                expect.headers.iter().map(|header| (&header.name, &header.value)).collect();
+            wanted.sort();
+            let mut paths: Vec<_> =
+                expect.json.iter().map(|(path, value)| (path, value.to_string())).collect();
+            paths.sort();
+            json!({
+                "name": plan.steps.get(usize::from(request.step)).map(|shape| &shape.step),
+                "method": request.method,
+                "url": normal_template(plan, &request.url),
+                "headers": normal_headers(plan, &request.headers),
+                "body": request.body.as_ref().map(|body| normal_template(plan, body)),
+                "expect": {
+                    "status": expect.status.iter().map(|range| [range.first, range.last]).collect::<Vec<_>>(),
+                    "headers": wanted,
+                    "contains": expect.body_contains,
+                    "json": paths,
+                    "within": expect.within.map(time),
+                },
+                "captures": captures,
+                "continues": request.on_failure == OnFailure::Continue,
+            })
+        }
+    };
+    actions.iter().map(action).collect()
+}
+
+fn normal_headers(plan: &RunPlan, headers: &[Header]) -> Json {
+    let is_own = |header: &&Header| header.name == "user-agent" && header.value.as_text() == Some(USER_AGENT);
+    let mut headers: Vec<_> = headers
+        .iter()
+        .filter(|header| !is_own(header))
+        .map(|header| (&header.name, normal_template(plan, &header.value).to_string()))
+        .collect();
+    headers.sort();
+    headers.into_iter().map(|(name, value)| json!([name, value])).collect()
+}
+
+/// Names in place of numbers: a number changes when a feed or a capture elsewhere comes or goes.
+fn normal_template(plan: &RunPlan, template: &Template) -> Json {
+    let part = |part: &Part| match part {
+        Part::Text(text) => json!(text),
+        Part::Secret(_) => json!({ "secret": true }),
+        Part::Variable(variable) => match variable {
+            Variable::Capture(slot) => json!({ "capture": slot }),
+            Variable::Setup(slot) => json!({ "setup": slot }),
+            Variable::Column { feed, column } => {
+                let feed = plan.feeds.get(usize::from(*feed));
+                let column = feed.and_then(|feed| feed.columns.get(usize::from(*column)));
+                json!({ "feed": feed.map(|feed| &feed.name), "column": column })
+            }
+            Variable::Iteration => json!({ "builtin": "iteration" }),
+            Variable::User => json!({ "builtin": "user" }),
+            Variable::RunId => json!({ "builtin": "run.id" }),
+        },
+    };
+    template.parts.iter().map(part).collect()
+}

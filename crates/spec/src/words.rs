@@ -1,0 +1,464 @@
+//! Every key of a plan, with what it means: one table that reading, the JSON Schema and the errors share.
+
+/// What may stand behind a key.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Text,
+    /// A text in which `{{ name }}` is filled.
+    Template,
+    Duration,
+    /// `500/s` or `64 users`.
+    Level,
+    Size,
+    /// A whole number from the first to the second.
+    Whole(u64, u64),
+    Flag,
+    OneOf(&'static [&'static str]),
+    /// An objective.
+    Objective,
+    /// A pause: a duration or `200ms..2s`.
+    Pause,
+    /// `200` or `2xx`.
+    Status,
+    Object(&'static Table),
+    /// A map with free keys.
+    Map(&'static Kind),
+    List(&'static Kind),
+    Either(&'static [Kind]),
+    /// Any YAML.
+    Any,
+}
+
+/// A key.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) required: bool,
+    /// What it means, its unit and its default.
+    pub(crate) about: &'static str,
+}
+
+/// The keys of a map.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// What the map is, for messages.
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static [Key],
+    /// Keys that are promised and not built.
+    pub(crate) later: &'static [&'static str],
+}
+
+impl Table {
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name)
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().map(|key| key.name)
+    }
+
+    pub(crate) fn required(&self) -> impl Iterator<Item = &'static str> {
+        self.keys.iter().filter(|key| key.required).map(|key| key.name)
+    }
+
+    pub(crate) fn about(&self, name: &str) -> &'static str {
+        self.keys.iter().find(|key| key.name == name).map_or("", |key| key.about)
+    }
+
+    pub(crate) fn listed(&self) -> String {
+        crate::diagnostic::listed(self.names())
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { name, kind, required: false, about }
+}
+
+const fn must(name: &'static str, kind: Kind, about: &'static str) -> Key {
+    Key { name, kind, required: true, about }
+}
+
+pub(crate) static PLAN: Table = Table {
+    name: "the plan",
+    keys: &[
+        must("name", Kind::Text, "the plan's name: the `plan` label, and what history groups by"),
+        must(
+            "target",
+            Kind::Text,
+            "where requests go: scheme and host, maybe with a port and a path that prefixes every step's, like `http://127.0.0.1:8080`",
+        ),
+        must("load", Kind::Object(&LOAD), "how much load, when"),
+        key("http", Kind::Object(&HTTP), "how requests are made"),
+        key("tls", Kind::Object(&TLS), "how TLS is made"),
+        key("auth", Kind::Object(&AUTH), "credentials sent with every request, as an `authorization` header"),
+        key(
+            "tags",
+            Kind::Map(&Kind::Text),
+            "words kept with the run; `version` and `environment` say what is tested where",
+        ),
+        key(
+            "seed",
+            Kind::Whole(0, u64::MAX),
+            "makes random choices the same in every run; default: another one each time",
+        ),
+        key("data", Kind::Map(&Kind::Object(&FEED)), "rows for templates, by the name of the feed"),
+        key(
+            "setup",
+            Kind::List(&STEP),
+            "steps run once before the load, by one user; their captures are visible to all",
+        ),
+        key("teardown", Kind::List(&STEP), "steps run once after the load, whatever happened"),
+        must(
+            "scenarios",
+            Kind::List(&Kind::Object(&SCENARIO)),
+            "what iterations do; which one each iteration is follows the weights",
+        ),
+        key("sla", Kind::List(&Kind::Object(&OBJECTIVE)), "what is promised, judged while the run goes on"),
+        key("export", Kind::Object(&EXPORT), "where measurements go while the run goes on"),
+    ],
+    later: &["resources", "limits"],
+};
+
+pub(crate) static LOAD: Table = Table {
+    name: "`load`",
+    keys: &[
+        key(
+            "model",
+            Kind::OneOf(&["open", "closed"]),
+            "`open`: arrivals per second, each timed from when it was due; `closed`: virtual users who start again when they are done; default `open`",
+        ),
+        key(
+            "arrivals",
+            Kind::OneOf(&["uniform", "poisson"]),
+            "how arrivals of the open model spread along the rate: evenly or at random; default `uniform`",
+        ),
+        key(
+            "warmup",
+            Kind::Duration,
+            "how much of the first stages is left out of verdicts and totals; default 0",
+        ),
+        key("stages", Kind::List(&STAGE), "the load over time, stage after stage, from zero"),
+        key(
+            "preset",
+            Kind::OneOf(&["normal", "peak", "stress", "spike", "endurance"]),
+            "a ready-made shape around `base`, in place of `stages`: 1x, 2x, in steps to 5x, a moment at 10x, 1x for hours",
+        ),
+        key("base", Kind::Level, "the level that a preset multiplies: a rate, or users in the closed model"),
+        key("for", Kind::Duration, "how long a preset lasts; default 5m, endurance 4h"),
+        key("grace", Kind::Duration, "how long requests in flight may finish after the stages; default 5s"),
+        key(
+            "max_in_flight",
+            Kind::Whole(1, MOST_IN_FLIGHT),
+            "iterations of the open model running at once; an arrival beyond is dropped; default: peak rate x timeout, from 1 to 100000",
+        ),
+    ],
+    later: &["at_most"],
+};
+
+/// More iterations at once than any machine has ports for.
+pub(crate) const MOST_IN_FLIGHT: u64 = 1_000_000;
+
+static STAGE: Kind = Kind::Either(&[
+    Kind::Object(&RAMP),
+    Kind::Object(&HOLD),
+    Kind::Object(&SPIKE),
+    Kind::Object(&PAUSE_STAGE),
+]);
+
+pub(crate) static RAMP: Table = Table {
+    name: "a ramp",
+    keys: &[
+        must(
+            "ramp",
+            Kind::Level,
+            "from the level before it, evenly to this one: a rate like `500/s`, or `64 users`",
+        ),
+        must("over", Kind::Duration, "how long the ramp takes; longer than zero"),
+    ],
+    later: &[],
+};
+
+pub(crate) static HOLD: Table = Table {
+    name: "a hold",
+    keys: &[
+        must("hold", Kind::Level, "this level throughout: a rate like `500/s`, or `64 users`"),
+        key(
+            "for",
+            Kind::Duration,
+            "how long the level is held; longer than zero; may be left out beside `iterations`",
+        ),
+        key(
+            "iterations",
+            Kind::Whole(1, u64::MAX),
+            "ends a closed run when so many iterations were started; only where this is the only stage; `for` then bounds the time, 24h by default",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static SPIKE: Table = Table {
+    name: "a spike",
+    keys: &[
+        must(
+            "spike",
+            Kind::Level,
+            "this level throughout; a ramp that follows starts from the level before the spike",
+        ),
+        must("for", Kind::Duration, "how long the spike lasts; longer than zero"),
+    ],
+    later: &[],
+};
+
+pub(crate) static PAUSE_STAGE: Table = Table {
+    name: "a pause",
+    keys: &[must("pause", Kind::Duration, "no load for so long; longer than zero")],
+    later: &[],
+};
+
+pub(crate) static HTTP: Table = Table {
+    name: "`http`",
+    keys: &[
+        key("version", Kind::OneOf(&["1.1"]), "the version of HTTP; default `1.1`, the only one"),
+        key(
+            "connections",
+            Kind::Whole(1, MOST_IN_FLIGHT),
+            "the most connections that the open model's iterations share; default: as many as may be in flight",
+        ),
+        key("timeout", Kind::Duration, "how long a step may take, redirects included; default 5s"),
+        key(
+            "connect_timeout",
+            Kind::Duration,
+            "how long TCP connect and TLS handshake may take together; default 2s",
+        ),
+        key(
+            "redirects",
+            Kind::Whole(0, 100),
+            "how many redirects a step follows; 0 takes a redirect as the answer; default 10",
+        ),
+        key("max_body", Kind::Size, "a larger answer ends the request as `too_large`; default 16MB"),
+        key("headers", Kind::Map(&Kind::Template), "sent with every request, unless a step has its own"),
+    ],
+    later: &[],
+};
+
+pub(crate) static TLS: Table = Table {
+    name: "`tls`",
+    keys: &[
+        key(
+            "ca",
+            Kind::Text,
+            "PEM file of certificates trusted instead of the system's, relative to the plan",
+        ),
+        key("cert", Kind::Text, "PEM file of our own certificate chain, with `key`"),
+        key("key", Kind::Text, "PEM file of the key of `cert`"),
+        key("server_name", Kind::Text, "the name to verify and to send, instead of the target's host"),
+        key("insecure", Kind::Flag, "accepts any certificate; default false"),
+    ],
+    later: &[],
+};
+
+pub(crate) static AUTH: Table = Table {
+    name: "`auth`",
+    keys: &[
+        key("basic", Kind::Object(&BASIC), "user name and password"),
+        key("bearer", Kind::Text, "a token"),
+    ],
+    later: &[],
+};
+
+pub(crate) static BASIC: Table = Table {
+    name: "`auth.basic`",
+    keys: &[
+        must("username", Kind::Text, "the user name"),
+        must("password", Kind::Text, "the password, best as `${NAME}`"),
+    ],
+    later: &[],
+};
+
+pub(crate) static FEED: Table = Table {
+    name: "a feed",
+    keys: &[
+        must("csv", Kind::Text, "CSV file with a header line, relative to the plan; values are text"),
+        key(
+            "order",
+            Kind::OneOf(&["unique", "sequential", "random", "shuffled"]),
+            "how iterations draw rows: each once per run, in order again and again, any, all in a random order again and again; default `sequential`",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static SCENARIO: Table = Table {
+    name: "a scenario",
+    keys: &[
+        must("name", Kind::Text, "the scenario's name: the `scenario` label"),
+        key("weight", Kind::Whole(0, u32::MAX as u64), "its share among the weights; default 1"),
+        must("steps", Kind::List(&STEP), "what an iteration does, one after the other"),
+    ],
+    later: &["load", "start_after"],
+};
+
+static STEP: Kind = Kind::Either(&[Kind::Object(&REQUEST), Kind::Object(&PAUSE)]);
+
+pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
+
+pub(crate) static REQUEST: Table = Table {
+    name: "a step",
+    keys: &[
+        key("name", Kind::Text, "the step's name: the `step` label; default: method and path"),
+        key("get", Kind::Template, "path and query of a GET below the target, or a whole URL"),
+        key("post", Kind::Template, "path and query of a POST below the target, or a whole URL"),
+        key("put", Kind::Template, "path and query of a PUT below the target, or a whole URL"),
+        key("patch", Kind::Template, "path and query of a PATCH below the target, or a whole URL"),
+        key("delete", Kind::Template, "path and query of a DELETE below the target, or a whole URL"),
+        key("head", Kind::Template, "path and query of a HEAD below the target, or a whole URL"),
+        key("options", Kind::Template, "path and query of an OPTIONS below the target, or a whole URL"),
+        key("headers", Kind::Map(&Kind::Template), "headers of this step; they win over the plan's"),
+        key("json", Kind::Any, "body as JSON; strings in it are templates"),
+        key("body", Kind::Template, "body as text"),
+        key("form", Kind::Map(&Kind::Template), "body as a form"),
+        key("expect", Kind::Object(&EXPECT), "what the answer must be; without it, a status from 200 to 399"),
+        key(
+            "capture",
+            Kind::Map(&CAPTURE_KIND),
+            "what is taken from the answer, by the name it has in templates of later steps",
+        ),
+        key(
+            "on_failure",
+            Kind::OneOf(&["continue", "end_iteration"]),
+            "what a failure does to the iteration; default `end_iteration`",
+        ),
+    ],
+    later: &["check", "retry"],
+};
+
+pub(crate) static PAUSE: Table = Table {
+    name: "a pause",
+    keys: &[must(
+        "pause",
+        Kind::Pause,
+        "waits so long before the next step is due: `1s`, or evenly drawn from `200ms..2s`",
+    )],
+    later: &[],
+};
+
+static STATUSES: Kind = Kind::Status;
+
+pub(crate) static EXPECT: Table = Table {
+    name: "`expect`",
+    keys: &[
+        key(
+            "status",
+            Kind::Either(&[Kind::Status, Kind::List(&STATUSES)]),
+            "any of these: `200`, `[200, 201]` or `2xx`; default 200 to 399",
+        ),
+        key(
+            "headers",
+            Kind::Map(&Kind::Either(&[Kind::Text, Kind::Flag])),
+            "headers that must have this value, or, with `true`, be there",
+        ),
+        key(
+            "body_contains",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "texts that the body must contain",
+        ),
+        key("contains", Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]), "short for `body_contains`"),
+        key("json", Kind::Map(&Kind::Any), "JSONPaths whose first match must equal the value"),
+        key("within", Kind::Duration, "the longest response time"),
+    ],
+    later: &[],
+};
+
+static CAPTURE_KIND: Kind = Kind::Object(&CAPTURE);
+
+pub(crate) static CAPTURE: Table = Table {
+    name: "a capture",
+    keys: &[
+        key("jsonpath", Kind::Text, "the first match of a JSONPath (RFC 9535) in the body"),
+        key(
+            "regex",
+            Kind::Text,
+            "the first group of a regular expression's first match in the body, or the match",
+        ),
+        key("header", Kind::Text, "a response header"),
+    ],
+    later: &[],
+};
+
+pub(crate) static OBJECTIVE: Table = Table {
+    name: "an objective",
+    keys: &[
+        key("name", Kind::Text, "its name: the `sla` label; default: the objective as it is written"),
+        must(
+            "objective",
+            Kind::Objective,
+            "what is promised, like `p95(response_time) <= 250ms` or `error_ratio <= 1%`",
+        ),
+        key(
+            "over",
+            Kind::Duration,
+            "length of the sliding window in whole seconds; default: the whole run, judged at its end",
+        ),
+        key("where", Kind::Object(&WHERE), "which requests it is about; default: all"),
+        key(
+            "abort_after",
+            Kind::Duration,
+            "ends the run after so many whole seconds of unbroken misses; needs `over`",
+        ),
+        key(
+            "severity",
+            Kind::OneOf(&["critical", "warning"]),
+            "whether a miss changes the exit code; default `critical`",
+        ),
+        key("message", Kind::Text, "shown with a miss"),
+    ],
+    later: &[],
+};
+
+pub(crate) static WHERE: Table = Table {
+    name: "`where`",
+    keys: &[
+        key("step", Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]), "one or more steps by name"),
+        key(
+            "scenario",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "one or more scenarios by name",
+        ),
+        key("stage", Kind::Whole(0, u16::MAX as u64), "a stage by its position, from 0"),
+    ],
+    later: &[],
+};
+
+pub(crate) static EXPORT: Table = Table {
+    name: "`export`",
+    keys: &[
+        key("prometheus", Kind::Object(&PROMETHEUS), "a `/metrics` endpoint for Prometheus"),
+        key("influxdb", Kind::Object(&INFLUXDB), "an InfluxDB v2 write endpoint"),
+    ],
+    later: &["remote_write", "otlp", "statsd", "graphite"],
+};
+
+pub(crate) static PROMETHEUS: Table = Table {
+    name: "`export.prometheus`",
+    keys: &[
+        must("listen", Kind::Text, "address and port to listen on, like `127.0.0.1:9464`"),
+        key(
+            "linger",
+            Kind::Duration,
+            "how long it stays after the run for one last scrape; default: twice the scrape interval seen",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static INFLUXDB: Table = Table {
+    name: "`export.influxdb`",
+    keys: &[
+        must("url", Kind::Text, "scheme, host and port, like `http://127.0.0.1:8086`"),
+        must("org", Kind::Text, "organisation"),
+        must("bucket", Kind::Text, "bucket"),
+        key("token", Kind::Text, "API token, best as `${NAME}`"),
+    ],
+    later: &[],
+};

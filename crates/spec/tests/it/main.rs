@@ -1,0 +1,60 @@
+//! Plans as their authors meet them: through `parse`, its messages and the schema.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod advice;
+mod cases;
+mod plans;
+mod properties;
+mod secrets;
+mod values;
+
+use plimsoll_run::RunPlan;
+use plimsoll_spec::{Diagnostic, Inputs, Parsed, Source, parse};
+
+/// Files that plans of these tests name.
+pub(crate) fn file(path: &str) -> Result<Vec<u8>, String> {
+    let bytes: &[u8] = match path {
+        "users.csv" => b"name,wish\nann,oar\nbob,rope\n",
+        "one.csv" => b"id\n7\n",
+        "ragged.csv" => b"a,b\n1,2\n3\n",
+        "latin.csv" => b"a\nx\n\xfc\n",
+        "same.csv" => b"name,user\nx,y\n",
+        "ca.pem" => b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "key.pem" => b"-----BEGIN PRIVATE KEY-----\nthekeyitself\n-----END PRIVATE KEY-----\n",
+        "garbage.pem" => b"nothing of the kind",
+        _ => return Err("no such file".to_owned()),
+    };
+    Ok(bytes.to_vec())
+}
+
+/// Reads a plan with overrides, and the environment given as pairs.
+pub(crate) fn parse_with(text: &str, env: &[(&str, &str)], set: &[&str]) -> Result<Parsed, Vec<Diagnostic>> {
+    let env = |name: &str| env.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let inputs =
+        Inputs { set: set.iter().map(|set| (*set).to_owned()).collect(), ..Inputs::new(&env, &file) };
+    parse(&Source { name: "plan.yaml".to_owned(), text: text.to_owned() }, &inputs)
+}
+
+pub(crate) fn parsed(text: &str) -> Parsed {
+    parse_with(text, &[], &[]).unwrap_or_else(|errors| panic!("{text}\n{}", rendered(&errors)))
+}
+
+pub(crate) fn plan(text: &str) -> RunPlan {
+    parsed(text).plan
+}
+
+pub(crate) fn rendered(diagnostics: &[Diagnostic]) -> String {
+    diagnostics.iter().map(|diagnostic| diagnostic.render(false) + "\n\n").collect()
+}
+
+/// A plan with these lines in place of its load, steps and what follows.
+pub(crate) fn with(load: &str, steps: &str, rest: &str) -> String {
+    format!(
+        "name: test\ntarget: http://shop.example\nload: {load}\nscenarios:\n  - name: main\n    steps: {steps}\n{rest}\n"
+    )
+}
+
+pub(crate) const LOAD: &str =
+    "{ warmup: 5s, stages: [{ ramp: 100/s, over: 5s }, { hold: 100/s, for: 60s }] }";
+pub(crate) const STEPS: &str = "[{ name: home, get: / }]";

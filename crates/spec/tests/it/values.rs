@@ -1,0 +1,364 @@
+//! What right plans mean.
+
+use std::time::Duration;
+
+use plimsoll_run::{
+    Action, BodyKind, CaptureSource, FeedOrder, LoadModel, OnFailure, Part, Request, RunPlan, Template,
+    Variable,
+};
+use plimsoll_sla::Severity;
+use plimsoll_workload::{Spacing, StageKind};
+
+use crate::{LOAD, STEPS, parse_with, plan, with};
+
+fn request(plan: &RunPlan, index: usize) -> &Request {
+    let actions = plan.scenarios.iter().flat_map(|scenario| &scenario.actions);
+    let mut requests = actions.filter_map(|action| match action {
+        Action::Request(request) => Some(&**request),
+        Action::Pause(_) => None,
+    });
+    requests.nth(index).unwrap()
+}
+
+/// The template with names in its holes, as a person would write it.
+fn shown(template: &Template) -> String {
+    let part = |part: &Part| match part {
+        Part::Text(text) => text.clone(),
+        Part::Secret(secret) => format!("<{}>", secret.expose()),
+        Part::Variable(variable) => format!("{variable:?}"),
+    };
+    template.parts.iter().map(part).collect()
+}
+
+/// The only step of a plan.
+fn step(step: &str) -> Request {
+    request(&plan(&with(LOAD, &format!("[{step}]"), "")), 0).clone()
+}
+
+#[test]
+fn what_is_not_said_has_its_default() {
+    let plan = plan(
+        "name: a\ntarget: http://shop.example/\nload: { stages: [{ ramp: 300/s, over: 10s }] }\nscenarios: [{ name: b, steps: [{ get: / }] }]\n",
+    );
+    assert_eq!(plan.target, "http://shop.example");
+    let LoadModel::Open { spacing, max_in_flight, .. } = plan.load.model else { panic!("open") };
+    assert_eq!((spacing, max_in_flight), (Spacing::Uniform, 1500));
+    assert_eq!((plan.load.warmup, plan.load.grace), (Duration::ZERO, Duration::from_secs(5)));
+    let http = &plan.http;
+    assert_eq!((http.timeout, http.connect_timeout), (Duration::from_secs(5), Duration::from_secs(2)));
+    assert_eq!((http.redirects, http.max_body, http.connections), (10, 16_000_000, None));
+    assert!(http.headers[0].value.as_text().unwrap().starts_with("plimsoll/"));
+    assert_eq!(plan.scenarios[0].weight, 1);
+    assert_eq!(plan.steps[0].step, "GET /");
+    assert!(plan.seed.is_none() && plan.version.is_none() && plan.objectives.is_empty());
+    assert!(plan.export.prometheus.is_none() && plan.export.influxdb.is_none());
+}
+
+#[test]
+fn what_may_be_in_flight_follows_the_peak_and_the_timeout() {
+    for (load, http, expected) in [
+        ("{ stages: [{ hold: 1/min, for: 10s }] }", "", 1),
+        ("{ stages: [{ hold: 10/s, for: 10s }, { spike: 1000/s, for: 1s }] }", "", 5000),
+        ("{ stages: [{ hold: 100/s, for: 10s }] }", "http: { timeout: 1500ms }", 150),
+        ("{ stages: [{ hold: 1M/s, for: 10s }] }", "", 100_000),
+        ("{ max_in_flight: 7, stages: [{ hold: 1M/s, for: 10s }] }", "", 7),
+    ] {
+        let LoadModel::Open { max_in_flight, .. } = plan(&with(load, STEPS, http)).load.model else {
+            panic!("open")
+        };
+        assert_eq!(max_in_flight, expected, "{load}");
+    }
+}
+
+#[test]
+fn loads_are_read() {
+    let load = |load: &str| format!("{:?}", plan(&with(load, STEPS, "")).load.model);
+    for (text, words) in [
+        (
+            "{ arrivals: poisson, stages: [{ hold: 30k/min, for: 1m30s }] }",
+            vec!["Hold(Rate(500.0))", "90s", "Poisson"],
+        ),
+        (
+            "{ model: closed, stages: [{ ramp: 200 users, over: 30s }, { hold: 200, for: 5m }, { pause: 10s }] }",
+            vec!["Ramp(Users(200))", "Hold(Users(200))", "Pause", "iterations: None"],
+        ),
+        (
+            "{ model: closed, stages: [{ hold: 64 users, iterations: 100000 }] }",
+            vec!["Hold(Users(64))", "86400s", "iterations: Some(100000)"],
+        ),
+        (
+            "{ model: closed, stages: [{ hold: 64 users, iterations: 10, for: 1m }] }",
+            vec!["length: 60s", "iterations: Some(10)"],
+        ),
+        (
+            "{ preset: spike, base: 10/s, for: 100s }",
+            vec!["Ramp(Rate(10.0))", "Spike(Rate(100.0)), length: 10s"],
+        ),
+        ("{ preset: peak, base: 10 users, model: closed }", vec!["Hold(Users(20)), length: 270s"]),
+        ("{ preset: endurance, base: 10/s }", vec!["length: 12960s"]),
+    ] {
+        let read = load(text);
+        for word in words {
+            assert!(read.contains(word), "{text}: no {word} in {read}");
+        }
+    }
+}
+
+#[test]
+fn steps_are_named_by_method_and_path() {
+    let steps = "[{ get: \"/products?page={{ iteration }}\" }, { delete: \"/products/{{ user }}\" }, { post: \"https://other.example\" }, { put: \"https://other.example/x?y=1\" }, { name: mine, head: / }]";
+    let plan = plan(&with(LOAD, steps, "setup: [{ post: /begin }]\nteardown: [{ post: /end }]"));
+    let names: Vec<_> =
+        plan.steps.iter().map(|shape| (shape.scenario.as_str(), shape.step.as_str())).collect();
+    assert_eq!(
+        names,
+        [
+            ("main", "GET /products"),
+            ("main", "DELETE /products/{{ user }}"),
+            ("main", "POST /"),
+            ("main", "PUT /x"),
+            ("main", "mine"),
+            ("setup", "POST /begin"),
+            ("teardown", "POST /end"),
+        ]
+    );
+    let Action::Request(setup) = &plan.setup[0] else { panic!("a request") };
+    let Action::Request(teardown) = &plan.teardown[0] else { panic!("a request") };
+    assert_eq!((setup.step, teardown.step, request(&plan, 4).step), (5, 6, 4));
+    assert_eq!(plan.steps[5].scenario_index, None);
+}
+
+#[test]
+fn bodies_are_written() {
+    let sent = |text: &str| {
+        let request = step(text);
+        let kind = request.headers.iter().find(|header| header.name == "content-type");
+        let kind = kind.map(|header| header.value.as_text().unwrap().to_owned()).unwrap_or_default();
+        (shown(&request.body.unwrap()), request.body_kind, kind)
+    };
+    let json = |body: &str| (body.to_owned(), BodyKind::Json, "application/json".to_owned());
+    for (text, expected) in [
+        (
+            r#"{ post: /, json: { a: 1, b: 1.5, c: true, d: null, e: "1", f: [x, "q\"\n"], g: {} } }"#,
+            json(r#"{"a":1,"b":1.5,"c":true,"d":null,"e":"1","f":["x","q\"\n"],"g":{}}"#),
+        ),
+        (
+            r#"{ post: /, json: { user: "{{ user }}", deep: { id: "n-{{ iteration }}" } } }"#,
+            json(r#"{"user":"User","deep":{"id":"n-Iteration"}}"#),
+        ),
+        (r#"{ post: /, json: "{{ user }}" }"#, json(r#""User""#)),
+        (r#"{ post: /, json: [-1, 0x10, 1e3, ~, yes] }"#, json(r#"[-1,16,1000.0,null,"yes"]"#)),
+        (
+            r#"{ post: /, form: { a b: "c&d={{ user }}", e: "" } }"#,
+            (
+                "a%20b=c%26d%3DUser&e=".to_owned(),
+                BodyKind::Form,
+                "application/x-www-form-urlencoded".to_owned(),
+            ),
+        ),
+        (r#"{ post: /, body: "<{{ user }}>&" }"#, ("<User>&".to_owned(), BodyKind::Text, String::new())),
+        (
+            r#"{ post: /, json: {}, headers: { Content-Type: application/problem+json } }"#,
+            ("{}".to_owned(), BodyKind::Json, "application/problem+json".to_owned()),
+        ),
+        (r#"{ post: /, body: "{{ '{{' }} x }}" }"#, ("{{ x }}".to_owned(), BodyKind::Text, String::new())),
+    ] {
+        assert_eq!(sent(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn urls_are_written_as_they_can_be_sent() {
+    for (url, expected) in [
+        ("/a?b=c&d=%20", "/a?b=c&d=%20"),
+        ("/a b/ü?q=\\\"x\\\"", "/a%20b/%C3%BC?q=%22x%22"),
+        ("/p/{{ user }}?n={{ iteration }}", "/p/User?n=Iteration"),
+        ("http://other.example:81/x", "http://other.example:81/x"),
+    ] {
+        assert_eq!(shown(&step(&format!("{{ get: \"{url}\" }}")).url), expected, "{url}");
+    }
+}
+
+#[test]
+fn expectations_and_captures_are_read() {
+    let request = step(
+        r#"{ get: /, expect: { status: [200, 4xx], headers: { ETag: true, x-a: "true", x-b: 5 }, contains: one, body_contains: [two, three], json: { "$.a": 1, "$.b": { c: [x] }, "$.d": "" }, within: 1s },
+             capture: { a: { jsonpath: "$.a" }, b: { regex: "x(\\d+)" }, c: { header: X-Id } }, on_failure: continue }"#,
+    );
+    let expect = &request.expect;
+    let status: Vec<_> = expect.status.iter().map(|range| (range.first, range.last)).collect();
+    assert_eq!(status, [(200, 200), (400, 499)]);
+    let headers: Vec<_> = expect.headers.iter().map(|h| (h.name.as_str(), h.value.as_deref())).collect();
+    assert_eq!(headers, [("etag", None), ("x-a", Some("true")), ("x-b", Some("5"))]);
+    assert_eq!(expect.body_contains, ["two", "three", "one"]);
+    assert_eq!(serde_json::to_string(&expect.json).unwrap(), r#"[["$.a",1],["$.b",{"c":["x"]}],["$.d",""]]"#);
+    assert_eq!(expect.within, Some(Duration::from_secs(1)));
+    let sources: Vec<_> = request.captures.iter().map(|c| (c.slot, c.source.clone())).collect();
+    assert_eq!(
+        sources,
+        [
+            (0, CaptureSource::JsonPath("$.a".to_owned())),
+            (1, CaptureSource::Regex("x(\\d+)".to_owned())),
+            (2, CaptureSource::Header("x-id".to_owned())),
+        ]
+    );
+    assert_eq!(request.on_failure, OnFailure::Continue);
+    assert_eq!(step("{ get: / }").expect, plimsoll_run::Expect::default());
+}
+
+#[test]
+fn holes_are_filled_by_what_their_names_stand_for() {
+    let steps = r#"[{ name: a, get: "/{{ area }}", capture: { product: { jsonpath: "$.id" } } },
+                    { name: b, get: "/{{ product }}/{{ users.name }}/{{ wish }}/{{ run.id }}/{{ id }}" }]"#;
+    let rest = "data: { users: { csv: users.csv, order: unique }, one: { csv: one.csv } }\n\
+                setup: [{ name: s, get: /, capture: { area: { header: x }, other: { header: y } } }]\n\
+                teardown: [{ name: t, get: \"/{{ other }}\", capture: { last: { header: z } } }, { name: u, get: \"/{{ last }}\" }]";
+    let plan = plan(&with(LOAD, steps, rest));
+    assert_eq!(shown(&request(&plan, 0).url), "/Setup(0)");
+    assert_eq!(
+        shown(&request(&plan, 1).url),
+        "/Capture(0)/Column { feed: 0, column: 0 }/Column { feed: 0, column: 1 }/RunId/Column { feed: 1, column: 0 }"
+    );
+    assert_eq!((plan.scenarios[0].captures, plan.setup_captures), (1, 3));
+    let Action::Request(last) = &plan.teardown[1] else { panic!("a request") };
+    assert_eq!(last.url.variables().collect::<Vec<_>>(), [Variable::Setup(2)]);
+    assert_eq!((plan.feeds[0].order, plan.feeds[1].order), (FeedOrder::Unique, FeedOrder::Sequential));
+    assert_eq!(&*plan.feeds[0].rows[1], ["bob".to_owned(), "rope".to_owned()]);
+}
+
+#[test]
+fn objectives_know_whom_they_are_about() {
+    let text = format!(
+        "name: test\ntarget: http://shop.example\nload: {LOAD}\nscenarios:\n\
+         - {{ name: shop, steps: [{{ name: list, get: /a }}, {{ name: buy, get: /b }}] }}\n\
+         - {{ name: office, steps: [{{ name: list, get: /c }}] }}\n\
+         sla:\n\
+         - {{ objective: \"p95(response_time) <= 250ms\" }}\n\
+         - {{ name: b, objective: error_ratio <= 1%, where: {{ step: list }}, over: 30s, abort_after: 10s, severity: warning, message: hm }}\n\
+         - {{ name: c, objective: error_ratio <= 1%, where: {{ scenario: shop, stage: 1 }} }}\n\
+         - {{ name: d, objective: error_ratio <= 1%, where: {{ scenario: [office, shop], step: [list, buy] }} }}\n\
+         - {{ name: e, objective: error_ratio <= 1%, where: {{ scenario: office, step: list }} }}\n"
+    );
+    let plan = plan(&text);
+    let about = |index: usize| {
+        let filter = &plan.objectives[index].filter;
+        let list = |set: &Option<std::collections::BTreeSet<u16>>| {
+            set.as_ref().map(|set| set.iter().copied().collect::<Vec<_>>())
+        };
+        (list(&filter.steps), list(&filter.scenarios), filter.stage)
+    };
+    assert_eq!(plan.objectives[0].name, "p95(response_time) <= 250ms");
+    assert_eq!(about(0), (None, None, None));
+    assert_eq!(about(1), (Some(vec![0, 2]), Some(vec![0, 1]), None));
+    assert_eq!(about(2), (Some(vec![0, 1]), Some(vec![0]), Some(1)));
+    assert_eq!(about(3), (Some(vec![0, 1, 2]), Some(vec![0, 1]), None));
+    assert_eq!(about(4), (Some(vec![2]), Some(vec![1]), None));
+    let second = &plan.objectives[1];
+    assert_eq!((second.over, second.abort_after, second.severity), (Some(30), Some(10), Severity::Warning));
+    assert_eq!(second.message.as_deref(), Some("hm"));
+}
+
+#[test]
+fn variables_and_overrides_come_before_reading() {
+    let text = "name: ${NAME:-unnamed}\ntarget: \"http://${HOST}:8080\"\nload: { stages: [{ hold: \"${RATE:-5}/s\", for: 10s }] }\ntags: { note: \"$${HOME} costs $5\" }\nscenarios: [{ name: a, weight: \"${WEIGHT}\", steps: [{ get: / }] }]\n";
+    let env = [("HOST", "shop.example"), ("WEIGHT", "3"), ("RATE", "")];
+    let set = ["load.stages[0].for=1m", "load.grace=1s", "tags.version=1.10", "http.timeout=3s", "seed=9"];
+    let plan = parse_with(text, &env, &set).unwrap().plan;
+    assert_eq!((plan.name.as_str(), plan.target.as_str()), ("unnamed", "http://shop.example:8080"));
+    assert_eq!(plan.scenarios[0].weight, 3);
+    assert_eq!(plan.tags["note"], "${HOME} costs $5");
+    assert_eq!(plan.version.as_deref(), Some("1.10"));
+    let LoadModel::Open { stages, max_in_flight, .. } = &plan.load.model else { panic!("open") };
+    assert_eq!((stages[0].length, *max_in_flight), (Duration::from_secs(60), 15));
+    assert!(matches!(stages[0].kind, StageKind::Hold(_)));
+    assert_eq!((plan.load.grace, plan.seed), (Duration::from_secs(1), Some(9)));
+}
+
+#[test]
+fn the_command_line_wins() {
+    let inputs = plimsoll_spec::Inputs {
+        target: Some("https://other.example/api/".to_owned()),
+        seed: Some(7),
+        tags: [("version".to_owned(), "2".to_owned()), ("new".to_owned(), "x".to_owned())].into(),
+        ..plimsoll_spec::Inputs::new(&|_| None, &crate::file)
+    };
+    let text = with(LOAD, STEPS, "seed: 1\ntags: { version: 1, kept: y }");
+    let source = plimsoll_spec::Source { name: "plan.yaml".to_owned(), text };
+    let plan = plimsoll_spec::parse(&source, &inputs).unwrap().plan;
+    assert_eq!((plan.target.as_str(), plan.seed), ("https://other.example/api", Some(7)));
+    assert_eq!(plan.version.as_deref(), Some("2"));
+    assert_eq!(plan.tags.keys().collect::<Vec<_>>(), ["kept", "new", "version"]);
+}
+
+#[test]
+fn yaml_shares_with_anchors_and_merges() {
+    let text = "name: a\ntarget: http://shop.example\nload: { stages: [{ hold: 5/s, for: 10s }] }\nscenarios:\n- name: one\n  steps: &steps\n  - &first { name: x, get: /x, expect: { status: 200 } }\n  - { <<: *first, name: y, expect: { status: 201 } }\n- { name: two, steps: *steps }\n";
+    let plan = plan(text);
+    assert_eq!(plan.steps.len(), 4);
+    assert_eq!(request(&plan, 1).expect.status[0].first, 201);
+    assert_eq!(shown(&request(&plan, 1).url), "/x");
+}
+
+#[test]
+fn the_kept_text_is_the_same_plan() {
+    let steps = r#"[{ name: "a: b #c", get: "/{{ user }}?x=1", headers: { x-n: "007", x-e: "" }, expect: { status: 2xx, json: { "$.a": 1.50, "$.b": "true", "$.c": null } } },
+                    { pause: 1s..2s }, { name: '- "q"', post: /, json: { deep: [[1, "2"], {}, []], text: "line\nline ü\t", none: ~ } }]"#;
+    let rest = "tags: { version: 1.10, cost: \"$${5}\", word: \"yes\", empty: \"\" }\nseed: 18446744073709551615\nsla: [{ objective: \"p95(response_time) <= 250ms\" }]";
+    let first = plan(&with(LOAD, steps, rest));
+    let second = plan(&first.text);
+    assert_eq!(first.text, second.text);
+    assert_eq!(first.hash, second.hash);
+    assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+#[test]
+fn the_hash_is_about_what_a_run_does() {
+    let base = with(LOAD, STEPS, "http: { timeout: 60s, redirects: 3 }");
+    let hash = |text: &str| plan(text).hash;
+    let first = hash(&base);
+    assert_eq!(first.len(), 16);
+    for (from, to) in [
+        ("timeout: 60s, redirects: 3", "redirects: 3, timeout: 1m"),
+        ("100/s", "6k/min"),
+        ("shop.example", "other.example:8080/api"),
+        ("name: test", "# a comment\nname: \"test\""),
+        (
+            "http: {",
+            "seed: 5\ntags: { version: x }\nexport: { prometheus: { listen: 127.0.0.1:0 } }\nhttp: {",
+        ),
+        ("http: {", "auth: { bearer: abc }\nhttp: {"),
+    ] {
+        let same = base.replace(from, to);
+        assert_ne!(same, base, "{from}");
+        let hash = hash(&same);
+        // Credentials are headers: that there are some is part of the plan, which ones is not.
+        let other = hash == first;
+        assert_eq!(other, !to.contains("bearer"), "{to}");
+    }
+    assert_eq!(
+        hash(&base.replace("http: {", "auth: { bearer: abc }\nhttp: {")),
+        hash(&base.replace("http: {", "auth: { bearer: xyz }\nhttp: {"))
+    );
+    for (from, to) in [
+        ("100/s", "101/s"),
+        ("warmup: 5s", "warmup: 4s"),
+        ("get: /", "get: /x"),
+        ("name: home", "name: house"),
+        ("redirects: 3", "redirects: 4"),
+    ] {
+        assert_ne!(hash(&base.replace(from, to)), first, "{to}");
+    }
+}
+
+#[test]
+fn a_plan_of_a_thousand_steps_is_read_at_once() {
+    use std::fmt::Write;
+    let mut steps = String::from("\n");
+    for n in 0..1000 {
+        writeln!(steps, "    - {{ name: step {n}, post: \"/s/{n}?u={{{{ user }}}}\", json: {{ a: [1, 2, \"{{{{ iteration }}}}\"] }}, expect: {{ status: 200, json: {{ \"$.a\": 1 }} }}, capture: {{ c{n}: {{ jsonpath: \"$.x[{n}]\" }} }} }}").unwrap();
+    }
+    let text = with(LOAD, &steps, "");
+    let started = std::time::Instant::now();
+    assert_eq!(plan(&text).steps.len(), 1000);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
