@@ -1,1 +1,88 @@
-fn main() {}
+//! `plimsoll`: arguments to intent, intent to exit code.
+//!
+//! What a command means is done by the crates below; here stand the words people type, the terminal,
+//! signals, files, and the exit codes that scripts rely on. Human text goes to standard error
+//! whenever JSON goes to standard output.
+
+mod arguments;
+mod demo;
+mod files;
+mod plan;
+mod records;
+mod run;
+mod serve;
+mod signals;
+mod validate;
+mod view;
+
+use std::process::ExitCode as ProcessCode;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use plimsoll_run::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Why a command ends without having done its work, and the code it ends with.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    code: ExitCode,
+    /// Told on standard error unless it has been told already.
+    error: Option<anyhow::Error>,
+}
+
+impl Stop {
+    /// The words are out already.
+    pub(crate) fn told(code: ExitCode) -> Self {
+        Self { code, error: None }
+    }
+
+    /// Bad usage, config or data.
+    pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: ExitCode::Usage, error: Some(error.into()) }
+    }
+
+    /// Our own fault, or this machine's.
+    pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: ExitCode::Internal, error: Some(error.into()) }
+    }
+}
+
+type Outcome = Result<ExitCode, Stop>;
+
+fn main() -> ProcessCode {
+    let arguments = Arguments::parse();
+    // The one TLS provider, named once for whatever library asks.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    // A load generator is made of sockets; without the right to more we go on with what there is.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let outcome = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(command(arguments.command));
+            // A blocking read of a name server must not hold the end back.
+            runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+            outcome
+        }
+        Err(error) => Err(Stop::internal(error)),
+    };
+    let code = outcome.unwrap_or_else(|stop| {
+        if let Some(error) = stop.error {
+            anstream::eprintln!("error: {error:#}");
+        }
+        stop.code
+    });
+    ProcessCode::from(code as u8)
+}
+
+async fn command(command: Command) -> Outcome {
+    match command {
+        Command::Demo(arguments) => demo::demo(arguments).await,
+        Command::Run(arguments) => run::run(arguments).await,
+        Command::Serve(arguments) => serve::serve(arguments).await,
+        Command::Validate(arguments) => validate::validate(&arguments),
+        Command::Schema => validate::schema(),
+        Command::Runs(command) => records::runs(command).await,
+        Command::Report(arguments) => records::report(arguments).await,
+    }
+}

@@ -1,0 +1,225 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Load tests that tell the truth: live metrics, SLA verdicts while the seconds pass, a record of every run.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Starts a demo target, drives it, judges it and shows it in the browser; needs nothing installed
+    Demo(DemoArguments),
+    /// Runs a plan
+    Run(RunArguments),
+    /// Serves the pages of live and past runs
+    Serve(ServeArguments),
+    /// Checks plans and gives advice, without running anything
+    Validate(ValidateArguments),
+    /// Prints the JSON Schema of plans, for editors to complete from
+    Schema,
+    /// Looks after recorded runs
+    #[command(subcommand)]
+    Runs(RunsCommand),
+    /// Renders recorded runs again
+    Report(ReportArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgument {
+    /// File that runs are recorded in [default: plimsoll/history.db in the user's data directory]
+    #[arg(long, value_name = "PATH", env = "PLIMSOLL_HISTORY")]
+    pub(crate) history: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// How long one round of the story takes; without it rounds follow each other until Ctrl-C
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) length: Option<Duration>,
+    /// Where the pages are; a free port is taken when this one is not
+    #[arg(long, default_value = "127.0.0.1:7700")]
+    pub(crate) listen: SocketAddr,
+    /// End with 3 when the incident broke an objective, as a real run would
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The plan, a YAML file
+    pub(crate) plan: PathBuf,
+    /// Changes a value of the plan, like load.stages[1].for=10s or target=http://127.0.0.1:9000
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Adds a tag to the run
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Decides every random choice
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Threads that offer load [default: one per processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// A suspect generator counts like an invalid one: exit code 4
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Args, Clone)]
+pub(crate) struct OutputArguments {
+    #[command(flatten)]
+    pub(crate) files: FileArguments,
+    /// Print nothing but errors
+    #[arg(long, conflicts_with = "no_tui")]
+    pub(crate) quiet: bool,
+    /// Plain lines instead of the live view
+    #[arg(long)]
+    pub(crate) no_tui: bool,
+}
+
+/// The forms a run's result can be written in; `-` is standard output.
+#[derive(Debug, Args, Clone, Default)]
+pub(crate) struct FileArguments {
+    /// Writes the result as JSON; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes a self-contained HTML report
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Writes the verdicts as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Writes the result as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Configuration file, like config/plimsoll.yaml
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the pages are, in place of the configuration's [default: 127.0.0.1:7700]
+    #[arg(long)]
+    pub(crate) listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArguments {
+    /// Plans to check
+    #[arg(required = true)]
+    pub(crate) plans: Vec<PathBuf>,
+    /// Changes a value of every plan
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Leaves the advice out
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Lists recorded runs, the latest last
+    List {
+        /// Only those of this plan
+        #[arg(long)]
+        plan: Option<String>,
+        /// Only those with this tag
+        #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+        tags: Vec<(String, String)>,
+        /// How many
+        #[arg(long, default_value_t = 30)]
+        limit: u32,
+        /// Prints JSON to this file; - for standard output
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+    /// Shows the figures of a run
+    Show {
+        /// Id, the beginning of one, or `last`
+        run: String,
+        #[command(flatten)]
+        files: FileArguments,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+    /// Writes the events of a run, a line of JSON each
+    Export {
+        /// Id, the beginning of one, or `last`
+        run: String,
+        /// Where to; - for standard output
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        to: PathBuf,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+    /// Deletes runs
+    Delete {
+        /// Ids, or beginnings of ids
+        #[arg(required = true)]
+        runs: Vec<String>,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+    /// Folds an export, or a recorded run, back to its figures
+    Replay {
+        /// A file that `runs export` wrote, or a run
+        source: String,
+        #[command(flatten)]
+        files: FileArguments,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// Ids, beginnings of ids, or `last`; several are set side by side in the HTML
+    #[arg(required = true)]
+    pub(crate) runs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) files: FileArguments,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
+}
+
+fn duration(text: &str) -> Result<Duration, plimsoll_units::ParseError> {
+    plimsoll_units::duration::parse(text)
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+}

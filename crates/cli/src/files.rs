@@ -1,0 +1,116 @@
+//! Where results and records go.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use plimsoll_history::History;
+use plimsoll_report::Run;
+
+use crate::Stop;
+use crate::arguments::{FileArguments, HistoryArgument};
+
+/// The folder of this user's data.
+pub(crate) fn data_folder() -> Option<PathBuf> {
+    let path = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    plimsoll_history::default_path(path("XDG_DATA_HOME").as_deref(), path("HOME").as_deref())
+        .and_then(|file| file.parent().map(Path::to_path_buf))
+}
+
+/// Opens the history that was asked for, or the user's own.
+pub(crate) async fn history(argument: &HistoryArgument) -> Result<History, Stop> {
+    let path = match &argument.history {
+        Some(path) => path.clone(),
+        None => data_folder().map(|folder| folder.join("history.db")).ok_or_else(|| {
+            Stop::usage(anyhow::anyhow!(
+                "no data directory is known (HOME is not set); name a file with --history PATH"
+            ))
+        })?,
+    };
+    History::open(&path).await.map_err(Stop::usage)
+}
+
+/// Writes a result in every form that was asked for, and says where: ("report", "run.html").
+pub(crate) fn write(runs: &[Run], files: &FileArguments) -> Result<Vec<(String, String)>, Stop> {
+    let mut written = Vec::new();
+    let mut one = |name: &str, path: &Option<PathBuf>, text: &dyn Fn() -> String| -> Result<(), Stop> {
+        let Some(path) = path else { return Ok(()) };
+        put(path, &text()).map_err(Stop::internal)?;
+        if path.as_os_str() != "-" {
+            written.push((name.to_owned(), path.display().to_string()));
+        }
+        Ok(())
+    };
+    one("report", &files.report, &|| plimsoll_report::html(runs))?;
+    one("json", &files.json, &|| json(runs))?;
+    one("markdown", &files.markdown, &|| {
+        runs.iter().map(plimsoll_report::markdown).collect::<Vec<_>>().join("\n")
+    })?;
+    one("junit", &files.junit, &|| runs.first().map(plimsoll_report::junit).unwrap_or_default())?;
+    Ok(written)
+}
+
+/// One run's JSON, or a list of several.
+fn json(runs: &[Run]) -> String {
+    let value = match runs {
+        [run] => plimsoll_report::json(run),
+        runs => runs.iter().map(plimsoll_report::json).collect(),
+    };
+    format!("{value:#}\n")
+}
+
+/// Whether something goes to standard output, so that people are spoken to on standard error.
+pub(crate) fn uses_stdout(files: &FileArguments) -> bool {
+    [&files.json, &files.report, &files.junit, &files.markdown]
+        .into_iter()
+        .flatten()
+        .any(|path| path.as_os_str() == "-")
+}
+
+/// Writes a text to a file, or to standard output for `-`. A file is replaced whole or not at all.
+pub(crate) fn put(path: &Path, text: &str) -> anyhow::Result<()> {
+    if path.as_os_str() == "-" {
+        let mut out = std::io::stdout().lock();
+        return out
+            .write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .context("cannot write to standard output");
+    }
+    let problem = || format!("cannot write {}", path.display());
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).with_context(problem)?;
+    }
+    // Devices like /dev/stderr cannot be replaced, only written.
+    if path.exists() && !path.is_file() {
+        return std::fs::write(path, text).with_context(problem);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let done = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path));
+    if done.is_err() {
+        let _ = std::fs::remove_file(&part);
+    }
+    done.with_context(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/result.json");
+        put(&file, "one").unwrap();
+        put(&file, "two").unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "two");
+        assert_eq!(
+            std::fs::read_dir(file.parent().unwrap()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
+        let error = put(&file.join("below"), "x").unwrap_err();
+        assert!(error.to_string().starts_with("cannot write "), "{error}");
+    }
+}

@@ -1,0 +1,70 @@
+//! From a path as typed to a plan as meant.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::Path;
+
+use plimsoll_run::ExitCode;
+use plimsoll_spec::{Diagnostic, Inputs, Parsed, Source};
+
+use crate::Stop;
+
+/// What the command line changes about a plan.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) set: Vec<String>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) seed: Option<u64>,
+}
+
+/// Reads a plan file. Mistakes are told here, all of them.
+pub(crate) fn load(path: &Path, changes: Changes) -> Result<Parsed, Stop> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Stop::usage(anyhow::Error::new(error).context(format!("cannot read the plan {}", path.display())))
+    })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    parse(&path.display().to_string(), text, folder, changes)
+}
+
+/// Reads a plan's text; files it names are looked up in `folder`.
+pub(crate) fn parse(name: &str, text: String, folder: &Path, changes: Changes) -> Result<Parsed, Stop> {
+    let read = |file: &str| std::fs::read(folder.join(file)).map_err(|error| error.to_string());
+    parse_with(name, text, &read, changes)
+}
+
+/// Reads a plan's text; `read` gives the files it names.
+pub(crate) fn parse_with(
+    name: &str,
+    text: String,
+    read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+    changes: Changes,
+) -> Result<Parsed, Stop> {
+    let env = |name: &str| std::env::var(name).ok();
+    let mut inputs = Inputs::new(&env, read);
+    inputs.set = changes.set;
+    inputs.tags = changes.tags;
+    inputs.seed = changes.seed;
+    let source = Source { name: name.to_owned(), text };
+    plimsoll_spec::parse(&source, &inputs).map_err(|diagnostics| {
+        tell(&diagnostics);
+        Stop::told(ExitCode::Usage)
+    })
+}
+
+/// Prints diagnostics to standard error.
+pub(crate) fn tell(diagnostics: &[Diagnostic]) {
+    let colour = colour();
+    for diagnostic in diagnostics {
+        anstream::eprintln!("{}\n", diagnostic.render(colour));
+    }
+}
+
+/// Whether standard error shows colour.
+pub(crate) fn colour() -> bool {
+    std::io::stderr().is_terminal() && no_color_is_unset()
+}
+
+/// Whether the user has not asked for plain text (no-color.org).
+pub(crate) fn no_color_is_unset() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

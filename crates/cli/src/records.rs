@@ -1,0 +1,199 @@
+//! `plimsoll runs` and `plimsoll report`: recorded runs, looked at again.
+
+use std::collections::BTreeMap;
+use std::io::BufReader;
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use plimsoll_history::{Filter, History, RunRow};
+use plimsoll_report::{Run, Text};
+use plimsoll_run::{ExitCode, RunEvent, State};
+
+use crate::arguments::{FileArguments, ReportArguments, RunsCommand};
+use crate::{Outcome, Stop, files};
+
+pub(crate) async fn runs(command: RunsCommand) -> Outcome {
+    match command {
+        RunsCommand::List { plan, tags, limit, json, history } => {
+            let history = files::history(&history).await?;
+            let filter =
+                Filter { plan, tags: tags.into_iter().collect(), limit: Some(limit), ..Filter::default() };
+            let rows = history.list(&filter).await.map_err(Stop::usage)?;
+            match json {
+                Some(path) => {
+                    files::put(&path, &format!("{:#}\n", list_json(&rows))).map_err(Stop::internal)?
+                }
+                None => list(&rows),
+            }
+        }
+        RunsCommand::Show { run, files, history } => {
+            let history = files::history(&history).await?;
+            show(&[recorded(&history, &run).await?], &files)?;
+        }
+        RunsCommand::Export { run, to, history } => {
+            let history = files::history(&history).await?;
+            let id = history.find(&run).await.map_err(Stop::usage)?;
+            let mut text = Vec::new();
+            history.export(&id, &mut text).await.map_err(Stop::usage)?;
+            files::put(&to, &String::from_utf8_lossy(&text)).map_err(Stop::internal)?;
+        }
+        RunsCommand::Delete { runs, history } => {
+            let history = files::history(&history).await?;
+            let mut ids = Vec::new();
+            for run in &runs {
+                ids.push(history.find(run).await.map_err(Stop::usage)?);
+            }
+            history.delete(&ids).await.map_err(Stop::usage)?;
+            ids.iter().for_each(|id| anstream::eprintln!("deleted {id}"));
+        }
+        RunsCommand::Replay { source, files, history } => {
+            let run = if Path::new(&source).is_file() {
+                from_file(Path::new(&source))?
+            } else {
+                recorded(&files::history(&history).await?, &source).await?
+            };
+            show(&[run], &files)?;
+        }
+    }
+    Ok(ExitCode::Success)
+}
+
+pub(crate) async fn report(arguments: ReportArguments) -> Outcome {
+    let history = files::history(&arguments.history).await?;
+    let mut runs = Vec::new();
+    for run in &arguments.runs {
+        runs.push(recorded(&history, run).await?);
+    }
+    if arguments.files.junit.is_some() && runs.len() > 1 {
+        return Err(Stop::usage(anyhow!("JUnit holds one run; name one, or leave --junit out")));
+    }
+    show(&runs, &arguments.files)?;
+    Ok(ExitCode::Success)
+}
+
+/// Writes the forms that were asked for, or prints the figures when none was.
+fn show(runs: &[Run], files: &FileArguments) -> Result<(), Stop> {
+    let written = files::write(runs, files)?;
+    for (name, place) in &written {
+        anstream::eprintln!("{name}  {place}");
+    }
+    if written.is_empty() && !files::uses_stdout(files) {
+        let width = crossterm::terminal::size().map_or(100, |(width, _)| usize::from(width));
+        for run in runs {
+            let text = Text {
+                width,
+                color: std::io::IsTerminal::is_terminal(&std::io::stdout()),
+                files: Vec::new(),
+            };
+            anstream::print!("{}", plimsoll_report::text(run, &text));
+        }
+    }
+    Ok(())
+}
+
+/// A recorded run, folded from its events.
+pub(crate) async fn recorded(history: &History, asked: &str) -> Result<Run, Stop> {
+    let id = history.find(asked).await.map_err(Stop::usage)?;
+    let mut reader = history.read(&id).await.map_err(Stop::usage)?;
+    let mut state = None;
+    loop {
+        let events = reader.next().await.map_err(Stop::usage)?;
+        if events.is_empty() {
+            break;
+        }
+        events.iter().for_each(|event| fold(&mut state, event));
+    }
+    whole(state, &id)
+}
+
+/// An exported run, folded from its lines.
+fn from_file(path: &Path) -> Result<Run, Stop> {
+    let name = || format!("{}", path.display());
+    let file = std::fs::File::open(path).with_context(name).map_err(Stop::usage)?;
+    let mut state = None;
+    for event in plimsoll_history::read_export(BufReader::new(file)) {
+        fold(&mut state, &event.with_context(name).map_err(Stop::usage)?);
+    }
+    whole(state, &name())
+}
+
+fn fold(state: &mut Option<State>, event: &RunEvent) {
+    match (state.as_mut(), event) {
+        (Some(state), event) => state.apply(event),
+        (None, RunEvent::Started(started)) => *state = Some(State::new(std::sync::Arc::clone(started))),
+        (None, _) => {}
+    }
+}
+
+fn whole(state: Option<State>, name: &str) -> Result<Run, Stop> {
+    state.map(|state| Run::of(&state)).ok_or_else(|| Stop::usage(anyhow!("{name} has no first event")))
+}
+
+fn list(rows: &[RunRow]) {
+    if rows.is_empty() {
+        anstream::eprintln!("no runs are recorded here yet; `plimsoll demo` makes one");
+        return;
+    }
+    anstream::println!(
+        "{:<36}  {:<19}  {:>8}  {:<11}  {:<12}  plan",
+        "run",
+        "started",
+        "length",
+        "status",
+        "verdict"
+    );
+    for row in rows {
+        let verdict = row.summary.as_deref().and_then(verdict).unwrap_or("-");
+        let crosses = if row.crosses.is_empty() {
+            String::new()
+        } else {
+            format!("  (new {})", row.crosses.join(", "))
+        };
+        anstream::println!(
+            "{:<36}  {:<19}  {:>8}  {:<11}  {:<12}  {}{crosses}",
+            row.id,
+            started(row.started_nanos),
+            row.duration_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0} s")),
+            row.status.map_or("running", |status| status.label()),
+            verdict,
+            row.plan,
+        );
+    }
+}
+
+fn started(nanos: i64) -> String {
+    let moment = jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// The worst verdict of the critical objectives in a stored summary.
+fn verdict(summary: &str) -> Option<&'static str> {
+    let summary: serde_json::Value = serde_json::from_str(summary).ok()?;
+    let critical = summary.get("sla")?.as_array()?.iter().filter(|sla| sla["severity"] == "critical");
+    let verdicts: Vec<_> = critical.filter_map(|sla| sla["verdict"].as_str()).collect();
+    ["missed", "inconclusive", "met"].into_iter().find(|word| verdicts.contains(word))
+}
+
+fn list_json(rows: &[RunRow]) -> serde_json::Value {
+    let json = |row: &RunRow| {
+        let tags: BTreeMap<_, _> = row.tags.iter().collect();
+        serde_json::json!({
+            "id": row.id,
+            "plan": row.plan,
+            "plan_hash": row.plan_hash,
+            "version": row.version,
+            "environment": row.environment,
+            "tags": tags,
+            "started": jiff::Timestamp::from_nanosecond(i128::from(row.started_nanos)).map(|moment| moment.to_string()).ok(),
+            "duration_seconds": row.duration_seconds,
+            "status": row.status.map_or("running", |status| status.label()),
+            "verdict": row.summary.as_deref().and_then(verdict),
+            "seed": row.seed,
+            "host": row.host,
+            "plimsoll": row.plimsoll,
+            "lost_seconds": row.lost_seconds,
+            "crosses": row.crosses,
+        })
+    };
+    rows.iter().map(json).collect()
+}

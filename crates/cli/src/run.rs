@@ -1,0 +1,153 @@
+//! `plimsoll run`.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use plimsoll_exporters::{Exporters, LiveMetrics};
+use plimsoll_history::History;
+use plimsoll_report::{Run, Text};
+use plimsoll_run::{ExitCode, RunEvent, RunPlan};
+use plimsoll_runner::{Control, Finished, RunConfig};
+use tokio::sync::mpsc;
+
+use crate::arguments::{OutputArguments, RunArguments};
+use crate::plan::Changes;
+use crate::{Outcome, Stop, files, plan, signals, view};
+
+/// Events that may wait for the terminal. It draws several times a second, so they never do.
+const WATCHED: usize = 1024;
+
+pub(crate) async fn run(arguments: RunArguments) -> Outcome {
+    let changes =
+        Changes { set: arguments.set, tags: arguments.tags.into_iter().collect(), seed: arguments.seed };
+    let parsed = plan::load(&arguments.plan, changes)?;
+    let history = files::history(&arguments.history).await?;
+    let control = Control::default();
+    let stopper = control.clone();
+    let _signals = signals::on_interrupt(move || stopper.stop()).map_err(Stop::internal)?;
+    let live = Arc::new(LiveMetrics::new());
+    let workers = arguments.workers.map_or_else(default_workers, usize::from);
+    let finished = offer(
+        Arc::new(parsed.plan),
+        workers,
+        &history,
+        live,
+        &arguments.output,
+        &control,
+        Vec::new(),
+        |_| {},
+    )
+    .await?;
+    let code = ExitCode::of_run(&finished.state.summary(), arguments.strict);
+    conclude(finished, &history, &arguments.output)
+        .await
+        .map(|recorded| if recorded { code } else { worst(code) })
+}
+
+/// A run that is not wholly in the record is our failure, unless the run itself says worse.
+fn worst(code: ExitCode) -> ExitCode {
+    if code == ExitCode::Interrupted { code } else { ExitCode::Internal }
+}
+
+pub(crate) fn default_workers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Runs a plan with the view that was asked for. `observe` sees every event before the view does.
+#[expect(clippy::too_many_arguments, reason = "each is one thing a command decides")]
+pub(crate) async fn offer(
+    plan: Arc<RunPlan>,
+    workers: usize,
+    history: &History,
+    live: Arc<LiveMetrics>,
+    output: &OutputArguments,
+    control: &Control,
+    mut banner: Vec<String>,
+    mut observe: impl FnMut(&RunEvent) + Send + 'static,
+) -> Result<Finished, Stop> {
+    let exporters = Exporters::start(&plan.export, live).await.map_err(Stop::usage)?;
+    banner.extend(exporters.metrics_addr().map(|addr| format!("metrics  http://{addr}/metrics")));
+    let (watcher, mut events) = mpsc::channel(WATCHED);
+    let (shower, shown) = mpsc::channel(WATCHED);
+    let stopper = control.clone();
+    let view = tokio::spawn(view::follow(shown, style(output), move || stopper.stop(), banner));
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            observe(&event);
+            // A terminal that hangs must not hold the observer back.
+            let _ = shower.try_send(event);
+        }
+    });
+    let config = RunConfig {
+        plan,
+        workers,
+        plimsoll: env!("CARGO_PKG_VERSION").to_owned(),
+        history: Some(history.clone()),
+        exporters,
+        watcher: Some(watcher),
+    };
+    let finished = plimsoll_runner::run(config, control.clone()).await;
+    // The channel is closed now, so the view ends by itself and gives the terminal back.
+    let _ = view.await;
+    finished.map_err(Stop::usage)
+}
+
+fn style(output: &OutputArguments) -> view::Style {
+    if output.quiet {
+        view::Style::Quiet
+    } else if output.no_tui || !std::io::stderr().is_terminal() {
+        view::Style::Plain
+    } else {
+        view::Style::Live
+    }
+}
+
+/// Prints and writes the result, then does what need not be waited for. Says whether the record is whole.
+pub(crate) async fn conclude(
+    finished: Finished,
+    history: &History,
+    output: &OutputArguments,
+) -> Result<bool, Stop> {
+    let run = Run::of(&finished.state);
+    let written = files::write(std::slice::from_ref(&run), &output.files)?;
+    if !output.quiet {
+        print(&run, written, files::uses_stdout(&output.files));
+    }
+    let whole = recorded(&finished);
+    let id = run.summary.info.id.clone();
+    let summary = plimsoll_report::json(&run).to_string();
+    if let Err(error) = history.set_summary(&id, &summary).await {
+        anstream::eprintln!("warning: the summary is not in the history: {error}");
+    }
+    finished.exporters.close().await;
+    // Rows become chunks; a record that could not be compacted is as good, only larger.
+    if let Err(error) = history.compact().await {
+        anstream::eprintln!("warning: the record was not compacted: {error}");
+    }
+    Ok(whole)
+}
+
+fn recorded(finished: &Finished) -> bool {
+    let Some(recorded) = &finished.recorded else { return true };
+    if let Some(trouble) = &recorded.trouble {
+        anstream::eprintln!("warning: {trouble}");
+    }
+    if recorded.lost_seconds > 0 {
+        let error = anyhow!("{} s of this run are not in the history", recorded.lost_seconds);
+        anstream::eprintln!("error: {error}");
+    }
+    recorded.lost_seconds == 0 && recorded.ended
+}
+
+fn print(run: &Run, written: Vec<(String, String)>, to_stderr: bool) {
+    let terminal = if to_stderr { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    let colour = terminal && plan::no_color_is_unset();
+    let width = crossterm::terminal::size().map_or(100, |(width, _)| usize::from(width));
+    let text = plimsoll_report::text(run, &Text { width, color: colour, files: written });
+    if to_stderr {
+        anstream::eprint!("{text}");
+    } else {
+        anstream::print!("{text}");
+    }
+}

@@ -1,0 +1,62 @@
+//! `plimsoll validate` and `plimsoll schema`.
+
+use plimsoll_run::{ExitCode, LoadModel, RunPlan};
+use plimsoll_units::duration;
+use plimsoll_workload::RateProfile;
+
+use crate::arguments::ValidateArguments;
+use crate::plan::{self, Changes};
+use crate::{Outcome, Stop, files};
+
+pub(crate) fn validate(arguments: &ValidateArguments) -> Outcome {
+    let mut worst = ExitCode::Success;
+    for path in &arguments.plans {
+        match plan::load(path, Changes { set: arguments.set.clone(), ..Changes::default() }) {
+            Ok(parsed) => {
+                anstream::println!("{}: ok, {}", path.display(), describe(&parsed.plan));
+                if !arguments.quiet {
+                    plan::tell(&parsed.advice);
+                }
+            }
+            Err(stop) => {
+                if let Some(error) = &stop.error {
+                    anstream::eprintln!("error: {error:#}");
+                }
+                worst = stop.code;
+            }
+        }
+    }
+    Ok(worst)
+}
+
+pub(crate) fn schema() -> Outcome {
+    let schema = format!("{:#}\n", plimsoll_spec::schema());
+    files::put(std::path::Path::new("-"), &schema).map_err(Stop::internal)?;
+    Ok(ExitCode::Success)
+}
+
+/// What a plan will do, in a line.
+fn describe(plan: &RunPlan) -> String {
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    let (load, length) = match &plan.load.model {
+        LoadModel::Open { stages, .. } => {
+            let profile = RateProfile::new(stages);
+            (format!("{} arrivals, {}/s at most", profile.total().ceil(), profile.peak()), profile.length())
+        }
+        LoadModel::Closed { stages, iterations } => {
+            let profile = plimsoll_workload::UserProfile::new(stages);
+            let users = format!("{} users at most", profile.peak());
+            (
+                iterations.map_or(users.clone(), |iterations| format!("{iterations} iterations by {users}")),
+                profile.length(),
+            )
+        }
+    };
+    format!(
+        "`{}`: {load}, {}, {}, {}",
+        plan.name,
+        duration::format(length),
+        count(plan.scenarios.len(), "scenario"),
+        count(plan.objectives.len(), "objective")
+    )
+}
