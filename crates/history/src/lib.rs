@@ -1,1 +1,37 @@
-//! placeholder
+//! The record of every run: one embedded SQLite file that several processes share.
+//!
+//! A [`Recorder`] takes the events of a live run and commits each second in one transaction, one row
+//! per series, so that a killed process loses at most what the last second held. When a run has
+//! ended, [`History::compact`] folds its rows into compressed chunks. A [`Reader`] gives the events
+//! back in their order, from rows and chunks alike, and follows a run that another process records.
+//!
+//! What is kept are events, never figures derived from them: a replay folds to the same summary. The
+//! tables are private; [`History::export`] and [`read_export`] are the format for others.
+//!
+//! Trouble with the file never holds a run back and is never hidden: what could not be written is
+//! kept for a bounded while, then counted as lost, and the record says so. Nothing here looks at
+//! the environment, and nothing here judges.
+
+mod chunk;
+mod error;
+mod export;
+mod location;
+mod owner;
+mod reader;
+mod recorder;
+mod runs;
+mod schema;
+mod service;
+mod store;
+
+pub use error::Error;
+pub use export::{ExportError, ReadExport, read_export};
+pub use location::default_path;
+pub use reader::Reader;
+pub use recorder::{BACKLOG_SECONDS, Recorded, Recorder};
+pub use runs::{Filter, RunRow};
+pub use service::ServiceLock;
+pub use store::History;
+
+/// What can go wrong with a record, or what was asked for.
+pub type Result<T> = std::result::Result<T, Error>;

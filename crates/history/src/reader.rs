@@ -1,0 +1,260 @@
+use std::sync::Arc;
+
+use plimsoll_measure::{Edges, SECOND};
+use plimsoll_run::wire::{self, SecondRows, WireError};
+use plimsoll_run::{Ended, Note, RunEvent, RunStatus, Second, Started};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
+
+use crate::store::{load_rows, now};
+use crate::{Error, History, Result, chunk, runs};
+
+/// Gives the events of a run in their order, a minute of them at a time, and follows a run that is
+/// still being recorded, by this process or another.
+///
+/// The order is that of recording. A run whose process was killed ends with an [`Ended`] that says
+/// interrupted after the last second; judgements are derived and are not among the events.
+#[derive(Debug)]
+pub struct Reader {
+    history: History,
+    id: String,
+    run: i64,
+    edges: Edges,
+    started: Option<Arc<Started>>,
+    after_second: i64,
+    after_sequence: i64,
+    finished: bool,
+}
+
+impl History {
+    /// Reads a run from its first event on.
+    ///
+    /// # Errors
+    /// When there is no run with exactly this id, or its first event cannot be read.
+    pub async fn read(&self, id: &str) -> Result<Reader> {
+        let row: Option<(i64, String)> = sqlx::query_as("SELECT run, started FROM runs WHERE id = ?")
+            .bind(id)
+            .fetch_optional(self.pool())
+            .await
+            .map_err(|error| self.failed(error))?;
+        let Some((run, line)) = row else { return Err(self.no_run(id).await) };
+        let broken = |source| Error::Record { run: id.to_owned(), source };
+        let RunEvent::Started(started) = wire::from_line(&line, &Edges::default()).map_err(broken)? else {
+            return Err(broken(WireError::Value { field: "started", found: line }));
+        };
+        Ok(Reader {
+            history: self.clone(),
+            id: id.to_owned(),
+            run,
+            edges: started.shape.edges.clone(),
+            started: Some(started),
+            after_second: -1,
+            after_sequence: -1,
+            finished: false,
+        })
+    }
+
+    /// Every event of a run so far. A long run takes much memory; [`History::read`] does not.
+    ///
+    /// # Errors
+    /// As [`History::read`] and [`Reader::next`].
+    pub async fn events(&self, id: &str) -> Result<Vec<RunEvent>> {
+        let mut reader = self.read(id).await?;
+        let mut events = Vec::new();
+        loop {
+            let mut more = reader.next().await?;
+            if more.is_empty() {
+                return Ok(events);
+            }
+            events.append(&mut more);
+        }
+    }
+
+    /// The seconds of a run after one that is known (`None`: from the first), as far as they are recorded.
+    ///
+    /// # Errors
+    /// As [`History::read`] and [`Reader::next`].
+    pub async fn seconds_after(&self, id: &str, known: Option<u64>) -> Result<Vec<Arc<Second>>> {
+        let mut reader = self.read(id).await?;
+        reader.after_second = known.map_or(-1, |second| i64::try_from(second).unwrap_or(i64::MAX));
+        let mut seconds = Vec::new();
+        loop {
+            let more = reader.next().await?;
+            if more.is_empty() {
+                return Ok(seconds);
+            }
+            seconds.extend(more.into_iter().filter_map(|event| match event {
+                RunEvent::Second(second) => Some(second),
+                _ => None,
+            }));
+        }
+    }
+}
+
+impl Reader {
+    /// The next events. Nothing means that there are no more for now; none ever come once
+    /// [`Self::is_finished`].
+    ///
+    /// # Errors
+    /// When the file cannot be read or what it holds is no event.
+    pub async fn next(&mut self) -> Result<Vec<RunEvent>> {
+        if self.finished {
+            return Ok(Vec::new());
+        }
+        let step = self.load().await?;
+        let mut events: Vec<RunEvent> = self.started.take().map(RunEvent::Started).into_iter().collect();
+        let mut marks = step.marks.into_iter().peekable();
+        let is_tail = step.seconds.is_empty();
+        for second in self.decode(step.seconds).await? {
+            let number = second.frame.second as i64;
+            while let Some((sequence, _, line)) = marks.next_if(|(_, after, _)| *after < number) {
+                events.push(self.mark(sequence, &line)?);
+            }
+            events.push(RunEvent::Second(Arc::new(second)));
+            self.after_second = number;
+        }
+        for (sequence, _, line) in marks {
+            events.push(self.mark(sequence, &line)?);
+        }
+        if let (true, Some(end)) = (is_tail, step.end) {
+            self.end(end, &mut events)?;
+        }
+        Ok(events)
+    }
+
+    /// Whether the last event was given.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// A minute of many series takes a tenth of a second, too long for a thread that serves others.
+    async fn decode(&self, rows: Vec<SecondRows>) -> Result<Vec<Second>> {
+        let edges = self.edges.clone();
+        let decoding = tokio::task::spawn_blocking(move || {
+            rows.iter().map(|rows| wire::from_rows(rows, &edges)).collect::<std::result::Result<_, _>>()
+        });
+        match decoding.await {
+            Ok(decoded) => decoded.map_err(|source| self.broken(source)),
+            Err(stopped) => Err(Error::File { path: self.history.path().to_owned(), source: stopped.into() }),
+        }
+    }
+
+    fn mark(&mut self, sequence: i64, line: &str) -> Result<RunEvent> {
+        self.after_sequence = sequence;
+        wire::from_line(line, &self.edges).map_err(|source| self.broken(source))
+    }
+
+    fn end(&mut self, end: End, events: &mut Vec<RunEvent>) -> Result<()> {
+        let ended = match end.line {
+            Some(line) => wire::from_line(&line, &self.edges).map_err(|source| self.broken(source))?,
+            None => RunEvent::Ended(Arc::new(Ended {
+                at: end.whole_seconds * SECOND,
+                status: end.status,
+                reason: Some("the process that recorded it ended without a word".to_owned()),
+                exports: Vec::new(),
+            })),
+        };
+        if end.lost_seconds > 0 {
+            let at = if let RunEvent::Ended(ended) = &ended { ended.at } else { 0 };
+            let text = format!("{} seconds could not be recorded and are missing here", end.lost_seconds);
+            events.push(RunEvent::Note(Note { at, text }));
+        }
+        events.push(ended);
+        self.finished = true;
+        Ok(())
+    }
+
+    /// Looks once, in one transaction, so that what is seen belongs together.
+    async fn load(&self) -> Result<Step> {
+        let failed = |error| self.history.failed(error);
+        let mut connection = self.history.pool().acquire().await.map_err(failed)?;
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        let row = sqlx::query(
+            "SELECT status, ended, last_second, lost_seconds, \
+             owner_space, owner_process, owner_started, seen_at FROM runs WHERE run = ?",
+        )
+        .bind(self.run)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        let Some(row) = row else {
+            drop(transaction);
+            return Err(self.history.no_run(&self.id).await);
+        };
+        let end = End::of(&row).map_err(failed)?;
+        let seconds = self.seconds(&mut transaction).await?;
+        let before = seconds.last().map_or(i64::MAX, |rows| rows.second as i64);
+        let marks = sqlx::query_as(
+            "SELECT sequence, after_second, line FROM marks \
+             WHERE run = ? AND sequence > ? AND after_second <= ? ORDER BY sequence",
+        )
+        .bind(self.run)
+        .bind(self.after_sequence)
+        .bind(before)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(Step { seconds, marks, end })
+    }
+
+    async fn seconds(&self, connection: &mut SqliteConnection) -> Result<Vec<SecondRows>> {
+        let failed = |error| self.history.failed(error);
+        let chunk: Option<(i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT first_second, data FROM chunks WHERE run = ? AND last_second > ? \
+             ORDER BY first_second LIMIT 1",
+        )
+        .bind(self.run)
+        .bind(self.after_second)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed)?;
+        let before = chunk.as_ref().map_or(i64::MAX, |(first, _)| *first);
+        let rows = load_rows(connection, self.run, self.after_second, before).await.map_err(failed)?;
+        match chunk {
+            Some((_, data)) if rows.is_empty() => {
+                let mut rows = chunk::unpack(&data).map_err(|error| Error::Damaged {
+                    path: self.history.path().to_owned(),
+                    what: format!("run {}: {error}", self.id),
+                })?;
+                rows.retain(|rows| rows.second as i64 > self.after_second);
+                Ok(rows)
+            }
+            _ => Ok(rows),
+        }
+    }
+
+    fn broken(&self, source: WireError) -> Error {
+        Error::Record { run: self.id.clone(), source }
+    }
+}
+
+/// What one look at the record found.
+struct Step {
+    seconds: Vec<SecondRows>,
+    /// Sequence, the second before it, line.
+    marks: Vec<(i64, i64, String)>,
+    end: Option<End>,
+}
+
+/// How a run ended, as its row tells.
+struct End {
+    status: RunStatus,
+    line: Option<String>,
+    /// Whole seconds recorded from its start on.
+    whole_seconds: u64,
+    lost_seconds: u64,
+}
+
+impl End {
+    fn of(row: &sqlx::sqlite::SqliteRow) -> std::result::Result<Option<Self>, sqlx::Error> {
+        let Some(status) = runs::status(row, now())? else { return Ok(None) };
+        let last_second: Option<i64> = row.try_get("last_second")?;
+        Ok(Some(Self {
+            status,
+            line: row.try_get("ended")?,
+            whole_seconds: last_second.map_or(0, |second| second as u64 + 1),
+            lost_seconds: row.try_get::<i64, _>("lost_seconds")? as u64,
+        }))
+    }
+}

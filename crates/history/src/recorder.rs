@@ -1,0 +1,456 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use plimsoll_run::wire::{self, SecondRows};
+use plimsoll_run::{Ended, RunEvent, RunStatus, Started};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, QueryBuilder};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::owner::Owner;
+use crate::store::now;
+use crate::{Error, History, Result};
+
+/// How many seconds wait in memory while the file cannot be written. Ten minutes outlast a backup or a
+/// full disk that somebody clears; of 20 series they are some 50 MB.
+pub const BACKLOG_SECONDS: usize = 600;
+
+/// How many notes wait likewise. Further ones are dropped: a run that has more to tell repeats itself.
+const BACKLOG_NOTES: usize = 200;
+
+/// How soon a failed write is tried again, and how long one waits for other writers.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a recorder without events says that it lives. A tenth of the silence that counts as death.
+const BEAT: Duration = Duration::from_secs(6);
+
+/// Seconds written in one transaction when there is a backlog, so that other writers get their turn.
+const SECONDS_AT_ONCE: usize = 10;
+
+/// Series written in one statement: SQLite binds 32,766 values, three each.
+const SERIES_AT_ONCE: usize = 10_000;
+
+/// Writes the events of one live run as they come.
+///
+/// [`Self::record`] never waits. A task of its own commits what has come, each second as soon as it is
+/// there; while that fails it keeps a bounded backlog and tries again every second. Dropped without
+/// [`Self::finish`], it writes what it has and marks the run interrupted.
+#[derive(Debug)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Seconds that are not in the record.
+    pub lost_seconds: u64,
+    /// Whether the last event is in the record.
+    pub ended: bool,
+    /// Trouble that was not told yet, in one sentence.
+    pub trouble: Option<String>,
+}
+
+impl Recorder {
+    /// Begins the record of a run.
+    ///
+    /// # Errors
+    /// When the run is recorded already, or the file cannot be written.
+    pub async fn start(history: &History, started: &Started) -> Result<Self> {
+        let run = insert_run(history, started).await?;
+        let shared = Arc::new(Shared::default());
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            history: history.clone(),
+            connection: None,
+            run,
+            last_second: None,
+            sequence: 0,
+        };
+        Ok(Self { shared, task: tokio::spawn(writer.run()) })
+    }
+
+    /// Takes the next event. The first event and judgements are left out (the one is recorded already,
+    /// the others are derived), and so is what comes after the last event.
+    pub fn record(&self, event: &RunEvent) {
+        self.shared.inbox().push(event);
+        self.shared.wake.notify_one();
+    }
+
+    /// What is wrong with writing, in one sentence; told once per run, when it begins.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.inbox().trouble.tell()
+    }
+
+    /// Waits until everything is written, at most `patience`. What is not written then is still tried
+    /// while the process lives.
+    pub async fn finish(mut self, patience: Duration) -> Recorded {
+        self.close();
+        let written = timeout(patience, &mut self.task).await.is_ok();
+        let mut inbox = self.shared.inbox();
+        Recorded {
+            lost_seconds: inbox.lost_seconds + inbox.seconds as u64,
+            ended: written && inbox.ended,
+            trouble: inbox.trouble.tell(),
+        }
+    }
+
+    fn close(&self) {
+        self.shared.inbox().closed = true;
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    inbox: Mutex<Inbox>,
+    wake: Notify,
+}
+
+impl Shared {
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Events between the run and the file.
+#[derive(Debug, Default)]
+struct Inbox {
+    events: VecDeque<RunEvent>,
+    /// How many of them are seconds.
+    seconds: usize,
+    /// How many of them are notes.
+    notes: usize,
+    lost_seconds: u64,
+    /// Whether the last event came; nothing after it belongs to the run.
+    over: bool,
+    /// Whether the last event was written.
+    ended: bool,
+    /// Whether no more events come.
+    closed: bool,
+    trouble: Trouble,
+}
+
+#[derive(Debug, Default)]
+enum Trouble {
+    #[default]
+    None,
+    New(String),
+    Told,
+}
+
+impl Trouble {
+    fn tell(&mut self) -> Option<String> {
+        match std::mem::replace(self, Self::Told) {
+            Self::New(text) => Some(text),
+            Self::None => {
+                *self = Self::None;
+                None
+            }
+            Self::Told => None,
+        }
+    }
+}
+
+impl Inbox {
+    fn push(&mut self, event: &RunEvent) {
+        if self.over {
+            return;
+        }
+        match event {
+            RunEvent::Started(_) | RunEvent::Judged(_) => return,
+            RunEvent::Second(_) if self.seconds == BACKLOG_SECONDS => {
+                self.lost_seconds += 1;
+                return;
+            }
+            RunEvent::Second(_) => self.seconds += 1,
+            RunEvent::Note(_) if self.notes == BACKLOG_NOTES => return,
+            RunEvent::Note(_) => self.notes += 1,
+            RunEvent::Phase { .. } => {}
+            RunEvent::Ended(_) => self.over = true,
+        }
+        self.events.push_back(event.clone());
+    }
+
+    /// The events to write next; they stay here until they are written.
+    fn next(&self) -> Vec<RunEvent> {
+        let mut seconds = 0;
+        let fits = |event: &&RunEvent| {
+            seconds += usize::from(matches!(event, RunEvent::Second(_)));
+            seconds <= SECONDS_AT_ONCE
+        };
+        self.events.iter().take_while(fits).cloned().collect()
+    }
+
+    fn written(&mut self, events: usize) {
+        for event in self.events.drain(..events) {
+            match event {
+                RunEvent::Second(_) => self.seconds -= 1,
+                RunEvent::Note(_) => self.notes -= 1,
+                RunEvent::Ended(_) => self.ended = true,
+                RunEvent::Started(_) | RunEvent::Judged(_) | RunEvent::Phase { .. } => {}
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &Error) {
+        if matches!(self.trouble, Trouble::None) {
+            let cause = error.told();
+            let text =
+                format!("history cannot be written: {cause}; up to {BACKLOG_SECONDS} seconds wait in memory");
+            self.trouble = Trouble::New(text);
+        }
+    }
+}
+
+/// The one that writes a run.
+struct Writer {
+    shared: Arc<Shared>,
+    history: History,
+    connection: Option<SqliteConnection>,
+    run: i64,
+    last_second: Option<i64>,
+    sequence: i64,
+}
+
+impl Writer {
+    async fn run(mut self) {
+        loop {
+            let (events, closed, lost) = {
+                let inbox = self.shared.inbox();
+                (inbox.next(), inbox.closed, inbox.lost_seconds)
+            };
+            let is_last = events.is_empty() && closed;
+            if events.is_empty() && !closed && timeout(BEAT, self.shared.wake.notified()).await.is_ok() {
+                continue;
+            }
+            match self.write(&events, is_last, lost).await {
+                Ok(has_ended) => {
+                    self.shared.inbox().written(events.len());
+                    if has_ended {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.shared.inbox().failed(&error);
+                    if !error.is_locked() {
+                        self.connection = None;
+                    }
+                    sleep(RETRY).await;
+                }
+            }
+        }
+        if let Some(connection) = self.connection {
+            // What was committed is safe whether or not this works.
+            let _ = connection.close().await;
+        }
+    }
+
+    /// Commits events and a sign of life in one transaction; whether that ended the run. `is_last` marks
+    /// a run that did not say how it ended.
+    async fn write(&mut self, events: &[RunEvent], is_last: bool, lost_seconds: u64) -> Result<bool> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            none => none.insert(self.history.connect(RETRY).await?),
+        };
+        let place = Place { run: self.run, last_second: self.last_second, sequence: self.sequence };
+        let committed = commit(connection, place, events, is_last, lost_seconds).await;
+        let (place, has_ended) = committed.map_err(|error| self.history.failed(error))?;
+        (self.last_second, self.sequence) = (place.last_second, place.sequence);
+        Ok(has_ended)
+    }
+}
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    run: i64,
+    last_second: Option<i64>,
+    sequence: i64,
+}
+
+async fn commit(
+    connection: &mut SqliteConnection,
+    mut place: Place,
+    events: &[RunEvent],
+    is_last: bool,
+    lost_seconds: u64,
+) -> std::result::Result<(Place, bool), sqlx::Error> {
+    // The lock comes first: where it cannot be had, nothing was encoded in vain.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let mut seconds = Vec::new();
+    let mut ended = None;
+    for event in events {
+        match event {
+            RunEvent::Second(second) => {
+                place.last_second = Some(second.frame.second as i64);
+                seconds.push(wire::to_rows(second));
+            }
+            RunEvent::Ended(end) => ended = Some(end),
+            RunEvent::Phase { .. } | RunEvent::Note(_) => {
+                insert_mark(&mut transaction, place, event).await?;
+                place.sequence += 1;
+            }
+            RunEvent::Started(_) | RunEvent::Judged(_) => {}
+        }
+    }
+    insert_seconds(&mut transaction, place.run, &seconds).await?;
+    let silent = is_last.then_some(RunStatus::Interrupted);
+    let status = ended.map_or(silent, |ended| Some(ended.status));
+    update_run(&mut transaction, place, status, ended, lost_seconds).await?;
+    transaction.commit().await?;
+    Ok((place, status.is_some()))
+}
+
+async fn insert_run(history: &History, started: &Started) -> Result<i64> {
+    let Started { info, shape, .. } = started;
+    let owner = Owner::this();
+    let tags = serde_json::to_string(&info.tags).unwrap_or_else(|_| "{}".to_owned());
+    let inserted = sqlx::query(
+        "INSERT INTO runs (id, plan, plan_hash, version, environment, tags, target, seed, host, fingerprint, \
+         plimsoll, started_at, started, owner_space, owner_process, owner_started, seen_at) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&info.id)
+    .bind(&shape.plan)
+    .bind(&shape.plan_hash)
+    .bind(&info.version)
+    .bind(&info.environment)
+    .bind(tags)
+    .bind(&info.target)
+    .bind(info.seed.cast_signed())
+    .bind(&info.machine.host)
+    .bind(&info.machine.fingerprint)
+    .bind(&info.plimsoll)
+    .bind(info.started_nanos)
+    .bind(wire::to_line(&RunEvent::Started(Arc::new(started.clone()))))
+    .bind(owner.space)
+    .bind(owner.process)
+    .bind(owner.started)
+    .bind(now())
+    .execute(history.pool())
+    .await;
+    match inserted {
+        Ok(done) => Ok(done.last_insert_rowid()),
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+            Err(Error::RunExists { id: info.id.clone() })
+        }
+        Err(error) => Err(history.failed(error)),
+    }
+}
+
+async fn insert_mark(
+    connection: &mut SqliteConnection,
+    place: Place,
+    event: &RunEvent,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query("INSERT INTO marks (run, sequence, after_second, line) VALUES (?, ?, ?, ?)")
+        .bind(place.run)
+        .bind(place.sequence)
+        .bind(place.last_second.unwrap_or(-1))
+        .bind(wire::to_line(event))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// One statement for the heads and one for all series: each statement is a trip to another thread.
+async fn insert_seconds(
+    connection: &mut SqliteConnection,
+    run: i64,
+    seconds: &[SecondRows],
+) -> std::result::Result<(), sqlx::Error> {
+    if seconds.is_empty() {
+        return Ok(());
+    }
+    let mut heads = QueryBuilder::new("INSERT INTO seconds (run, second, head) ");
+    heads.push_values(seconds, |mut row, second| {
+        row.push_bind(run).push_bind(second.second as i64).push_bind(second.head.as_str());
+    });
+    heads.build().execute(&mut *connection).await?;
+    let series: Vec<(u64, &str)> =
+        seconds.iter().flat_map(|rows| rows.series.iter().map(|line| (rows.second, line.as_str()))).collect();
+    for some in series.chunks(SERIES_AT_ONCE) {
+        let mut lines = QueryBuilder::new("INSERT INTO series (run, second, line) ");
+        lines.push_values(some, |mut row, (second, line)| {
+            row.push_bind(run).push_bind(*second as i64).push_bind(*line);
+        });
+        // The number of rows changes, so that keeping the statement would only fill a cache.
+        lines.build().persistent(false).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// A run that others thought dead is live again by this: only its recorder knows.
+async fn update_run(
+    connection: &mut SqliteConnection,
+    place: Place,
+    status: Option<RunStatus>,
+    ended: Option<&Arc<Ended>>,
+    lost_seconds: u64,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE runs SET status = ?, ended = ?, ended_offset = ?, last_second = ?, lost_seconds = ?, \
+         seen_at = ? WHERE run = ?",
+    )
+    .bind(status.map(RunStatus::label))
+    .bind(ended.and_then(|ended| wire::to_line(&RunEvent::Ended(Arc::clone(ended)))))
+    .bind(ended.map(|ended| ended.at as i64))
+    .bind(place.last_second)
+    .bind(lost_seconds as i64)
+    .bind(now())
+    .bind(place.run)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_measure::Frame;
+    use plimsoll_run::{Gauges, Note, Second};
+
+    fn second(number: u64) -> RunEvent {
+        let second = Second { frame: Frame::new(number), gauges: Gauges::default(), wall_nanos: 0 };
+        RunEvent::Second(Arc::new(second))
+    }
+
+    #[test]
+    fn the_backlog_is_bounded_and_what_it_refuses_is_counted() {
+        let mut inbox = Inbox::default();
+        for number in 0..1000 {
+            inbox.push(&second(number));
+            inbox.push(&RunEvent::Note(Note { at: number, text: "note".into() }));
+        }
+        assert_eq!((inbox.seconds, inbox.lost_seconds, inbox.notes), (600, 400, 200));
+        let next = inbox.next();
+        assert_eq!(next.iter().filter(|event| matches!(event, RunEvent::Second(_))).count(), 10);
+        inbox.written(next.len());
+        assert_eq!((inbox.seconds, inbox.events.len()), (590, 800 - next.len()));
+    }
+
+    #[test]
+    fn trouble_is_told_once() {
+        let mut inbox = Inbox::default();
+        assert_eq!(inbox.trouble.tell(), None);
+        for _ in 0..3 {
+            inbox.failed(&Error::Locked { path: "h.db".into() });
+        }
+        let text = "history cannot be written: h.db: the history file is locked by another process; \
+                    up to 600 seconds wait in memory";
+        assert_eq!(inbox.trouble.tell().as_deref(), Some(text));
+        inbox.failed(&Error::Locked { path: "h.db".into() });
+        assert_eq!(inbox.trouble.tell(), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! The tables and how they change.
+//!
+//! A migration that was released is never edited: its checksum stands in every file it made.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, SqlSafeStr};
+
+use crate::Error;
+
+/// The mark of our files in SQLite's header: "PLIM".
+const APPLICATION: i64 = 0x504C_494D;
+
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "runs", include_str!("../migrations/0001_runs.sql"))];
+
+fn latest() -> i64 {
+    MIGRATIONS.iter().map(|(version, _, _)| *version).max().unwrap_or(0)
+}
+
+fn migrator() -> Migrator {
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect())
+}
+
+/// Brings the tables of an empty or older file up to date; refuses files that are not ours before
+/// anything in them is touched.
+pub(crate) async fn prepare(path: &Path, connection: &mut SqliteConnection) -> Result<(), Error> {
+    let failed = |source| Error::store(path, source);
+    let found = version(connection).await.map_err(failed)?;
+    match found {
+        Found::Version(version) if version == latest() => return Ok(()),
+        Found::Version(version) if version > latest() => {
+            return Err(Error::Newer { path: path.to_owned(), found: version, known: latest() });
+        }
+        Found::Foreign => return Err(Error::Foreign { path: path.to_owned() }),
+        Found::Version(_) | Found::Empty => {}
+    }
+    // Both are kept in the file, and asking for them takes a lock, so that only here is asked. An empty
+    // file can be told to give space back later; and readers and one writer need not wait for each other.
+    sqlx::query("PRAGMA auto_vacuum = INCREMENTAL").execute(&mut *connection).await.map_err(failed)?;
+    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await.map_err(failed)?;
+    // One transaction from looking to writing, so that two processes cannot both migrate.
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    // `Migrator::run` does the same, but its future may not change threads: rust-lang/rust#64552.
+    migrator().run_direct(None, &mut *transaction, false).await.map_err(|source| match source {
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+            Error::store(path, source)
+        }
+        source => Error::Migration { path: path.to_owned(), source },
+    })?;
+    transaction.commit().await.map_err(failed)
+}
+
+enum Found {
+    Empty,
+    Version(i64),
+    Foreign,
+}
+
+async fn version(connection: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
+    let tables: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await?;
+    if tables == 0 {
+        return Ok(Found::Empty);
+    }
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    if application != APPLICATION {
+        return Ok(Found::Foreign);
+    }
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await?;
+    Ok(Found::Version(version.unwrap_or(0)))
+}

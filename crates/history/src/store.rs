@@ -1,0 +1,251 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use plimsoll_run::wire::SecondRows;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use crate::{Error, Result, chunk, location, schema};
+
+/// How long a call waits for another process that is writing. Writers hold the file for milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon opening is tried again where SQLite itself does not wait.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Readers of one process at a time; a writer has its own connection.
+const READERS: u32 = 4;
+
+/// Seconds in one chunk, and in one step of a reader.
+pub(crate) const CHUNK_SECONDS: u32 = 60;
+
+/// Pages given back to the file system at a time (4 MB), so that a recorder never waits long for it.
+const PAGES_AT_A_TIME: &str = "PRAGMA incremental_vacuum(1000)";
+
+/// The record of every run, in one SQLite file. Cheap to clone; clones share connections.
+///
+/// Several processes may use the same file at once, on one machine and a local file system: the
+/// write-ahead log that makes it possible does not work across a network.
+#[derive(Debug, Clone)]
+pub struct History {
+    path: Arc<Path>,
+    options: SqliteConnectOptions,
+    pool: SqlitePool,
+}
+
+impl History {
+    /// Opens a record at a path, `sqlite:PATH` or `sqlite://PATH`; makes the file and its directories
+    /// where they are missing, brings an older one up to date, and marks the runs whose process was
+    /// killed.
+    ///
+    /// # Errors
+    /// When the file is locked for five seconds, not a history file, of a newer schema, read-only,
+    /// or cannot be written for want of space.
+    pub async fn open(location: impl AsRef<Path>) -> Result<Self> {
+        let path = location::file(location.as_ref())?;
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        if let Some(directory) = directory {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| Error::File { path: directory.to_owned(), source })?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(true)
+            .busy_timeout(PATIENCE)
+            .foreign_keys(true)
+            // A killed process loses nothing that was committed; a power cut may lose the last seconds.
+            .synchronous(SqliteSynchronous::Normal);
+        prepare(&path, &options).await?;
+        let pool = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
+        let history = Self { path: path.into(), options, pool };
+        history.mark_interrupted().await?;
+        Ok(history)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Closes every connection; what is left of the write-ahead log goes into the file.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
+    /// Folds the rows of ended runs into chunks, a minute at a time, and gives the space that this
+    /// frees back. Returns how many seconds it moved. Interrupted anywhere, the record stays whole and
+    /// the next call goes on.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn compact(&self) -> Result<u64> {
+        let runs: Vec<i64> = sqlx::query_scalar(
+            "SELECT run FROM runs WHERE status IS NOT NULL \
+             AND EXISTS (SELECT 1 FROM seconds WHERE seconds.run = runs.run)",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        let mut moved = 0;
+        for run in runs {
+            let mut after = -1;
+            while let Some((last, seconds)) = self.compact_next(run, after).await? {
+                after = last;
+                moved += seconds;
+            }
+        }
+        if moved > 0 {
+            self.give_space_back().await?;
+        }
+        Ok(moved)
+    }
+
+    /// Folds the next rows of a run after second `after`; the last second looked at and how many moved.
+    async fn compact_next(&self, run: i64, after: i64) -> Result<Option<(i64, u64)>> {
+        let mut connection = self.pool.acquire().await.map_err(|error| self.failed(error))?;
+        let rows =
+            load_rows(&mut connection, run, after, i64::MAX).await.map_err(|error| self.failed(error))?;
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
+        let (first, last, count) = (first.second as i64, last.second as i64, rows.len() as i64);
+        // A minute of many series takes tens of milliseconds, too long for a thread that serves others.
+        let packed = tokio::task::spawn_blocking(move || chunk::pack(&rows)).await;
+        let data = packed
+            .unwrap_or_else(|stopped| Err(stopped.into()))
+            .map_err(|source| Error::File { path: self.path().to_owned(), source })?;
+        let stored = store_chunk(&mut connection, run, first, last, count, &data).await;
+        let moved = stored.map_err(|error| self.failed(error))?;
+        Ok(Some((last, if moved { count as u64 } else { 0 })))
+    }
+
+    /// Returns free pages to the file system and cuts the write-ahead log.
+    pub(crate) async fn give_space_back(&self) -> Result<()> {
+        let failed = |error| self.failed(error);
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        loop {
+            let free: i64 = sqlx::query_scalar("PRAGMA freelist_count")
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(failed)?;
+            if free == 0 {
+                break;
+            }
+            sqlx::query(PAGES_AT_A_TIME).execute(&mut *connection).await.map_err(failed)?;
+        }
+        // Answers busy, without failing, while somebody reads; the log is then cut at another time.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await.map_err(failed)?;
+        Ok(())
+    }
+
+    pub(crate) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+
+    /// A connection of its own, which waits `patience` for other writers.
+    pub(crate) async fn connect(&self, patience: Duration) -> Result<SqliteConnection> {
+        self.options.clone().busy_timeout(patience).connect().await.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) fn failed(&self, error: sqlx::Error) -> Error {
+        Error::store(&self.path, error)
+    }
+}
+
+/// Makes the file ready. Changing to the write-ahead log needs the file for oneself, for which SQLite
+/// does not wait, so that two processes that make the same file at once have to try again.
+async fn prepare(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let prepared = async {
+            let mut connection = options.connect().await.map_err(|error| Error::store(path, error))?;
+            schema::prepare(path, &mut connection).await
+        };
+        match prepared.await {
+            Err(error) if error.is_locked() && Instant::now() < deadline => tokio::time::sleep(RETRY).await,
+            done => return done,
+        }
+    }
+}
+
+/// Puts a chunk in the place of its rows, unless they are no longer what was packed: somebody else may
+/// have packed them, or a run that was thought dead may have gone on.
+async fn store_chunk(
+    connection: &mut SqliteConnection,
+    run: i64,
+    first: i64,
+    last: i64,
+    count: i64,
+    data: &[u8],
+) -> std::result::Result<bool, sqlx::Error> {
+    let mut transaction = sqlx::Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
+    let there: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM seconds WHERE run = ? AND second BETWEEN ? AND ?")
+            .bind(run)
+            .bind(first)
+            .bind(last)
+            .fetch_one(&mut *transaction)
+            .await?;
+    if there != count {
+        return Ok(false);
+    }
+    sqlx::query("INSERT INTO chunks (run, first_second, last_second, data) VALUES (?, ?, ?, ?)")
+        .bind(run)
+        .bind(first)
+        .bind(last)
+        .bind(data)
+        .execute(&mut *transaction)
+        .await?;
+    for delete in [
+        "DELETE FROM series WHERE run = ? AND second BETWEEN ? AND ?",
+        "DELETE FROM seconds WHERE run = ? AND second BETWEEN ? AND ?",
+    ] {
+        sqlx::query(delete).bind(run).bind(first).bind(last).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The next rows of a run, after one second and before another, at most a chunk's worth.
+pub(crate) async fn load_rows(
+    connection: &mut SqliteConnection,
+    run: i64,
+    after: i64,
+    before: i64,
+) -> std::result::Result<Vec<SecondRows>, sqlx::Error> {
+    let heads: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT second, head FROM seconds WHERE run = ? AND second > ? AND second < ? ORDER BY second LIMIT ?",
+    )
+    .bind(run)
+    .bind(after)
+    .bind(before)
+    .bind(CHUNK_SECONDS)
+    .fetch_all(&mut *connection)
+    .await?;
+    let Some(last) = heads.last().map(|(second, _)| *second) else { return Ok(Vec::new()) };
+    let series: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT second, line FROM series WHERE run = ? AND second > ? AND second <= ? \
+         ORDER BY second, rowid",
+    )
+    .bind(run)
+    .bind(after)
+    .bind(last)
+    .fetch_all(connection)
+    .await?;
+    let mut series = series.into_iter().peekable();
+    let rows = heads.into_iter().map(|(second, head)| {
+        let mut lines = Vec::new();
+        while let Some((_, line)) = series.next_if(|(of, _)| *of == second) {
+            lines.push(line);
+        }
+        SecondRows { second: second as u64, head, series: lines }
+    });
+    Ok(rows.collect())
+}
+
+/// The wall time, nanoseconds since 1970.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

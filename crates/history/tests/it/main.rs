@@ -1,0 +1,13 @@
+//! The record of runs, as other crates use it.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
+
+mod exporting;
+mod folding;
+mod killed;
+mod listing;
+mod sample;
+mod schema;
+mod sharing;
+mod support;
+mod trouble;
