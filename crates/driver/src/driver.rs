@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::compile::{Script, Target};
 use crate::exchange::{User, Values};
-use crate::feed::Rows;
+use crate::feed::Feeds;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
 use crate::timers::Timers;
@@ -42,6 +42,8 @@ pub struct DriverConfig {
     pub transport: Transport,
     /// Captured by setup.
     pub setup: Arc<[Option<String>]>,
+    /// The rows that templates draw from.
+    pub feeds: Feeds,
 }
 
 /// A load that cannot be offered.
@@ -108,7 +110,6 @@ impl Driver {
     pub fn start(config: &DriverConfig) -> Result<Self, DriverError> {
         let workers = worker_count(config);
         let shared = Arc::new(Shared::default());
-        let rows = rows(config);
         let stop = CancellationToken::new();
         let (sender, messages) = mpsc::unbounded_channel();
         // Compiled once here so that a mistake is told before any thread starts.
@@ -120,20 +121,21 @@ impl Driver {
             let (give_back, taken_back) = std::sync::mpsc::channel();
             spare.push(give_back);
             let share = Share { index: index as u64, of: workers as u64 };
-            let (config, rows, shared) = (config.clone(), rows.clone(), Arc::clone(&shared));
+            let (config, shared) = (config.clone(), Arc::clone(&shared));
             let (stop, sender) = (stop.clone(), sender.clone());
+            let farewell = Farewell { worker: index, messages: sender.clone(), shared: Arc::clone(&shared) };
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 let build = Build {
                     config: &config,
                     clock,
                     share,
-                    rows,
                     shared,
                     stop,
                     messages: sender,
                     spare: taken_back,
                 };
                 run_worker(build, &config);
+                drop(farewell);
             })?;
             threads.push(thread);
         }
@@ -193,13 +195,6 @@ fn worker_count(config: &DriverConfig) -> usize {
     config.workers.min(connections).max(1)
 }
 
-fn rows(config: &DriverConfig) -> Vec<Arc<Rows>> {
-    (0_u64..)
-        .zip(&config.plan.feeds)
-        .map(|(index, feed)| Rows::new(feed.clone(), config.seed.wrapping_add(index)))
-        .collect()
-}
-
 fn parts(config: &DriverConfig) -> Result<(Target, Vec<Script>, Mix), DriverError> {
     let target = Target::of(&config.plan)?;
     let scripts = config
@@ -216,7 +211,6 @@ struct Build<'a> {
     config: &'a DriverConfig,
     clock: Clock,
     share: Share,
-    rows: Vec<Arc<Rows>>,
     shared: Arc<Shared>,
     stop: CancellationToken,
     messages: mpsc::UnboundedSender<Message>,
@@ -246,7 +240,7 @@ impl Build<'_> {
             scripts,
             mix,
             pool: Pool::new(mine),
-            rows: self.rows,
+            feeds: self.config.feeds.clone(),
             setup: Arc::clone(&self.config.setup),
             run_id: self.config.run_id.clone(),
             seed: self.config.seed,
@@ -260,6 +254,24 @@ impl Build<'_> {
             frontier: Cell::new(0),
             ended: Notify::new(),
         }))
+    }
+}
+
+/// Says that a worker is gone when it panicked: nobody waits for it for ever.
+struct Farewell {
+    worker: usize,
+    messages: mpsc::UnboundedSender<Message>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let mut failure = self.shared.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        failure.get_or_insert_with(|| format!("worker {} panicked: this is a bug in Plimsoll", self.worker));
+        let _ = self.messages.send(Message::Finished { worker: self.worker, at: 0 });
     }
 }
 
@@ -301,7 +313,7 @@ pub struct Once {
 
 impl Once {
     /// Runs steps one after the other on one user, on a thread of its own. Everything it does is
-    /// counted in `second` under `phase`.
+    /// counted in `second` under `phase`, at offsets of `clock`.
     ///
     /// # Errors
     /// When a step cannot be made ready or the thread cannot be started.
@@ -310,6 +322,7 @@ impl Once {
         actions: Vec<Action>,
         phase: Phase,
         second: u64,
+        clock: Clock,
     ) -> Result<Self, DriverError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::Builder::new().name(phase.label().to_owned()).spawn(move || {
@@ -318,7 +331,7 @@ impl Once {
                 .build()
                 .map_err(DriverError::Thread);
             let ran = ran.and_then(|runtime| {
-                LocalSet::new().block_on(&runtime, once(&config, &actions, phase, second))
+                LocalSet::new().block_on(&runtime, once(&config, &actions, phase, second, clock))
             });
             let _ = sender.send(ran);
         })?;
@@ -333,14 +346,14 @@ async fn once(
     actions: &[Action],
     phase: Phase,
     second: u64,
+    clock: Clock,
 ) -> Result<Once, DriverError> {
     let (messages, _listen) = mpsc::unbounded_channel();
     let (_give_back, spare) = std::sync::mpsc::channel();
     let build = Build {
         config,
-        clock: Clock::Real(Instant::now()),
+        clock,
         share: Share { index: 0, of: 1 },
-        rows: rows(config),
         shared: Arc::default(),
         stop: CancellationToken::new(),
         messages,
@@ -349,11 +362,7 @@ async fn once(
     let worker = build.worker(Recorder::pinned(second, config.shape.edges.clone()))?;
     tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
     let script = Script::new(&config.plan, &worker.target, actions, config.plan.setup_captures)?;
-    let rows = script
-        .feeds
-        .iter()
-        .filter_map(|feed| Some((*feed, worker.rows.get(usize::from(*feed))?.draw()?)))
-        .collect();
+    let rows = worker.draw(&script).unwrap_or_default();
     let mut values = Values { captures: vec![None; script.captures], rows, iteration: 0, user: 0 };
     let mut user = User::owning(0);
     let ran = worker.follow(&script, &mut user, &mut values, (phase, None), worker.clock.now()).await;
@@ -393,7 +402,6 @@ impl Simulation {
             config,
             clock: Clock::Simulated(tokio::time::Instant::now()),
             share: Share { index: 0, of: 1 },
-            rows: rows(config),
             shared: Arc::default(),
             stop: CancellationToken::new(),
             messages,

@@ -291,7 +291,7 @@ impl Worker {
             Variable::Setup(slot) => self.setup.get(usize::from(slot)).cloned().flatten(),
             Variable::Column { feed, column } => {
                 let (_, row) = values.rows.iter().find(|(known, _)| *known == feed)?;
-                let rows = &self.rows.get(usize::from(feed))?.feed.rows;
+                let rows = &self.feeds.get(feed)?.feed.rows;
                 rows.get(*row)?.get(usize::from(column)).cloned()
             }
             Variable::Iteration => Some(values.iteration.to_string()),

@@ -6,6 +6,26 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// The rows of a run, shared by setup, every worker and teardown: a unique row goes out once.
+#[derive(Debug, Clone, Default)]
+pub struct Feeds(Vec<Arc<Rows>>);
+
+impl Feeds {
+    /// The feeds of a plan, nothing drawn yet.
+    pub fn new(feeds: &[Feed], seed: u64) -> Self {
+        Self(
+            (0_u64..)
+                .zip(feeds)
+                .map(|(index, feed)| Rows::new(feed.clone(), seed.wrapping_add(index)))
+                .collect(),
+        )
+    }
+
+    pub(crate) fn get(&self, feed: u16) -> Option<&Rows> {
+        self.0.get(usize::from(feed)).map(Arc::as_ref)
+    }
+}
+
 /// A feed that all workers draw from. Which row the n-th draw gets depends on n and the seed alone.
 #[derive(Debug)]
 pub(crate) struct Rows {

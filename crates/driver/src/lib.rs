@@ -27,4 +27,5 @@ pub use collector::Collector;
 pub use compile::CompileError;
 pub use driver::{Driver, DriverConfig, DriverError, Message, Once, Simulation};
 pub(crate) use failure::Failure;
+pub use feed::Feeds;
 pub use transport::{NetworkTransport, TlsError, Transport};

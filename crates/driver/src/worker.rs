@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::compile::{CompiledAction, Script, Target};
 use crate::exchange::{Place, User, Values};
-use crate::feed::Rows;
+use crate::feed::Feeds;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
 use crate::timers::Timers;
@@ -71,7 +71,7 @@ pub(crate) struct Worker {
     pub(crate) scripts: Vec<Script>,
     pub(crate) mix: Mix,
     pub(crate) pool: Rc<Pool>,
-    pub(crate) rows: Vec<Arc<Rows>>,
+    pub(crate) feeds: Feeds,
     pub(crate) setup: Arc<[Option<String>]>,
     pub(crate) run_id: String,
     pub(crate) seed: u64,
@@ -297,10 +297,10 @@ impl Worker {
     }
 
     /// One row of each feed the script draws from; `None` when a feed has run out, which ends the run.
-    fn draw(&self, script: &Script) -> Option<Vec<(u16, usize)>> {
+    pub(crate) fn draw(&self, script: &Script) -> Option<Vec<(u16, usize)>> {
         let mut rows = Vec::with_capacity(script.feeds.len());
         for feed in &script.feeds {
-            let feed_rows = &self.rows[usize::from(*feed)];
+            let Some(feed_rows) = self.feeds.get(*feed) else { continue };
             match feed_rows.draw() {
                 Some(row) => rows.push((*feed, row)),
                 None => {

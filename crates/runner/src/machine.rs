@@ -9,10 +9,13 @@ pub fn machine() -> Machine {
         .map_or(0, |kilobytes| kilobytes * 1024);
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     let system = nix::sys::utsname::uname().ok();
-    let text = |value: Option<&std::ffi::OsStr>| value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default();
+    let text = |value: Option<&std::ffi::OsStr>| {
+        value.map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+    };
     // Memory in whole gigabytes: kernels of one machine class differ by what they keep to themselves.
     let class = format!("{cpu}|{cores}|{}", memory_bytes >> 30);
-    let fingerprint = Sha256::digest(class.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint =
+        Sha256::digest(class.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
     Machine {
         host: text(system.as_ref().map(|system| system.nodename())),
         cpu,

@@ -1,11 +1,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use plimsoll_driver::{Collector, Driver, DriverConfig, DriverError, Message, NetworkTransport, Once, TlsError, Transport};
+use plimsoll_driver::{
+    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Message, NetworkTransport, Once, TlsError,
+    Transport,
+};
 use plimsoll_exporters::Exporters;
 use plimsoll_history::{History, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND};
-use plimsoll_run::{Ended, Gauges, Model, Note, RunEvent, RunInfo, RunPlan, RunStatus, Second, Shape, Started, State};
+use plimsoll_run::{
+    Ended, Gauges, Model, Note, RunEvent, RunInfo, RunPlan, RunStatus, Second, Shape, Started, State,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -88,6 +93,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
         workers: config.workers.max(1),
         transport: Transport::Network(NetworkTransport::new(&plan.tls)?),
         setup: Arc::new([]),
+        feeds: Feeds::new(&plan.feeds, seed),
     };
     let setup = before(&driver_config).await?;
     let captures = setup.as_ref().map(|setup| Arc::clone(&setup.captures)).unwrap_or_default();
@@ -117,7 +123,8 @@ async fn before(config: &DriverConfig) -> Result<Option<Once>, DriverError> {
     if config.plan.setup.is_empty() {
         return Ok(None);
     }
-    Once::run(config.clone(), config.plan.setup.clone(), Phase::Setup, 0).await.map(Some)
+    let clock = Clock::Real(Instant::now());
+    Once::run(config.clone(), config.plan.setup.clone(), Phase::Setup, 0, clock).await.map(Some)
 }
 
 /// The run's state and everybody who is told of it.
@@ -201,10 +208,17 @@ impl Telling {
         if shift.abs_diff(self.clock_was) > u128::from(CLOCK_STEP_NANOS) {
             let step = (shift - self.clock_was) as f64 / 1e9;
             self.clock_was = shift;
-            self.note(format!("the wall clock was set by {step:+.3} s; points keep the time it showed at the start"));
+            self.note(format!(
+                "the wall clock was set by {step:+.3} s; points keep the time it showed at the start"
+            ));
         }
         let trouble = self.recorder.as_ref().and_then(Recorder::trouble);
-        trouble.into_iter().chain(self.exporters.notes()).collect::<Vec<_>>().into_iter().for_each(|text| self.note(text));
+        trouble
+            .into_iter()
+            .chain(self.exporters.notes())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|text| self.note(text));
     }
 
     /// Follows a driver to its end.
@@ -279,7 +293,12 @@ impl Telling {
         self.finish(0, Some((RunStatus::Failed, failure)), config).await
     }
 
-    async fn finish(mut self, last: u64, end: Option<(RunStatus, String)>, config: &DriverConfig) -> Finished {
+    async fn finish(
+        mut self,
+        last: u64,
+        end: Option<(RunStatus, String)>,
+        config: &DriverConfig,
+    ) -> Finished {
         let last = self.teardown(config).await.unwrap_or(last);
         let (status, reason) = match end {
             Some((status, reason)) => (status, Some(reason)),
@@ -301,7 +320,15 @@ impl Telling {
             return None;
         }
         let second = self.state.last_second().map_or(0, |last| last + 1);
-        match Once::run(config.clone(), config.plan.teardown.clone(), Phase::Teardown, second).await {
+        match Once::run(
+            config.clone(),
+            config.plan.teardown.clone(),
+            Phase::Teardown,
+            second,
+            Clock::Real(self.started),
+        )
+        .await
+        {
             Ok(once) => {
                 let mut frame = Frame::new(second);
                 once.shard.merge_into(&mut frame);
@@ -325,7 +352,9 @@ struct Course {
 
 impl Course {
     fn new(config: &DriverConfig) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Workers beside idle processors are as much at their limit as workers on all of them.
+        let cores = cores.min(config.workers) as f64;
         Self {
             shape: Arc::clone(&config.shape),
             told: None,
@@ -338,7 +367,8 @@ impl Course {
     /// Tells of warm-up and measured phase when they begin.
     fn phase(&mut self, telling: &mut Telling, second: u64) {
         let warmup = (self.shape.warmup * 1e9) as u64;
-        let (phase, at) = if second * SECOND < warmup { (Phase::Warmup, 0) } else { (Phase::Measured, warmup) };
+        let (phase, at) =
+            if second * SECOND < warmup { (Phase::Warmup, 0) } else { (Phase::Measured, warmup) };
         if self.told != Some(phase) {
             self.told = Some(phase);
             telling.tell(RunEvent::Phase { phase, at });

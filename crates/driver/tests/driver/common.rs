@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_driver::{Collector, DriverConfig, Message, Transport};
+use plimsoll_driver::{Collector, DriverConfig, Feeds, Message, Transport};
 use plimsoll_measure::{Distribution, Edges, Frame, Outcome, Phase, SeriesKey, Timing};
 use plimsoll_run::{
     Action, BodyKind, Expect, ExportSettings, HttpSettings, Load, LoadModel, OnFailure, Request, RunPlan,
@@ -93,12 +93,13 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
 pub(crate) fn config(plan: RunPlan, transport: Transport) -> DriverConfig {
     DriverConfig {
         shape: Arc::new(Shape::of(&plan)),
-        plan: Arc::new(plan),
         seed: 1,
         run_id: "run".into(),
         workers: 2,
         transport,
         setup: Arc::new([]),
+        feeds: Feeds::new(&plan.feeds, 1),
+        plan: Arc::new(plan),
     }
 }
 
