@@ -31,7 +31,7 @@ enum Chore {
     /// Runs one benchmark, or all of them, and prints ratios
     Bench(bench::Arguments),
     /// Runs one endurance test
-    Soak { name: String },
+    Soak(soak::Arguments),
     /// Rebuilds the committed web assets with npm
     Web,
 }
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Chore::Test { only } => return test::run(&only),
         Chore::Fmt => command::run(command::cargo().args(["fmt", "--all"])),
         Chore::Bench(arguments) => bench::run(&arguments),
-        Chore::Soak { name } => soak::run(&name),
+        Chore::Soak(arguments) => soak::run(&arguments),
         Chore::Web => web::run(),
     };
     match outcome {

@@ -35,7 +35,7 @@ pub(super) fn run(command: &mut Command) -> anyhow::Result<Finished> {
 }
 
 /// CPU time of all children that were waited for.
-fn waited_children_cpu() -> anyhow::Result<Duration> {
+pub(super) fn waited_children_cpu() -> anyhow::Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let parts = [usage.user_time(), usage.system_time()];
     let micros: i64 = parts.iter().map(|part| part.tv_sec() * 1_000_000 + part.tv_usec()).sum();
@@ -102,6 +102,17 @@ pub(super) fn wrk_requests(output: &str) -> anyhow::Result<f64> {
     let line = output.lines().find_map(|line| line.trim().split_once(" requests in "));
     let (count, _) = line.with_context(|| format!("wrk did not say how many requests it made:\n{output}"))?;
     Ok(count.parse()?)
+}
+
+/// What the figures were taken on, in a line.
+pub(super) fn facts() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let processors = read("/proc/cpuinfo");
+    let processor = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let processor = processor.map_or("unknown processor", |(_, name)| name);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let system = read("/proc/sys/kernel/osrelease");
+    format!("{cores} cores of {processor}, Linux {}, loopback", system.trim())
 }
 
 #[cfg(test)]

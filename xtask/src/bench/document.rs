@@ -1,0 +1,44 @@
+//! Results in `docs/benchmarks.md`, between the markers of each benchmark.
+
+use anyhow::Context;
+
+const FILE: &str = "docs/benchmarks.md";
+
+/// Replaces what stands between a benchmark's markers.
+pub(super) fn write(benchmark: &str, section: &str) -> anyhow::Result<()> {
+    let path = crate::root()?.join(FILE);
+    let document = std::fs::read_to_string(&path).with_context(|| format!("cannot read {FILE}"))?;
+    let written = replace(&document, benchmark, section)
+        .with_context(|| format!("{FILE} has no markers `{}` and `{}`", begin(benchmark), end(benchmark)))?;
+    std::fs::write(path, written)?;
+    Ok(())
+}
+
+fn begin(benchmark: &str) -> String {
+    format!("<!-- bench {benchmark} -->\n")
+}
+
+fn end(benchmark: &str) -> String {
+    format!("<!-- end of bench {benchmark} -->\n")
+}
+
+fn replace(document: &str, benchmark: &str, section: &str) -> Option<String> {
+    let (begin, end) = (begin(benchmark), end(benchmark));
+    let (before, rest) = document.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}\n{section}\n{end}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_section_changes_and_writing_again_changes_nothing() {
+        let document = "# Top\n<!-- bench engine -->\nold\n<!-- end of bench engine -->\nrest\n";
+        let once = replace(document, "engine", "new").unwrap();
+        assert_eq!(once, "# Top\n<!-- bench engine -->\n\nnew\n<!-- end of bench engine -->\nrest\n");
+        assert_eq!(replace(&once, "engine", "new"), Some(once));
+        assert_eq!(replace(document, "other", "new"), None);
+    }
+}
