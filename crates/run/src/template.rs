@@ -21,9 +21,9 @@ pub enum Part {
 /// What fills a hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Variable {
-    /// A value captured earlier in the same iteration, by slot.
+    /// A value captured earlier in the same iteration, or the same run of setup or teardown, by slot.
     Capture(u16),
-    /// A value captured by a setup step, by slot.
+    /// A value captured by a setup step, by slot, for all that comes after setup.
     Setup(u16),
     /// A column of the row the iteration drew from a feed.
     Column {

@@ -1,5 +1,6 @@
 //! A plan as it is kept with a run: resolved, and without its secrets.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use plimsoll_run::{
@@ -135,7 +136,7 @@ fn normal(plan: &RunPlan) -> Json {
             "connect_timeout": time(http.connect_timeout),
             "redirects": http.redirects,
             "max_body": http.max_body,
-            "headers": normal_headers(plan, &http.headers),
+            "headers": Names::of(plan, &[]).headers(&http.headers),
         },
         "tls": {
             "ca": plan.tls.ca.is_some(),
@@ -189,6 +190,7 @@ fn normal_stages<L: Level>(stages: &[Stage<L>]) -> Json {
 }
 
 fn normal_actions(plan: &RunPlan, actions: &[Action]) -> Json {
+    let names = Names::of(plan, actions);
     let action = |action: &Action| match action {
         Action::Pause(pause) => json!({ "pause": [time(pause.min), time(pause.max)] }),
         Action::Request(request) => {
@@ -212,9 +214,9 @@ fn normal_actions(plan: &RunPlan, actions: &[Action]) -> Json {
             json!({
                 "name": plan.steps.get(usize::from(request.step)).map(|shape| &shape.step),
                 "method": request.method,
-                "url": normal_template(plan, &request.url),
-                "headers": normal_headers(plan, &request.headers),
-                "body": request.body.as_ref().map(|body| normal_template(plan, body)),
+                "url": names.template(&request.url),
+                "headers": names.headers(&request.headers),
+                "body": request.body.as_ref().map(|body| names.template(body)),
                 "expect": {
                     "status": expect.status.iter().map(|range| [range.first, range.last]).collect::<Vec<_>>(),
                     "headers": wanted,
@@ -230,34 +232,56 @@ fn normal_actions(plan: &RunPlan, actions: &[Action]) -> Json {
     actions.iter().map(action).collect()
 }
 
-fn normal_headers(plan: &RunPlan, headers: &[Header]) -> Json {
-    let is_own = |header: &&Header| header.name == "user-agent" && header.value.as_text() == Some(USER_AGENT);
-    let mut headers: Vec<_> = headers
-        .iter()
-        .filter(|header| !is_own(header))
-        .map(|header| (&header.name, normal_template(plan, &header.value).to_string()))
-        .collect();
-    headers.sort();
-    headers.into_iter().map(|(name, value)| json!([name, value])).collect()
+/// Names in place of numbers: a number changes when a feed or a capture elsewhere comes or goes.
+struct Names<'p> {
+    plan: &'p RunPlan,
+    captures: BTreeMap<u16, &'p str>,
+    setup: BTreeMap<u16, &'p str>,
 }
 
-/// Names in place of numbers: a number changes when a feed or a capture elsewhere comes or goes.
-fn normal_template(plan: &RunPlan, template: &Template) -> Json {
-    let part = |part: &Part| match part {
-        Part::Text(text) => json!(text),
-        Part::Secret(_) => json!({ "secret": true }),
-        Part::Variable(variable) => match variable {
-            Variable::Capture(slot) => json!({ "capture": slot }),
-            Variable::Setup(slot) => json!({ "setup": slot }),
-            Variable::Column { feed, column } => {
-                let feed = plan.feeds.get(usize::from(*feed));
-                let column = feed.and_then(|feed| feed.columns.get(usize::from(*column)));
-                json!({ "feed": feed.map(|feed| &feed.name), "column": column })
-            }
-            Variable::Iteration => json!({ "builtin": "iteration" }),
-            Variable::User => json!({ "builtin": "user" }),
-            Variable::RunId => json!({ "builtin": "run.id" }),
-        },
-    };
-    template.parts.iter().map(part).collect()
+impl<'p> Names<'p> {
+    /// The names that these actions know.
+    fn of(plan: &'p RunPlan, actions: &'p [Action]) -> Self {
+        Self { plan, captures: captured(actions), setup: captured(&plan.setup) }
+    }
+
+    fn headers(&self, headers: &[Header]) -> Json {
+        let is_own =
+            |header: &&Header| header.name == "user-agent" && header.value.as_text() == Some(USER_AGENT);
+        let mut headers: Vec<_> = headers
+            .iter()
+            .filter(|header| !is_own(header))
+            .map(|header| (&header.name, self.template(&header.value).to_string()))
+            .collect();
+        headers.sort();
+        headers.into_iter().map(|(name, value)| json!([name, value])).collect()
+    }
+
+    fn template(&self, template: &Template) -> Json {
+        let part = |part: &Part| match part {
+            Part::Text(text) => json!(text),
+            Part::Secret(_) => json!({ "secret": true }),
+            Part::Variable(variable) => match variable {
+                Variable::Capture(slot) => json!({ "capture": self.captures.get(slot) }),
+                Variable::Setup(slot) => json!({ "setup": self.setup.get(slot) }),
+                Variable::Column { feed, column } => {
+                    let feed = self.plan.feeds.get(usize::from(*feed));
+                    let column = feed.and_then(|feed| feed.columns.get(usize::from(*column)));
+                    json!({ "feed": feed.map(|feed| &feed.name), "column": column })
+                }
+                Variable::Iteration => json!({ "builtin": "iteration" }),
+                Variable::User => json!({ "builtin": "user" }),
+                Variable::RunId => json!({ "builtin": "run.id" }),
+            },
+        };
+        template.parts.iter().map(part).collect()
+    }
+}
+
+fn captured(actions: &[Action]) -> BTreeMap<u16, &str> {
+    let captures = actions.iter().flat_map(|action| match action {
+        Action::Pause(_) => &[],
+        Action::Request(request) => request.captures.as_slice(),
+    });
+    captures.map(|capture| (capture.slot, capture.name.as_str())).collect()
 }

@@ -55,13 +55,15 @@ pub(crate) fn read(
     if let Some(node) = nodes.setup {
         read.setup = setup.actions(reader, node);
     }
-    let shared = setup.scope.captures.clone();
+    // Setup's own captures are slots of its one iteration; for everybody after it they are setup's.
+    let names = setup.scope.captures.iter().map(|(name, _)| name.clone());
+    let shared: Vec<_> = names.zip((0..=u16::MAX).map(Variable::Setup)).collect();
     if let Some(node) = nodes.scenarios {
         scenarios(reader, node, &mut read, &shared, feeds, target);
     }
     adopt(&mut read.steps, setup.shapes, &mut read.setup);
     let mut teardown = Walk::new(feeds, target, "teardown", None);
-    teardown.slots = shared.len();
+    teardown.slots = setup.slots;
     teardown.scope.captures = shared;
     if let Some(node) = nodes.teardown {
         read.teardown = teardown.actions(reader, node);
@@ -409,8 +411,7 @@ impl<'w> Walk<'w> {
                 continue;
             };
             self.slots += 1;
-            let variable = if self.scope.iterates { Variable::Capture(slot) } else { Variable::Setup(slot) };
-            self.scope.captures.push((key.clone(), variable));
+            self.scope.captures.push((key.clone(), Variable::Capture(slot)));
             if let Some(source) = source {
                 captures.push(Capture { name: key.clone(), slot, source });
             }
@@ -430,7 +431,7 @@ impl<'w> Walk<'w> {
         }
         let captured = self.scope.captures.iter().find(|(known, _)| known == name);
         let taken = match captured {
-            Some((_, Variable::Setup(_))) if self.scope.iterates => Some("captured by setup".to_owned()),
+            Some((_, Variable::Setup(_))) => Some("captured by setup".to_owned()),
             Some(_) => Some("captured by a step before".to_owned()),
             None => taken(name, self.scope.feeds),
         };

@@ -211,7 +211,7 @@ fn holes_are_filled_by_what_their_names_stand_for() {
     let steps = r#"[{ name: a, get: "/{{ area }}", capture: { product: { jsonpath: "$.id" } } },
                     { name: b, get: "/{{ product }}/{{ users.name }}/{{ wish }}/{{ run.id }}/{{ id }}" }]"#;
     let rest = "data: { users: { csv: users.csv, order: unique }, one: { csv: one.csv } }\n\
-                setup: [{ name: s, get: /, capture: { area: { header: x }, other: { header: y } } }]\n\
+                setup: [{ name: s, get: /, capture: { area: { header: x }, other: { header: y } } }, { name: v, get: \"/{{ area }}\" }]\n\
                 teardown: [{ name: t, get: \"/{{ other }}\", capture: { last: { header: z } } }, { name: u, get: \"/{{ last }}\" }]";
     let plan = plan(&with(LOAD, steps, rest));
     assert_eq!(shown(&request(&plan, 0).url), "/Setup(0)");
@@ -221,7 +221,9 @@ fn holes_are_filled_by_what_their_names_stand_for() {
     );
     assert_eq!((plan.scenarios[0].captures, plan.setup_captures), (1, 3));
     let Action::Request(last) = &plan.teardown[1] else { panic!("a request") };
-    assert_eq!(last.url.variables().collect::<Vec<_>>(), [Variable::Setup(2)]);
+    assert_eq!(last.url.variables().collect::<Vec<_>>(), [Variable::Capture(2)]);
+    let Action::Request(second) = &plan.setup[1] else { panic!("a request") };
+    assert_eq!(second.url.variables().collect::<Vec<_>>(), [Variable::Capture(0)]);
     assert_eq!((plan.feeds[0].order, plan.feeds[1].order), (FeedOrder::Unique, FeedOrder::Sequential));
     assert_eq!(&*plan.feeds[0].rows[1], ["bob".to_owned(), "rope".to_owned()]);
 }
@@ -348,6 +350,19 @@ fn the_hash_is_about_what_a_run_does() {
     ] {
         assert_ne!(hash(&base.replace(from, to)), first, "{to}");
     }
+}
+
+#[test]
+fn the_order_of_keys_changes_no_hash() {
+    let hash = |first: &str, second: &str| {
+        let steps = format!(
+            "[{{ name: x, get: /, headers: {{ a: \"1\", b: \"2\" }}, capture: {{ {first}, {second} }} }}, {{ name: y, get: \"/{{{{ id }}}}/{{{{ tag }}}}\" }}]"
+        );
+        plan(&with(LOAD, &steps, "")).hash
+    };
+    let (id, tag) = ("id: { jsonpath: \"$.id\" }", "tag: { header: etag }");
+    assert_eq!(hash(id, tag), hash(tag, id));
+    assert_ne!(hash(id, tag), hash("id: { jsonpath: \"$.other\" }", tag));
 }
 
 #[test]
