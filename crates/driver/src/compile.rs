@@ -126,6 +126,8 @@ impl Script {
         let mut feeds: Vec<u16> = actions.iter().flat_map(variables).filter_map(feed_of).collect();
         feeds.sort_unstable();
         feeds.dedup();
+        // Teardown brings captures of its own, which nobody has counted.
+        let captures = actions.iter().flat_map(capture_slots).map(|slot| slot + 1).fold(captures, u16::max);
         let actions = actions.iter().map(|action| match action {
             Action::Pause(range) => Ok(CompiledAction::Pause(*range)),
             Action::Request(request) => {
@@ -148,6 +150,13 @@ fn variables(action: &Action) -> Vec<Variable> {
                 .chain(request.body.iter().flat_map(Template::variables))
                 .collect()
         }
+    }
+}
+
+fn capture_slots(action: &Action) -> Vec<u16> {
+    match action {
+        Action::Pause(_) => Vec::new(),
+        Action::Request(request) => request.captures.iter().map(|capture| capture.slot).collect(),
     }
 }
 
