@@ -12,6 +12,13 @@ pub(crate) use page::Page;
 
 use crate::Run;
 
+/// The style sheet of every report, exactly as it stands between its tags: what a server has to know
+/// to allow this one and no other by its hash.
+pub const STYLE: &str = concat!("\n", include_str!("html/style.css"));
+
+/// The script of every report, likewise. Reports read well without it.
+pub const SCRIPT: &str = concat!("\n", include_str!("html/script.js"));
+
 /// The report of runs as one HTML document.
 ///
 /// One run is told in full. Of several, key figures, verdicts and curves are set side by side first.
@@ -25,10 +32,10 @@ pub fn html(runs: &[Run]) -> String {
     page.put(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{} · Plimsoll</title>\n<style>\n",
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{} · Plimsoll</title>\n<style>",
         &[&title],
     );
-    page.put(include_str!("html/style.css"), &[]);
+    page.put(STYLE, &[]);
     page.put("</style>\n</head>\n<body>\n<main>\n", &[]);
     if runs.len() > 1 {
         compare::section(&mut page, runs);
@@ -36,8 +43,8 @@ pub fn html(runs: &[Run]) -> String {
     for run in runs {
         single::article(&mut page, run);
     }
-    page.put("</main>\n<script>\n", &[]);
-    page.put(include_str!("html/script.js"), &[]);
+    page.put("</main>\n<script>", &[]);
+    page.put(SCRIPT, &[]);
     page.put("</script>\n</body>\n</html>\n", &[]);
     page.finish()
 }
@@ -68,6 +75,14 @@ mod tests {
         for word in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
             assert!(!page.contains(word), "{word}");
         }
+    }
+
+    #[test]
+    fn a_server_can_allow_style_and_script_by_their_hash() {
+        let page = html(&[fixture::run()]);
+        assert!(page.contains(&format!("<style>{STYLE}</style>")));
+        assert!(page.contains(&format!("<script>{SCRIPT}</script>")));
+        assert!(!page.contains(" style=") && !page.contains(" onclick="), "nothing else is inline");
     }
 
     proptest! {

@@ -21,7 +21,7 @@ mod words;
 #[cfg(test)]
 mod fixture;
 
-pub use html::html;
+pub use html::{SCRIPT, STYLE, html};
 pub use json::{json, json_schema};
 pub use junit::junit;
 pub use markdown::markdown;

@@ -1,1 +1,20 @@
-//! placeholder
+//! The page of running and past runs, and the HTTP API behind it.
+//!
+//! Everything it shows comes from the history that every process of this machine writes, so a run
+//! started in another terminal appears like its own. Live runs are followed second by second and sent
+//! to every page as one stream of server-sent events; a page that fell behind is told to ask anew,
+//! never sent half.
+//!
+//! It offers no load and writes nothing. It answers only under names that mean this machine, since a
+//! page from elsewhere could otherwise have its own name point here and read along.
+
+mod assets;
+mod events;
+mod followed;
+mod guard;
+mod routes;
+mod server;
+mod shapes;
+mod watcher;
+
+pub use server::{Config, Service, ServiceError};

@@ -1,0 +1,129 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use plimsoll_history::{Error, History};
+use plimsoll_report::Run;
+use plimsoll_run::{RunEvent, State};
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use crate::events::Event;
+
+/// How far a page may fall behind before it has to ask anew: half a minute of eight live runs.
+const BACKLOG: usize = 256;
+
+/// Past runs that are kept folded, because whoever opens a run's page asks three times for it.
+const KEPT: usize = 4;
+
+/// What the service knows, shared by the watcher that brings it and the answers that tell it.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    history: History,
+    events: broadcast::Sender<Event>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The list of runs as pages get it; `None` before the first look.
+    pub(crate) runs: Option<Value>,
+    /// The folded states of live runs.
+    pub(crate) live: BTreeMap<String, State>,
+    /// Why the record cannot be read, while it cannot.
+    pub(crate) trouble: Option<String>,
+    /// Past runs, last used last.
+    past: Vec<(String, Arc<Run>)>,
+}
+
+impl Followed {
+    pub(crate) fn new(history: History) -> Self {
+        let (events, _) = broadcast::channel(BACKLOG);
+        Self { history, events, known: Mutex::default() }
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Held for as long as it takes to copy or fold; never across an await.
+    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells every page. Without pages nobody is told.
+    pub(crate) fn tell(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// A run in figures: as far as it is followed, or folded from its record.
+    ///
+    /// # Errors
+    /// When there is no such run or the record cannot be read.
+    pub(crate) async fn run(&self, asked: &str) -> Result<Arc<Run>, Error> {
+        let id = self.history.find(asked).await?;
+        if let Some(run) = self.known().ready(&id) {
+            return Ok(run);
+        }
+        let run = Arc::new(self.fold(&id).await?);
+        if run.summary.status.is_some() {
+            self.known().keep(id, &run);
+        }
+        Ok(run)
+    }
+
+    async fn fold(&self, id: &str) -> Result<Run, Error> {
+        let mut reader = self.history.read(id).await?;
+        let mut state: Option<State> = None;
+        loop {
+            let events = reader.next().await?;
+            if events.is_empty() {
+                break;
+            }
+            for event in &events {
+                fold(&mut state, event);
+            }
+            // A minute of many series is some milliseconds of work: others get their turn in between.
+            tokio::task::yield_now().await;
+        }
+        match state {
+            Some(state) => Ok(Run::of(&state)),
+            // A reader always gives the first event first; a run deleted meanwhile has none.
+            None => Err(Error::Empty),
+        }
+    }
+}
+
+impl Known {
+    fn ready(&mut self, id: &str) -> Option<Arc<Run>> {
+        if let Some(state) = self.live.get(id) {
+            return Some(Arc::new(Run::of(state)));
+        }
+        let place = self.past.iter().position(|(known, _)| known == id)?;
+        let found = self.past.remove(place);
+        let run = Arc::clone(&found.1);
+        self.past.push(found);
+        Some(run)
+    }
+
+    /// Keeps a run that will not change any more.
+    pub(crate) fn keep(&mut self, id: String, run: &Arc<Run>) {
+        self.past.retain(|(known, _)| *known != id);
+        if self.past.len() == KEPT {
+            self.past.remove(0);
+        }
+        self.past.push((id, Arc::clone(run)));
+    }
+}
+
+/// Folds an event into a run that begins with it or has begun.
+pub(crate) fn fold(state: &mut Option<State>, event: &RunEvent) {
+    match (state.as_mut(), event) {
+        (Some(state), event) => state.apply(event),
+        (None, RunEvent::Started(started)) => *state = Some(State::new(Arc::clone(started))),
+        (None, _) => {}
+    }
+}

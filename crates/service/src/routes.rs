@@ -1,0 +1,135 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router, middleware};
+use plimsoll_history::Error;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::followed::Followed;
+use crate::{assets, events, guard, shapes};
+
+/// Pages that may listen at once.
+const LISTENERS: usize = 64;
+
+#[derive(Debug, Clone)]
+struct App {
+    followed: Arc<Followed>,
+    listeners: Arc<Semaphore>,
+    ended: CancellationToken,
+}
+
+/// Every path of the service.
+pub(crate) fn router(followed: Arc<Followed>, addr: SocketAddr, ended: CancellationToken) -> Router {
+    let app = App { followed, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
+    Router::new()
+        .route("/", get(index))
+        .route("/assets/{name}", get(asset))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/runs", get(runs))
+        .route("/api/v1/runs/{id}", get(run))
+        .route("/api/v1/runs/{id}/timeline", get(timeline))
+        .route("/api/v1/runs/{id}/report", get(report))
+        .route("/api/v1/events", get(listen))
+        .layer(middleware::from_fn_with_state(addr, guard::guard))
+        .with_state(app)
+}
+
+async fn index(headers: HeaderMap) -> Response {
+    assets::answer("index.html", &headers)
+}
+
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    assets::answer(&name, &headers)
+}
+
+/// Ready is who has read the record once and can read it still.
+async fn ready(State(app): State<App>) -> Response {
+    let known = app.followed.known();
+    match (&known.trouble, &known.runs) {
+        (Some(trouble), _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
+        (None, None) => (StatusCode::SERVICE_UNAVAILABLE, "the record is not read yet\n").into_response(),
+        (None, Some(_)) => "ready\n".into_response(),
+    }
+}
+
+/// The service's own metrics; those of a run are where the run is.
+async fn metrics(State(app): State<App>) -> Response {
+    let live = app.followed.known().live.len();
+    let version = env!("CARGO_PKG_VERSION");
+    let text = format!(
+        "# HELP plimsoll_up Whether the service answers.\n# TYPE plimsoll_up gauge\nplimsoll_up 1\n\
+         # HELP plimsoll_build_info The version of the service.\n# TYPE plimsoll_build_info gauge\n\
+         plimsoll_build_info{{version=\"{version}\"}} 1\n\
+         # HELP plimsoll_live_runs Runs that go on, of every process that records here.\n\
+         # TYPE plimsoll_live_runs gauge\nplimsoll_live_runs {live}\n"
+    );
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+async fn runs(State(app): State<App>) -> Response {
+    let known = app.followed.known();
+    match (&known.runs, &known.trouble) {
+        (Some(runs), _) => Json(runs.clone()).into_response(),
+        (None, Some(trouble)) => problem(StatusCode::SERVICE_UNAVAILABLE, trouble),
+        (None, None) => problem(StatusCode::SERVICE_UNAVAILABLE, "the record is not read yet"),
+    }
+}
+
+async fn run(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    Ok(Json(plimsoll_report::json(&*app.followed.run(&id).await?)))
+}
+
+async fn timeline(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    Ok(Json(shapes::timeline(&*app.followed.run(&id).await?)))
+}
+
+async fn report(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let run = app.followed.run(&id).await?;
+    let page = plimsoll_report::html(std::slice::from_ref(&*run));
+    let mut response = axum::response::Html(page).into_response();
+    if let Some(policy) = guard::report_policy() {
+        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    Ok(response)
+}
+
+async fn listen(State(app): State<App>) -> Response {
+    let Ok(place) = Arc::clone(&app.listeners).try_acquire_owned() else {
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen already");
+    };
+    let stream = events::stream(&app.followed, app.ended.clone(), place);
+    stream.into_response()
+}
+
+/// Why a run cannot be shown.
+struct Problem(Error);
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = match self.0 {
+            Error::NoRun { .. } | Error::Empty => StatusCode::NOT_FOUND,
+            Error::Ambiguous { .. } => StatusCode::BAD_REQUEST,
+            Error::Locked { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        problem(status, &shapes::chain(&self.0))
+    }
+}
+
+fn problem(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
+}

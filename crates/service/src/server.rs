@@ -1,0 +1,95 @@
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use plimsoll_history::History;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::followed::Followed;
+use crate::{routes, watcher};
+
+/// What a service needs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The record it shows.
+    pub history: History,
+}
+
+/// Why a service does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Somebody listens there already.
+    #[error("{listen} is taken by another process; stop it, or listen elsewhere")]
+    Taken {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// The address cannot be listened at.
+    #[error("cannot listen at {listen}")]
+    Listen {
+        /// The address.
+        listen: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The listener broke while serving.
+    #[error("the listener failed")]
+    Serve(#[source] io::Error),
+}
+
+/// A service that listens and does not answer yet: [`Self::run`] does.
+#[derive(Debug)]
+pub struct Service {
+    listener: TcpListener,
+    addr: SocketAddr,
+    history: History,
+}
+
+impl Service {
+    /// Takes the port.
+    ///
+    /// That only one service uses a record is for the caller to see to
+    /// ([`History::lock_service`]): a page shown beside a demo does not need the right to be the one.
+    ///
+    /// # Errors
+    /// When the port is taken or the address is not one of this machine.
+    pub async fn bind(config: Config) -> Result<Self, ServiceError> {
+        let listen = config.listen;
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => ServiceError::Taken { listen },
+            _ => ServiceError::Listen { listen, source },
+        };
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, addr, history: config.history })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Answers until `stop` is cancelled: then every stream of events ends, other answers are
+    /// finished, and everything it started has ended when it returns.
+    ///
+    /// # Errors
+    /// When the listener fails.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
+        let followed = Arc::new(Followed::new(self.history));
+        // Whatever ends the one ends the other.
+        let ended = stop.child_token();
+        let watcher = tokio::spawn(watcher::watch(Arc::clone(&followed), ended.clone()));
+        let router = routes::router(followed, self.addr, ended.clone());
+        let served =
+            axum::serve(self.listener, router).with_graceful_shutdown(ended.clone().cancelled_owned());
+        let served = served.await;
+        ended.cancel();
+        if let Err(error) = watcher.await {
+            tracing::error!(%error, "the watcher of the history failed");
+        }
+        served.map_err(ServiceError::Serve)
+    }
+}

@@ -1,0 +1,185 @@
+//! Looks at the history twice a second, follows the runs that live, and tells the pages.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_history::{Error, Filter, Reader, RunRow};
+use plimsoll_report::Run;
+use plimsoll_run::{RunEvent, State};
+use serde_json::Value;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::events::Event;
+use crate::followed::{Followed, fold};
+use crate::shapes::{self, Outcome};
+
+/// A second that was committed is on the page within half of one.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// Runs that are listed; older ones are found by the command line.
+const LISTED: u32 = 200;
+
+/// Watches until `ended`.
+pub(crate) async fn watch(followed: Arc<Followed>, ended: CancellationToken) {
+    let mut watcher = Watcher { followed, readers: BTreeMap::new(), outcomes: BTreeMap::new() };
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = ended.cancelled() => return,
+        }
+        // What is read stays read, so giving up in the middle of a look loses nothing.
+        let looked = tokio::select! {
+            looked = watcher.look() => looked,
+            () = ended.cancelled() => return,
+        };
+        watcher.tell_trouble(looked.err());
+    }
+}
+
+struct Watcher {
+    followed: Arc<Followed>,
+    /// Runs that are followed.
+    readers: BTreeMap<String, Reader>,
+    /// How past runs ended, by id; `None`: their record cannot be read.
+    outcomes: BTreeMap<String, Option<Outcome>>,
+}
+
+impl Watcher {
+    async fn look(&mut self) -> Result<(), Error> {
+        let filter = Filter { limit: Some(LISTED), ..Filter::default() };
+        let rows = self.followed.history().list(&filter).await?;
+        let live = rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone());
+        for id in live.chain(self.readers.keys().cloned()).collect::<BTreeSet<_>>() {
+            if self.outcomes.contains_key(&id) {
+                continue;
+            }
+            match self.follow(&id).await {
+                Ok(()) => {}
+                // One record that cannot be read, or was deleted meanwhile, does not hide the others.
+                Err(error @ (Error::Record { .. } | Error::NoRun { .. } | Error::Empty)) => {
+                    tracing::warn!(run = id, %error, "a live run cannot be followed");
+                    self.readers.remove(&id);
+                    self.followed.known().live.remove(&id);
+                    self.outcomes.insert(id, None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.take_leave(&rows);
+        self.learn_outcomes(&rows).await;
+        self.tell_runs(&rows);
+        Ok(())
+    }
+
+    /// Folds what came of a run since the last look.
+    async fn follow(&mut self, id: &str) -> Result<(), Error> {
+        let reader = match self.readers.entry(id.to_owned()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.followed.history().read(id).await?),
+        };
+        loop {
+            let events = reader.next().await?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            for event in events {
+                let told = self.followed.known().fold(id, &event);
+                if let Some(second) = told {
+                    self.followed.tell(Event::second(&second));
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets go of runs that have ended or were deleted.
+    fn take_leave(&mut self, rows: &[RunRow]) {
+        let mut known = self.followed.known();
+        self.readers.retain(|id, reader| {
+            let row = rows.iter().find(|row| row.id == *id);
+            // A run that has ended is followed until its last event is read.
+            let over = row.is_none() || reader.is_finished();
+            if over
+                && let Some(state) = known.live.remove(id)
+                && row.is_some()
+            {
+                let run = Arc::new(Run::of(&state));
+                self.outcomes.insert(id.clone(), Some(Outcome::of(&run)));
+                known.keep(id.clone(), &run);
+            }
+            !over
+        });
+        self.outcomes.retain(|id, _| rows.iter().any(|row| row.id == *id));
+    }
+
+    /// Learns how runs ended that ended before we looked: from the summary left with them, else by
+    /// folding one run per look, so that a long list costs no long wait.
+    async fn learn_outcomes(&mut self, rows: &[RunRow]) {
+        let mut folded = false;
+        for row in rows.iter().filter(|row| !row.is_live()) {
+            if self.outcomes.contains_key(&row.id) || self.readers.contains_key(&row.id) {
+                continue;
+            }
+            let left = row.summary.as_deref().and_then(Outcome::from_summary);
+            if left.is_some() {
+                self.outcomes.insert(row.id.clone(), left);
+            } else if !folded {
+                folded = true;
+                let outcome = match self.followed.run(&row.id).await {
+                    Ok(run) => Some(Outcome::of(&run)),
+                    Err(error) => {
+                        tracing::warn!(run = row.id, %error, "the record of a run cannot be read");
+                        None
+                    }
+                };
+                self.outcomes.insert(row.id.clone(), outcome);
+            }
+        }
+    }
+
+    fn tell_runs(&self, rows: &[RunRow]) {
+        let rows = rows.iter().map(|row| {
+            // As long as its last event is not read, a run is shown as going on.
+            let live = self.readers.contains_key(&row.id);
+            shapes::row(row, live, self.outcomes.get(&row.id).and_then(Option::as_ref))
+        });
+        let list = serde_json::json!({ "runs": rows.collect::<Vec<Value>>() });
+        let mut known = self.followed.known();
+        if known.runs.as_ref() != Some(&list) {
+            self.followed.tell(Event::runs(&list));
+            known.runs = Some(list);
+        }
+    }
+
+    fn tell_trouble(&self, error: Option<Error>) {
+        let trouble = error.map(|error| shapes::chain(&error));
+        let mut known = self.followed.known();
+        if known.trouble != trouble {
+            if let Some(trouble) = &trouble {
+                tracing::warn!(trouble, "the history cannot be read");
+            }
+            self.followed.tell(Event::trouble(trouble.as_deref()));
+            known.trouble = trouble;
+        }
+    }
+}
+
+impl crate::followed::Known {
+    /// Folds an event of a live run; gives what pages are told of it.
+    fn fold(&mut self, id: &str, event: &RunEvent) -> Option<Value> {
+        let mut state: Option<State> = self.live.remove(id);
+        fold(&mut state, event);
+        let state = state?;
+        let told = match event {
+            RunEvent::Second(_) => Some(shapes::second(id, &state)),
+            _ => None,
+        };
+        self.live.insert(id.to_owned(), state);
+        told
+    }
+}

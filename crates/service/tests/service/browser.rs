@@ -1,0 +1,164 @@
+//! Looked at by a browser, as a person would.
+//!
+//! Pictures of every page are left in the build directory (`target/tmp/pages`), light and dark, wide
+//! and narrow, for whoever changes how a page looks.
+
+use std::path::Path;
+
+use fantoccini::Locator;
+use fantoccini::key::Key;
+use plimsoll_history::Recorder;
+use plimsoll_testkit::{Browser, ColorScheme, wait_for};
+
+use crate::scene::{DEADLINE, Scene, ended, record, second, started};
+
+/// What an expression of the page's own language gives, as text.
+async fn read(browser: &Browser, expression: &str) -> String {
+    let found = browser.run(&format!("return String({expression})")).await.unwrap();
+    found.as_str().unwrap_or_default().to_owned()
+}
+
+/// Waits until the page shows a text.
+async fn shows(browser: &Browser, selector: &str, text: &str) {
+    let expression = format!("document.querySelector({selector:?})?.textContent ?? 'nothing'");
+    let wanted = format!("{selector} to show {text}");
+    let seen = wait_for(DEADLINE, &wanted, async || {
+        let found = read(browser, &expression).await;
+        if found.to_lowercase().contains(&text.to_lowercase()) { Ok(()) } else { Err(found) }
+    });
+    seen.await.unwrap();
+}
+
+async fn press(browser: &Browser, key: char) {
+    let focused = browser.client().active_element().await.unwrap();
+    focused.send_keys(&key.to_string()).await.unwrap();
+}
+
+/// Goes through a page by the tabulator until a link or chart has the focus.
+async fn tab_to(browser: &Browser, selector: &str) {
+    for _ in 0..60 {
+        press(browser, Key::Tab.into()).await;
+        if read(browser, &format!("document.activeElement.matches({selector:?})")).await == "true" {
+            return;
+        }
+    }
+    panic!("{selector} is not reached by keyboard");
+}
+
+/// Looks at the page wide and narrow, light and dark: it never scrolls sideways, and it follows what
+/// the reader prefers.
+async fn pictures(browser: &Browser, name: &str) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut grounds = Vec::new();
+    for (scheme, word) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {
+        browser.set_color_scheme(scheme).await.unwrap();
+        for width in [1280, 390] {
+            browser.set_viewport(width, 900).await.unwrap();
+            let fits = "document.documentElement.scrollWidth <= innerWidth";
+            let drawn = "[...document.querySelectorAll('.plot')].every(plot => \
+                 plot.querySelector('canvas')?.getBoundingClientRect().width <= plot.clientWidth + 1)";
+            wait_for(DEADLINE, "the page to fit", async || {
+                let found = (read(browser, fits).await, read(browser, drawn).await);
+                if found == ("true".into(), "true".into()) {
+                    Ok(())
+                } else {
+                    Err(format!("{word} {width}: {found:?}"))
+                }
+            })
+            .await
+            .unwrap();
+            browser.screenshot(&folder.join(format!("{name}-{word}-{width}.png"))).await.unwrap();
+        }
+        grounds.push(read(browser, "getComputedStyle(document.body).backgroundColor").await);
+    }
+    assert_ne!(grounds[0], grounds[1], "the page does not follow light and dark");
+    browser.set_viewport(1280, 900).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_person_follows_a_live_run_and_reads_past_ones() {
+    let scene = Scene::new().await;
+    record(&scene.history, "0198-past", 100).await;
+    let recorder = Recorder::start(&scene.history, &started("0199-live")).await.unwrap();
+    let browser = Browser::start().await.unwrap();
+    browser.set_viewport(1280, 900).await.unwrap();
+
+    // The overview has both, and the live one moves.
+    browser.open(&scene.url).await.unwrap();
+    shows(&browser, "#link", "live").await;
+    shows(&browser, ".card h3", "storefront <b>").await;
+    shows(&browser, "tbody tr", "missed").await;
+    (0..2).for_each(|number| recorder.record(&second(number, 30)));
+    shows(&browser, ".card .facts", "0:02").await;
+    pictures(&browser, "overview").await;
+
+    // A keyboard is enough to open it.
+    tab_to(&browser, ".card a").await;
+    press(&browser, Key::Enter.into()).await;
+    shows(&browser, ".banner h1", "storefront <b>").await;
+    shows(&browser, ".progress", "0:02 of 0:20, 0:18 left").await;
+    shows(&browser, ".objective:first-child", "met").await;
+
+    // Seconds arrive without a reload, and so does a broken promise.
+    browser.run("window.sameDocument = true").await.unwrap();
+    for number in 2..12 {
+        recorder.record(&second(number, if number < 5 { 30 } else { 120 }));
+        shows(&browser, ".progress", &format!("0:{:02} of 0:20", number + 1)).await;
+    }
+    shows(&browser, ".objective:first-child", "missed").await;
+    shows(&browser, ".verdict", "1 missed now").await;
+    pictures(&browser, "live").await;
+
+    // The arrow keys read values off a chart.
+    tab_to(&browser, "#chart-rate").await;
+    press(&browser, Key::Home.into()).await;
+    press(&browser, Key::Right.into()).await;
+    shows(&browser, "#chart-rate .u-legend", "0:01").await;
+    shows(&browser, "#chart-rate .u-legend", "98/s").await;
+
+    // Its end is told too.
+    (12..20).for_each(|number| recorder.record(&second(number, 120)));
+    ended(20).iter().for_each(|event| recorder.record(event));
+    recorder.finish(DEADLINE).await;
+    shows(&browser, ".banner.missed .verdict", "completed").await;
+    shows(&browser, ".objective:first-child", "observed").await;
+    assert_eq!(read(&browser, "window.sameDocument").await, "true", "the page was loaded anew");
+    pictures(&browser, "past").await;
+
+    // Back to the list, where it now stands among the past ones.
+    browser.client().find(Locator::Css("a[href='#/']")).await.unwrap().click().await.unwrap();
+    shows(&browser, ".cards", "nothing runs").await;
+    assert_eq!(read(&browser, "document.querySelectorAll('tbody tr').length").await, "2");
+    assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_report_reads_well_and_its_charts_by_keyboard() {
+    let scene = Scene::new().await;
+    record(&scene.history, "0198-past", 100).await;
+    let browser = Browser::start().await.unwrap();
+    browser.open(&format!("{}/api/v1/runs/latest/report", scene.url)).await.unwrap();
+    shows(&browser, "h1", "storefront <b>").await;
+    pictures(&browser, "report").await;
+    tab_to(&browser, "svg").await;
+    press(&browser, Key::Home.into()).await;
+    shows(&browser, ".hover", "p95 100 ms").await;
+    // Its style and script were allowed by their hashes, or the console would say so.
+    assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_page_says_when_there_is_nothing_to_show() {
+    let scene = Scene::new().await;
+    let browser = Browser::start().await.unwrap();
+    browser.open(&scene.url).await.unwrap();
+    shows(&browser, "main", "No run is recorded yet").await;
+    browser.open(&format!("{}/#/runs/none", scene.url)).await.unwrap();
+    shows(&browser, "main", "No such run").await;
+    pictures(&browser, "nothing").await;
+    scene.end().await;
+    shows(&browser, "#link", "not connected").await;
+}

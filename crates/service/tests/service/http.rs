@@ -1,0 +1,230 @@
+//! Asked over HTTP as a script would.
+
+use std::time::{Duration, Instant};
+
+use plimsoll_history::Recorder;
+use plimsoll_service::{Config, Service, ServiceError};
+use serde_json::Value;
+
+use crate::scene::{DEADLINE, Scene, ended, record, second, started};
+
+#[tokio::test]
+async fn a_past_run_is_listed_and_told_in_full() {
+    let scene = Scene::new().await;
+    record(&scene.history, "0198-past", 100).await;
+    let decided = |list: &Value| !list["runs"][0]["verdict"].is_null();
+    let list = scene.json_where("/api/v1/runs", decided).await;
+    let row = &list["runs"][0];
+    assert_eq!(row["id"], "0198-past");
+    assert_eq!((&row["status"], &row["verdict"]), (&"completed".into(), &"missed".into()), "{row:#}");
+    assert_eq!(row["requests"], 20 * 99);
+
+    for name in ["0198-past", "0198", "latest"] {
+        let run = scene.json(&format!("/api/v1/runs/{name}")).await;
+        assert_eq!(run["totals"]["requests"], 20 * 99, "{name}");
+        assert_eq!(run["totals"]["dropped"], 20);
+        assert_eq!(run["sla"][0]["verdict"], "missed");
+    }
+    let timeline = scene.json("/api/v1/runs/latest/timeline").await;
+    assert_eq!(timeline["points"]["second"].as_array().unwrap().len(), 20);
+    assert_eq!(timeline["points"]["offered"][3], 100.0);
+    assert_eq!(timeline["points"]["dropped"][3], 1.0);
+    assert_eq!(timeline["bounds"][0]["seconds"], 0.05);
+    assert_eq!(timeline["errors"][0]["kind"], "timeout");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_report_brings_its_own_style_and_may_do_nothing_else() {
+    let scene = Scene::new().await;
+    record(&scene.history, "0198-past", 10).await;
+    let answer = scene.get("/api/v1/runs/latest/report").await;
+    let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    let page = answer.text().await.unwrap();
+    assert!(page.contains("storefront &lt;b&gt;") && !page.contains("<script>alert"));
+    scene.end().await;
+}
+
+/// What the stream of events said, as (name, data).
+struct Listener {
+    answer: reqwest::Response,
+    text: String,
+}
+
+impl Listener {
+    async fn new(scene: &Scene) -> Self {
+        let answer = scene.get("/api/v1/events").await;
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self { answer, text: String::new() }
+    }
+
+    /// The next event; `None` when the stream has ended.
+    async fn next(&mut self) -> Option<(String, Value)> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+                let found = field("event: ").zip(field("data: "));
+                let found = found.map(|(name, data)| (name.to_owned(), serde_json::from_str(data).unwrap()));
+                self.text = rest.to_owned();
+                if found.is_some() {
+                    return found;
+                }
+                continue;
+            }
+            let chunk = tokio::time::timeout(DEADLINE, self.answer.chunk()).await.expect("something comes");
+            self.text.push_str(std::str::from_utf8(&chunk.ok()??).unwrap());
+        }
+    }
+
+    async fn until(&mut self, good: impl Fn(&str, &Value) -> bool) -> Value {
+        loop {
+            let (name, data) = self.next().await.expect("the stream goes on");
+            if good(&name, &data) {
+                return data;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_live_run_is_told_second_by_second_until_it_ends() {
+    let scene = Scene::new().await;
+    let mut listener = Listener::new(&scene).await;
+    let recorder = Recorder::start(&scene.history, &started("0199-live")).await.unwrap();
+    let list = listener.until(|name, data| name == "runs" && data["runs"][0]["id"] == "0199-live").await;
+    assert_eq!(list["runs"][0]["status"], "running");
+    assert_eq!(list["runs"][0]["verdict"], Value::Null, "nothing is decided while it runs");
+
+    for number in 0..3 {
+        recorder.record(&second(number, 100));
+        let told = listener.until(|name, _| name == "second").await;
+        assert_eq!((&told["run"], &told["second"]), (&"0199-live".into(), &number.into()));
+        let point = &told["point"];
+        assert_eq!((&point["offered"], &point["succeeded"]), (&100.0.into(), &98.0.into()), "{point:#}");
+        assert_eq!((&point["failed"], &point["dropped"]), (&1.0.into(), &1.0.into()));
+        assert_eq!(point["users"], 3);
+        assert!(point["p95"].as_f64().unwrap() > 0.09);
+        assert_eq!(point["p99"], Value::Null, "99 values carry no p99");
+        assert_eq!(told["sla"].as_array().unwrap().len(), 2);
+        assert_eq!(told["validity"], "valid");
+    }
+    let run = scene.json("/api/v1/runs/0199-live").await;
+    assert_eq!((&run["run"]["status"], &run["totals"]["requests"]), (&"running".into(), &297.into()));
+
+    // Who comes later is told at once what is known.
+    let mut late = Listener::new(&scene).await;
+    let known = late.next().await.unwrap();
+    assert_eq!((known.0.as_str(), &known.1["runs"][0]["status"]), ("runs", &"running".into()));
+
+    (3..20).for_each(|number| recorder.record(&second(number, 100)));
+    ended(20).iter().for_each(|event| recorder.record(event));
+    recorder.finish(DEADLINE).await;
+    let last = listener.until(|name, data| name == "runs" && data["runs"][0]["status"] == "completed").await;
+    assert_eq!(last["runs"][0]["verdict"], "missed");
+    assert_eq!(last["runs"][0]["requests"], 20 * 99);
+
+    // Stopping the service ends the streams, so that it can end itself.
+    scene.end().await;
+    while listener.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn a_foreign_name_is_refused_and_probes_are_not() {
+    let scene = Scene::new().await;
+    let ask = |path: &str, host: &'static str| {
+        scene.http.get(format!("{}{path}", scene.url)).header("host", host).send()
+    };
+    for (path, host, status) in [
+        ("/", "evil.example", 421),
+        ("/api/v1/runs", "evil.example:80", 421),
+        ("/api/v1/events", "evil.example", 421),
+        ("/healthz", "plimsoll:7700", 200),
+        ("/metrics", "plimsoll:7700", 200),
+        ("/", "localhost:1", 200),
+    ] {
+        assert_eq!(ask(path, host).await.unwrap().status(), status, "{path} under {host}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn every_answer_is_sent_with_care() {
+    let scene = Scene::new().await;
+    for path in ["/", "/assets/app.js", "/api/v1/runs", "/api/v1/runs/none", "/nowhere"] {
+        let answer = scene.get(path).await;
+        let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("x-frame-options"), "DENY");
+        assert!(header("content-security-policy").starts_with("default-src 'none'"));
+        assert!(
+            answer.headers().get("access-control-allow-origin").is_none(),
+            "no page from elsewhere reads this"
+        );
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn pages_are_kept_by_browsers_as_long_as_they_are_the_same() {
+    let scene = Scene::new().await;
+    let first = scene.get("/assets/app.js").await;
+    assert!(first.headers()["content-type"].to_str().unwrap().contains("javascript"));
+    let tag = first.headers()["etag"].clone();
+    let again = scene.http.get(format!("{}/assets/app.js", scene.url)).header("if-none-match", tag);
+    assert_eq!(again.send().await.unwrap().status(), 304);
+    for odd in ["/assets/..%2fCargo.toml", "/assets/../src/lib.rs", "/assets/none"] {
+        assert_eq!(scene.get(odd).await.status(), 404, "{odd}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_in_words() {
+    let scene = Scene::new().await;
+    let empty = scene.get("/api/v1/runs/none").await;
+    assert_eq!(empty.status(), 404);
+    assert_eq!(empty.json::<Value>().await.unwrap()["error"], "no run is recorded yet");
+    record(&scene.history, "0198-a", 10).await;
+    record(&scene.history, "0198-b", 10).await;
+    for (id, status, word) in
+        [("x", 404, "no run's id starts with `x`"), ("0198", 400, "is the start of 2 ids")]
+    {
+        let answer = scene.get(&format!("/api/v1/runs/{id}/timeline")).await;
+        assert_eq!(answer.status(), status, "{id}");
+        let body: Value = answer.json().await.unwrap();
+        assert!(body["error"].as_str().unwrap().contains(word), "{body}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn it_is_ready_when_it_has_read_the_record() {
+    let scene = Scene::new().await;
+    let started = Instant::now();
+    while scene.get("/readyz").await.status() != 200 {
+        assert!(started.elapsed() < DEADLINE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(scene.get("/healthz").await.text().await.unwrap(), "ok\n");
+    let metrics = scene.get("/metrics").await.text().await.unwrap();
+    assert!(
+        metrics.contains("\nplimsoll_up 1\n") && metrics.contains("plimsoll_build_info{version="),
+        "{metrics}"
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_is_said_so() {
+    let scene = Scene::new().await;
+    let listen = scene.url.trim_start_matches("http://").parse().unwrap();
+    let error = Service::bind(Config { listen, history: scene.history.clone() }).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Taken { .. }));
+    assert_eq!(
+        error.to_string(),
+        format!("{listen} is taken by another process; stop it, or listen elsewhere")
+    );
+    scene.end().await;
+}

@@ -1,0 +1,7 @@
+//! The service over a real record, asked by a script and looked at by a browser.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod browser;
+mod http;
+mod scene;

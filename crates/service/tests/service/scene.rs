@@ -1,0 +1,170 @@
+//! A service over a record of its own, and runs to record.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plimsoll_history::{History, Recorder};
+use plimsoll_measure::{
+    DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard,
+};
+use plimsoll_run::{
+    Ended, Gauges, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape,
+    Started, StepShape,
+};
+use plimsoll_service::{Config, Service, ServiceError};
+use plimsoll_sla::{Expression, Filter, Objective, Severity};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+const STARTED: i64 = 1_760_000_000_000_000_000;
+
+/// A service over a record of its own, and a client.
+pub(crate) struct Scene {
+    pub(crate) history: History,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
+    stop: CancellationToken,
+    served: JoinHandle<Result<(), ServiceError>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path().join("history.db")).await.unwrap();
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), history: history.clone() };
+        let service = Service::bind(config).await.unwrap();
+        let url = format!("http://{}", service.addr());
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(service.run(stop.clone()));
+        let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
+        Self { history, url, http, stop, served, _folder: folder }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+        self.http.get(format!("{}{path}", self.url)).send().await.unwrap()
+    }
+
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        self.get(path).await.json().await.unwrap()
+    }
+
+    /// Looks again until what is found will do.
+    pub(crate) async fn json_where(&self, path: &str, good: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            let value = self.json(path).await;
+            if good(&value) {
+                return value;
+            }
+            assert!(started.elapsed() < DEADLINE, "waited in vain, last: {value:#}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Stops the service and sees it end.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(DEADLINE, self.served).await.expect("it ends when told").unwrap().unwrap();
+    }
+}
+
+pub(crate) fn started(id: &str) -> Started {
+    let objective = |name: &str, text: &str| Objective {
+        name: name.into(),
+        text: text.into(),
+        expression: Expression::parse(text).unwrap(),
+        over: None,
+        filter: Filter::default(),
+        abort_after: None,
+        severity: Severity::Critical,
+        message: None,
+    };
+    Started {
+        info: RunInfo {
+            id: id.into(),
+            started_nanos: STARTED,
+            seed: 1,
+            version: Some("1.4.2".into()),
+            environment: None,
+            tags: [("version".into(), "1.4.2".into())].into(),
+            machine: Machine { host: "here".into(), ..Machine::default() },
+            plimsoll: "0.1.0".into(),
+            target: "http://127.0.0.1:8080".into(),
+        },
+        shape: Shape {
+            plan: "storefront <b>".into(),
+            plan_hash: "abc".into(),
+            model: Model::Open,
+            scenarios: vec![ScenarioShape { name: "browse".into(), weight: 1 }],
+            steps: vec![StepShape {
+                scenario: "browse".into(),
+                scenario_index: Some(0),
+                step: "list".into(),
+            }],
+            stages: vec![StageShape { kind: "hold".into(), start: 0.0, end: 20.0, from: 100.0, to: 100.0 }],
+            warmup: 0.0,
+            grace: 1.0,
+            iterations: None,
+            edges: Edges::with_thresholds([50_000_000]),
+            objectives: vec![
+                objective("quick", "p95(response_time) <= 50ms"),
+                objective("few errors", "error_ratio <= 50%"),
+            ],
+        },
+        plan_text: "name: storefront".into(),
+    }
+}
+
+/// A hundred arrivals: one dropped, one timed out, the others answered after `millis`.
+pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
+    let mut shard = Shard::new(number, Edges::with_thresholds([50_000_000]));
+    let iteration = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
+    for index in 0..100 {
+        shard.arrival(iteration);
+        if index == 0 {
+            shard.dropped(iteration, DropCause::InFlightLimit);
+            continue;
+        }
+        let outcome = if index == 1 { Outcome::Timeout } else { Outcome::Ok };
+        let due = number * SECOND + index * 1_000_000;
+        let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome };
+        shard.record(&Sample {
+            key,
+            due,
+            ready: due,
+            sent: Some(due),
+            done: due + millis * 1_000_000,
+            connect: None,
+            tls: None,
+            first_byte: None,
+            status: (outcome == Outcome::Ok).then_some(200),
+            received_bytes: 100,
+            sent_bytes: 50,
+        });
+        shard.iteration(iteration, millis * 1_000_000, false);
+    }
+    shard.error(Outcome::Timeout, 0, number * SECOND, "no answer <script>alert(1)</script>");
+    let mut frame = Frame::new(number);
+    shard.merge_into(&mut frame);
+    let gauges =
+        Gauges { offered_rate: 100.0, virtual_users: 3, connections: 3, generator_cpu_ratio: Some(0.1) };
+    let wall_nanos = STARTED + (number as i64 + 1) * SECOND as i64;
+    RunEvent::Second(Arc::new(Second { frame, gauges, wall_nanos }))
+}
+
+pub(crate) fn ended(seconds: u64) -> [RunEvent; 2] {
+    let at = seconds * SECOND;
+    let end = Ended { at, status: RunStatus::Completed, reason: None, exports: Vec::new() };
+    [RunEvent::Phase { phase: Phase::Grace, at }, RunEvent::Ended(Arc::new(end))]
+}
+
+/// Records a whole run that took `millis` for an answer.
+pub(crate) async fn record(history: &History, id: &str, millis: u64) {
+    let recorder = Recorder::start(history, &started(id)).await.unwrap();
+    (0..20).for_each(|number| recorder.record(&second(number, millis)));
+    ended(20).iter().for_each(|event| recorder.record(event));
+    assert!(recorder.finish(DEADLINE).await.ended);
+}

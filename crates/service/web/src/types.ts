@@ -1,0 +1,85 @@
+// What the API answers. No data is null, never zero.
+
+export type Verdict = "met" | "missed" | "inconclusive";
+export type Validity = "valid" | "suspect" | "invalid";
+export type Status = "running" | "completed" | "aborted" | "interrupted" | "failed";
+
+export interface Row {
+  id: string;
+  plan: string;
+  version: string | null;
+  environment: string | null;
+  target: string;
+  started: string;
+  duration_seconds: number | null;
+  status: Status;
+  verdict: Verdict | null;
+  validity: Validity | null;
+  requests: number | null;
+  throughput: number | null;
+  error_ratio: number | null;
+  p95: number | null;
+  lost_seconds: number;
+  crosses: string[];
+}
+
+export interface Sla {
+  name: string;
+  objective: string;
+  severity: "critical" | "warning";
+  verdict: Verdict | null;
+  observed_words: string | null;
+  why: string | null;
+  missed_windows?: number;
+  windows?: number;
+  missing_for_seconds?: number;
+}
+
+export const COLUMNS = [
+  "second", "seconds", "offered", "arrivals", "requests", "succeeded", "failed", "dropped", "in_flight", "users",
+  "p50", "p95", "p99", "max", "good",
+] as const;
+export type Column = (typeof COLUMNS)[number];
+export type Point = Record<Column, number | null>;
+export type Points = Record<Column, (number | null)[]>;
+
+export interface Stage {
+  kind: string;
+  started: number;
+  ended: number;
+  from: number;
+  to: number;
+}
+
+export interface Timeline {
+  run: string;
+  plan: string;
+  model: "open" | "closed";
+  target: string;
+  version: string | null;
+  environment: string | null;
+  started: string;
+  status: Status;
+  reason: string | null;
+  verdict: Verdict | null;
+  validity: { verdict: Validity; reasons: string[] };
+  planned_seconds: number;
+  iterations: number | null;
+  warmup_seconds: number;
+  stages: Stage[];
+  sla: Sla[];
+  bounds: { name: string; seconds: number }[];
+  errors: { kind: string; count: number; message: string | null }[];
+  notes: { at: number; text: string }[];
+  points: Points;
+}
+
+export interface Second {
+  run: string;
+  second: number;
+  point: Point | null;
+  requests: number;
+  failed: number;
+  sla: Sla[];
+  validity: Validity;
+}
