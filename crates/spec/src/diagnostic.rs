@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 /// Whether a diagnostic stops a plan from being run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Excerpt {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// The line itself, secrets covered.
+    /// The line itself, or of a long one the part around the place; secrets covered.
     pub text: String,
     /// The bytes of `text` that are meant.
     pub range: Range<usize>,
@@ -65,12 +65,14 @@ impl Diagnostic {
                     None => mark,
                     Some(label) => mark.label(&**label),
                 };
-                title.element(
-                    Snippet::source(&*excerpt.text)
-                        .path(&*excerpt.file)
-                        .line_start(excerpt.line)
-                        .annotation(mark),
-                )
+                let snippet = Snippet::source(&*excerpt.text).line_start(excerpt.line).annotation(mark);
+                if excerpt.is_cropped() {
+                    // The renderer would count columns from where the excerpt starts.
+                    let origin = Origin::path(&*excerpt.file);
+                    title.element(origin.line(excerpt.line).char_column(excerpt.column)).element(snippet)
+                } else {
+                    title.element(snippet.path(&*excerpt.file))
+                }
             }
         };
         if let Some(help) = &self.help {
@@ -78,6 +80,12 @@ impl Diagnostic {
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group])
+    }
+}
+
+impl Excerpt {
+    fn is_cropped(&self) -> bool {
+        self.column != 1 + self.text[..self.range.start].chars().count()
     }
 }
 
@@ -155,6 +163,9 @@ struct SourceText {
     text: Arc<str>,
 }
 
+/// How many bytes of a long line are shown on each side of what is meant.
+const MOST_AROUND: usize = 1000;
+
 /// Shorter secrets are covered where they stand, but not hunted for in the words of messages: there
 /// they would cover parts of unrelated words.
 const SHORTEST_HUNTED: usize = 3;
@@ -212,35 +223,42 @@ impl Sources {
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line_end = line_start + text[line_start..line_end].trim_end_matches('\r').len();
         let start = start.min(line_end);
-        let end = floor(text, place.end).clamp(start, line_end);
-        // Every covered character becomes one star, so that columns stay where they are.
-        let hidden = |at: usize| {
-            self.covered
-                .iter()
-                .any(|cover| cover.source == place.source && (cover.start..cover.end).contains(&at))
-        };
-        let mut line = String::new();
-        let mut range = 0..0;
-        for (at, c) in text[line_start..line_end].char_indices() {
-            if line_start + at == start {
-                range.start = line.len();
-            }
-            line.push(if hidden(line_start + at) { '*' } else { c });
-            if line_start + at < end {
-                range.end = line.len();
-            }
-        }
-        if start == line_end {
-            range.start = line.len();
-        }
-        range.end = range.end.max(range.start);
+        let end = floor(text, place.end).clamp(start, line_end).min(floor(text, start + MOST_AROUND));
+        let from = floor(text, start.saturating_sub(MOST_AROUND)).max(line_start);
+        let to = floor(text, end + MOST_AROUND).min(line_end);
+        let (line, range) = self.uncover(place.source, from..to, start..end);
         Excerpt {
             file: name.clone(),
             line: self.line(place),
             column: 1 + text[line_start..start].chars().count(),
-            text: self.scrub_line(line, &mut range),
+            text: line,
             range,
         }
+    }
+
+    /// The bytes `shown` of a source with its secrets covered, and where `meant` is among them. Every
+    /// covered character becomes one star, so that columns stay where they are.
+    fn uncover(&self, source: usize, shown: Range<usize>, meant: Range<usize>) -> (String, Range<usize>) {
+        let covers: Vec<_> = self.covered.iter().filter(|cover| cover.source == source).collect();
+        let hidden = |at: usize| covers.iter().any(|cover| (cover.start..cover.end).contains(&at));
+        let mut line = String::new();
+        let mut range = 0..0;
+        for (offset, c) in self.texts[source].text[shown.clone()].char_indices() {
+            let at = shown.start + offset;
+            if at == meant.start {
+                range.start = line.len();
+            }
+            line.push(if hidden(at) { '*' } else { c });
+            if at < meant.end {
+                range.end = line.len();
+            }
+        }
+        if meant.start == shown.end {
+            range.start = line.len();
+        }
+        range.end = range.end.max(range.start);
+        let line = self.scrub_line(line, &mut range);
+        (line, range)
     }
 
     /// Secrets that came from elsewhere can stand in a line too, by chance or in a comment.
@@ -340,6 +358,19 @@ mod tests {
         assert_eq!(excerpt.text, "url: ü, token: ******, x: y");
         assert_eq!(&excerpt.text[excerpt.range], "x: y");
         assert_eq!(diagnostic.message, "no `***` here");
+    }
+
+    #[test]
+    fn of_a_long_line_the_part_around_the_place_is_shown() {
+        let mut sources = Sources::default();
+        let text = format!("{}here{}", "ü".repeat(5000), "x".repeat(5000));
+        let source = sources.add("plan.yaml", &text);
+        let diagnostic = sources.finish(Finding::error(Place { source, start: 10_000, end: 10_004 }, "this"));
+        let excerpt = diagnostic.excerpt.clone().unwrap();
+        assert_eq!((excerpt.line, excerpt.column), (1, 5001));
+        assert_eq!(&excerpt.text[excerpt.range], "here");
+        assert!(excerpt.text.len() < 3 * MOST_AROUND);
+        assert!(diagnostic.render(false).contains("plan.yaml:1:5001"), "{}", diagnostic.render(false));
     }
 
     #[test]

@@ -96,10 +96,13 @@ pub struct Parsed {
     pub advice: Vec<Diagnostic>,
 }
 
+/// How many mistakes are shown: nobody reads more at once.
+const MOST_SHOWN: usize = 100;
+
 /// Reads a plan.
 ///
 /// # Errors
-/// Everything that is wrong with it, in the order of the text; of a text that is not YAML, the first
+/// Everything that is wrong with it (the first 100 things and how many more there are), in the order of the text; of a text that is not YAML, the first
 /// thing.
 pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnostic>> {
     let mut reader = Reader { inputs, sources: diagnostic::Sources::default(), findings: Vec::new() };
@@ -108,6 +111,11 @@ pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnos
     findings.sort_by_key(Finding::order);
     let failed = findings.iter().any(Finding::is_error);
     findings.retain(|finding| finding.is_error() == failed);
+    let more = findings.len().saturating_sub(MOST_SHOWN);
+    if failed && more > 0 {
+        findings.truncate(MOST_SHOWN);
+        findings.push(Finding::error(None, format!("mistakes beyond these: {more}")));
+    }
     let diagnostics = findings.into_iter().map(|finding| reader.sources.finish(finding)).collect();
     match plan {
         Some(plan) if !failed => Ok(Parsed { plan, advice: diagnostics }),

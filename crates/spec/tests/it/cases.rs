@@ -51,3 +51,11 @@ fn colour_is_an_option() {
     assert!(errors[0].render(true).contains('\u{1b}'));
     assert!(!errors[0].render(false).contains('\u{1b}'));
 }
+
+#[test]
+fn countless_mistakes_are_counted() {
+    let text = crate::with(crate::LOAD, &format!("[{}]", "x, ".repeat(5000)), "");
+    let errors = parse_with(&text, &[], &[]).unwrap_err();
+    assert_eq!(errors.len(), 101);
+    assert_eq!(errors[100].to_string(), "mistakes beyond these: 4900");
+}
