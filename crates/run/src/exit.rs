@@ -37,11 +37,12 @@ impl ExitCode {
             Validity::Suspect => strict,
             Validity::Valid => false,
         };
-        let totals = &summary.totals;
         match summary.status {
+            // Setup that could not reach anybody is no mistake of the plan.
+            Some(RunStatus::Failed) if summary.unanswered => Self::Unreachable,
             Some(RunStatus::Failed) => Self::Usage,
             Some(RunStatus::Interrupted) => Self::Interrupted,
-            _ if totals.requests > 0 && !summary.any_answer() => Self::Unreachable,
+            _ if summary.unanswered => Self::Unreachable,
             _ if untrusted => Self::Undecided,
             _ if critical(Verdict::Missed) => Self::Missed,
             _ if critical(Verdict::Inconclusive) => Self::Undecided,
@@ -50,15 +51,106 @@ impl ExitCode {
     }
 }
 
-impl Summary {
-    /// Whether any request of any phase got an answer.
-    pub fn any_answer(&self) -> bool {
-        let failed_without = self
-            .errors
-            .iter()
-            .filter(|error| !error.outcome.is_answer())
-            .map(|error| error.count)
-            .sum::<u64>();
-        self.totals.succeeded > 0 || self.totals.failed > failed_without
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use plimsoll_measure::{Edges, Frame, Outcome, Phase, Sample, SeriesKey, Shard};
+
+    use super::*;
+    use crate::{
+        Ended, Gauges, Model, RunEvent, RunInfo, Second, Shape, StageShape, Started, State, StepShape,
+    };
+
+    /// The code of a run of one second in which these outcomes came, 2,000 of each.
+    fn code(objective: Option<&str>, status: RunStatus, outcomes: &[Outcome], strict: bool) -> ExitCode {
+        let objective = objective.map(|text| plimsoll_sla::Objective {
+            name: text.into(),
+            text: text.into(),
+            expression: plimsoll_sla::Expression::parse(text).unwrap(),
+            over: None,
+            filter: plimsoll_sla::Filter::default(),
+            abort_after: None,
+            severity: Severity::Critical,
+            message: None,
+        });
+        let shape = Shape {
+            plan: "p".into(),
+            plan_hash: "h".into(),
+            model: Model::Open,
+            scenarios: Vec::new(),
+            steps: vec![StepShape { scenario: "s".into(), scenario_index: Some(0), step: "s".into() }],
+            stages: vec![StageShape { kind: "hold".into(), start: 0.0, end: 1.0, from: 1.0, to: 1.0 }],
+            warmup: 0.0,
+            grace: 0.0,
+            iterations: None,
+            edges: Edges::default(),
+            objectives: objective.into_iter().collect(),
+        };
+        let info = RunInfo {
+            id: "r".into(),
+            started_nanos: 0,
+            seed: 0,
+            version: None,
+            environment: None,
+            tags: std::collections::BTreeMap::new(),
+            machine: crate::Machine::default(),
+            plimsoll: String::new(),
+            target: String::new(),
+        };
+        let mut state = State::new(Arc::new(Started { info, shape, plan_text: String::new() }));
+        let mut shard = Shard::new(0, Edges::default());
+        for outcome in outcomes {
+            let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome: *outcome };
+            let (due, sent) = (0, Some(0));
+            let sample = Sample {
+                key,
+                due,
+                ready: 0,
+                sent,
+                done: 1_000_000,
+                connect: None,
+                tls: None,
+                first_byte: None,
+                status: None,
+                received_bytes: 0,
+                sent_bytes: 0,
+            };
+            (0..2000).for_each(|_| shard.record(&sample));
+        }
+        let mut frame = Frame::new(0);
+        shard.merge_into(&mut frame);
+        state.apply(&RunEvent::Second(Arc::new(Second { frame, gauges: Gauges::default(), wall_nanos: 0 })));
+        let ended = Ended { at: 1_000_000_000, status, reason: None, exports: Vec::new() };
+        state.apply(&RunEvent::Ended(Arc::new(ended)));
+        ExitCode::of_run(&state.summary(), strict)
+    }
+
+    #[test]
+    fn the_first_code_that_applies_wins() {
+        use Outcome::{Connect, Cut, Ok, Status};
+        use RunStatus::{Aborted, Completed, Failed, Interrupted};
+        let errors = Some("error_ratio <= 10%");
+        for (objective, status, outcomes, expected) in [
+            (None, Completed, &[Ok][..], ExitCode::Success),
+            (None, Completed, &[Status], ExitCode::Success),
+            (None, Completed, &[], ExitCode::Success),
+            (errors, Completed, &[Ok], ExitCode::Success),
+            (errors, Completed, &[Ok, Status], ExitCode::Missed),
+            (errors, Aborted, &[Ok, Status], ExitCode::Missed),
+            (errors, Completed, &[], ExitCode::Undecided),
+            (errors, Completed, &[Ok, Cut], ExitCode::Undecided),
+            (errors, Completed, &[Connect], ExitCode::Unreachable),
+            (errors, Interrupted, &[Connect], ExitCode::Interrupted),
+            (errors, Interrupted, &[Ok, Status], ExitCode::Interrupted),
+            (errors, Failed, &[Ok], ExitCode::Usage),
+            (None, Failed, &[Connect], ExitCode::Unreachable),
+        ] {
+            assert_eq!(
+                code(objective, status, outcomes, false),
+                expected,
+                "{objective:?} {status:?} {outcomes:?}"
+            );
+        }
     }
 }

@@ -210,6 +210,7 @@ impl State {
             validity: self.validity.report(),
             phases: self.phases(),
             totals: self.totals(measured_seconds),
+            unanswered: !self.series.is_empty() && !self.series.keys().any(|key| key.outcome.is_answer()),
             timings: Timing::ALL
                 .into_iter()
                 .map(|timing| (timing, LatencyFigures::from(&self.latency(timing, |_| true))))

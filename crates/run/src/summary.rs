@@ -36,6 +36,8 @@ pub struct Summary {
     pub phases: Vec<PhaseSummary>,
     /// Counts and rates.
     pub totals: Totals,
+    /// Whether requests were made, in whatever phase, and not one of them got any answer.
+    pub unanswered: bool,
     /// Latency figures per timing.
     pub timings: BTreeMap<Timing, LatencyFigures>,
     /// The percentile curve of response time.
