@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_run::wire::{self, SecondRows};
-use plimsoll_run::{Ended, RunEvent, RunStatus, Started};
+use plimsoll_run::{RunEvent, RunStatus, Started};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, QueryBuilder};
 use tokio::sync::Notify;
@@ -28,7 +28,11 @@ const RETRY: Duration = Duration::from_secs(1);
 const BEAT: Duration = Duration::from_secs(6);
 
 /// Seconds written in one transaction when there is a backlog, so that other writers get their turn.
-const SECONDS_AT_ONCE: usize = 10;
+const SECONDS_AT_ONCE: usize = 20;
+
+/// How long the file is left to others between two transactions of a backlog. SQLite does not queue
+/// writers: one that waits looks again every 100 ms at most, and must find it free.
+const BREATH: Duration = Duration::from_millis(50);
 
 /// Series written in one statement: SQLite binds 32,766 values, three each.
 const SERIES_AT_ONCE: usize = 10_000;
@@ -68,8 +72,7 @@ impl Recorder {
             history: history.clone(),
             connection: None,
             run,
-            last_second: None,
-            sequence: 0,
+            place: Place::default(),
         };
         Ok(Self { shared, task: tokio::spawn(writer.run()) })
     }
@@ -219,8 +222,7 @@ struct Writer {
     history: History,
     connection: Option<SqliteConnection>,
     run: i64,
-    last_second: Option<i64>,
-    sequence: i64,
+    place: Place,
 }
 
 impl Writer {
@@ -234,19 +236,27 @@ impl Writer {
             if events.is_empty() && !closed && timeout(BEAT, self.shared.wake.notified()).await.is_ok() {
                 continue;
             }
-            match self.write(&events, is_last, lost).await {
-                Ok(has_ended) => {
-                    self.shared.inbox().written(events.len());
-                    if has_ended {
-                        break;
+            let count = events.len();
+            match self.write(events, is_last, lost).await {
+                Ok(true) => {
+                    self.shared.inbox().written(count);
+                    break;
+                }
+                Ok(false) => {
+                    self.shared.inbox().written(count);
+                    if count >= SECONDS_AT_ONCE {
+                        sleep(BREATH).await;
                     }
                 }
                 Err(error) => {
                     self.shared.inbox().failed(&error);
-                    if !error.is_locked() {
+                    if error.is_locked() {
+                        // SQLite has waited already.
+                        sleep(BREATH).await;
+                    } else {
                         self.connection = None;
+                        sleep(RETRY).await;
                     }
-                    sleep(RETRY).await;
                 }
             }
         }
@@ -258,58 +268,87 @@ impl Writer {
 
     /// Commits events and a sign of life in one transaction; whether that ended the run. `is_last` marks
     /// a run that did not say how it ended.
-    async fn write(&mut self, events: &[RunEvent], is_last: bool, lost_seconds: u64) -> Result<bool> {
+    async fn write(&mut self, events: Vec<RunEvent>, is_last: bool, lost_seconds: u64) -> Result<bool> {
+        let place = self.place;
+        // Encoded before the file is locked, and not on a thread that serves others: it takes longer
+        // than writing.
+        let encoding = tokio::task::spawn_blocking(move || Batch::encode(place, &events));
+        let mut batch = encoding.await.map_err(|stopped| Error::File {
+            path: self.history.path().to_owned(),
+            source: stopped.into(),
+        })?;
+        batch.lost_seconds = lost_seconds;
+        if is_last && batch.status.is_none() {
+            batch.status = Some(RunStatus::Interrupted);
+        }
         let connection = match &mut self.connection {
             Some(connection) => connection,
             none => none.insert(self.history.connect(RETRY).await?),
         };
-        let place = Place { run: self.run, last_second: self.last_second, sequence: self.sequence };
-        let committed = commit(connection, place, events, is_last, lost_seconds).await;
-        let (place, has_ended) = committed.map_err(|error| self.history.failed(error))?;
-        (self.last_second, self.sequence) = (place.last_second, place.sequence);
-        Ok(has_ended)
+        commit(connection, self.run, &batch).await.map_err(|error| self.history.failed(error))?;
+        self.place = batch.place;
+        Ok(batch.status.is_some())
     }
 }
 
-/// Where a record stands.
-#[derive(Debug, Clone, Copy)]
+/// How far a record has come.
+#[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    run: i64,
     last_second: Option<i64>,
+    /// The sequence of the next mark.
     sequence: i64,
+}
+
+/// What one transaction writes.
+#[derive(Debug, Default)]
+struct Batch {
+    seconds: Vec<SecondRows>,
+    /// Sequence, the second before it, line.
+    marks: Vec<(i64, i64, String)>,
+    status: Option<RunStatus>,
+    /// The last event, and its offset.
+    ended: Option<(String, i64)>,
+    lost_seconds: u64,
+    /// How far the record has come with it.
+    place: Place,
+}
+
+impl Batch {
+    fn encode(place: Place, events: &[RunEvent]) -> Self {
+        let mut batch = Self { place, ..Self::default() };
+        for event in events {
+            let line = || wire::to_line(event).unwrap_or_default();
+            match event {
+                RunEvent::Second(second) => {
+                    batch.place.last_second = Some(second.frame.second as i64);
+                    batch.seconds.push(wire::to_rows(second));
+                }
+                RunEvent::Phase { .. } | RunEvent::Note(_) => {
+                    let after = batch.place.last_second.unwrap_or(-1);
+                    batch.marks.push((batch.place.sequence, after, line()));
+                    batch.place.sequence += 1;
+                }
+                RunEvent::Ended(ended) => {
+                    batch.status = Some(ended.status);
+                    batch.ended = Some((line(), ended.at as i64));
+                }
+                RunEvent::Started(_) | RunEvent::Judged(_) => {}
+            }
+        }
+        batch
+    }
 }
 
 async fn commit(
     connection: &mut SqliteConnection,
-    mut place: Place,
-    events: &[RunEvent],
-    is_last: bool,
-    lost_seconds: u64,
-) -> std::result::Result<(Place, bool), sqlx::Error> {
-    // The lock comes first: where it cannot be had, nothing was encoded in vain.
+    run: i64,
+    batch: &Batch,
+) -> std::result::Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let mut seconds = Vec::new();
-    let mut ended = None;
-    for event in events {
-        match event {
-            RunEvent::Second(second) => {
-                place.last_second = Some(second.frame.second as i64);
-                seconds.push(wire::to_rows(second));
-            }
-            RunEvent::Ended(end) => ended = Some(end),
-            RunEvent::Phase { .. } | RunEvent::Note(_) => {
-                insert_mark(&mut transaction, place, event).await?;
-                place.sequence += 1;
-            }
-            RunEvent::Started(_) | RunEvent::Judged(_) => {}
-        }
-    }
-    insert_seconds(&mut transaction, place.run, &seconds).await?;
-    let silent = is_last.then_some(RunStatus::Interrupted);
-    let status = ended.map_or(silent, |ended| Some(ended.status));
-    update_run(&mut transaction, place, status, ended, lost_seconds).await?;
-    transaction.commit().await?;
-    Ok((place, status.is_some()))
+    insert_marks(&mut transaction, run, &batch.marks).await?;
+    insert_seconds(&mut transaction, run, &batch.seconds).await?;
+    update_run(&mut transaction, run, batch).await?;
+    transaction.commit().await
 }
 
 async fn insert_run(history: &History, started: &Started) -> Result<i64> {
@@ -349,18 +388,20 @@ async fn insert_run(history: &History, started: &Started) -> Result<i64> {
     }
 }
 
-async fn insert_mark(
+async fn insert_marks(
     connection: &mut SqliteConnection,
-    place: Place,
-    event: &RunEvent,
+    run: i64,
+    marks: &[(i64, i64, String)],
 ) -> std::result::Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO marks (run, sequence, after_second, line) VALUES (?, ?, ?, ?)")
-        .bind(place.run)
-        .bind(place.sequence)
-        .bind(place.last_second.unwrap_or(-1))
-        .bind(wire::to_line(event))
-        .execute(connection)
-        .await?;
+    for (sequence, after, line) in marks {
+        sqlx::query("INSERT INTO marks (run, sequence, after_second, line) VALUES (?, ?, ?, ?)")
+            .bind(run)
+            .bind(sequence)
+            .bind(after)
+            .bind(line)
+            .execute(&mut *connection)
+            .await?;
+    }
     Ok(())
 }
 
@@ -394,22 +435,20 @@ async fn insert_seconds(
 /// A run that others thought dead is live again by this: only its recorder knows.
 async fn update_run(
     connection: &mut SqliteConnection,
-    place: Place,
-    status: Option<RunStatus>,
-    ended: Option<&Arc<Ended>>,
-    lost_seconds: u64,
+    run: i64,
+    batch: &Batch,
 ) -> std::result::Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE runs SET status = ?, ended = ?, ended_offset = ?, last_second = ?, lost_seconds = ?, \
          seen_at = ? WHERE run = ?",
     )
-    .bind(status.map(RunStatus::label))
-    .bind(ended.and_then(|ended| wire::to_line(&RunEvent::Ended(Arc::clone(ended)))))
-    .bind(ended.map(|ended| ended.at as i64))
-    .bind(place.last_second)
-    .bind(lost_seconds as i64)
+    .bind(batch.status.map(RunStatus::label))
+    .bind(batch.ended.as_ref().map(|(line, _)| line))
+    .bind(batch.ended.as_ref().map(|(_, offset)| offset))
+    .bind(batch.place.last_second)
+    .bind(batch.lost_seconds as i64)
     .bind(now())
-    .bind(place.run)
+    .bind(run)
     .execute(connection)
     .await?;
     Ok(())
@@ -435,9 +474,10 @@ mod tests {
         }
         assert_eq!((inbox.seconds, inbox.lost_seconds, inbox.notes), (600, 400, 200));
         let next = inbox.next();
-        assert_eq!(next.iter().filter(|event| matches!(event, RunEvent::Second(_))).count(), 10);
+        let seconds = next.iter().filter(|event| matches!(event, RunEvent::Second(_))).count();
+        assert_eq!(seconds, SECONDS_AT_ONCE);
         inbox.written(next.len());
-        assert_eq!((inbox.seconds, inbox.events.len()), (590, 800 - next.len()));
+        assert_eq!((inbox.seconds, inbox.events.len()), (580, 800 - next.len()));
     }
 
     #[test]

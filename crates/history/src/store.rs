@@ -22,6 +22,9 @@ const READERS: u32 = 4;
 /// Seconds in one chunk, and in one step of a reader.
 pub(crate) const CHUNK_SECONDS: u32 = 60;
 
+/// How long the file is left to others between two steps of tidying.
+const BREATH: Duration = Duration::from_millis(10);
+
 /// Pages given back to the file system at a time (4 MB), so that a recorder never waits long for it.
 const PAGES_AT_A_TIME: &str = "PRAGMA incremental_vacuum(1000)";
 
@@ -133,6 +136,7 @@ impl History {
                 break;
             }
             sqlx::query(PAGES_AT_A_TIME).execute(&mut *connection).await.map_err(failed)?;
+            tokio::time::sleep(BREATH).await;
         }
         // Answers busy, without failing, while somebody reads; the log is then cut at another time.
         sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await.map_err(failed)?;

@@ -174,10 +174,10 @@ fn second(number: u64, samples: &[(u16, u8, u64)], started: &Started) -> Second 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_replay_folds_to_the_same_summary(happenings in prop::collection::vec(happening(), 0..90)) {
+    fn a_replay_folds_to_the_same_summary(happenings in prop::collection::vec(happening(), 0..50)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (_directory, history) = history().await;
