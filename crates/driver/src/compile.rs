@@ -320,7 +320,7 @@ pub(crate) fn fill(
     Ok(out)
 }
 
-/// Characters that cannot stand in a URL as they are. Separators stay: a captured link may be a whole path.
+/// Characters that cannot stand in a URL as they are. Separators stay: a captured link is a whole path.
 const NOT_IN_URL: percent_encoding::AsciiSet = percent_encoding::CONTROLS
     .add(b' ')
     .add(b'"')
@@ -333,8 +333,36 @@ const NOT_IN_URL: percent_encoding::AsciiSet = percent_encoding::CONTROLS
     .add(b'|')
     .add(b'}');
 
-pub(crate) fn escape_url(value: &str, out: &mut String) {
-    out.extend(percent_encoding::utf8_percent_encode(value, &NOT_IN_URL));
+/// What would end a path too early.
+const NOT_IN_PATH: percent_encoding::AsciiSet = NOT_IN_URL.add(b'?').add(b'#').add(b'%');
+
+/// What would end a value of a query too early, or mean a space.
+const NOT_IN_QUERY: percent_encoding::AsciiSet = NOT_IN_PATH.add(b'&').add(b'=').add(b'+').add(b'/');
+
+/// Fills a URL. A hole at its very start stands for a whole link and keeps its separators; one in the
+/// path or the query is a value and cannot become anything else.
+pub(crate) fn fill_url(
+    template: &Template,
+    value: impl Fn(Variable) -> Option<String>,
+) -> Result<String, Variable> {
+    let mut out = String::new();
+    for part in &template.parts {
+        match part {
+            Part::Text(text) => out.push_str(text),
+            Part::Secret(secret) => out.push_str(secret.expose()),
+            Part::Variable(variable) => {
+                let value = value(*variable).ok_or(*variable)?;
+                let escaped = match (out.is_empty(), out.contains('?')) {
+                    (true, _) => percent_encoding::utf8_percent_encode(&value, &NOT_IN_URL),
+                    (false, false) => percent_encoding::utf8_percent_encode(&value, &NOT_IN_PATH),
+                    (false, true) => percent_encoding::utf8_percent_encode(&value, &NOT_IN_QUERY),
+                };
+                let escaped = escaped.to_string();
+                out.push_str(&escaped);
+            }
+        }
+    }
+    Ok(out)
 }
 
 pub(crate) fn escape_body(kind: BodyKind, value: &str, out: &mut String) {
@@ -363,8 +391,21 @@ mod tests {
         assert_eq!(escaped(BodyKind::Text), "\"a\" & b\n");
         assert_eq!(escaped(BodyKind::Json), "\\\"a\\\" & b\\n");
         assert_eq!(escaped(BodyKind::Form), "%22a%22+%26+b%0A");
-        let mut url = String::new();
-        escape_url("/next page?x=ü&y=1", &mut url);
-        assert_eq!(url, "/next%20page?x=%C3%BC&y=1");
+    }
+
+    #[test]
+    fn a_value_in_a_url_stays_one_value() {
+        let hole = || Part::Variable(Variable::Iteration);
+        let filled = |before: &str, value: &str| {
+            let template = Template { parts: vec![Part::Text(before.to_owned()), hole()] };
+            fill_url(&template, |_| Some(value.to_owned())).unwrap()
+        };
+        assert_eq!(
+            filled("", "/next page?x=ü&y=1"),
+            "/next%20page?x=%C3%BC&y=1",
+            "a captured link is a whole link"
+        );
+        assert_eq!(filled("/files/", "a/b?c#d"), "/files/a/b%3Fc%23d");
+        assert_eq!(filled("/search?q=", "salt & pepper=50%"), "/search?q=salt%20%26%20pepper%3D50%25");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_measure::{Phase, Shard};
 use plimsoll_run::{Action, LoadModel, RunPlan, Shape};
-use plimsoll_workload::{Mix, MixError};
+use plimsoll_workload::{Mix, MixError, RateProfile};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{Notify, mpsc};
@@ -221,9 +221,11 @@ impl Build<'_> {
     fn worker(self, recorder: Recorder) -> Result<Rc<Worker>, DriverError> {
         let (target, scripts, mix) = parts(self.config)?;
         let plan = &self.config.plan;
-        let in_flight = match &plan.load.model {
-            LoadModel::Open { max_in_flight, .. } => *max_in_flight,
-            LoadModel::Closed { .. } => 1,
+        let (in_flight, planned) = match &plan.load.model {
+            LoadModel::Open { stages, max_in_flight, .. } => {
+                (*max_in_flight, Some(RateProfile::new(stages).total()))
+            }
+            LoadModel::Closed { iterations, .. } => (1, iterations.map(|iterations| iterations as f64)),
         };
         let connections = plan.http.connections.unwrap_or(in_flight) as usize;
         let (index, of) = (self.share.index as usize, self.share.of as usize);
@@ -239,6 +241,7 @@ impl Build<'_> {
             shape: Arc::clone(&self.config.shape),
             scripts,
             mix,
+            planned,
             pool: Pool::new(mine),
             feeds: self.config.feeds.clone(),
             setup: Arc::clone(&self.config.setup),
@@ -370,16 +373,19 @@ async fn once(
     let shard = recorder.take_all().next().unwrap_or_else(|| Shard::new(second, config.shape.edges.clone()));
     let failure = match ran.end {
         ScriptEnd::Succeeded => None,
-        ScriptEnd::Failed | ScriptEnd::NotOffered => Some(failure_words(&shard, second, phase)),
+        ScriptEnd::Failed | ScriptEnd::NotOffered => Some(failure_words(&shard, &config.shape, second, phase)),
     };
     Ok(Once { shard, captures: values.captures.into(), failure })
 }
 
-fn failure_words(shard: &Shard, second: u64, phase: Phase) -> String {
+fn failure_words(shard: &Shard, shape: &Shape, second: u64, phase: Phase) -> String {
     let mut frame = plimsoll_measure::Frame::new(second);
     shard.merge_into(&mut frame);
     match frame.errors.first() {
-        Some(error) => format!("{phase} failed: {}", error.message),
+        Some(error) => match shape.steps.get(usize::from(error.step)) {
+            Some(step) => format!("{phase} failed at `{}`: {}", step.step, error.message),
+            None => format!("{phase} failed: {}", error.message),
+        },
         None => format!("{phase} failed"),
     }
 }

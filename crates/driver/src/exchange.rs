@@ -17,7 +17,7 @@ use plimsoll_run::Variable;
 
 use crate::Failure;
 use crate::compile::{
-    CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, escape_url, fill, path_and_query, resolve,
+    CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, fill, fill_url, path_and_query, resolve,
 };
 use crate::connection::{Answer, BodyLimit, Connection};
 use crate::pool::Lease;
@@ -264,7 +264,7 @@ impl Worker {
             CompiledUrl::Fixed(uri) => (Rc::clone(&self.target.origin), uri.clone()),
             CompiledUrl::Absolute(origin, uri) => (Rc::clone(origin), uri.clone()),
             CompiledUrl::Filled(template) => {
-                let text = fill(template, value, escape_url).map_err(|_| ())?;
+                let text = fill_url(template, value).map_err(|_| ())?;
                 resolve(&self.target, &text).map_err(|_| ())?
             }
         };

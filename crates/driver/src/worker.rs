@@ -70,6 +70,8 @@ pub(crate) struct Worker {
     pub(crate) shape: Arc<Shape>,
     pub(crate) scripts: Vec<Script>,
     pub(crate) mix: Mix,
+    /// Iterations that the plan asks for, where it does.
+    pub(crate) planned: Option<f64>,
     pub(crate) pool: Rc<Pool>,
     pub(crate) feeds: Feeds,
     pub(crate) setup: Arc<[Option<String>]>,
@@ -296,6 +298,17 @@ impl Worker {
         IterationEnd { done: ran.done, no_answer: ran.no_answer }
     }
 
+    /// How many rows of a feed the whole plan draws: iterations planned x weights of the scenarios
+    /// that draw from it / all weights. `None` when users decide how many iterations there are.
+    fn rows_needed(&self, feed: u16) -> Option<u64> {
+        let weight = |script: usize| f64::from(self.shape.scenarios[script].weight);
+        let of = |drawing: &dyn Fn(&Script) -> bool| -> f64 {
+            self.scripts.iter().enumerate().filter(|(_, script)| drawing(script)).map(|(n, _)| weight(n)).sum()
+        };
+        let share = of(&|script| script.feeds.contains(&feed)) / of(&|_| true);
+        self.planned.map(|iterations| (iterations * share).ceil() as u64)
+    }
+
     /// One row of each feed the script draws from; `None` when a feed has run out, which ends the run.
     pub(crate) fn draw(&self, script: &Script) -> Option<Vec<(u16, usize)>> {
         let mut rows = Vec::with_capacity(script.feeds.len());
@@ -304,11 +317,15 @@ impl Worker {
             match feed_rows.draw() {
                 Some(row) => rows.push((*feed, row)),
                 None => {
-                    let feed = &feed_rows.feed;
+                    let rows = &feed_rows.feed;
+                    let needed = match self.rows_needed(*feed) {
+                        Some(needed) => format!("the plan needs {needed}"),
+                        None => "there were more iterations".to_owned(),
+                    };
                     self.fail(format!(
-                        "feed `{}` has run out: it has {} rows and each is used once",
-                        feed.name,
-                        feed.rows.len()
+                        "feed `{}` has run out: it has {} rows, each is used once, and {needed}",
+                        rows.name,
+                        rows.rows.len()
                     ));
                     return None;
                 }
