@@ -16,7 +16,7 @@ const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 260.0;
 /// The frame that lines are drawn in; the labels of the axes stand outside.
 const LEFT: f64 = 84.0;
-const RIGHT: f64 = WIDTH - 12.0;
+const RIGHT: f64 = WIDTH - 28.0;
 const TOP: f64 = 18.0;
 const BOTTOM: f64 = HEIGHT - 30.0;
 

@@ -291,11 +291,11 @@ fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {
     let scenario = u16::from(dice.below(100) >= 80);
     let iteration = IterationKey { scenario, phase, stage };
     let due_in = &mut shards[(due / SECOND) as usize];
-    due_in.arrival(iteration);
     if trouble && dice.below(100) < 8 {
         due_in.dropped(iteration, DropCause::InFlightLimit);
         return;
     }
+    due_in.arrival(iteration);
     // A long tail without floating point: a product of two throws.
     let usual = 4 * MS + dice.below(12 * MS) * dice.below(100) / 60;
     let (outcome, status, time) = match (trouble, dice.below(100)) {

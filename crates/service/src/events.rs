@@ -58,6 +58,16 @@ pub(crate) fn stream(
     ended: CancellationToken,
     place: OwnedSemaphorePermit,
 ) -> Sse<impl Stream<Item = Result<Sent, Infallible>> + use<>> {
+    // The place is free again when the stream is dropped.
+    let sent = told(followed).map(move |event| {
+        let _ = &place;
+        Ok(event.sent())
+    });
+    Sse::new(sent.take_until(ended.cancelled_owned()))
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+}
+
+fn told(followed: &Followed) -> impl Stream<Item = Event> + use<> {
     // Listening begins before looking, so nothing falls between the two; what falls into both is
     // told twice, and pages take a second by its number.
     let receiver = followed.subscribe();
@@ -72,11 +82,28 @@ pub(crate) fn stream(
             Err(RecvError::Closed) => None,
         }
     });
-    // The place is free again when the stream is dropped.
-    let all = stream::iter(first).chain(later).map(move |event| {
-        let _ = &place;
-        Ok(event.sent())
-    });
-    Sse::new(all.take_until(ended.cancelled_owned()))
-        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+    stream::iter(first).chain(later)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::followed::BACKLOG;
+    use plimsoll_history::History;
+
+    #[tokio::test]
+    async fn a_page_that_falls_behind_is_told_so_and_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path().join("history.db")).await.unwrap();
+        let followed = Followed::new(history);
+        followed.known().runs = Some(json!({ "runs": [] }));
+        let mut told = std::pin::pin!(told(&followed));
+        let event = told.next().await.unwrap();
+        assert_eq!((event.name, &*event.data), ("runs", "{\"runs\":[]}"));
+        for number in 0..BACKLOG + 1 {
+            followed.tell(Event::second(&json!(number)));
+        }
+        assert_eq!(told.next().await.unwrap().name, "missed");
+        assert_eq!(&*told.next().await.unwrap().data, "1", "the oldest that is still known comes next");
+    }
 }

@@ -10,7 +10,7 @@ use tokio::sync::broadcast;
 use crate::events::Event;
 
 /// How far a page may fall behind before it has to ask anew: half a minute of eight live runs.
-const BACKLOG: usize = 256;
+pub(crate) const BACKLOG: usize = 256;
 
 /// Past runs that are kept folded, because whoever opens a run's page asks three times for it.
 const KEPT: usize = 4;

@@ -81,6 +81,7 @@ pub(crate) fn row(row: &RunRow, live: bool, outcome: Option<&Outcome>) -> Value 
 /// What a run's page needs to draw: the course so far, in columns, and what it is measured against.
 pub(crate) fn timeline(run: &Run) -> Value {
     let (summary, shape) = (&run.summary, &run.started.shape);
+    let figures = plimsoll_report::json(run);
     let stages = shape.stages.iter().map(|stage| {
         json!({ "kind": stage.kind, "started": stage.start, "ended": stage.end, "from": stage.from, "to": stage.to })
     });
@@ -112,6 +113,8 @@ pub(crate) fn timeline(run: &Run) -> Value {
             json!({ "kind": error.outcome.label(), "count": error.count, "message": error.samples.first().map(|sample| &sample.message) })
         }).collect::<Vec<_>>(),
         "notes": summary.notes.iter().map(|note| json!({ "at": note.at as f64 / 1e9, "text": note.text })).collect::<Vec<_>>(),
+        "totals": figures["totals"],
+        "response_time": figures["response_time"],
         "points": columns,
     })
 }

@@ -122,7 +122,8 @@ async fn a_person_follows_a_live_run_and_reads_past_ones() {
     ended(20).iter().for_each(|event| recorder.record(event));
     recorder.finish(DEADLINE).await;
     shows(&browser, ".banner.missed .verdict", "completed").await;
-    shows(&browser, ".objective:first-child", "observed").await;
+    shows(&browser, ".objective:first-child", "495 of 1980 requests took at most").await;
+    shows(&browser, ".key", "throughput98/s").await;
     assert_eq!(read(&browser, "window.sameDocument").await, "true", "the page was loaded anew");
     pictures(&browser, "past").await;
 
@@ -139,7 +140,10 @@ async fn a_report_reads_well_and_its_charts_by_keyboard() {
     let scene = Scene::new().await;
     record(&scene.history, "0198-past", 100).await;
     let browser = Browser::start().await.unwrap();
-    browser.open(&format!("{}/api/v1/runs/latest/report", scene.url)).await.unwrap();
+    browser.open(&format!("{}/#/runs/latest", scene.url)).await.unwrap();
+    shows(&browser, ".links", "Report").await;
+    let report = read(&browser, "document.querySelector('.links a').href").await;
+    browser.open(&report).await.unwrap();
     shows(&browser, "h1", "storefront <b>").await;
     pictures(&browser, "report").await;
     tab_to(&browser, "svg").await;

@@ -123,11 +123,11 @@ pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
     let mut shard = Shard::new(number, Edges::with_thresholds([50_000_000]));
     let iteration = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
     for index in 0..100 {
-        shard.arrival(iteration);
         if index == 0 {
             shard.dropped(iteration, DropCause::InFlightLimit);
             continue;
         }
+        shard.arrival(iteration);
         let outcome = if index == 1 { Outcome::Timeout } else { Outcome::Ok };
         let due = number * SECOND + index * 1_000_000;
         let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome };

@@ -2,7 +2,7 @@
 
 import { Charts } from "./charts";
 import { el, fill, mark, setText } from "./dom";
-import type { Row, Second, Sla, Timeline } from "./types";
+import type { Points, Row, Second, Sla, Timeline } from "./types";
 import { COLUMNS } from "./types";
 import { count, moment, offset, rate, share, time } from "./words";
 
@@ -132,11 +132,8 @@ export class RunPage {
     this.progress.hidden = !running;
     if (running) this.live(timeline.sla, timeline.validity.verdict);
     else this.final(timeline);
-    const { requests, failed, seconds } = timeline.points;
-    const total = (column: (number | null)[]) =>
-      column.reduce<number>((sum, value, index) => sum + (value ?? 0) * (seconds[index] ?? 1), 0);
-    this.showFigures(Math.round(total(requests)), Math.round(total(failed)));
-    this.showProgress((timeline.points.second.at(-1) ?? -1) + (seconds.at(-1) ?? 1));
+    this.showFigures(timeline.totals.requests, timeline.totals.failed);
+    this.showProgress((timeline.points.second.at(-1) ?? -1) + (timeline.points.seconds.at(-1) ?? 1));
   }
 
   private live(sla: Sla[], validity: string): void {
@@ -162,29 +159,15 @@ export class RunPage {
   }
 
   private showFigures(requests: number, failed: number): void {
-    const points = this.timeline?.points;
-    if (!points) return;
-    const last = <T>(column: T[]) => column.at(-1);
-    const running = this.timeline?.status === "running";
-    const known: [string, string][] = [
-      ["requests", count(requests)],
-      ["failed", `${count(failed)} (${share(requests > 0 ? failed / requests : null)})`],
-    ];
-    const now: [string, string][] = [
-      ["asked for", rate(last(points.offered))],
-      ["done", rate(last(points.succeeded))],
-      ["p50", time(last(points.p50))],
-      ["p95", time(last(points.p95))],
-      ["p99", time(last(points.p99))],
-      ["in flight", count(last(points.in_flight))],
-    ];
-    const shown = running ? [...known, ...now] : known;
+    const { timeline } = this;
+    if (!timeline) return;
+    const shown = timeline.status === "running" ? now(timeline.points, requests, failed) : whole(timeline);
     if (this.figures.childElementCount !== shown.length) {
-      this.figures.replaceChildren(...shown.map(([name]) => el("div", {}, el("dt", {}, name), el("dd"))));
+      this.figures.replaceChildren(...shown.map(() => el("div", {}, el("dt"), el("dd"))));
     }
-    shown.forEach(([, value], index) => {
-      const cell = this.figures.children[index]?.lastElementChild;
-      if (cell instanceof HTMLElement) setText(cell, value);
+    shown.forEach((pair, index) => {
+      const cells = this.figures.children[index]?.children ?? [];
+      pair.forEach((text, place) => setText(cells[place] as HTMLElement, text));
     });
   }
 
@@ -220,6 +203,35 @@ export class RunPage {
     const running = timeline.status === "running";
     setText(this.clock, !running || endless ? offset(done) : `${offset(done)} of ${offset(planned)}, ${offset(left)} left`);
   }
+}
+
+/** The last second of a run that goes on, and its counts so far. */
+function now(points: Points, requests: number, failed: number): [string, string][] {
+  const last = <T>(column: T[]) => column.at(-1);
+  return [
+    ["requests", count(requests)],
+    ["failed", `${count(failed)} (${share(requests > 0 ? failed / requests : null)})`],
+    ["asked for", rate(last(points.offered))],
+    ["done", rate(last(points.succeeded))],
+    ["p50", time(last(points.p50))],
+    ["p95", time(last(points.p95))],
+    ["p99", time(last(points.p99))],
+    ["in flight", count(last(points.in_flight))],
+  ];
+}
+
+/** A run that has ended. */
+function whole({ totals, response_time }: Timeline): [string, string][] {
+  return [
+    ["requests", count(totals.requests)],
+    ["failed", `${count(totals.failed)} (${share(totals.error_ratio)})`],
+    ["dropped", count(totals.dropped)],
+    ["throughput", rate(totals.throughput)],
+    ["p50", time(response_time.p50)],
+    ["p95", time(response_time.p95)],
+    ["p99", time(response_time.p99)],
+    ["longest", time(response_time.max)],
+  ];
 }
 
 function errors(timeline: Timeline): HTMLElement | false {

@@ -71,6 +71,8 @@ export interface Timeline {
   bounds: { name: string; seconds: number }[];
   errors: { kind: string; count: number; message: string | null }[];
   notes: { at: number; text: string }[];
+  totals: { requests: number; failed: number; dropped: number; throughput: number | null; error_ratio: number | null };
+  response_time: { p50: number | null; p95: number | null; p99: number | null; max: number | null };
   points: Points;
 }
 
