@@ -113,6 +113,10 @@ pub(crate) fn timeline(run: &Run) -> Value {
             json!({ "kind": error.outcome.label(), "count": error.count, "message": error.samples.first().map(|sample| &sample.message) })
         }).collect::<Vec<_>>(),
         "notes": summary.notes.iter().map(|note| json!({ "at": note.at as f64 / 1e9, "text": note.text })).collect::<Vec<_>>(),
+        "so_far": {
+            "requests": summary.phases.iter().map(|phase| phase.requests).sum::<u64>(),
+            "failed": summary.phases.iter().map(|phase| phase.failed).sum::<u64>(),
+        },
         "totals": figures["totals"],
         "response_time": figures["response_time"],
         "points": columns,
@@ -178,7 +182,7 @@ fn point(point: &TimelinePoint) -> Value {
     })
 }
 
-/// The last second of a live run, and how its objectives stand after it.
+/// The last second of a live run, its counts so far over all phases, and how its objectives stand after it.
 pub(crate) fn second(id: &str, state: &State) -> Value {
     let judged = state.judged();
     let objectives = &state.shape().objectives;

@@ -99,6 +99,7 @@ async fn a_person_follows_a_live_run_and_reads_past_ones() {
     shows(&browser, ".banner h1", "storefront <b>").await;
     shows(&browser, ".progress", "0:02 of 0:20, 0:18 left").await;
     shows(&browser, ".objective:first-child", "met").await;
+    shows(&browser, ".key", "requests so far198").await;
 
     // Seconds arrive without a reload, and so does a broken promise.
     browser.run("window.sameDocument = true").await.unwrap();

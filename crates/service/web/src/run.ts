@@ -132,7 +132,7 @@ export class RunPage {
     this.progress.hidden = !running;
     if (running) this.live(timeline.sla, timeline.validity.verdict);
     else this.final(timeline);
-    this.showFigures(timeline.totals.requests, timeline.totals.failed);
+    this.showFigures(timeline.so_far.requests, timeline.so_far.failed);
     this.showProgress((timeline.points.second.at(-1) ?? -1) + (timeline.points.seconds.at(-1) ?? 1));
   }
 
@@ -209,8 +209,8 @@ export class RunPage {
 function now(points: Points, requests: number, failed: number): [string, string][] {
   const last = <T>(column: T[]) => column.at(-1);
   return [
-    ["requests", count(requests)],
-    ["failed", `${count(failed)} (${share(requests > 0 ? failed / requests : null)})`],
+    ["requests so far", count(requests)],
+    ["failed so far", `${count(failed)} (${share(requests > 0 ? failed / requests : null)})`],
     ["asked for", rate(last(points.offered))],
     ["done", rate(last(points.succeeded))],
     ["p50", time(last(points.p50))],

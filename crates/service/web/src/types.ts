@@ -71,6 +71,9 @@ export interface Timeline {
   bounds: { name: string; seconds: number }[];
   errors: { kind: string; count: number; message: string | null }[];
   notes: { at: number; text: string }[];
+  /** Over all phases, as a live run counts. */
+  so_far: { requests: number; failed: number };
+  /** Over the measured phase and grace. */
   totals: { requests: number; failed: number; dropped: number; throughput: number | null; error_ratio: number | null };
   response_time: { p50: number | null; p95: number | null; p99: number | null; max: number | null };
   points: Points;
