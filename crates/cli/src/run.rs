@@ -70,8 +70,7 @@ pub(crate) async fn offer(
     banner.extend(exporters.metrics_addr().map(|addr| format!("metrics  http://{addr}/metrics")));
     let (watcher, mut events) = mpsc::channel(WATCHED);
     let (shower, shown) = mpsc::channel(WATCHED);
-    let stopper = control.clone();
-    let view = tokio::spawn(view::follow(shown, style(output), move || stopper.stop(), banner));
+    let view = tokio::spawn(view::follow(shown, style(output), banner));
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
             observe(&event);

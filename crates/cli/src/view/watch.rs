@@ -152,7 +152,8 @@ impl Watch {
             } else {
                 totals.cut += series.requests;
             }
-            let counted = series.timings.get(&Timing::ResponseTime).filter(|_| key.outcome.counts_for_latency());
+            let counted =
+                series.timings.get(&Timing::ResponseTime).filter(|_| key.outcome.counts_for_latency());
             let Some(distribution) = counted else { continue };
             times.merge(distribution);
             if key.phase.is_measured() {
@@ -160,7 +161,9 @@ impl Watch {
             }
         }
         let done = frame.iterations.values().map(|series| series.ended).sum();
-        let dropped = |series: &plimsoll_measure::IterationSeries| series.dropped_in_flight_limit + series.dropped_generator;
+        let dropped = |series: &plimsoll_measure::IterationSeries| {
+            series.dropped_in_flight_limit + series.dropped_generator
+        };
         self.totals.iterations += done;
         self.totals.dropped += frame.iterations.values().map(dropped).sum::<u64>();
         for error in &frame.errors {
@@ -191,7 +194,8 @@ impl Watch {
     /// Asked, done and requests per second over the last `seconds` seconds, or fewer at the start.
     pub(super) fn rates(&self, seconds: usize) -> Option<[f64; 3]> {
         let last: Vec<_> = self.glances.iter().rev().take(seconds).collect();
-        let mean = |of: fn(&Glance) -> f64| last.iter().map(|glance| of(glance)).sum::<f64>() / last.len() as f64;
+        let mean =
+            |of: fn(&Glance) -> f64| last.iter().map(|glance| of(glance)).sum::<f64>() / last.len() as f64;
         let means = || [mean(|g| g.asked), mean(|g| g.done as f64), mean(|g| g.requests as f64)];
         (!last.is_empty()).then(means)
     }
@@ -200,7 +204,12 @@ impl Watch {
     pub(super) fn objectives(&self) -> impl Iterator<Item = (&Objective, Status)> {
         let statuses = self.judged.as_ref().map(|judged| judged.statuses.as_slice()).unwrap_or_default();
         let status = |index: usize| statuses.get(index).cloned().unwrap_or_default();
-        self.started.shape.objectives.iter().enumerate().map(move |(index, objective)| (objective, status(index)))
+        self.started
+            .shape
+            .objectives
+            .iter()
+            .enumerate()
+            .map(move |(index, objective)| (objective, status(index)))
     }
 
     /// How far it has come after `elapsed` seconds; `None` when its plan has no length.
@@ -225,19 +234,23 @@ impl Watch {
     /// The stage at an offset in seconds, with its number from 1.
     pub(super) fn stage(&self, elapsed: f64) -> Option<(usize, &StageShape)> {
         let mut stages = self.started.shape.stages.iter().zip(1..);
-        stages.find(|(stage, _)| elapsed >= stage.start && elapsed < stage.end).map(|(stage, number)| (number, stage))
+        stages
+            .find(|(stage, _)| elapsed >= stage.start && elapsed < stage.end)
+            .map(|(stage, number)| (number, stage))
     }
 
     /// Kinds of failure, most frequent first.
     pub(super) fn failures(&self) -> Vec<(Outcome, &Failure)> {
-        let mut failures: Vec<_> = self.failures.iter().map(|(outcome, failure)| (*outcome, failure)).collect();
+        let mut failures: Vec<_> =
+            self.failures.iter().map(|(outcome, failure)| (*outcome, failure)).collect();
         failures.sort_by_key(|(_, failure)| std::cmp::Reverse(failure.count));
         failures
     }
 
     /// What was last said of any failure.
     pub(super) fn latest_message(&self) -> Option<(Outcome, &Message)> {
-        let messages = self.failures.iter().filter_map(|(outcome, failure)| Some((*outcome, failure.latest.as_ref()?)));
+        let messages =
+            self.failures.iter().filter_map(|(outcome, failure)| Some((*outcome, failure.latest.as_ref()?)));
         messages.max_by_key(|(_, message)| message.at)
     }
 

@@ -113,7 +113,10 @@ mod tests {
             assert_eq!(significant(value), text, "{value}");
         }
         assert_eq!((count(0), count(1_234_567)), ("0".into(), "1,234,567".into()));
-        assert_eq!((clock(59.9), clock(3723.0), clock(-1.0)), ("0:59".into(), "1:02:03".into(), "0:00".into()));
+        assert_eq!(
+            (clock(59.9), clock(3723.0), clock(-1.0)),
+            ("0:59".into(), "1:02:03".into(), "0:00".into())
+        );
         assert_eq!((length(14.2), length(270.0), length(-3.0)), ("15s".into(), "4m30s".into(), "0s".into()));
         assert_eq!((latency(None), rate(None), known(None)), ("-".into(), "-".into(), "-".into()));
     }
@@ -125,9 +128,14 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_says_so() {
-        for (text, width, cut) in
-            [("abc", 3, "abc"), ("abcd", 3, "ab…"), ("日本語", 5, "日本…"), ("日本", 3, "日…"), ("ab", 1, "…"), ("a", 0, "")]
-        {
+        for (text, width, cut) in [
+            ("abc", 3, "abc"),
+            ("abcd", 3, "ab…"),
+            ("日本語", 5, "日本…"),
+            ("日本", 3, "日…"),
+            ("ab", 1, "…"),
+            ("a", 0, ""),
+        ] {
             assert_eq!(clipped(text, width), cut, "{text} in {width}");
         }
     }
