@@ -172,7 +172,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     let object = reader.object(root, &words::PLAN)?;
     let name = object.get("name").and_then(|node| reader.name(node));
     let target = object.get("target").and_then(|node| http::target(reader, node));
-    let tags = object.get("tags").map(|node| tags(reader, node)).unwrap_or_default();
+    let tags = tags(reader, object.get("tags"));
     let seed = object.get("seed").and_then(|node| reader.whole(node, "a seed", 0..=u64::MAX));
     let (feeds, feed_places) = object.get("data").map(|node| feeds::read(reader, node)).unwrap_or_default();
     // The plan's own headers go with setup's requests too, so they name only what every step knows.
@@ -245,9 +245,10 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     Some(plan)
 }
 
-fn tags(reader: &mut Reader<'_>, node: &Node) -> BTreeMap<String, String> {
+/// The plan's tags, if it has any, and those of the command line, which win.
+fn tags(reader: &mut Reader<'_>, node: Option<&Node>) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::new();
-    for entry in reader.entries(node, "tags") {
+    for entry in node.map(|node| reader.entries(node, "tags")).unwrap_or_default() {
         if let Some(value) = reader.scalar(&entry.node, "a text") {
             // Tags are labels and stand in every record: what is secret in them stays out.
             tags.insert(entry.key.clone(), value.shown());

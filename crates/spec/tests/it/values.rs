@@ -293,6 +293,18 @@ fn the_command_line_wins() {
 }
 
 #[test]
+fn a_plan_without_tags_takes_those_of_the_command_line() {
+    let inputs = plimsoll_spec::Inputs {
+        tags: [("environment".to_owned(), "staging".to_owned())].into(),
+        ..plimsoll_spec::Inputs::new(&|_| None, &crate::file)
+    };
+    let source = plimsoll_spec::Source { name: "plan.yaml".to_owned(), text: with(LOAD, STEPS, "seed: 1") };
+    let plan = plimsoll_spec::parse(&source, &inputs).unwrap().plan;
+    assert_eq!(plan.environment.as_deref(), Some("staging"));
+    assert_eq!(plan.tags.len(), 1);
+}
+
+#[test]
 fn yaml_shares_with_anchors_and_merges() {
     let text = "name: a\ntarget: http://shop.example\nload: { stages: [{ hold: 5/s, for: 10s }] }\nscenarios:\n- name: one\n  steps: &steps\n  - &first { name: x, get: /x, expect: { status: 200 } }\n  - { <<: *first, name: y, expect: { status: 201 } }\n- { name: two, steps: *steps }\n";
     let plan = plan(text);
