@@ -373,7 +373,9 @@ async fn once(
     let shard = recorder.take_all().next().unwrap_or_else(|| Shard::new(second, config.shape.edges.clone()));
     let failure = match ran.end {
         ScriptEnd::Succeeded => None,
-        ScriptEnd::Failed | ScriptEnd::NotOffered => Some(failure_words(&shard, &config.shape, second, phase)),
+        ScriptEnd::Failed | ScriptEnd::NotOffered => {
+            Some(failure_words(&shard, &config.shape, second, phase))
+        }
     };
     Ok(Once { shard, captures: values.captures.into(), failure })
 }

@@ -303,7 +303,12 @@ impl Worker {
     fn rows_needed(&self, feed: u16) -> Option<u64> {
         let weight = |script: usize| f64::from(self.shape.scenarios[script].weight);
         let of = |drawing: &dyn Fn(&Script) -> bool| -> f64 {
-            self.scripts.iter().enumerate().filter(|(_, script)| drawing(script)).map(|(n, _)| weight(n)).sum()
+            self.scripts
+                .iter()
+                .enumerate()
+                .filter(|(_, script)| drawing(script))
+                .map(|(n, _)| weight(n))
+                .sum()
         };
         let share = of(&|script| script.feeds.contains(&feed)) / of(&|_| true);
         self.planned.map(|iterations| (iterations * share).ceil() as u64)
