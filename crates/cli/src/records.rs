@@ -21,7 +21,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             let rows = history.list(&filter).await.map_err(Stop::usage)?;
             match json {
                 Some(path) => {
-                    files::put(&path, &format!("{:#}\n", list_json(&rows))).map_err(Stop::internal)?
+                    files::put(&path, &format!("{:#}\n", list_json(&rows))).map_err(Stop::internal)?;
                 }
                 None => list(&rows),
             }
