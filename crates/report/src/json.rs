@@ -29,7 +29,7 @@ pub fn json(run: &Run) -> Value {
         "errors": summary.errors.iter().map(|kind| error(kind, run)).collect::<Vec<_>>(),
         "scenarios": summary.scenarios.iter().map(scenario).collect::<Vec<_>>(),
         "steps": summary.steps.iter().map(step).collect::<Vec<_>>(),
-        "stages": summary.stages.iter().map(stage).collect::<Vec<_>>(),
+        "stages": summary.stages.iter().map(|one| stage(one, run)).collect::<Vec<_>>(),
         "resources": [],
         "sla": summary.objectives.iter().map(objective).collect::<Vec<_>>(),
         "export": summary.exports.iter().map(|export| json!({
@@ -51,7 +51,7 @@ pub fn json(run: &Run) -> Value {
     })
 }
 
-/// The JSON Schema that every [`json`] validates against.
+/// The JSON Schema that every [`json()`] validates against.
 pub fn json_schema() -> Value {
     serde_json::from_str(include_str!("../schema/run.schema.json"))
         .unwrap_or_else(|error| unreachable!("the schema is a constant of this crate: {error}"))
@@ -184,14 +184,14 @@ fn step(step: &StepSummary) -> Value {
     })
 }
 
-fn stage(stage: &StageSummary) -> Value {
+fn stage(stage: &StageSummary, run: &Run) -> Value {
     json!({
         "index": stage.index,
         "kind": stage.shape.kind,
         "started": stage.shape.start,
         "ended": stage.shape.end,
-        "offered": stage.offered,
-        "throughput": stage.throughput,
+        "offered": run.of_stage(stage, stage.offered),
+        "throughput": run.of_stage(stage, stage.throughput),
         "error_ratio": stage.error_ratio,
         "response_time": latency(&stage.response_time),
         "recovery_seconds": null,
@@ -268,6 +268,16 @@ mod tests {
         assert_eq!(value["totals"]["throughput"], Value::Null);
         assert_eq!(value["run"]["ended"], Value::Null);
         assert_eq!(value["run"]["status"], "running");
+    }
+
+    #[test]
+    fn a_stage_that_was_all_warm_up_has_no_rates() {
+        let mut run = fixture::run();
+        run.summary.warmup_seconds = run.summary.stages[0].shape.end;
+        let value = json(&run);
+        check_against_schema(&value);
+        assert_eq!(value["stages"][0]["offered"], Value::Null);
+        assert!(value["stages"][1]["offered"].is_number());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use plimsoll_measure::ErrorSample;
-use plimsoll_run::{RunStatus, Started, State, Summary};
+use plimsoll_run::{RunStatus, StageSummary, Started, State, Summary};
 use plimsoll_sla::{Severity, Validity, Verdict};
 
 /// What a report is about: the figures of a run, and the names and the plan they refer to.
@@ -56,6 +56,11 @@ impl Run {
             reasons => format!("{word}: {}", reasons.join("; ")),
         });
         end.into_iter().chain(trust).map(|sentence| capital(&sentence)).collect()
+    }
+
+    /// A rate of a stage; `None` for one that was warm-up all through, of which nothing is measured.
+    pub(crate) fn of_stage(&self, stage: &StageSummary, rate: f64) -> Option<f64> {
+        (stage.shape.end > self.summary.warmup_seconds).then_some(rate)
     }
 
     /// The name of the step an error belongs to.

@@ -41,11 +41,11 @@ pub(super) fn throughput(run: &Run) -> Chart {
         line(name, class, timeline, |point| Some(point.per_second(of(point))))
     };
     let lines = vec![
-        line("asked for", "offered", timeline, |point| Some(point.offered / point.seconds as f64)),
-        rate("arrivals", "arrivals", |point| point.arrivals),
-        rate("succeeded", "succeeded", |point| point.succeeded),
-        rate("failed", "failed", |point| point.failed),
-        rate("dropped", "dropped", |point| point.dropped),
+        line("iterations asked for", "offered", timeline, |point| Some(point.offered / point.seconds as f64)),
+        rate("iterations due", "arrivals", |point| point.arrivals),
+        rate("requests succeeded", "succeeded", |point| point.succeeded),
+        rate("requests failed", "failed", |point| point.failed),
+        rate("iterations dropped", "dropped", |point| point.dropped),
     ];
     Chart {
         title: "Load and throughput per second".to_owned(),

@@ -17,7 +17,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     objectives(page, &run.summary);
     charts(page, run);
     latencies(page, &run.summary);
-    stages(page, &run.summary);
+    stages(page, run);
     steps(page, &run.summary);
     scenarios(page, &run.summary);
     errors(page, run);
@@ -153,7 +153,8 @@ fn latencies(page: &mut Page, summary: &Summary) {
     });
 }
 
-fn stages(page: &mut Page, summary: &Summary) {
+fn stages(page: &mut Page, run: &Run) {
+    let summary = &run.summary;
     if summary.stages.is_empty() {
         return;
     }
@@ -165,8 +166,8 @@ fn stages(page: &mut Page, summary: &Summary) {
             let mut cells = vec![
                 words::offset(stage.shape.start),
                 words::offset(stage.shape.end),
-                words::rate(Some(stage.offered)),
-                words::rate(Some(stage.throughput)),
+                words::rate(run.of_stage(stage, stage.offered)),
+                words::rate(run.of_stage(stage, stage.throughput)),
                 words::ratio(stage.error_ratio),
             ];
             cells.extend([response.p50, response.p95, response.p99, response.max].map(words::seconds));

@@ -26,16 +26,16 @@ const PLOTS: Plotted[] = [
   {
     title: "Load and throughput per second", id: "rate", log: false, words: rate,
     lines: [
-      { column: "offered", name: "asked for", color: "--ink", dash: [6, 4] },
-      { column: "arrivals", name: "arrivals", color: "--grey" },
-      { column: "succeeded", name: "succeeded", color: "--blue" },
+      { column: "offered", name: "iterations asked for", color: "--ink", dash: [6, 4] },
+      { column: "arrivals", name: "iterations due", color: "--grey" },
+      { column: "succeeded", name: "requests succeeded", color: "--blue" },
     ],
   },
   {
     title: "Failed and dropped per second", id: "errors", log: false, words: rate,
     lines: [
-      { column: "failed", name: "failed", color: "--red" },
-      { column: "dropped", name: "dropped", color: "--orange", dash: [6, 3] },
+      { column: "failed", name: "requests failed", color: "--red" },
+      { column: "dropped", name: "iterations dropped", color: "--orange", dash: [6, 3] },
     ],
   },
   {

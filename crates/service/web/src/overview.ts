@@ -43,7 +43,7 @@ export class Overview {
     const missed = second.sla.filter((sla) => sla.verdict === "missed");
     facts.replaceChildren(
       fact("at", offset(second.second + 1)),
-      fact("done", rate(point?.succeeded)),
+      fact("requests done", rate(point?.succeeded)),
       fact("p95", time(point?.p95)),
       fact("failed", count(second.failed)),
       fact("objectives", second.sla.length === 0 ? NO_DATA : missed.length === 0 ? "none missed" : `${missed.length} missed`),

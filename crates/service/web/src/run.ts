@@ -211,8 +211,8 @@ function now(points: Points, requests: number, failed: number): [string, string]
   return [
     ["requests so far", count(requests)],
     ["failed so far", `${count(failed)} (${share(requests > 0 ? failed / requests : null)})`],
-    ["asked for", rate(last(points.offered))],
-    ["done", rate(last(points.succeeded))],
+    ["iterations asked for", rate(last(points.offered))],
+    ["requests done", rate(last(points.succeeded))],
     ["p50", time(last(points.p50))],
     ["p95", time(last(points.p95))],
     ["p99", time(last(points.p99))],
