@@ -18,7 +18,9 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             let history = files::history(&history).await?;
             let filter =
                 Filter { plan, tags: tags.into_iter().collect(), limit: Some(limit), ..Filter::default() };
-            let rows = history.list(&filter).await.map_err(Stop::usage)?;
+            let mut rows = history.list(&filter).await.map_err(Stop::usage)?;
+            // The latest stands beside the prompt.
+            rows.reverse();
             match json {
                 Some(path) => {
                     files::put(&path, &format!("{:#}\n", list_json(&rows))).map_err(Stop::internal)?;
