@@ -48,7 +48,7 @@ struct Finding {
 }
 
 pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
-    let programs = Programs::build()?;
+    let programs = if arguments.no_build { Programs::built() } else { Programs::build() }?;
     let mut findings = Vec::new();
     let mut tables = vec![throughput(&programs, arguments, &mut findings)?];
     let mut percentiles = String::from(

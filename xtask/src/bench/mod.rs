@@ -35,6 +35,9 @@ pub(crate) struct Arguments {
     /// How long each side runs in a round, in seconds
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
+    /// Takes our programs as they were built last
+    #[arg(long)]
+    no_build: bool,
     /// Writes the result into docs/benchmarks.md
     #[arg(long)]
     write: bool,

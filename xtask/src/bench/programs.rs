@@ -55,6 +55,11 @@ impl Programs {
     pub(crate) fn build() -> anyhow::Result<Self> {
         let packages = ["--package", "plimsoll", "--package", "plimsoll-demo-target"];
         crate::command::run(crate::command::cargo().args(["build", "--release"]).args(packages))?;
+        Self::built()
+    }
+
+    /// Takes them as they were built last.
+    pub(super) fn built() -> anyhow::Result<Self> {
         let target_folder = crate::target_folder()?;
         let release = target_folder.join("release");
         let folder = target_folder.join("bench").join("engine");
