@@ -59,8 +59,14 @@ pub(crate) enum Style {
 /// Shows a run until its last event, or until nobody tells of it any more. `banner` says where else to look.
 pub(crate) async fn follow(events: mpsc::Receiver<RunEvent>, style: Style, banner: Vec<String>) {
     match style {
-        Style::Live => draw(events, Terminal::open(io::stderr(), no_color_is_unset(), WAITING_PICTURES), &banner).await,
-        Style::Plain => write(events, Terminal::open(io::stderr(), false, WAITING_LINES), Lines::new(banner)).await,
+        Style::Live => {
+            let terminal = Terminal::open(io::stderr(), no_color_is_unset(), WAITING_PICTURES);
+            draw(events, terminal, &banner).await;
+        }
+        Style::Plain => {
+            let terminal = Terminal::open(io::stderr(), false, WAITING_LINES);
+            write(events, terminal, Lines::new(banner)).await;
+        }
         Style::Quiet => {}
     }
 }
@@ -136,7 +142,8 @@ impl Clock {
 
     /// News cannot come before what they tell, so the earliest start they allow is the true one.
     fn hear(&mut self, event: &RunEvent) {
-        let told = watch::told_offset(event).and_then(|nanos| Instant::now().checked_sub(Duration::from_nanos(nanos)));
+        let told = watch::told_offset(event)
+            .and_then(|nanos| Instant::now().checked_sub(Duration::from_nanos(nanos)));
         self.zero = told.map_or(self.zero, |zero| zero.min(self.zero));
     }
 

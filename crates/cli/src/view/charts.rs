@@ -53,7 +53,9 @@ fn rates(watch: &Watch, area: Rect, buffer: &mut Buffer) {
     };
     let curves = [
         curve(watch, asked, "•", Marker::Dot, Color::Blue, |glance| Some(glance.asked)),
-        curve(watch, "done", "━", Marker::Braille, Color::Green, |glance| Some(glance.done as f64)),
+        curve(watch, "succeeded", "━", Marker::Braille, Color::Green, |glance| {
+            Some(glance.succeeded as f64)
+        }),
     ];
     draw(watch, area, buffer, "iterations", &curves, |value| format!("{}/s", words::significant(value)));
 }
@@ -110,7 +112,7 @@ fn draw(
         .collect();
     let highest = segments.iter().flat_map(|(_, points)| points).map(|(_, value)| *value).fold(0.0, f64::max);
     if segments.is_empty() {
-        Line::styled("no data yet", Modifier::DIM).render(graph, buffer);
+        Line::styled("no data", Modifier::DIM).render(graph, buffer);
         return;
     }
     let top = round_up(highest);

@@ -88,7 +88,7 @@ pub(crate) fn plain_line(watch: &Watch) -> String {
     };
     let phase = watch.phase.map_or("starting", |phase| phase.label());
     let rates = watch.rates(RECENT);
-    let [asked, done, _] = [0, 1, 2].map(|index| words::rate(rates.map(|rates| rates[index])));
+    let [asked, done, succeeded] = [0, 1, 2].map(|index| words::rate(rates.map(|rates| rates[index])));
     let asked_word = match shape.model {
         Model::Open => "asked",
         Model::Closed => "started",
@@ -98,7 +98,7 @@ pub(crate) fn plain_line(watch: &Watch) -> String {
     let total = |count: u64| words::known(levels.map(|_| count));
     let in_flight = words::known(levels.map(|levels| levels.in_flight));
     format!(
-        "At {} {place} ({phase}): {asked_word} {asked}, done {done}, response time p50 {p50}, p95 {p95}, p99 {p99} \
+        "At {} {place} ({phase}): {asked_word} {asked}, done {done}, succeeded {succeeded}, response time p50 {p50}, p95 {p95}, p99 {p99} \
          over the last {} s; {} requests, {} failed{}, {} dropped, {in_flight} in flight; {}; generator {}.",
         words::clock(end),
         watch.glances.len().clamp(1, RECENT),

@@ -19,6 +19,8 @@ use super::{charts, words};
 const OBJECTIVES: usize = 6;
 /// Names longer than this are cut so that the figures behind them stay in sight.
 const LONGEST_NAME: usize = 24;
+/// Columns of the longest word for where a run is, and the gap before it.
+const LONGEST_STATE: usize = 13;
 /// Widest progress bar.
 const LONGEST_BAR: usize = 30;
 /// Rows from which on a third belongs to the charts.
@@ -96,7 +98,8 @@ fn title(scene: &Scene<'_>, width: usize, _: usize) -> Vec<Line<'static>> {
         }
         None => strong(watch.phase.map_or("starting", |phase| phase.label())).fg(Color::Cyan),
     };
-    let plan = words::clipped(&words::plain(&watch.started.shape.plan), width.saturating_sub(13).max(1));
+    let plan = words::plain(&watch.started.shape.plan);
+    let plan = words::clipped(&plan, width.saturating_sub(LONGEST_STATE).max(1));
     let target = vec![dim("target "), Span::raw(words::plain(&info.target))];
     let run = vec![dim("run "), Span::raw(words::plain(&info.id))];
     vec![fit(vec![vec![strong(plan)], vec![state], target, run], width)]
@@ -150,9 +153,9 @@ fn load(scene: &Scene<'_>, width: usize, _: usize) -> Vec<Line<'static>> {
     let Scene { watch, elapsed, .. } = scene;
     let shape = &watch.started.shape;
     let rates = watch.rates(1);
-    let [asked, done, requests] = [0, 1, 2].map(|index| words::rate(rates.map(|rates| rates[index])));
+    let [asked, done, succeeded] = [0, 1, 2].map(|index| words::rate(rates.map(|rates| rates[index])));
     let parts = match shape.model {
-        Model::Open => vec![figure("asked", &asked), figure("done", &done), figure("requests", &requests)],
+        Model::Open => vec![figure("asked", &asked), figure("done", &done), figure("succeeded", &succeeded)],
         Model::Closed => {
             let users = words::known(watch.levels.map(|levels| levels.gauges.virtual_users));
             let wanted = shape
@@ -161,7 +164,7 @@ fn load(scene: &Scene<'_>, width: usize, _: usize) -> Vec<Line<'static>> {
             vec![
                 figure("users", &format!("{users} of {wanted}")),
                 figure("done", &done),
-                figure("requests", &requests),
+                figure("succeeded", &succeeded),
             ]
         }
     };

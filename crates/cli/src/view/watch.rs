@@ -48,8 +48,8 @@ pub(super) struct Glance {
     pub(super) asked: f64,
     /// Iterations that ended.
     pub(super) done: u64,
-    /// Requests that ended.
-    pub(super) requests: u64,
+    /// Of these, those that no failed step ended.
+    pub(super) succeeded: u64,
     /// p50, p95 and p99 of response time in seconds.
     pub(super) quantiles: [Option<f64>; 3],
 }
@@ -160,7 +160,8 @@ impl Watch {
                 self.measured_times.add(distribution);
             }
         }
-        let done = frame.iterations.values().map(|series| series.ended).sum();
+        let done = frame.iterations.values().map(|series| series.ended).sum::<u64>();
+        let failed = frame.iterations.values().map(|series| series.failed).sum();
         let dropped = |series: &plimsoll_measure::IterationSeries| {
             series.dropped_in_flight_limit + series.dropped_generator
         };
@@ -177,7 +178,7 @@ impl Watch {
             second: frame.second,
             asked: second.gauges.offered_rate,
             done,
-            requests: frame.requests(|_| true),
+            succeeded: done.saturating_sub(failed),
             quantiles: [Quantile::P50, Quantile::P95, Quantile::P99].map(quantile),
         };
         push(&mut self.glances, glance, KEPT);
@@ -191,12 +192,12 @@ impl Watch {
         self.validity = self.tracker.report();
     }
 
-    /// Asked, done and requests per second over the last `seconds` seconds, or fewer at the start.
+    /// Iterations asked, done and succeeded per second over the last `seconds` seconds, or fewer at the start.
     pub(super) fn rates(&self, seconds: usize) -> Option<[f64; 3]> {
         let last: Vec<_> = self.glances.iter().rev().take(seconds).collect();
         let mean =
             |of: fn(&Glance) -> f64| last.iter().map(|glance| of(glance)).sum::<f64>() / last.len() as f64;
-        let means = || [mean(|g| g.asked), mean(|g| g.done as f64), mean(|g| g.requests as f64)];
+        let means = || [mean(|g| g.asked), mean(|g| g.done as f64), mean(|g| g.succeeded as f64)];
         (!last.is_empty()).then(means)
     }
 
