@@ -73,7 +73,6 @@ pub(crate) async fn demo(arguments: DemoArguments) -> Outcome {
             "Plimsoll demo: calm, a peak, an incident, recovery; in {} a round",
             duration::format(length)
         );
-        banner.iter().for_each(|line| anstream::eprintln!("  {line}"));
     }
     let service = tokio::spawn(service.run(stop.clone()));
     let stage =

@@ -8,8 +8,8 @@ use plimsoll_demo_target::{Config, DemoTarget};
 use plimsoll_driver::{NetworkTransport, Transport};
 use plimsoll_measure::{Outcome, Timing};
 use plimsoll_run::{
-    Action, BodyKind, Capture, CaptureSource, Header, HeaderExpectation, OnFailure, Part, Request, RunPlan,
-    StatusRange, Template, TlsSettings, Variable,
+    Action, BodyKind, Capture, CaptureSource, Header, HeaderExpectation, OnFailure, Part, PauseRange,
+    Request, RunPlan, StatusRange, Template, TlsSettings, Variable,
 };
 
 fn network(plan: &RunPlan) -> Transport {
@@ -272,4 +272,39 @@ async fn tls_is_verified_unless_told_otherwise() {
     assert_eq!(with(other_name).await.outcomes(), [(Outcome::Tls, 5)]);
     let insecure = with(TlsSettings { insecure: true, ..TlsSettings::default() }).await;
     assert_eq!(insecure.outcomes(), [(Outcome::Ok, 5)]);
+}
+
+/// A server that answers, promises to keep the connection, and closes it a moment later.
+async fn forgetful_server() -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+                // Late enough that the client has put the connection aside.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_connection_closed_while_idle_is_replaced_and_counted() {
+    let address = forgetful_server().await;
+    let pause = PauseRange { min: Duration::from_millis(200), max: Duration::from_millis(200) };
+    let mut actions = steps(vec![get(0, "/")]);
+    actions.push(Action::Pause(pause));
+    let measured = run(plan(&format!("http://{address}"), closed(1, 1.9), actions)).await;
+    let requests = measured.outcome(Outcome::Ok);
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, requests)]);
+    assert!(requests >= 5, "{requests}");
+    let reconnects: u64 = measured.frames.iter().map(|frame| frame.reconnects).sum();
+    assert_eq!(reconnects, requests - 1, "each but the first found its connection closed");
+    assert_eq!(measured.timing(Timing::ConnectTime).count(), requests);
 }
