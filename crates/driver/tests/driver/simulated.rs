@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use plimsoll_driver::{Simulation, Transport};
+use plimsoll_driver::{Message, Simulation, Transport};
 use plimsoll_measure::{Distribution, Outcome, Timing};
 use plimsoll_run::{Action, LoadModel, PauseRange, RunPlan};
 use tokio::time::Instant;
@@ -100,6 +100,19 @@ async fn a_closed_run_hides_the_same_freeze_from_all_but_its_users() {
     let response = measured.timing(Timing::ResponseTime);
     assert_eq!(millis(&response, 100, 3000), 10, "one slow request a user");
     assert_eq!(response.count(), 10 * (400 + 1 + 399), "and two seconds of requests were never made");
+}
+
+#[tokio::test(start_paused = true)]
+async fn seconds_are_handed_over_while_the_run_goes_on() {
+    for model in [open(100.0, 4.0), closed(4, 4.0)] {
+        let plan = plan("http://simulated", model, step());
+        let config = config(plan, server(Duration::from_millis(10), 0..0));
+        let messages = Simulation::run(&config).await.unwrap();
+        let before_the_end =
+            messages.iter().take_while(|message| !matches!(message, Message::OfferingEnded { .. }));
+        let seconds = before_the_end.filter(|message| matches!(message, Message::Shard { .. })).count();
+        assert!(seconds >= 3, "{seconds} of 4 seconds came before the stages ended");
+    }
 }
 
 #[tokio::test(start_paused = true)]
