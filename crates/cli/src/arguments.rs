@@ -59,8 +59,11 @@ pub(crate) struct DemoArguments {
 pub(crate) struct RunArguments {
     /// The plan, a YAML file
     pub(crate) plan: PathBuf,
-    /// Changes a value of the plan, like load.stages[1].for=10s or target=http://127.0.0.1:9000
-    #[arg(long = "set", value_name = "PATH=VALUE")]
+    #[arg(
+        long = "set",
+        value_name = "PATH=VALUE",
+        help = "Changes a value of the plan, like load.stages[1].for=10s or target=http://127.0.0.1:9000"
+    )]
     pub(crate) set: Vec<String>,
     /// Adds a tag to the run
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
