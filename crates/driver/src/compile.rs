@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
 use jsonpath_rust::parser::model::JpQuery;
 use plimsoll_run::{
@@ -73,8 +73,8 @@ pub(crate) enum CompiledUrl {
 
 #[derive(Debug)]
 pub(crate) struct CompiledHeaders {
-    /// Everything without holes.
-    pub(crate) fixed: HeaderMap,
+    /// Everything without holes; `host` too where it is known before the load starts.
+    pub(crate) fixed: Rc<HeaderMap>,
     pub(crate) filled: Vec<(HeaderName, Template)>,
 }
 
@@ -192,12 +192,19 @@ impl Step {
         let reads_body = !expect.json.is_empty()
             || !expect.plain.body_contains.is_empty()
             || captures.iter().any(|capture| !matches!(capture.source, CompiledSource::Header(_)));
+        let url = CompiledUrl::new(target, &request.url).map_err(wrong)?;
+        let origin = match &url {
+            CompiledUrl::Fixed(_) => Some(&*target.origin),
+            CompiledUrl::Absolute(origin, _) => Some(&**origin),
+            CompiledUrl::Filled(_) => None,
+        };
+        let headers = CompiledHeaders::new(&plan.http.headers, &request.headers, origin).map_err(wrong)?;
         Ok(Self {
             index: request.step,
             method: Method::from_bytes(request.method.as_bytes())
                 .map_err(|_| wrong(format!("`{}` is no HTTP method", request.method)))?,
-            url: CompiledUrl::new(target, &request.url).map_err(wrong)?,
-            headers: CompiledHeaders::new(&plan.http.headers, &request.headers).map_err(wrong)?,
+            url,
+            headers,
             body,
             expect,
             captures,
@@ -244,7 +251,7 @@ pub(crate) fn path_and_query(url: &url::Url) -> Result<Uri, String> {
 }
 
 impl CompiledHeaders {
-    fn new(common: &[Header], own: &[Header]) -> Result<Self, String> {
+    fn new(common: &[Header], own: &[Header], origin: Option<&Origin>) -> Result<Self, String> {
         let (mut fixed, mut filled) = (HeaderMap::new(), Vec::new());
         let overridden = |header: &&Header| !own.iter().any(|mine| mine.name == header.name);
         for header in common.iter().filter(overridden).chain(own) {
@@ -265,7 +272,11 @@ impl CompiledHeaders {
                 }
             }
         }
-        Ok(Self { fixed, filled })
+        let names_host = fixed.contains_key(HOST) || filled.iter().any(|(name, _)| *name == HOST);
+        if let Some(host) = origin.filter(|_| !names_host).and_then(Origin::host_header) {
+            fixed.insert(HOST, host);
+        }
+        Ok(Self { fixed: Rc::new(fixed), filled })
     }
 }
 

@@ -82,6 +82,11 @@ impl Connection {
         .await
     }
 
+    /// The same just after an answer, with whose last byte hyper mostly asks for the next request.
+    pub(crate) async fn is_reusable(&mut self) -> bool {
+        (!self.ended && self.sender.is_ready()) || self.is_usable().await
+    }
+
     fn poll_driver(&mut self, context: &mut std::task::Context<'_>) {
         if !self.ended && self.driver.as_mut().poll(context).is_ready() {
             // Its error reaches the exchange through the response; here only the end matters.
@@ -123,6 +128,11 @@ impl Connection {
                 return Ok(kept);
             }
             let frame = std::future::poll_fn(|context| {
+                // What came with the head is here already; for the rest the connection has to be read.
+                let frame = Pin::new(&mut body).poll_frame(context);
+                if frame.is_ready() {
+                    return frame;
+                }
                 self.poll_driver(context);
                 Pin::new(&mut body).poll_frame(context)
             })

@@ -75,7 +75,7 @@ struct Hop {
     origin: Rc<Origin>,
     uri: Uri,
     method: Method,
-    headers: HeaderMap,
+    headers: Rc<HeaderMap>,
     body: Bytes,
 }
 
@@ -124,8 +124,8 @@ impl Worker {
         let limit = BodyLimit { keep: step.reads_body, max: self.http.max_body };
         let mut first_sent = None;
         for followed in 0.. {
-            let attempt = self.attempt(user, slot, &hop, limit);
-            let (result, opened) = match tokio::time::timeout_at(deadline, attempt).await {
+            let attempt = tokio::time::timeout_at(deadline, self.attempt(user, slot, &hop, limit));
+            let (result, opened) = match attempt.await {
                 Ok(done) => done,
                 Err(_) => (Err(timed_out(self.http.timeout)), None),
             };
@@ -216,7 +216,7 @@ impl Worker {
                 fresh = true;
                 continue;
             }
-            if result.is_ok() && held.connection.is_usable().await {
+            if result.is_ok() && held.connection.is_reusable().await {
                 held.release(user);
             }
             return (result, opened);
@@ -241,11 +241,12 @@ impl Worker {
             }
             self.recorder.borrow_mut().reconnect(self.clock.now());
         }
-        let opening = async {
+        // Opening is rare and its state is large: in a box it costs waiting users no memory.
+        let opening = Box::pin(async {
             let opened = self.transport.open(origin, self.clock).await?;
             Connection::new(Rc::clone(origin), opened, self.clock, Counted::new(&self.shared.connections))
                 .await
-        };
+        });
         match tokio::time::timeout(self.http.connect_timeout, opening).await {
             Ok(connection) => Ok(Held { connection: connection?, lease }),
             Err(_) => Err(Failure::new(
@@ -268,13 +269,13 @@ impl Worker {
                 resolve(&self.target, &text).map_err(|_| ())?
             }
         };
-        let mut headers = step.headers.fixed.clone();
+        let mut headers = Rc::clone(&step.headers.fixed);
         for (name, template) in &step.headers.filled {
             let text = fill(template, value, |value, out| out.push_str(value)).map_err(|_| ())?;
-            headers.append(name, HeaderValue::from_str(&text).map_err(|_| ())?);
+            Rc::make_mut(&mut headers).append(name, HeaderValue::from_str(&text).map_err(|_| ())?);
         }
         if !headers.contains_key(HOST) {
-            headers.insert(HOST, host(&origin)?);
+            Rc::make_mut(&mut headers).insert(HOST, origin.host_header().ok_or(())?);
         }
         let body = match &step.body {
             CompiledBody::Fixed(bytes) => bytes.clone(),
@@ -331,13 +332,13 @@ impl Worker {
         let base = hop.url().ok_or_else(wrong)?;
         let url = location.to_str().ok().and_then(|location| base.join(location).ok()).ok_or_else(wrong)?;
         let origin = Origin::of(&url).ok_or_else(wrong)?;
-        let mut headers = hop.headers.clone();
+        let mut headers = HeaderMap::clone(&hop.headers);
         if origin != *hop.origin {
             // Credentials were given for one host, not for whatever it points to.
             for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
                 headers.remove(name);
             }
-            headers.insert(HOST, host(&origin).map_err(|()| wrong())?);
+            headers.insert(HOST, origin.host_header().ok_or_else(wrong)?);
         }
         let origin = if origin == *hop.origin { Rc::clone(&hop.origin) } else { Rc::new(origin) };
         let (mut method, mut body) = (hop.method.clone(), hop.body.clone());
@@ -349,7 +350,8 @@ impl Worker {
             headers.remove(CONTENT_TYPE);
             headers.remove(CONTENT_LENGTH);
         }
-        Ok(Some(Hop { origin, uri: path_and_query(&url).map_err(|_| wrong())?, method, headers, body }))
+        let (uri, headers) = (path_and_query(&url).map_err(|_| wrong())?, Rc::new(headers));
+        Ok(Some(Hop { origin, uri, method, headers, body }))
     }
 }
 
@@ -363,7 +365,7 @@ impl Hop {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
+        *request.headers_mut() = HeaderMap::clone(&self.headers);
         if let Some(cookies) = user.cookies.as_ref().and_then(|cookies| self.cookies(cookies)) {
             request.headers_mut().append(COOKIE, cookies);
         }
@@ -404,10 +406,6 @@ impl Held {
     }
 }
 
-fn host(origin: &Origin) -> Result<HeaderValue, ()> {
-    HeaderValue::from_str(&origin.authority()).map_err(|_| ())
-}
-
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
@@ -432,12 +430,13 @@ fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result
         return Err(Failure::new(Outcome::Status, format!("status {status}")));
     }
     let unexpected = |message: String| Err(Failure::new(Outcome::Expectation, message));
+    let shown = |value: String| if expect.secret { "***".to_owned() } else { value };
     for header in &expect.headers {
         let found = answer.headers.get(&header.name);
         match (&header.value, found) {
             (_, None) => return unexpected(format!("header `{}` is missing", header.name)),
             (Some(value), Some(found)) if found.as_bytes() != value.as_bytes() => {
-                return unexpected(format!("header `{}` is not `{value}`", header.name));
+                return unexpected(format!("header `{}` is not `{}`", header.name, shown(value.clone())));
             }
             _ => {}
         }
@@ -445,7 +444,7 @@ fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result
     if !expect.body_contains.is_empty() {
         let body = String::from_utf8_lossy(&answer.body);
         if let Some(missing) = expect.body_contains.iter().find(|text| !body.contains(text.as_str())) {
-            return unexpected(format!("the body does not contain `{missing}`"));
+            return unexpected(format!("the body does not contain `{}`", shown(missing.clone())));
         }
     }
     let json =
@@ -453,7 +452,7 @@ fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result
     for (path, query, value) in &step.expect.json {
         let found = json.as_ref().and_then(|json| first_match(query, json));
         if found.as_ref() != Some(value) {
-            return unexpected(format!("`{path}` is not {value}"));
+            return unexpected(format!("`{path}` is not {}", shown(value.to_string())));
         }
     }
     if let Some(within) = expect.within

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::HeaderValue;
 use plimsoll_measure::Outcome;
 use plimsoll_run::TlsSettings;
 use rustls::pki_types::pem::PemObject;
@@ -39,10 +40,15 @@ impl Origin {
         Some(Self { tls, host: url.host_str()?.to_owned(), port: url.port_or_known_default()? })
     }
 
-    /// The value of the `host` header.
+    /// Host and port, the latter where it is not the scheme's own.
     pub(crate) fn authority(&self) -> String {
         let default = if self.tls { 443 } else { 80 };
         if self.port == default { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
+    }
+
+    /// The value of the `host` header, if the host can stand in one.
+    pub(crate) fn host_header(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(&self.authority()).ok()
     }
 
     fn address(&self) -> Option<SocketAddr> {
@@ -394,6 +400,10 @@ impl AsyncWrite for Metered {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // A request without a body is one part, and writing one is cheaper than gathering one.
+        if let [part] = parts {
+            return self.poll_write(context, part);
+        }
         let before = self.before_write();
         let result = match &mut self.stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),

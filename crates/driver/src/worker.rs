@@ -288,7 +288,7 @@ impl Worker {
         };
         let mut values =
             Values { captures: vec![None; script.captures], rows, iteration: n, user: user.number };
-        let ran = Box::pin(self.follow(script, user, &mut values, (key.phase, key.stage), due)).await;
+        let ran = self.follow(script, user, &mut values, (key.phase, key.stage), due).await;
         let mut recorder = self.recorder.borrow_mut();
         match ran.end {
             ScriptEnd::NotOffered => recorder.given_up(key, ran.done, DropCause::Generator),
