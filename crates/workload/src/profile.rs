@@ -37,8 +37,8 @@ impl RateProfile {
 
     /// Arrivals per second at an offset; zero outside the stages.
     pub fn rate_at(&self, offset: Duration) -> f64 {
-        let t = offset.as_secs_f64();
-        let inside = |segment: &&Segment| t >= segment.start && t < segment.start + segment.length;
+        let (t, nanos) = (offset.as_secs_f64(), offset.as_nanos() as u64);
+        let inside = |segment: &&Segment| segment.nanos.contains(&nanos);
         self.segments.iter().find(inside).map_or(0.0, |segment| {
             segment.from + (segment.to - segment.from) * (t - segment.start) / segment.length
         })

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::ops::Range;
 use std::time::Duration;
 
 use plimsoll_units::{Rate, Users};
@@ -60,8 +61,11 @@ impl Level for Users {
 }
 
 /// A stage between two offsets with the levels at its ends.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Segment {
+    /// The nanoseconds it covers. What lies in which segment is decided by whole numbers: the sum of
+    /// two lengths in seconds may miss the next start by a hair, and a moment would be in neither.
+    pub(crate) nanos: Range<u64>,
     /// Seconds from the start of the stages.
     pub(crate) start: f64,
     pub(crate) length: f64,
@@ -83,8 +87,11 @@ pub(crate) fn segments<L: Level>(stages: &[Stage<L>]) -> Vec<Segment> {
         if let StageKind::Ramp(level) | StageKind::Hold(level) = stage.kind {
             base = level.amount();
         }
-        segments.push(Segment { start: start.as_secs_f64(), length: stage.length.as_secs_f64(), from, to });
-        start += stage.length;
+        let end = start + stage.length;
+        let nanos = start.as_nanos() as u64..end.as_nanos() as u64;
+        let (begin, length) = (start.as_secs_f64(), stage.length.as_secs_f64());
+        segments.push(Segment { nanos, start: begin, length, from, to });
+        start = end;
     }
     segments
 }

@@ -30,8 +30,7 @@ impl UserProfile {
     /// wanted, while it falls through `n` the n-th goes. None outside the stages.
     pub fn users_at(&self, nanos: u64) -> u32 {
         let t = nanos as f64 / 1e9;
-        let inside = |segment: &&Segment| t >= segment.start && t < segment.start + segment.length;
-        self.segments.iter().find(inside).map_or(0, |segment| {
+        self.segment_at(nanos).map_or(0, |segment| {
             let level = segment.from + (segment.to - segment.from) * (t - segment.start) / segment.length;
             (level + 1e-9).floor() as u32
         })
@@ -41,19 +40,22 @@ impl UserProfile {
     /// look again: the next whole user of a ramp, or the next stage. `None` after the last stage.
     pub fn next_change(&self, nanos: u64) -> Option<u64> {
         let t = nanos as f64 / 1e9;
-        let inside = |segment: &&Segment| t >= segment.start && t < segment.start + segment.length;
-        let segment = self.segments.iter().find(inside)?;
-        let end = segment.start + segment.length;
+        let segment = self.segment_at(nanos)?;
         let slope = (segment.to - segment.from) / segment.length;
         let next = if slope == 0.0 {
-            end
+            segment.nanos.end
         } else {
             let level = segment.from + slope * (t - segment.start);
             let whole = if slope > 0.0 { (level + 1e-6).floor() + 1.0 } else { (level - 1e-6).ceil() - 1.0 };
-            (segment.start + (whole - segment.from) / slope).min(end)
+            let reached = segment.start + (whole - segment.from) / slope;
+            ((reached * 1e9).ceil() as u64).min(segment.nanos.end)
         };
         // Always onward, also where a millisecond holds many users.
-        Some(((next * 1e9).ceil() as u64).max(nanos + 1_000_000))
+        Some(next.max(nanos + 1_000_000))
+    }
+
+    fn segment_at(&self, nanos: u64) -> Option<&Segment> {
+        self.segments.iter().find(|segment| segment.nanos.contains(&nanos))
     }
 }
 
@@ -93,6 +95,21 @@ mod tests {
         let shape = profile(&stages);
         let at: Vec<_> = (0..=5).map(|second| shape.users_at(second * 1_000_000_000)).collect();
         assert_eq!(at, [2, 0, 9, 2, 3, 0]);
+    }
+
+    #[test]
+    fn users_stay_across_every_boundary_between_stages() {
+        for first in 1..2000 {
+            let hold =
+                |millis| Stage { kind: StageKind::Hold(Users(3)), length: Duration::from_millis(millis) };
+            let shape = UserProfile::new(&[hold(1), hold(first), hold(500)]);
+            let (mut at, mut wanted) = (0, Vec::new());
+            while let Some(next) = shape.next_change(at) {
+                wanted.push(shape.users_at(at));
+                at = next;
+            }
+            assert_eq!((at, wanted), ((501 + first) * 1_000_000, vec![3, 3, 3]), "{first} ms");
+        }
     }
 
     #[test]
