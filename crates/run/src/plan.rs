@@ -234,7 +234,7 @@ pub enum OnFailure {
 }
 
 /// What an answer must be. Without `status`, 200 to 399 is right.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Expect {
     /// Any of these.
     pub status: Vec<StatusRange>,
@@ -246,6 +246,20 @@ pub struct Expect {
     pub json: Vec<(String, serde_json::Value)>,
     /// The longest response time.
     pub within: Option<Duration>,
+    /// Whether something expected is secret; then no message quotes what was expected.
+    pub secret: bool,
+}
+
+impl fmt::Debug for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Expect");
+        shown.field("status", &self.status).field("within", &self.within);
+        if !self.secret {
+            shown.field("headers", &self.headers).field("body_contains", &self.body_contains);
+            shown.field("json", &self.json);
+        }
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// Statuses from `first` to `last`, both included.

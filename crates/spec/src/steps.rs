@@ -17,7 +17,7 @@ use crate::http::{any_header_name, has_header, headers, take_userinfo};
 use crate::json;
 use crate::read::{Object, Reader};
 use crate::template::{Scope, joined, template, template_with};
-use crate::tree::{Entry, Node, shortened};
+use crate::tree::{Entry, Node, Value, shortened};
 use crate::words::{self, METHODS};
 
 /// Labels of setup's and teardown's steps, which no scenario may take.
@@ -190,7 +190,7 @@ impl<'w> Walk<'w> {
             let Some(captures) = item.get("capture") else { continue };
             let step = item.get("name").and_then(Node::scalar).map(|scalar| scalar.shown());
             let step = step.or_else(|| method(item).map(|(method, url)| default_name(method, url)));
-            if let crate::tree::Value::Map(entries) = &captures.value {
+            if let Value::Map(entries) = &captures.value {
                 let names = entries.iter().map(|entry| (entry.key.clone(), step.clone().unwrap_or_default()));
                 self.scope.later.extend(names);
             }
@@ -509,7 +509,7 @@ fn pause(reader: &mut Reader<'_>, node: &Node) -> Option<PauseRange> {
 
 fn expect(reader: &mut Reader<'_>, node: &Node) -> Option<Expect> {
     let object = reader.object(node, &words::EXPECT)?;
-    let mut expect = Expect::default();
+    let mut expect = Expect { secret: holds_secret(node), ..Expect::default() };
     if let Some(node) = object.get("status") {
         let items = reader.one_or_more(node);
         if items.is_empty() {
@@ -542,6 +542,15 @@ fn expect(reader: &mut Reader<'_>, node: &Node) -> Option<Expect> {
     }
     expect.within = object.get("within").and_then(|node| reader.some_time(node));
     Some(expect)
+}
+
+fn holds_secret(node: &Node) -> bool {
+    match &node.value {
+        Value::Scalar(scalar) => scalar.has_secret(),
+        Value::List(items) => items.iter().any(holds_secret),
+        Value::Map(entries) => entries.iter().any(|entry| holds_secret(&entry.node)),
+        Value::Broken => false,
+    }
 }
 
 /// A text that is compared as it stands. A hole in it would never be filled, so it is refused.

@@ -35,7 +35,8 @@ scenarios:
         headers: { authorization: "Bearer typed-bearer" }
         json: { user: ann, password: typed-body-password, note: "x ${secret:PASS} y" }
         capture: { token: { jsonpath: "$.token" } }
-      - { name: use, get: /, headers: { authorization: "Bearer {{ token }}", x-default: "${secret:UNSET:-typed-default}" } }
+      - { name: use, get: /, headers: { authorization: "Bearer {{ token }}", x-default: "${secret:UNSET:-typed-default}" },
+          expect: { contains: [plain, "${secret:PASS}"], json: { "$.key": "${secret:TOKEN}" }, headers: { set-cookie: typed-cookie } } }
       - { name: elsewhere, get: "https://bob:url-p4ss@other.example/x?y={{ user }}" }
 export:
   influxdb: { url: "http://127.0.0.1:8086", org: o, bucket: b, token: "${TOKEN}" }
@@ -71,6 +72,16 @@ fn filled(plan: &RunPlan) -> String {
         out.push('\n');
     }
     out
+}
+
+#[test]
+fn an_expectation_says_whether_it_is_secret() {
+    let plan = plan();
+    let expected = plan.scenarios[0].actions.iter().map(|action| match action {
+        Action::Request(request) => request.expect.secret,
+        Action::Pause(_) => false,
+    });
+    assert_eq!(expected.collect::<Vec<_>>(), [false, true, false]);
 }
 
 #[test]
