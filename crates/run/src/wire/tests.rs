@@ -110,6 +110,17 @@ fn unknown_fields_are_skipped() {
     assert!(matches!(event, RunEvent::Note(Note { at: 1, .. })));
 }
 
+/// A fraction that a quick reading of decimals misses by its last bit.
+#[test]
+fn fractions_survive_to_the_last_bit() {
+    for ratio in [0.009_921_262_136_687_698, 1.0 / 3.0, 0.1 + 0.2, f64::MIN_POSITIVE] {
+        let mut before = second(&[]);
+        before.gauges = Gauges { generator_cpu_ratio: Some(ratio), offered_rate: ratio, ..before.gauges };
+        let after = from_rows(&to_rows(&before), &started().shape.edges).unwrap();
+        assert_eq!(after.gauges, before.gauges);
+    }
+}
+
 proptest! {
     #[test]
     fn seconds_survive_as_a_line_and_as_rows(samples in prop::collection::vec((any::<u8>(), 0_u64..4_000_000_000, 0_u64..9_000_000_000), 0..40)) {
