@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use plimsoll_history::History;
 use plimsoll_report::Run;
+use plimsoll_run::ExitCode;
 
 use crate::Stop;
 use crate::arguments::{FileArguments, HistoryArgument};
@@ -30,24 +31,41 @@ pub(crate) async fn history(argument: &HistoryArgument) -> Result<History, Stop>
     History::open(&path).await.map_err(Stop::usage)
 }
 
-/// Writes a result in every form that was asked for, and says where: ("report", "run.html").
-pub(crate) fn write(runs: &[Run], files: &FileArguments) -> Result<Vec<(String, String)>, Stop> {
-    let mut written = Vec::new();
-    let mut one = |name: &str, path: &Option<PathBuf>, text: &dyn Fn() -> String| -> Result<(), Stop> {
-        let Some(path) = path else { return Ok(()) };
-        put(path, &text()).map_err(Stop::internal)?;
-        if path.as_os_str() != "-" {
-            written.push((name.to_owned(), path.display().to_string()));
+/// What became of the forms that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// Which is where: ("report", "run.html").
+    pub(crate) files: Vec<(String, String)>,
+    /// Why the others are not.
+    pub(crate) failed: Vec<anyhow::Error>,
+}
+
+impl Written {
+    /// Tells each failure. `Err` when there was one: people asked for what is not there.
+    pub(crate) fn tell(&self) -> Result<(), Stop> {
+        self.failed.iter().for_each(|error| anstream::eprintln!("error: {error:#}"));
+        if self.failed.is_empty() { Ok(()) } else { Err(Stop::told(ExitCode::Internal)) }
+    }
+}
+
+/// Writes a result in every form that was asked for. One that cannot be written keeps no other back.
+pub(crate) fn write(runs: &[Run], files: &FileArguments) -> Written {
+    let mut written = Written::default();
+    let mut one = |name: &str, path: &Option<PathBuf>, text: &dyn Fn() -> String| {
+        let Some(path) = path else { return };
+        match put(path, &text()) {
+            Ok(()) if path.as_os_str() == "-" => {}
+            Ok(()) => written.files.push((name.to_owned(), path.display().to_string())),
+            Err(error) => written.failed.push(error),
         }
-        Ok(())
     };
-    one("report", &files.report, &|| plimsoll_report::html(runs))?;
-    one("json", &files.json, &|| json(runs))?;
+    one("report", &files.report, &|| plimsoll_report::html(runs));
+    one("json", &files.json, &|| json(runs));
     one("markdown", &files.markdown, &|| {
         runs.iter().map(plimsoll_report::markdown).collect::<Vec<_>>().join("\n")
-    })?;
-    one("junit", &files.junit, &|| runs.first().map(plimsoll_report::junit).unwrap_or_default())?;
-    Ok(written)
+    });
+    one("junit", &files.junit, &|| runs.first().map(plimsoll_report::junit).unwrap_or_default());
+    written
 }
 
 /// One run's JSON, or a list of several.

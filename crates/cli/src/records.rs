@@ -75,11 +75,12 @@ pub(crate) async fn report(arguments: ReportArguments) -> Outcome {
 
 /// Writes the forms that were asked for, or prints the figures when none was.
 fn show(runs: &[Run], files: &FileArguments) -> Result<(), Stop> {
-    let written = files::write(runs, files)?;
-    for (name, place) in &written {
+    let written = files::write(runs, files);
+    for (name, place) in &written.files {
         anstream::eprintln!("{name}  {place}");
     }
-    if written.is_empty() && !files::uses_stdout(files) {
+    written.tell()?;
+    if written.files.is_empty() && !files::uses_stdout(files) {
         let width = crossterm::terminal::size().map_or(100, |(width, _)| usize::from(width));
         for run in runs {
             let text = Text {

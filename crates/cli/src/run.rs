@@ -42,12 +42,8 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
     let code = ExitCode::of_run(&finished.state.summary(), arguments.strict);
     conclude(finished, &history, &arguments.output)
         .await
-        .map(|recorded| if recorded { code } else { worst(code) })
-}
-
-/// A run that is not wholly in the record is our failure, unless the run itself says worse.
-fn worst(code: ExitCode) -> ExitCode {
-    if code == ExitCode::Interrupted { code } else { ExitCode::Internal }
+        // A run that is not wholly in the record is our failure, however it ended.
+        .map(|recorded| if recorded { code } else { ExitCode::Internal })
 }
 
 pub(crate) fn default_workers() -> usize {
@@ -109,10 +105,11 @@ pub(crate) async fn conclude(
     output: &OutputArguments,
 ) -> Result<bool, Stop> {
     let run = Run::of(&finished.state);
-    let written = files::write(std::slice::from_ref(&run), &output.files)?;
+    let mut written = files::write(std::slice::from_ref(&run), &output.files);
     if !output.quiet {
-        print(&run, written, files::uses_stdout(&output.files));
+        print(&run, std::mem::take(&mut written.files), files::uses_stdout(&output.files));
     }
+    let told = written.tell();
     let whole = recorded(&finished);
     let id = run.summary.info.id.clone();
     let summary = plimsoll_report::json(&run).to_string();
@@ -124,7 +121,7 @@ pub(crate) async fn conclude(
     if let Err(error) = history.compact().await {
         anstream::eprintln!("warning: the record was not compacted: {error}");
     }
-    Ok(whole)
+    told.map(|()| whole)
 }
 
 fn recorded(finished: &Finished) -> bool {
