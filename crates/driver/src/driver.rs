@@ -175,7 +175,8 @@ impl Driver {
         self.shared.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// What this machine could not do, the first time it could not.
+    /// What could not be offered and why, the first time: this machine could not, or a step's values
+    /// made nothing that can be sent.
     pub fn trouble(&self) -> Option<String> {
         self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
@@ -369,26 +370,30 @@ async fn once(
     let mut values = Values { captures: vec![None; script.captures], rows, iteration: 0, user: 0 };
     let mut user = User::owning(0);
     let ran = worker.follow(&script, &mut user, &mut values, (phase, None), worker.clock.now()).await;
+    let trouble = worker.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     let mut recorder = worker.recorder.borrow_mut();
     let shard = recorder.take_all().next().unwrap_or_else(|| Shard::new(second, config.shape.edges.clone()));
     let failure = match ran.end {
         ScriptEnd::Succeeded => None,
         ScriptEnd::Failed | ScriptEnd::NotOffered => {
-            Some(failure_words(&shard, &config.shape, second, phase))
+            Some(failure_words(&shard, trouble, &config.shape, phase))
         }
     };
     Ok(Once { shard, captures: values.captures.into(), failure })
 }
 
-fn failure_words(shard: &Shard, shape: &Shape, second: u64, phase: Phase) -> String {
-    let mut frame = plimsoll_measure::Frame::new(second);
+fn failure_words(shard: &Shard, trouble: Option<String>, shape: &Shape, phase: Phase) -> String {
+    let mut frame = plimsoll_measure::Frame::new(shard.second());
     shard.merge_into(&mut frame);
     match frame.errors.first() {
         Some(error) => match shape.steps.get(usize::from(error.step)) {
             Some(step) => format!("{phase} failed at `{}`: {}", step.step, error.message),
             None => format!("{phase} failed: {}", error.message),
         },
-        None => format!("{phase} failed"),
+        None => match trouble {
+            Some(trouble) => format!("{phase} failed: {trouble}"),
+            None => format!("{phase} failed"),
+        },
     }
 }
 

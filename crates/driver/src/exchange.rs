@@ -79,6 +79,14 @@ struct Hop {
     body: Bytes,
 }
 
+/// Why a step's request cannot be made. It is a step not reached, and not counted as a request.
+enum Unsendable {
+    /// A hole has no value: an earlier step did not capture it.
+    Unknown,
+    /// The values are there, and what they make cannot be sent. In words without the values.
+    Filled(String),
+}
+
 /// A connection in use, and what gives it back.
 struct Held {
     connection: Connection,
@@ -115,9 +123,15 @@ impl Worker {
         let ready = self.clock.now();
         let (phase, stage) = place;
         let key = PendingKey { step: step.index, phase, stage };
-        // A hole without a value: an earlier step did not capture it. The step is not reached.
-        let Ok(mut hop) = self.first_hop(step, values) else {
-            return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: false };
+        let mut hop = match self.first_hop(step, values) {
+            Ok(hop) => hop,
+            Err(unsendable) => {
+                if let Unsendable::Filled(what) = unsendable {
+                    let label = self.shape.steps.get(usize::from(step.index)).map_or("?", |step| &*step.step);
+                    self.trouble(&format!("`{label}` was not sent: with the values filled in {what}"));
+                }
+                return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: true };
+            }
         };
         let slot = self.recorder.borrow_mut().begin(InFlight { key, due, ready, traffic: None });
         let deadline = tokio::time::Instant::now() + self.http.timeout;
@@ -259,28 +273,34 @@ impl Worker {
         }
     }
 
-    fn first_hop(&self, step: &Step, values: &Values) -> Result<Hop, ()> {
+    fn first_hop(&self, step: &Step, values: &Values) -> Result<Hop, Unsendable> {
+        let unknown = |_| Unsendable::Unknown;
         let value = |variable| self.value(variable, values);
         let (origin, uri) = match &step.url {
             CompiledUrl::Fixed(uri) => (Rc::clone(&self.target.origin), uri.clone()),
             CompiledUrl::Absolute(origin, uri) => (Rc::clone(origin), uri.clone()),
             CompiledUrl::Filled(template) => {
-                let text = fill_url(template, value).map_err(|_| ())?;
-                resolve(&self.target, &text).map_err(|_| ())?
+                let text = fill_url(template, value).map_err(unknown)?;
+                resolve(&self.target, &text).map_err(|_| Unsendable::Filled("its URL is no URL".to_owned()))?
             }
         };
         let mut headers = Rc::clone(&step.headers.fixed);
         for (name, template) in &step.headers.filled {
-            let text = fill(template, value, |value, out| out.push_str(value)).map_err(|_| ())?;
-            Rc::make_mut(&mut headers).append(name, HeaderValue::from_str(&text).map_err(|_| ())?);
+            let text = fill(template, value, |value, out| out.push_str(value)).map_err(unknown)?;
+            let text = HeaderValue::from_str(&text).map_err(|_| {
+                Unsendable::Filled(format!("its header `{name}` holds a line feed or control character"))
+            })?;
+            Rc::make_mut(&mut headers).append(name, text);
         }
         if !headers.contains_key(HOST) {
-            Rc::make_mut(&mut headers).insert(HOST, origin.host_header().ok_or(())?);
+            let host = origin.host_header();
+            let host = host.ok_or_else(|| Unsendable::Filled("its host cannot be named".to_owned()))?;
+            Rc::make_mut(&mut headers).insert(HOST, host);
         }
         let body = match &step.body {
             CompiledBody::Fixed(bytes) => bytes.clone(),
             CompiledBody::Filled(template, kind) => {
-                fill(template, value, |value, out| escape_body(*kind, value, out)).map_err(|_| ())?.into()
+                fill(template, value, |value, out| escape_body(*kind, value, out)).map_err(unknown)?.into()
             }
         };
         Ok(Hop { origin, uri, method: step.method.clone(), headers, body })

@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(crate) exhausted: AtomicBool,
     /// What ended the run before its time: a feed that ran out.
     pub(crate) failure: Mutex<Option<String>>,
-    /// What this machine could not do, the first time it could not.
+    /// What could not be offered and why, the first time.
     pub(crate) trouble: Mutex<Option<String>>,
 }
 
@@ -350,7 +350,7 @@ impl Worker {
         place: Place,
         due: u64,
     ) -> Ran {
-        let mut ran = Ran { done: due, end: ScriptEnd::Succeeded, no_answer: false };
+        let mut ran = Ran { done: due, end: ScriptEnd::Succeeded, no_answer: true };
         let mut due = due;
         let mut first = true;
         for action in &script.actions {
@@ -369,7 +369,7 @@ impl Worker {
                     first = false;
                     ran.done = end.done;
                     due = end.done;
-                    ran.no_answer = end.no_answer;
+                    ran.no_answer &= end.no_answer;
                     if !end.succeeded {
                         ran.end = ScriptEnd::Failed;
                         if step.on_failure == OnFailure::EndIteration {
@@ -393,7 +393,7 @@ impl Worker {
         self.stop.cancel();
     }
 
-    /// Remembers what this machine could not do.
+    /// Remembers what could not be offered.
     pub(crate) fn trouble(&self, message: &str) {
         let mut trouble = self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         trouble.get_or_insert_with(|| message.to_owned());
@@ -431,6 +431,7 @@ struct IterationEnd {
 pub(crate) struct Ran {
     pub(crate) done: u64,
     pub(crate) end: ScriptEnd,
+    /// None of its requests got an answer, or none was sent.
     pub(crate) no_answer: bool,
 }
 

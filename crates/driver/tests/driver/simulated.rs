@@ -11,7 +11,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use plimsoll_driver::{Message, Simulation, Transport};
 use plimsoll_measure::{Distribution, Outcome, Timing};
-use plimsoll_run::{Action, LoadModel, PauseRange, RunPlan};
+use plimsoll_run::{
+    Action, Feed, FeedOrder, Header, LoadModel, Part, PauseRange, RunPlan, Template, Variable,
+};
 use tokio::time::Instant;
 
 /// A server in the same simulation: answers after `service`, and not at all between two moments.
@@ -221,4 +223,42 @@ async fn every_second_comes_once_and_counts_add_up() {
     assert_eq!((ended, measured.arrivals(), measured.ended()), (300, 300, 300));
     // An arrival at 0.99 s that ends at 0.995 s belongs to second 0; none is shifted.
     assert_eq!(measured.frames[0].requests(|_| true), 100);
+}
+
+/// A scenario whose only step cannot be sent: its header would hold a line feed.
+fn unsendable() -> Vec<Action> {
+    let mut request = get(0, "/");
+    let value = Template { parts: vec![Part::Variable(Variable::Column { feed: 0, column: 0 })] };
+    request.headers = vec![Header { name: "x-user".into(), value, secret: false }];
+    vec![Action::Request(Box::new(request))]
+}
+
+fn feed(row: &str) -> Feed {
+    let rows = Arc::new(vec![vec![row.to_owned()].into_boxed_slice()]);
+    Feed { name: "users".into(), columns: vec!["name".into()], rows, order: FeedOrder::Sequential }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_cannot_be_sent_fails_its_iteration_and_never_spins() {
+    for (model, iterations) in [(open(10.0, 2.0), 20), (closed(2, 2.0), 40)] {
+        let mut plan = plan("http://simulated", model, unsendable());
+        plan.feeds = vec![feed("ada\n")];
+        let measured = simulate(plan, server(Duration::ZERO, 0..0)).await;
+        let failed: u64 = measured.frames.iter().flat_map(|f| f.iterations.values()).map(|s| s.failed).sum();
+        assert_eq!((failed, measured.ended()), (iterations, iterations));
+        assert_eq!(measured.outcomes(), [], "a request that was never made is none");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_goes_on_at_once_when_any_step_got_an_answer() {
+    // The second step has a hole that nothing fills: it gets no answer, the first did.
+    let first = get(0, "/");
+    let mut second = get(1, "/");
+    second.url = Template { parts: vec![Part::Variable(Variable::Setup(0))] };
+    let actions = [first, second].map(|request| Action::Request(Box::new(request))).to_vec();
+    let measured =
+        simulate(plan("http://simulated", closed(1, 1.0), actions), server(Duration::from_millis(10), 0..0))
+            .await;
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 100)]);
 }
