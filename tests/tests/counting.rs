@@ -30,7 +30,9 @@ fn each_point_of_counting_names_tests_that_exist() {
     let code: String = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
     let mut missing = Vec::new();
     for point in 1..=18 {
-        let start = page.find(&format!("\n{point}. **")).unwrap_or_else(|| panic!("point {point} is not on the page"));
+        let start = page
+            .find(&format!("\n{point}. **"))
+            .unwrap_or_else(|| panic!("point {point} is not on the page"));
         let rest = &page[start..];
         let end = rest.find(&format!("\n{}. **", point + 1)).unwrap_or(rest.len());
         let tests = named(&rest[..end]);
