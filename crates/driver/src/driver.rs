@@ -123,7 +123,13 @@ impl Driver {
             let share = Share { index: index as u64, of: workers as u64 };
             let (config, shared) = (config.clone(), Arc::clone(&shared));
             let (stop, sender) = (stop.clone(), sender.clone());
-            let farewell = Farewell { worker: index, messages: sender.clone(), shared: Arc::clone(&shared) };
+            let farewell = Farewell {
+                worker: index,
+                messages: sender.clone(),
+                shared: Arc::clone(&shared),
+                stop: stop.clone(),
+            };
+            let on_failure = stop.clone();
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
                 let build = Build {
                     config: &config,
@@ -136,8 +142,9 @@ impl Driver {
                 };
                 run_worker(build, &config);
                 drop(farewell);
-            })?;
-            threads.push(thread);
+            });
+            // Those that are up already have sent nothing yet, and shall not.
+            threads.push(thread.inspect_err(|_| on_failure.cancel())?);
         }
         Ok(Self { messages, clock, started, stop, shared, spare, threads })
     }
@@ -266,6 +273,7 @@ struct Farewell {
     worker: usize,
     messages: mpsc::UnboundedSender<Message>,
     shared: Arc<Shared>,
+    stop: CancellationToken,
 }
 
 impl Drop for Farewell {
@@ -275,6 +283,7 @@ impl Drop for Farewell {
         }
         let mut failure = self.shared.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         failure.get_or_insert_with(|| format!("worker {} panicked: this is a bug in Plimsoll", self.worker));
+        self.stop.cancel();
         let _ = self.messages.send(Message::Finished { worker: self.worker, at: 0 });
     }
 }
@@ -282,7 +291,7 @@ impl Drop for Farewell {
 fn run_worker(build: Build<'_>, config: &DriverConfig) {
     let worker = build.share.index as usize;
     let messages = build.messages.clone();
-    let shared = Arc::clone(&build.shared);
+    let (shared, stop) = (Arc::clone(&build.shared), build.stop.clone());
     let ran = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -292,6 +301,9 @@ fn run_worker(build: Build<'_>, config: &DriverConfig) {
             let worker = build.worker(recorder)?;
             let local = LocalSet::new();
             local.block_on(&runtime, worker.run(&config.plan.load.model, config.plan.load.grace));
+            drop(local);
+            // A name lookup that hangs cannot be called back and is not waited for.
+            runtime.shutdown_background();
             Ok(())
         });
     if let Err(error) = ran {
@@ -300,6 +312,8 @@ fn run_worker(build: Build<'_>, config: &DriverConfig) {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .get_or_insert(error.to_string());
+        // The others' part alone is not what was asked for.
+        stop.cancel();
         let _ = messages.send(Message::Finished { worker, at: 0 });
     }
 }
@@ -317,7 +331,8 @@ pub struct Once {
 
 impl Once {
     /// Runs steps one after the other on one user, on a thread of its own. Everything it does is
-    /// counted in `second` under `phase`, at offsets of `clock`.
+    /// counted in `second` under `phase`, at offsets of `clock`. `stop` ends it where it stands: a
+    /// request in flight is cut, and what was captured until then is there.
     ///
     /// # Errors
     /// When a step cannot be made ready or the thread cannot be started.
@@ -327,6 +342,7 @@ impl Once {
         phase: Phase,
         second: u64,
         clock: Clock,
+        stop: CancellationToken,
     ) -> Result<Self, DriverError> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::Builder::new().name(phase.label().to_owned()).spawn(move || {
@@ -335,7 +351,11 @@ impl Once {
                 .build()
                 .map_err(DriverError::Thread);
             let ran = ran.and_then(|runtime| {
-                LocalSet::new().block_on(&runtime, once(&config, &actions, phase, second, clock))
+                let steps = once(&config, &actions, phase, second, clock, stop);
+                let ran = LocalSet::new().block_on(&runtime, steps);
+                // A name lookup that hangs cannot be called back and is not waited for.
+                runtime.shutdown_background();
+                ran
             });
             let _ = sender.send(ran);
         })?;
@@ -351,6 +371,7 @@ async fn once(
     phase: Phase,
     second: u64,
     clock: Clock,
+    stop: CancellationToken,
 ) -> Result<Once, DriverError> {
     let (messages, _listen) = mpsc::unbounded_channel();
     let (_give_back, spare) = std::sync::mpsc::channel();
@@ -369,15 +390,24 @@ async fn once(
     let rows = worker.draw(&script).unwrap_or_default();
     let mut values = Values { captures: vec![None; script.captures], rows, iteration: 0, user: 0 };
     let mut user = User::owning(0);
-    let ran = worker.follow(&script, &mut user, &mut values, (phase, None), worker.clock.now()).await;
+    let due = worker.clock.now();
+    let ran = {
+        let steps = worker.follow(&script, &mut user, &mut values, (phase, None), due);
+        tokio::select! {
+            ran = steps => Some(ran.end),
+            () = stop.cancelled() => None,
+        }
+    };
     let trouble = worker.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
     let mut recorder = worker.recorder.borrow_mut();
+    recorder.cut(worker.clock.now());
     let shard = recorder.take_all().next().unwrap_or_else(|| Shard::new(second, config.shape.edges.clone()));
-    let failure = match ran.end {
-        ScriptEnd::Succeeded => None,
-        ScriptEnd::Failed | ScriptEnd::NotOffered => {
+    let failure = match ran {
+        Some(ScriptEnd::Succeeded) => None,
+        Some(ScriptEnd::Failed | ScriptEnd::NotOffered) => {
             Some(failure_words(&shard, trouble, &config.shape, phase))
         }
+        None => Some(format!("{phase} was stopped")),
     };
     Ok(Once { shard, captures: values.captures.into(), failure })
 }

@@ -138,8 +138,8 @@ impl Worker {
         let limit = BodyLimit { keep: step.reads_body, max: self.http.max_body };
         let mut first_sent = None;
         for followed in 0.. {
-            let attempt = tokio::time::timeout_at(deadline, self.attempt(user, slot, &hop, limit));
-            let (result, opened) = match attempt.await {
+            let limited = tokio::time::timeout_at(deadline, self.attempt(user, slot, &hop, limit)).await;
+            let (result, opened) = match limited {
                 Ok(done) => done,
                 Err(_) => (Err(timed_out(self.http.timeout)), None),
             };
@@ -281,7 +281,8 @@ impl Worker {
             CompiledUrl::Absolute(origin, uri) => (Rc::clone(origin), uri.clone()),
             CompiledUrl::Filled(template) => {
                 let text = fill_url(template, value).map_err(unknown)?;
-                resolve(&self.target, &text).map_err(|_| Unsendable::Filled("its URL is no URL".to_owned()))?
+                resolve(&self.target, &text)
+                    .map_err(|_| Unsendable::Filled("its URL is no URL".to_owned()))?
             }
         };
         let mut headers = Rc::clone(&step.headers.fixed);

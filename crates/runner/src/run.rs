@@ -23,6 +23,9 @@ const CLOCK_STEP_NANOS: u64 = 500_000_000;
 /// How long the end of a run waits for the record and the exporters before it gives its verdict.
 const FLUSH: Duration = Duration::from_millis(1500);
 
+/// Why a run ended that [`Control::stop`] stopped.
+const STOPPED: &str = "stopped by request";
+
 /// What to run.
 #[derive(Debug)]
 pub struct RunConfig {
@@ -47,7 +50,8 @@ pub struct Control {
 }
 
 impl Control {
-    /// Offers no more load. Requests in flight have their grace, then record and report are made.
+    /// Offers no more load. Requests in flight have their grace, then record and report are made. A
+    /// setup that still runs ends at once, without any load after it; teardown runs in any case.
     pub fn stop(&self) {
         self.stop.cancel();
     }
@@ -95,15 +99,19 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
         setup: Arc::new([]),
         feeds: Feeds::new(&plan.feeds, seed),
     };
-    let setup = before(&driver_config).await?;
+    let setup = before(&driver_config, &control).await?;
     let captures = setup.as_ref().map(|setup| Arc::clone(&setup.captures)).unwrap_or_default();
     let driver_config = DriverConfig { setup: captures, ..driver_config };
     match setup {
         Some(Once { shard, failure: Some(failure), .. }) => {
             let mut frame = Frame::new(0);
             shard.merge_into(&mut frame);
+            let end = match control.stop.is_cancelled() {
+                true => (RunStatus::Interrupted, STOPPED.to_owned()),
+                false => (RunStatus::Failed, failure),
+            };
             let telling = Telling::begin(config, &driver_config, Instant::now()).await?;
-            Ok(telling.fail(frame, failure, &driver_config).await)
+            Ok(telling.fail(frame, end, &driver_config).await)
         }
         setup => {
             let driver = Driver::start(&driver_config)?;
@@ -119,12 +127,13 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
     }
 }
 
-async fn before(config: &DriverConfig) -> Result<Option<Once>, DriverError> {
+async fn before(config: &DriverConfig, control: &Control) -> Result<Option<Once>, DriverError> {
     if config.plan.setup.is_empty() {
         return Ok(None);
     }
     let clock = Clock::Real(Instant::now());
-    Once::run(config.clone(), config.plan.setup.clone(), Phase::Setup, 0, clock).await.map(Some)
+    let (steps, stop) = (config.plan.setup.clone(), control.stop.clone());
+    Once::run(config.clone(), steps, Phase::Setup, 0, clock, stop).await.map(Some)
 }
 
 /// The run's state and everybody who is told of it.
@@ -255,7 +264,7 @@ impl Telling {
                     None => break,
                 },
                 () = control.stop.cancelled(), if course.end.is_none() => {
-                    course.end = Some((RunStatus::Interrupted, "stopped by request".to_owned()));
+                    course.end = Some((RunStatus::Interrupted, STOPPED.to_owned()));
                     driver.stop();
                 }
             }
@@ -286,11 +295,11 @@ impl Telling {
         format!("`{}` was missed for {length} s without a break", objective.name)
     }
 
-    /// Setup failed: there is no load, and teardown runs all the same.
-    async fn fail(mut self, frame: Frame, failure: String, config: &DriverConfig) -> Finished {
+    /// Setup failed or was stopped: there is no load, and teardown runs all the same.
+    async fn fail(mut self, frame: Frame, end: (RunStatus, String), config: &DriverConfig) -> Finished {
         self.tell(RunEvent::Phase { phase: Phase::Grace, at: 0 });
         self.second(frame, Gauges::default());
-        self.finish(0, Some((RunStatus::Failed, failure)), config).await
+        self.finish(0, Some(end), config).await
     }
 
     async fn finish(
@@ -326,6 +335,8 @@ impl Telling {
             Phase::Teardown,
             second,
             Clock::Real(self.started),
+            // Teardown cleans up after the run, also after one that was stopped.
+            CancellationToken::new(),
         )
         .await
         {

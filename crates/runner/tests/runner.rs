@@ -1,0 +1,159 @@
+//! Whole runs against a real target: how they begin, are stopped and end.
+#![expect(clippy::unwrap_used, reason = "a test that cannot begin has failed")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use plimsoll_demo_target::{Config, DemoTarget};
+use plimsoll_exporters::{Exporters, LiveMetrics};
+use plimsoll_measure::Phase;
+use plimsoll_run::{
+    Action, BodyKind, Expect, ExportSettings, HttpSettings, Load, LoadModel, OnFailure, PauseRange, Request,
+    RunEvent, RunPlan, RunStatus, Scenario, StepShape, Summary, Template, TlsSettings,
+};
+use plimsoll_runner::{Control, Finished, RunConfig, run};
+use plimsoll_units::Rate;
+use plimsoll_workload::{Spacing, Stage, StageKind};
+use tokio::sync::mpsc;
+
+fn target() -> DemoTarget {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    DemoTarget::spawn_thread(Config { listen, ..Config::default() }).unwrap()
+}
+
+fn get(step: u16, path: &str) -> Action {
+    Action::Request(Box::new(Request {
+        step,
+        method: "GET".into(),
+        url: Template::text(path),
+        headers: Vec::new(),
+        body: None,
+        body_kind: BodyKind::Text,
+        expect: Expect::default(),
+        captures: Vec::new(),
+        on_failure: OnFailure::EndIteration,
+    }))
+}
+
+fn pause(length: Duration) -> Action {
+    Action::Pause(PauseRange { min: length, max: length })
+}
+
+/// A plan whose one scenario asks for `/` at this rate. Steps 1 and 2 are for setup and teardown.
+fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
+    let step = |scenario: &str, scenario_index, step: &str| StepShape {
+        scenario: scenario.into(),
+        scenario_index,
+        step: step.into(),
+    };
+    let stage = Stage { kind: StageKind::Hold(Rate::new(rate).unwrap()), length };
+    RunPlan {
+        name: "test".into(),
+        hash: String::new(),
+        text: String::new(),
+        target: format!("http://{}", target.addr()),
+        version: None,
+        environment: None,
+        tags: BTreeMap::new(),
+        seed: Some(1),
+        load: Load {
+            model: LoadModel::Open { stages: vec![stage], spacing: Spacing::Uniform, max_in_flight: 1000 },
+            warmup: Duration::ZERO,
+            grace: Duration::from_secs(5),
+        },
+        http: HttpSettings {
+            connections: None,
+            timeout: Duration::from_secs(60),
+            connect_timeout: Duration::from_secs(2),
+            redirects: 10,
+            max_body: 16_000_000,
+            headers: Vec::new(),
+        },
+        tls: TlsSettings::default(),
+        feeds: Vec::new(),
+        setup: Vec::new(),
+        setup_captures: 0,
+        teardown: Vec::new(),
+        scenarios: vec![Scenario { name: "main".into(), weight: 1, actions: vec![get(0, "/")], captures: 0 }],
+        steps: vec![
+            step("main", Some(0), "home"),
+            step("setup", None, "prepare"),
+            step("teardown", None, "tidy"),
+        ],
+        objectives: Vec::new(),
+        export: ExportSettings::default(),
+    }
+}
+
+async fn config(plan: RunPlan, watcher: Option<mpsc::Sender<RunEvent>>) -> RunConfig {
+    let exporters = Exporters::start(&plan.export, Arc::new(LiveMetrics::new())).await.unwrap();
+    RunConfig {
+        plan: Arc::new(plan),
+        workers: 2,
+        plimsoll: "0.0.0".into(),
+        history: None,
+        exporters,
+        watcher,
+    }
+}
+
+/// Runs a plan and calls `stop` once the target has been asked `asked` times.
+async fn stopped_after(plan: RunPlan, target: &DemoTarget, asked: u64) -> Finished {
+    let control = Control::default();
+    let config = config(plan, None).await;
+    let running = tokio::spawn(run(config, control.clone()));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while target.record().access_count() < asked {
+        assert!(Instant::now() < deadline, "the target was not asked {asked} times");
+        tokio::task::yield_now().await;
+    }
+    control.stop();
+    tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap()
+}
+
+fn requests(summary: &Summary, phase: Phase) -> u64 {
+    summary.phases.iter().filter(|found| found.phase == phase).map(|found| found.requests).sum()
+}
+
+#[tokio::test]
+async fn a_stop_during_setup_ends_it_and_offers_nothing_and_tears_down() {
+    let target = target();
+    let hour = Duration::from_secs(3600);
+    for rest in [pause(hour), get(1, "/latency/50000")] {
+        let before = target.record().access_count();
+        let mut plan = plan(&target, 100.0, hour);
+        plan.setup = vec![get(1, "/"), rest];
+        plan.teardown = vec![get(2, "/")];
+        let finished = stopped_after(plan, &target, before + 1).await;
+        let summary = finished.state.summary();
+        assert_eq!(summary.status, Some(RunStatus::Interrupted));
+        assert_eq!(summary.reason.as_deref(), Some("stopped by request"));
+        assert_eq!((summary.totals.arrivals, requests(&summary, Phase::Teardown)), (0, 1));
+        assert!(requests(&summary, Phase::Setup) >= 1, "what setup did is counted");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_run_keeps_what_it_offered_and_tears_down() {
+    let target = target();
+    let mut plan = plan(&target, 100.0, Duration::from_secs(3600));
+    plan.teardown = vec![get(2, "/")];
+    let finished = stopped_after(plan, &target, 20).await;
+    let summary = finished.state.summary();
+    assert_eq!(summary.status, Some(RunStatus::Interrupted));
+    assert_eq!(requests(&summary, Phase::Teardown), 1);
+    assert_eq!(summary.totals.succeeded, summary.totals.arrivals);
+    assert_eq!(target.record().access_count(), summary.totals.requests + 1);
+}
+
+#[tokio::test]
+async fn a_watcher_that_never_reads_holds_nothing_up() {
+    let target = target();
+    let (watcher, _never_read) = mpsc::channel(1);
+    let config = config(plan(&target, 50.0, Duration::from_millis(1500)), Some(watcher)).await;
+    let running = run(config, Control::default());
+    let finished = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap();
+    let summary = finished.state.summary();
+    assert_eq!((summary.status, summary.totals.succeeded), (Some(RunStatus::Completed), 75));
+}
