@@ -7,8 +7,8 @@ mod harness;
 use std::time::Duration;
 
 use harness::{
-    Desk, Events, PATIENCE, Running, Target, alone, beside_others, ends, errors, is_invalid, requests, root,
-    sum, verdict,
+    Desk, Events, PATIENCE, Running, Target, alone, beside_others, ends, errors, free_port, is_invalid,
+    requests, root, sum, verdict,
 };
 use nix::sys::signal::Signal;
 use plimsoll_testkit::wait_for;
@@ -395,6 +395,11 @@ sla: [ { name: few errors, objective: error_ratio <= 1% } ]
     let routes = ["GET /status/{code}", "GET /products/{id}", "GET /products"];
     assert_eq!(routes.map(|route| record.route(route)), [1, 1, 0]);
     assert_eq!(requests(&json), 2);
+
+    let nobody = format!("target=http://127.0.0.1:{}", free_port());
+    let ended = desk.run(plan).set([nobody]).ended().await;
+    assert_eq!(ended.code, 5, "nobody is there: {ended:?}");
+    assert_eq!(desk.json()["run"]["status"], "failed");
 }
 
 #[tokio::test]

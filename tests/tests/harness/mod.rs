@@ -76,6 +76,15 @@ impl Desk {
         Call::new(self, &binary("plimsoll").unwrap()).args(arguments)
     }
 
+    /// Another program with these arguments, found like a shell finds it.
+    pub(crate) fn program<A: AsRef<OsStr>>(
+        &self,
+        name: &str,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Call {
+        Call::new(self, Path::new(name)).args(arguments)
+    }
+
     /// `plimsoll run PLAN --json run.json`, where the plan is this text.
     pub(crate) fn run(&self, plan: &str) -> Call {
         let plan = self.write("plan.yaml", plan);
