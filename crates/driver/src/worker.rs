@@ -58,6 +58,20 @@ pub(crate) struct Share {
     pub(crate) of: u64,
 }
 
+impl Share {
+    /// The arrivals of this worker, of a mix that repeats after `period`: every `of`-th, moving on by
+    /// one worker each time workers and mix have come round together. Without that a worker of two
+    /// would have one of two scenarios to itself, and half of the connections with it.
+    fn takes(self, period: u64) -> impl Fn(u64) -> bool {
+        let round = period / gcd(period, self.of) * self.of;
+        move |n| (n + n / round) % self.of == self.index
+    }
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 /// Everything a worker needs; lives on its thread.
 pub(crate) struct Worker {
     pub(crate) share: Share,
@@ -140,9 +154,9 @@ impl Worker {
         stages_end: u64,
     ) -> ControlFlow<()> {
         let mut stopped = pin!(self.stop.cancelled());
-        let share = self.share;
+        let mine = self.share.takes(self.mix.period());
         let mut late = 0;
-        for (n, due) in (0_u64..).zip(arrivals).filter(|(n, _)| n % share.of == share.index) {
+        for (n, due) in (0_u64..).zip(arrivals).filter(|(n, _)| mine(*n)) {
             self.frontier.set(due);
             if self.clock.has_reached(due) {
                 late += 1;
@@ -441,4 +455,30 @@ pub(crate) enum ScriptEnd {
     Failed,
     /// This machine could not even begin.
     NotOffered,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_arrival_has_one_worker_and_each_worker_has_every_scenario() {
+        for of in 1..=8 {
+            for period in 1..=12 {
+                let takes: Vec<_> = (0..of).map(|index| Share { index, of }.takes(period)).collect();
+                let mut had = vec![vec![0_u64; period as usize]; of as usize];
+                let arrivals = 10 * period * of * of;
+                for n in 0..arrivals {
+                    let takers: Vec<_> = (0..of as usize).filter(|worker| takes[*worker](n)).collect();
+                    assert_eq!(takers.len(), 1, "arrival {n} of {of} workers, period {period}");
+                    had[takers[0]][(n % period) as usize] += 1;
+                }
+                let fair = arrivals / of / period;
+                assert!(
+                    had.iter().flatten().all(|count| *count == fair),
+                    "{of} workers, period {period}: {had:?}"
+                );
+            }
+        }
+    }
 }

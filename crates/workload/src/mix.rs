@@ -64,6 +64,11 @@ impl Mix {
         Ok(Self { order })
     }
 
+    /// After how many iterations the order repeats.
+    pub fn period(&self) -> u64 {
+        self.order.len() as u64
+    }
+
     /// The scenario of iteration `n`.
     pub fn scenario(&self, n: u64) -> usize {
         usize::from(self.order[(n % self.order.len() as u64) as usize])

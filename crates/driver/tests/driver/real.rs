@@ -154,6 +154,32 @@ async fn few_connections_make_requests_wait_and_the_wait_is_seen() {
 }
 
 #[tokio::test]
+async fn no_worker_has_a_scenario_to_itself() {
+    let target = target();
+    let mut plan = plan(&url(&target), open(100.0, 1.0), steps(vec![get(0, "/")]));
+    plan.scenarios.push(plan.scenarios[0].clone());
+    let transport = network(&plan);
+    let mut driver = plimsoll_driver::Driver::start(&config(plan, transport)).unwrap();
+    assert_eq!(driver.workers(), 2);
+    let (mut arrivals, mut left) = ([[0; 2]; 2], driver.workers());
+    while left > 0 {
+        match driver.messages.recv().await.unwrap() {
+            plimsoll_driver::Message::Shard { worker, shard } => {
+                let mut frame = plimsoll_measure::Frame::new(shard.second());
+                shard.merge_into(&mut frame);
+                for (key, series) in &frame.iterations {
+                    arrivals[worker][usize::from(key.scenario)] += series.arrivals;
+                }
+            }
+            plimsoll_driver::Message::Finished { .. } => left -= 1,
+            plimsoll_driver::Message::OfferingEnded { .. } => {}
+        }
+    }
+    driver.join();
+    assert_eq!(arrivals, [[25; 2]; 2]);
+}
+
+#[tokio::test]
 async fn stopping_offers_no_more_and_keeps_what_was_offered() {
     let target = target();
     let plan = plan(&url(&target), open(100.0, 60.0), steps(vec![get(0, "/latency/50")]));
