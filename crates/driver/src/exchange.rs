@@ -133,7 +133,8 @@ impl Worker {
                 return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: true };
             }
         };
-        let slot = self.recorder.borrow_mut().begin(InFlight { key, due, ready, traffic: None });
+        let slot =
+            self.recorder.borrow_mut().begin(InFlight { key, due, ready, first_sent: None, traffic: None });
         let deadline = tokio::time::Instant::now() + self.http.timeout;
         let limit = BodyLimit { keep: step.reads_body, max: self.http.max_body };
         let mut first_sent = None;
@@ -186,6 +187,7 @@ impl Worker {
             let mut recorder = self.recorder.borrow_mut();
             recorder.record(&sample);
             if let Some(next) = next {
+                recorder.in_flight(slot).into_iter().for_each(|request| request.first_sent = first_sent);
                 hop = next;
                 continue;
             }

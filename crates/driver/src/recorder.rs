@@ -11,6 +11,9 @@ use slab::Slab;
 
 use crate::transport::Traffic;
 
+/// Shards kept for later seconds: one for the next, and one more for a worker that keeps two open.
+const SPARE: usize = 2;
+
 /// Records what one worker does and hands each second over when it is complete.
 ///
 /// A second is complete when it is past and every arrival due in it has been handled: an arrival the
@@ -32,13 +35,15 @@ pub(crate) struct InFlight {
     pub(crate) key: PendingKey,
     pub(crate) due: u64,
     pub(crate) ready: u64,
-    /// Knows when the first byte left, once there is a connection.
+    /// When the first byte of its first hop left, once it was redirected.
+    pub(crate) first_sent: Option<u64>,
+    /// Knows when the first byte of this hop left, once there is a connection.
     pub(crate) traffic: Option<Rc<Traffic>>,
 }
 
 impl InFlight {
     fn sent(&self) -> Option<u64> {
-        self.traffic.as_ref().and_then(|traffic| traffic.sent())
+        self.first_sent.or_else(|| self.traffic.as_ref().and_then(|traffic| traffic.sent()))
     }
 }
 
@@ -164,7 +169,10 @@ impl Recorder {
 
     /// Takes a shard back for a later second.
     pub(crate) fn give_back(&mut self, shard: Shard) {
-        self.spare.push(shard);
+        // Those that piled up while nobody took them are not needed again.
+        if self.spare.len() < SPARE {
+            self.spare.push(shard);
+        }
     }
 
     /// Counts everything still in flight as cut at `now`.
@@ -182,8 +190,8 @@ impl Recorder {
                 tls: None,
                 first_byte: None,
                 status: None,
-                received_bytes: 0,
-                sent_bytes: 0,
+                received_bytes: request.traffic.as_ref().map_or(0, |traffic| traffic.read()),
+                sent_bytes: request.traffic.as_ref().map_or(0, |traffic| traffic.written()),
             };
             self.record(&sample);
         }
@@ -223,8 +231,13 @@ mod tests {
     #[test]
     fn a_request_in_flight_is_seen_with_its_age() {
         let mut recorder = Recorder::new(Edges::default());
-        let slot =
-            recorder.begin(InFlight { key: PENDING, due: 400_000_000, ready: 400_000_000, traffic: None });
+        let slot = recorder.begin(InFlight {
+            key: PENDING,
+            due: 400_000_000,
+            ready: 400_000_000,
+            first_sent: None,
+            traffic: None,
+        });
         let first = recorder.take_complete(1_000_000_000, u64::MAX).unwrap();
         assert_eq!(frame(&first).pending[&PENDING].since_due.max(), Some(600_000_000));
         recorder.end(slot);
@@ -236,7 +249,7 @@ mod tests {
     fn what_is_left_is_cut_at_the_time_waited() {
         let mut recorder = Recorder::new(Edges::default());
         recorder.arrival(KEY, 0);
-        recorder.begin(InFlight { key: PENDING, due: 100, ready: 100, traffic: None });
+        recorder.begin(InFlight { key: PENDING, due: 100, ready: 100, first_sent: None, traffic: None });
         recorder.cut(2_000_000_100);
         let mut whole = Frame::new(2);
         recorder.take_all().for_each(|shard| shard.merge_into(&mut whole));

@@ -14,7 +14,8 @@ use crate::{
 const MESSAGES_PER_SECOND: usize = 32;
 
 /// What one worker measures in one second. Recording costs no lock, no channel and, once a series
-/// has been seen, no allocation. A cleared shard keeps its memory and serves a later second.
+/// has been seen, no allocation. A cleared shard keeps the memory of what it held and serves a later
+/// second.
 #[derive(Debug)]
 pub struct Shard {
     second: u64,
@@ -72,9 +73,12 @@ impl Shard {
         self.second
     }
 
-    /// Forgets what it holds and takes up another second.
+    /// Forgets what it holds and takes up another second. What it has held nothing of goes: the series
+    /// of a stage that is over would else stay with their histograms until the run ends.
     pub fn reuse(&mut self, second: u64) {
         self.second = second;
+        self.series.retain(|_, recorder| recorder.requests > 0);
+        self.iterations.retain(|_, recorder| !recorder.is_empty());
         self.series.values_mut().for_each(SeriesRecorder::clear);
         self.iterations.values_mut().for_each(IterationRecorder::clear);
         self.pending.clear();
@@ -341,6 +345,21 @@ mod tests {
         let mut frame = Frame::new(9);
         shard.merge_into(&mut frame);
         assert_eq!(frame, Frame::new(9));
+    }
+
+    #[test]
+    fn a_reused_shard_keeps_the_memory_of_what_is_in_use_only() {
+        let mut shard = Shard::new(0, Edges::default());
+        for stage in 0..100_u16 {
+            for _ in 0..5 {
+                let mut of_stage = sample(Outcome::Ok, 0, 1);
+                of_stage.key.stage = Some(stage);
+                shard.record(&of_stage);
+                shard.arrival(IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(stage) });
+                shard.reuse(0);
+            }
+            assert!(shard.series.len() <= 2 && shard.iterations.len() <= 2, "{}", shard.series.len());
+        }
     }
 
     #[test]

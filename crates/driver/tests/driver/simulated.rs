@@ -262,3 +262,37 @@ async fn a_user_goes_on_at_once_when_any_step_got_an_answer() {
             .await;
     assert_eq!(measured.outcomes(), [(Outcome::Ok, 100)]);
 }
+
+/// Redirects to a path that is never answered, after half a second.
+fn redirecting_server() -> Transport {
+    Transport::Memory(Arc::new(|| {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let answer = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+            if request.uri().path() == "/never" {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let answer = http::Response::builder().status(302).header("location", "/never");
+            answer.body(Full::new(Bytes::new()))
+        });
+        tokio::task::spawn_local(
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), answer),
+        );
+        near
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_cut_behind_a_redirect_was_sent_when_its_step_was() {
+    let mut plan = plan("http://simulated", open(1.0, 1.0), step());
+    plan.load.grace = Duration::from_secs(3);
+    let measured = simulate(plan, redirecting_server()).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Redirect, 1), (Outcome::Cut, 1)]);
+    // Due and sent at 0, cut at 4 s: the step's time spans its hops.
+    assert_eq!(measured.timing(Timing::ServiceTime).max(), Some(4_000_000_000));
+    let pending = &measured.frames[1].pending.values().next().unwrap().since_sent;
+    assert_eq!(pending.max(), Some(2_000_000_000));
+    let cut = measured.frames.iter().flat_map(|frame| &frame.series);
+    let sent: u64 = cut.filter(|(key, _)| key.outcome == Outcome::Cut).map(|(_, s)| s.sent_bytes).sum();
+    assert!(sent > 0, "what was written for it is counted");
+}
