@@ -140,10 +140,11 @@ impl Shape {
 
     /// The stage and phase that something due at an offset (nanoseconds) within the stages belongs to.
     pub fn place(&self, due: u64) -> (Phase, Option<u16>) {
-        let offset = due as f64 / 1e9;
-        let phase = if offset < self.warmup { Phase::Warmup } else { Phase::Measured };
-        let stage =
-            self.stages.partition_point(|stage| stage.end <= offset).min(self.stages.len().saturating_sub(1));
+        // Compared in whole nanoseconds: seconds written as a fraction may miss a boundary by a hair.
+        let nanos = |seconds: f64| (seconds * 1e9).round() as u64;
+        let phase = if due < nanos(self.warmup) { Phase::Warmup } else { Phase::Measured };
+        let last = self.stages.len().saturating_sub(1);
+        let stage = self.stages.partition_point(|stage| nanos(stage.end) <= due).min(last);
         (phase, (!self.stages.is_empty()).then_some(stage as u16))
     }
 
@@ -180,4 +181,33 @@ fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {
         start = end;
     }
     shapes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_at_a_boundary_belongs_to_what_begins_there() {
+        for millis in 1..5000 {
+            let boundary = std::time::Duration::from_millis(millis);
+            let stage = |start, end| StageShape { kind: "hold".into(), start, end, from: 1.0, to: 1.0 };
+            let shape = Shape {
+                plan: "p".into(),
+                plan_hash: "h".into(),
+                model: Model::Open,
+                scenarios: Vec::new(),
+                steps: Vec::new(),
+                stages: vec![stage(0.0, boundary.as_secs_f64()), stage(boundary.as_secs_f64(), 9.0)],
+                warmup: boundary.as_secs_f64(),
+                grace: 0.0,
+                iterations: None,
+                edges: Edges::default(),
+                objectives: Vec::new(),
+            };
+            let due = boundary.as_nanos() as u64;
+            assert_eq!(shape.place(due - 1), (Phase::Warmup, Some(0)), "{millis} ms");
+            assert_eq!(shape.place(due), (Phase::Measured, Some(1)), "{millis} ms");
+        }
+    }
 }
