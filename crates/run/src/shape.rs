@@ -138,6 +138,18 @@ impl Shape {
         Some(stage.from + (stage.to - stage.from) * (offset - stage.start) / (stage.end - stage.start))
     }
 
+    /// The mean of the level asked for between two offsets in seconds; outside the stages it is zero.
+    ///
+    /// A level is linear within a stage, so its mean over a part of one is the level in its middle.
+    pub fn mean_level(&self, from: f64, to: f64) -> f64 {
+        let parts = self.stages.iter().map(|stage| {
+            let (start, end) = (stage.start.max(from), stage.end.min(to));
+            let middle = ((start + end) / 2.0 - stage.start) / (stage.end - stage.start);
+            if start < end { (stage.from + (stage.to - stage.from) * middle) * (end - start) } else { 0.0 }
+        });
+        parts.sum::<f64>() / (to - from)
+    }
+
     /// The stage and phase that something due at an offset (nanoseconds) within the stages belongs to.
     pub fn place(&self, due: u64) -> (Phase, Option<u16>) {
         // Compared in whole nanoseconds: seconds written as a fraction may miss a boundary by a hair.
@@ -187,24 +199,45 @@ fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {
 mod tests {
     use super::*;
 
+    fn shape(stages: Vec<StageShape>, warmup: f64) -> Shape {
+        Shape {
+            plan: "p".into(),
+            plan_hash: "h".into(),
+            model: Model::Open,
+            scenarios: Vec::new(),
+            steps: Vec::new(),
+            stages,
+            warmup,
+            grace: 0.0,
+            iterations: None,
+            edges: Edges::default(),
+            objectives: Vec::new(),
+        }
+    }
+
+    fn stage(start: f64, end: f64, from: f64, to: f64) -> StageShape {
+        StageShape { kind: "hold".into(), start, end, from, to }
+    }
+
+    #[test]
+    fn the_rate_asked_for_in_a_second_is_its_mean() {
+        let stages =
+            vec![stage(0.0, 0.3, 500.0, 500.0), stage(0.3, 0.5, 0.0, 0.0), stage(0.5, 2.5, 0.0, 100.0)];
+        let shape = shape(stages, 0.0);
+        let means = [0.0, 1.0, 2.0, 3.0].map(|second| shape.mean_level(second, second + 1.0));
+        // 150 arrivals of the hold and 6.25 of the ramp; then 50 and 43.75 of it.
+        for (mean, expected) in means.into_iter().zip([156.25, 50.0, 43.75, 0.0]) {
+            assert!((mean - expected).abs() < 1e-9, "{means:?}");
+        }
+    }
+
     #[test]
     fn what_is_due_at_a_boundary_belongs_to_what_begins_there() {
         for millis in 1..5000 {
             let boundary = std::time::Duration::from_millis(millis);
-            let stage = |start, end| StageShape { kind: "hold".into(), start, end, from: 1.0, to: 1.0 };
-            let shape = Shape {
-                plan: "p".into(),
-                plan_hash: "h".into(),
-                model: Model::Open,
-                scenarios: Vec::new(),
-                steps: Vec::new(),
-                stages: vec![stage(0.0, boundary.as_secs_f64()), stage(boundary.as_secs_f64(), 9.0)],
-                warmup: boundary.as_secs_f64(),
-                grace: 0.0,
-                iterations: None,
-                edges: Edges::default(),
-                objectives: Vec::new(),
-            };
+            let seconds = boundary.as_secs_f64();
+            let stages = vec![stage(0.0, seconds, 1.0, 1.0), stage(seconds, 9.0, 1.0, 1.0)];
+            let shape = shape(stages, seconds);
             let due = boundary.as_nanos() as u64;
             assert_eq!(shape.place(due - 1), (Phase::Warmup, Some(0)), "{millis} ms");
             assert_eq!(shape.place(due), (Phase::Measured, Some(1)), "{millis} ms");

@@ -241,7 +241,7 @@ impl Telling {
         let mut collector = Collector::new(driver.workers());
         setup.iter().for_each(|setup| collector.add_extra(&setup.shard));
         let mut course = Course::new(config);
-        course.phase(&mut self, 0);
+        course.reach(&mut self, 0);
         let (mut offering_ended, mut last, mut told_trouble) = (Vec::new(), 0, false);
         while !collector.is_finished() {
             tokio::select! {
@@ -254,7 +254,7 @@ impl Telling {
                         offering_ended.push(at);
                         if offering_ended.len() == driver.workers() {
                             let at = offering_ended.iter().copied().max().unwrap_or(at);
-                            self.tell(RunEvent::Phase { phase: Phase::Grace, at });
+                            course.end_stages(&mut self, at);
                         }
                     }
                     Some(Message::Finished { worker, at }) => {
@@ -270,9 +270,11 @@ impl Telling {
             }
             while let Some(frame) = collector.take() {
                 let gauges = course.gauges(&driver, &frame);
-                course.phase(&mut self, frame.second);
+                let second_end = (frame.second + 1) * SECOND;
+                course.reach(&mut self, frame.second * SECOND);
                 self.second(frame, gauges);
-                if let Some(index) = self.state.abort().filter(|_| course.end.is_none()) {
+                let abort = self.state.abort().filter(|_| course.end.is_none());
+                if let Some(index) = abort.filter(|_| course.has_more_to_offer(second_end)) {
                     course.end = Some((RunStatus::Aborted, self.abort_reason(index)));
                     driver.stop();
                 }
@@ -375,20 +377,32 @@ impl Course {
         }
     }
 
-    /// Tells of warm-up and measured phase when they begin.
-    fn phase(&mut self, telling: &mut Telling, second: u64) {
-        let warmup = (self.shape.warmup * 1e9) as u64;
-        let (phase, at) =
-            if second * SECOND < warmup { (Phase::Warmup, 0) } else { (Phase::Measured, warmup) };
-        if self.told != Some(phase) {
+    /// Tells of warm-up and measured phase when an offset shows that they have begun.
+    fn reach(&mut self, telling: &mut Telling, offset: u64) {
+        let warmup = (self.shape.warmup * 1e9).round() as u64;
+        let (phase, at) = if offset < warmup { (Phase::Warmup, 0) } else { (Phase::Measured, warmup) };
+        if self.told.is_none_or(|told| told < phase) {
             self.told = Some(phase);
             telling.tell(RunEvent::Phase { phase, at });
         }
     }
 
+    /// Tells that the stages ended at an offset. What comes after is grace, whatever was planned there.
+    fn end_stages(&mut self, telling: &mut Telling, at: u64) {
+        self.reach(telling, at.saturating_sub(1));
+        self.told = Some(Phase::Grace);
+        telling.tell(RunEvent::Phase { phase: Phase::Grace, at });
+    }
+
+    /// Whether stages are left after an offset. Where none are, all was offered and nothing can be
+    /// aborted any more.
+    fn has_more_to_offer(&self, offset: u64) -> bool {
+        self.told != Some(Phase::Grace) && (offset as f64) < self.shape.stages_end() * 1e9
+    }
+
     fn gauges(&mut self, driver: &Driver, frame: &Frame) -> Gauges {
         let offered_rate = match self.shape.model {
-            Model::Open => self.shape.level_at(frame.second as f64 + 0.5).unwrap_or(0.0),
+            Model::Open => self.shape.mean_level(frame.second as f64, frame.second as f64 + 1.0),
             Model::Closed => frame.iterations.values().map(|series| series.arrivals).sum::<u64>() as f64,
         };
         Gauges {
