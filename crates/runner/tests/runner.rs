@@ -13,6 +13,7 @@ use plimsoll_run::{
     RunEvent, RunPlan, RunStatus, Scenario, StepShape, Summary, Template, TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
+use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use plimsoll_units::Rate;
 use plimsoll_workload::{Spacing, Stage, StageKind};
 use tokio::sync::mpsc;
@@ -156,4 +157,60 @@ async fn a_watcher_that_never_reads_holds_nothing_up() {
     let finished = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap();
     let summary = finished.state.summary();
     assert_eq!((summary.status, summary.totals.succeeded), (Some(RunStatus::Completed), 75));
+}
+
+/// Every status is wrong, and that is unbearable after two seconds.
+fn unbearable() -> Objective {
+    let text = "error_ratio <= 1%";
+    Objective {
+        name: "few errors".into(),
+        text: text.into(),
+        expression: Expression::parse(text).unwrap(),
+        over: Some(1),
+        filter: Filter::default(),
+        abort_after: Some(2),
+        severity: Severity::Critical,
+        message: None,
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_aborted_only_while_it_has_more_to_offer() {
+    let target = target();
+    for (length, status) in [(2, RunStatus::Completed), (30, RunStatus::Aborted)] {
+        let mut plan = plan(&target, 50.0, Duration::from_secs(length));
+        plan.scenarios[0].actions = vec![get(0, "/status/503")];
+        plan.objectives = vec![unbearable()];
+        let running = run(config(plan, None).await, Control::default());
+        let finished = tokio::time::timeout(Duration::from_secs(25), running).await.unwrap().unwrap();
+        let summary = finished.state.summary();
+        assert_eq!(summary.status, Some(status), "{length} s: {:?}", summary.reason);
+        assert_eq!(summary.totals.failed, summary.totals.arrivals, "{length} s");
+    }
+}
+
+#[tokio::test]
+async fn phases_are_told_in_their_order() {
+    let target = target();
+    for (warmup, expected) in [
+        (0, &[(Phase::Measured, 0), (Phase::Grace, 1200)][..]),
+        (1100, &[(Phase::Warmup, 0), (Phase::Measured, 1100), (Phase::Grace, 1200)]),
+        (1500, &[(Phase::Warmup, 0), (Phase::Grace, 1200)]),
+    ] {
+        let mut plan = plan(&target, 50.0, Duration::from_millis(1200));
+        plan.load.warmup = Duration::from_millis(warmup);
+        // The last answer comes in a second that would be measured, were the stages not over.
+        plan.scenarios[0].actions = vec![get(0, "/latency/1500")];
+        let (watcher, mut events) = mpsc::channel(1000);
+        let running = run(config(plan, Some(watcher)).await, Control::default());
+        let finished = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap();
+        assert_eq!(finished.state.summary().status, Some(RunStatus::Completed));
+        let mut told = Vec::new();
+        while let Some(event) = events.recv().await {
+            if let RunEvent::Phase { phase, at } = event {
+                told.push((phase, at / 1_000_000));
+            }
+        }
+        assert_eq!(told, expected, "warm-up of {warmup} ms");
+    }
 }
