@@ -300,8 +300,8 @@ async fn tls_is_verified_unless_told_otherwise() {
     assert_eq!(insecure.outcomes(), [(Outcome::Ok, 5)]);
 }
 
-/// A server that answers, promises to keep the connection, and closes it a moment later.
-async fn forgetful_server() -> std::net::SocketAddr {
+/// A server that answers, promises to keep the connection, and closes or resets it a moment later.
+async fn forgetful_server(resets: bool) -> std::net::SocketAddr {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -313,7 +313,11 @@ async fn forgetful_server() -> std::net::SocketAddr {
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
                 // Late enough that the client has put the connection aside.
                 tokio::time::sleep(Duration::from_millis(50)).await;
-                let _ = stream.shutdown().await;
+                if resets {
+                    stream.set_zero_linger().unwrap();
+                } else {
+                    let _ = stream.shutdown().await;
+                }
             });
         }
     });
@@ -322,15 +326,87 @@ async fn forgetful_server() -> std::net::SocketAddr {
 
 #[tokio::test]
 async fn a_connection_closed_while_idle_is_replaced_and_counted() {
-    let address = forgetful_server().await;
-    let pause = PauseRange { min: Duration::from_millis(200), max: Duration::from_millis(200) };
-    let mut actions = steps(vec![get(0, "/")]);
-    actions.push(Action::Pause(pause));
-    let measured = run(plan(&format!("http://{address}"), closed(1, 1.9), actions)).await;
-    let requests = measured.outcome(Outcome::Ok);
-    assert_eq!(measured.outcomes(), [(Outcome::Ok, requests)]);
-    assert!(requests >= 5, "{requests}");
-    let reconnects: u64 = measured.frames.iter().map(|frame| frame.reconnects).sum();
-    assert_eq!(reconnects, requests - 1, "each but the first found its connection closed");
-    assert_eq!(measured.timing(Timing::ConnectTime).count(), requests);
+    for resets in [false, true] {
+        let address = forgetful_server(resets).await;
+        let pause = PauseRange { min: Duration::from_millis(200), max: Duration::from_millis(200) };
+        let mut actions = steps(vec![get(0, "/")]);
+        actions.push(Action::Pause(pause));
+        for model in [closed(1, 1.9), open(4.0, 1.9)] {
+            let mut plan = plan(&format!("http://{address}"), model, actions.clone());
+            plan.http.connections = Some(1);
+            let measured = run(plan).await;
+            let requests = measured.outcome(Outcome::Ok);
+            assert_eq!(measured.outcomes(), [(Outcome::Ok, requests)]);
+            assert!(requests >= 5, "{requests}");
+            let reconnects: u64 = measured.frames.iter().map(|frame| frame.reconnects).sum();
+            assert_eq!(reconnects, requests - 1, "each but the first found its connection closed");
+            assert_eq!(measured.timing(Timing::ConnectTime).count(), requests);
+        }
+    }
+}
+
+/// A server that reads requests and answers each with these bytes.
+async fn server_of(answer: &'static [u8]) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 4096];
+                while let Ok(1..) = stream.read(&mut request).await {
+                    if stream.write_all(answer).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Odd answers end in an outcome, and what is left of one is never taken for the next.
+#[tokio::test]
+async fn odd_answers_are_one_answer_each() {
+    let cases: [(&str, &[u8], Outcome); 9] = [
+        ("GET", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", Outcome::Ok),
+        (
+            "GET",
+            b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+            Outcome::Ok,
+        ),
+        (
+            "GET",
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nraw",
+            Outcome::Status,
+        ),
+        ("GET", b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello", Outcome::Ok),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", Outcome::Ok),
+        ("GET", b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more than was said", Outcome::Ok),
+        ("HEAD", b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", Outcome::Ok),
+        ("GET", b"HTTP/1.1 302 Found\r\nlocation: \xff\xfe\r\ncontent-length: 0\r\n\r\n", Outcome::Protocol),
+        (
+            "GET",
+            b"HTTP/1.1 302 Found\r\nlocation: gopher://x/\r\ncontent-length: 0\r\n\r\n",
+            Outcome::Protocol,
+        ),
+    ];
+    for (method, answer, outcome) in cases {
+        for model in [open(20.0, 0.5), closed(2, 0.3)] {
+            let mut step = get(0, "/");
+            step.method = method.into();
+            let address = server_of(answer).await;
+            let mut plan = plan(&format!("http://{address}"), model, steps(vec![step]));
+            plan.http.timeout = seconds(1.0);
+            let measured = run(plan).await;
+            let text = String::from_utf8_lossy(answer);
+            let found = measured.outcomes();
+            assert!(
+                matches!(found.as_slice(), [(only, 1..)] if *only == outcome),
+                "{method} {text:?}: {found:?} {:?}",
+                measured.message(Outcome::Protocol)
+            );
+            assert_eq!(measured.arrivals(), measured.ended(), "{method} {text:?}");
+        }
+    }
 }

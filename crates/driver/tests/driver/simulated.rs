@@ -296,3 +296,18 @@ async fn a_request_cut_behind_a_redirect_was_sent_when_its_step_was() {
     let sent: u64 = cut.filter(|(key, _)| key.outcome == Outcome::Cut).map(|(_, s)| s.sent_bytes).sum();
     assert!(sent > 0, "what was written for it is counted");
 }
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_gave_up_waiting_leave_the_pool_whole() {
+    let mut plan = plan("http://simulated", open(100.0, 6.0), step());
+    plan.http.connections = Some(3);
+    plan.http.timeout = Duration::from_millis(500);
+    let measured = simulate(plan, server(Duration::from_millis(10), 1..3)).await;
+    let timed_out = measured.outcome(Outcome::Timeout);
+    // What was due between 1 s and about 2.5 s gave up, most of it in the queue for three connections.
+    assert!((150..=160).contains(&timed_out), "{timed_out}");
+    assert_eq!(measured.outcome(Outcome::Ok), 600 - timed_out);
+    // Three connections at 10 ms carry three times the rate: soon nobody waits any more.
+    let last = &measured.frames[4].series.values().next().unwrap().timings[&Timing::Wait];
+    assert_eq!((last.count(), last.max()), (100, Some(0)));
+}
