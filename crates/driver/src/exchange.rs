@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cookie_store::CookieStore;
+use cookie_store::{Cookie, CookieStore};
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, SET_COOKIE,
 };
@@ -24,6 +24,13 @@ use crate::pool::Lease;
 use crate::recorder::InFlight;
 use crate::transport::Origin;
 use crate::worker::Worker;
+
+/// The most cookies a user keeps, which is what browsers keep of a site: a target that names each
+/// cookie anew must not make a closed user grow for as long as it lives.
+const COOKIES: usize = 180;
+
+/// The longest cookie that is kept, attributes and all, as in browsers (RFC 6265, section 6.1).
+const COOKIE_BYTES: usize = 4096;
 
 /// Whoever makes requests: a virtual user of the closed model, or an iteration of the open one.
 #[derive(Debug)]
@@ -412,11 +419,31 @@ impl User {
     fn keep_cookies(&mut self, hop: &Hop, headers: &HeaderMap) {
         let Some(url) = hop.url() else { return };
         let store = self.cookies.get_or_insert_with(Box::default);
-        for cookie in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
-            // A cookie that lies about its domain is refused by the store, which is what a browser does.
-            let _ = store.parse(cookie, &url);
+        let texts = headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
+        for text in texts.filter(|text| text.len() <= COOKIE_BYTES) {
+            let Ok(cookie) = Cookie::parse(text, &url) else { continue };
+            if has_room(store, &cookie) {
+                // A cookie that lies about its domain is refused by the store, which is what a browser does.
+                let _ = store.insert(cookie.into_owned(), &url);
+            }
         }
     }
+}
+
+/// Whether a user may keep another cookie: one it has already, or one of [`COOKIES`] that are valid.
+fn has_room(store: &mut CookieStore, cookie: &Cookie<'_>) -> bool {
+    let place = |cookie: &Cookie<'_>| {
+        (String::from(&cookie.domain), String::from(&cookie.path), cookie.name().to_owned())
+    };
+    let (domain, path, name) = place(cookie);
+    if store.contains_any(&domain, &path, &name) || store.iter_any().count() < COOKIES {
+        return true;
+    }
+    let expired: Vec<_> = store.iter_any().filter(|cookie| cookie.is_expired()).map(place).collect();
+    for (domain, path, name) in &expired {
+        store.remove(domain, path, name);
+    }
+    !expired.is_empty()
 }
 
 impl Held {
@@ -529,5 +556,45 @@ fn as_text(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(user: &User) -> usize {
+        user.cookies.as_ref().map_or(0, |store| store.iter_any().count())
+    }
+
+    #[test]
+    fn a_user_keeps_a_bounded_number_of_cookies() {
+        let url = url::Url::parse("http://shop.test/").unwrap();
+        let hop = Hop {
+            origin: Rc::new(Origin::of(&url).unwrap()),
+            uri: Uri::from_static("/"),
+            method: Method::GET,
+            headers: Rc::default(),
+            body: Bytes::new(),
+        };
+        let mut user = User::owning(0);
+        let set = |user: &mut User, cookie: String| {
+            let mut headers = HeaderMap::new();
+            headers.append(SET_COOKIE, HeaderValue::from_str(&cookie).unwrap());
+            user.keep_cookies(&hop, &headers);
+        };
+        (0..1000).for_each(|number| set(&mut user, format!("n{number}=1")));
+        assert_eq!(kept(&user), COOKIES);
+        set(&mut user, "n0=2".to_owned());
+        assert_eq!(
+            user.cookies.as_ref().unwrap().get("shop.test", "/", "n0").map(|cookie| cookie.value()),
+            Some("2"),
+            "one that is known may change"
+        );
+        set(&mut user, "n1=1; max-age=0".to_owned());
+        set(&mut user, "late=1".to_owned());
+        assert!(user.cookies.as_ref().unwrap().contains("shop.test", "/", "late"), "in place of n1");
+        set(&mut user, format!("large={}", "x".repeat(COOKIE_BYTES)));
+        assert_eq!(kept(&user), COOKIES);
     }
 }
