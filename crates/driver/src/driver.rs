@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 use plimsoll_measure::{Phase, Shard};
 use plimsoll_run::{Action, LoadModel, RunPlan, Shape};
 use plimsoll_workload::{Mix, MixError, RateProfile};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
@@ -255,9 +253,6 @@ impl Build<'_> {
             setup: Arc::clone(&self.config.setup),
             run_id: self.config.run_id.clone(),
             seed: self.config.seed,
-            random: RefCell::new(ChaCha8Rng::seed_from_u64(
-                self.config.seed ^ (self.share.index + 1).rotate_left(32),
-            )),
             shared: self.shared,
             stop: self.stop,
             messages: self.messages,

@@ -12,7 +12,7 @@ use plimsoll_measure::{DropCause, IterationKey, SECOND, Shard};
 use plimsoll_run::{HttpSettings, LoadModel, OnFailure, PauseRange, Shape};
 use plimsoll_units::Users;
 use plimsoll_workload::{Arrivals, Mix, RateProfile, Stage, UserProfile};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,6 @@ pub(crate) struct Worker {
     pub(crate) setup: Arc<[Option<String>]>,
     pub(crate) run_id: String,
     pub(crate) seed: u64,
-    pub(crate) random: RefCell<ChaCha8Rng>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) stop: CancellationToken,
     pub(crate) messages: mpsc::UnboundedSender<Message>,
@@ -367,11 +366,11 @@ impl Worker {
         let mut ran = Ran { done: due, end: ScriptEnd::Succeeded, no_answer: true };
         let mut due = due;
         let mut first = true;
-        for action in &script.actions {
+        for (place_in_script, action) in (0_u64..).zip(&script.actions) {
             match action {
                 CompiledAction::Pause(range) => {
                     // A pause counts from the end of the step before it, or from the arrival.
-                    due = ran.done.max(due) + self.pause(*range);
+                    due = ran.done.max(due) + pause(*range, self.seed, values.iteration, place_in_script);
                     ran.done = due;
                     self.timers.sleep_until(due).await;
                 }
@@ -394,11 +393,6 @@ impl Worker {
             }
         }
         ran
-    }
-
-    fn pause(&self, range: PauseRange) -> u64 {
-        let (min, max) = (range.min.as_nanos() as u64, range.max.as_nanos() as u64);
-        if min >= max { min } else { self.random.borrow_mut().random_range(min..=max) }
     }
 
     /// Ends the run: it cannot go on as planned.
@@ -436,6 +430,19 @@ impl Worker {
     }
 }
 
+/// How long a pause lasts, in nanoseconds: decided by the seed, the iteration and the pause's place in
+/// its script alone, so that a run repeats however many workers there are and whoever is quicker.
+fn pause(range: PauseRange, seed: u64, iteration: u64, place: u64) -> u64 {
+    let (min, max) = (range.min.as_nanos() as u64, range.max.as_nanos() as u64);
+    if min >= max {
+        return min;
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    // Stream 0 is that of the arrivals.
+    random.set_stream((iteration << 16) + place + 1);
+    random.random_range(min..=max)
+}
+
 struct IterationEnd {
     done: u64,
     no_answer: bool,
@@ -460,6 +467,26 @@ pub(crate) enum ScriptEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pause_is_the_same_again_and_fills_its_range() {
+        let range = PauseRange { min: Duration::from_millis(100), max: Duration::from_millis(200) };
+        let pauses = |seed| {
+            let places = (0..1000).flat_map(|iteration| (0..2).map(move |place| (iteration, place)));
+            places.map(|(iteration, place)| pause(range, seed, iteration, place)).collect::<Vec<_>>()
+        };
+        let (one, other) = (pauses(7), pauses(8));
+        assert_eq!(one, pauses(7));
+        assert_ne!(one, other);
+        assert!(one.iter().all(|nanos| (100_000_000..=200_000_000).contains(nanos)));
+        // The mean of 2,000 even draws has a standard deviation of 0.65 ms: five of them.
+        let mean = one.iter().sum::<u64>() / 2000;
+        assert!(mean.abs_diff(150_000_000) < 3_300_000, "{mean}");
+        let distinct: std::collections::BTreeSet<_> = one.iter().collect();
+        assert_eq!(distinct.len(), 2000, "no two are one draw");
+        let fixed = PauseRange { min: range.min, max: range.min };
+        assert_eq!(pause(fixed, 7, 3, 0), 100_000_000);
+    }
 
     #[test]
     fn each_arrival_has_one_worker_and_each_worker_has_every_scenario() {
