@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -65,15 +66,19 @@ impl Timers {
     }
 
     /// Wakes sleepers for as long as it is polled.
-    pub(crate) async fn drive(self: Rc<Self>) -> io::Result<()> {
+    pub(crate) async fn drive(self: Rc<Self>) {
         match self.clock {
-            Clock::Real(start) => self.drive_real(start).await,
+            // Only a machine without a descriptor left fails here: then sleepers wake later, never not.
+            Clock::Real(start) => match self.drive_finely(start).await {
+                Ok(never) => match never {},
+                Err(_) => self.drive_coarsely(start).await,
+            },
             // The simulated clock sleeps in tokio's own timers.
             Clock::Simulated(_) => std::future::pending().await,
         }
     }
 
-    async fn drive_real(&self, start: std::time::Instant) -> io::Result<()> {
+    async fn drive_finely(&self, start: std::time::Instant) -> io::Result<Infallible> {
         let timer = Descriptor::open()?;
         loop {
             let Some(due) = self.wake_due() else {
@@ -94,6 +99,20 @@ impl Timers {
                     let _ = timer.get_ref().0.wait();
                     ready.clear_ready();
                 }
+                () = self.earlier.notified() => {}
+            }
+        }
+    }
+
+    /// Within tokio's millisecond, which the schedule lag then shows.
+    async fn drive_coarsely(&self, start: std::time::Instant) {
+        loop {
+            let next = match self.wake_due() {
+                Some(due) => start + Duration::from_nanos(due),
+                None => start + Duration::from_secs(u64::from(u32::MAX)),
+            };
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {}
                 () = self.earlier.notified() => {}
             }
         }
@@ -170,5 +189,37 @@ impl PartialOrd for Deadline {
 impl Ord for Deadline {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.due, self.order).cmp(&(other.due, other.order))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sleepers_wake_in_their_order_with_and_without_a_descriptor() {
+        for coarsely in [false, true] {
+            let start = std::time::Instant::now();
+            let timers = Timers::new(Clock::Real(start));
+            let woken = RefCell::new(Vec::new());
+            let sleep = |millis: u64| {
+                let (timers, woken) = (Rc::clone(&timers), &woken);
+                async move {
+                    timers.sleep_until(millis * 1_000_000).await;
+                    assert!(start.elapsed() >= Duration::from_millis(millis));
+                    woken.borrow_mut().push(millis);
+                }
+            };
+            let sleepers = futures_util::future::join4(sleep(30), sleep(10), sleep(20), sleep(0));
+            let driving = async {
+                if coarsely { timers.drive_coarsely(start).await } else { Rc::clone(&timers).drive().await }
+            };
+            tokio::select! {
+                _ = sleepers => {}
+                () = driving => {}
+                () = tokio::time::sleep(Duration::from_secs(10)) => {}
+            }
+            assert_eq!(*woken.borrow(), [0, 10, 20, 30], "coarsely: {coarsely}");
+        }
     }
 }
