@@ -128,7 +128,7 @@ const SPIKE: &[&str] = &[
 const STRESS: &[&str] = &["load.warmup=1s", "load.for=10s"];
 
 impl Shipped {
-    /// Runs it and says why it did not end as told; `Err(true)` is worth another try.
+    /// Runs it and says why it did not end as told, and whether the generator was disturbed.
     async fn check(&self) -> Result<(), (bool, String)> {
         let target = Target::start(self.target).await;
         let desk = Desk::new();
@@ -171,7 +171,7 @@ impl Shipped {
             "{} against {:?} ended with {} where {} was told, missing {missed:?}:\n{}",
             self.plan, self.target, ended.code, self.code, ended.stderr
         );
-        Err((is_invalid(&json), words))
+        Err((json["validity"]["verdict"] != "valid", words))
     }
 }
 
@@ -191,12 +191,13 @@ async fn every_shipped_plan_ends_as_its_head_says() {
         set.spawn(async move { (index, shipped.check().await) });
     }
     for (index, outcome) in set.join_all().await {
-        match outcome {
-            Ok(()) => {}
-            // All at once they may have been too much for this machine.
-            Err((true, _)) => SHIPPED[index].check().await.unwrap_or_else(|(_, words)| panic!("{words}")),
-            Err((false, words)) => panic!("{words}"),
-        }
+        let Err((disturbed, words)) = outcome else { continue };
+        assert!(disturbed, "{words}");
+        // All at once they were too much for this machine, and the generators say so: one by one, then.
+        let again = async || SHIPPED[index].check().await.map_err(|(_, words)| words);
+        let attempt = again().await;
+        let outcome = if attempt.is_err() { again().await } else { attempt };
+        outcome.unwrap_or_else(|words| panic!("{words}"));
     }
 }
 
