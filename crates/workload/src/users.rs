@@ -4,6 +4,9 @@ use plimsoll_units::Users;
 
 use crate::stage::{Segment, Stage, segments};
 
+/// A level this close to a whole number of users is that number: offsets are rounded to nanoseconds.
+const DUST: f64 = 1e-6;
+
 /// How many virtual users are wanted over time, piecewise linear, in whole users.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserProfile {
@@ -26,13 +29,14 @@ impl UserProfile {
         self.segments.iter().map(|segment| segment.from.max(segment.to)).fold(0.0, f64::max) as u32
     }
 
-    /// Users wanted at an offset (nanoseconds). While a ramp rises through `n` the n-th user is
-    /// wanted, while it falls through `n` the n-th goes. None outside the stages.
+    /// Users wanted at an offset (nanoseconds). While a ramp rises, the n-th user is wanted once it has
+    /// reached n; while it falls, the n-th goes once it has reached n - 1. None outside the stages.
     pub fn users_at(&self, nanos: u64) -> u32 {
         let t = nanos as f64 / 1e9;
         self.segment_at(nanos).map_or(0, |segment| {
             let level = segment.from + (segment.to - segment.from) * (t - segment.start) / segment.length;
-            (level + 1e-9).floor() as u32
+            let falls = segment.to < segment.from;
+            if falls { (level - DUST).ceil() as u32 } else { (level + DUST).floor() as u32 }
         })
     }
 
@@ -46,7 +50,7 @@ impl UserProfile {
             segment.nanos.end
         } else {
             let level = segment.from + slope * (t - segment.start);
-            let whole = if slope > 0.0 { (level + 1e-6).floor() + 1.0 } else { (level - 1e-6).ceil() - 1.0 };
+            let whole = if slope > 0.0 { (level + DUST).floor() + 1.0 } else { (level - DUST).ceil() - 1.0 };
             let reached = segment.start + (whole - segment.from) / slope;
             ((reached * 1e9).ceil() as u64).min(segment.nanos.end)
         };
@@ -109,6 +113,24 @@ mod tests {
                 at = next;
             }
             assert_eq!((at, wanted), ((501 + first) * 1_000_000, vec![3, 3, 3]), "{first} ms");
+        }
+    }
+
+    #[test]
+    fn nothing_changes_between_one_change_and_the_next() {
+        let shape = profile(&[
+            (StageKind::Ramp(Users(7)), 3),
+            (StageKind::Ramp(Users(2)), 3),
+            (StageKind::Pause, 1),
+            (StageKind::Ramp(Users(0)), 2),
+        ]);
+        let mut at = 0;
+        while let Some(next) = shape.next_change(at) {
+            for share in 1..10 {
+                let between = at + (next - at) * share / 10;
+                assert_eq!(shape.users_at(between), shape.users_at(at), "{between} of {at} to {next}");
+            }
+            at = next;
         }
     }
 

@@ -8,9 +8,11 @@ use plimsoll_demo_target::{Config, DemoTarget};
 use plimsoll_driver::{NetworkTransport, Transport};
 use plimsoll_measure::{Outcome, Timing};
 use plimsoll_run::{
-    Action, BodyKind, Capture, CaptureSource, Header, HeaderExpectation, OnFailure, Part, PauseRange,
-    Request, RunPlan, StatusRange, Template, TlsSettings, Variable,
+    Action, BodyKind, Capture, CaptureSource, Header, HeaderExpectation, LoadModel, OnFailure, Part,
+    PauseRange, Request, RunPlan, StatusRange, Template, TlsSettings, Variable,
 };
+use plimsoll_units::Rate;
+use plimsoll_workload::{Spacing, Stage, StageKind};
 
 fn network(plan: &RunPlan) -> Transport {
     Transport::Network(NetworkTransport::new(&plan.tls).unwrap())
@@ -151,6 +153,46 @@ async fn few_connections_make_requests_wait_and_the_wait_is_seen() {
     assert!(measured.timing(Timing::Wait).max().unwrap() > 500_000_000);
     let lag = measured.timing(Timing::ScheduleLag);
     assert!(lag.mean().unwrap() < 50_000_000.0, "{:?}", lag.mean());
+}
+
+#[tokio::test]
+async fn exactly_the_iterations_asked_for_are_made() {
+    for users in [1, 3, 16] {
+        let target = target();
+        let model = match closed(users, 60.0) {
+            LoadModel::Closed { stages, .. } => LoadModel::Closed { stages, iterations: Some(500) },
+            other => other,
+        };
+        let measured = run(plan(&url(&target), model, steps(vec![get(0, "/")]))).await;
+        assert_eq!((measured.arrivals(), measured.ended()), (500, 500), "{users} users");
+        assert_eq!(target.record().access_count(), 500, "{users} users");
+        assert!(measured.offering_ended.iter().all(|at| *at < 30_000_000_000));
+    }
+}
+
+#[tokio::test]
+async fn stages_of_any_shape_are_offered_and_end() {
+    use StageKind::{Hold, Pause, Ramp, Spike};
+    let rate = |rate: f64| Rate::new(rate).unwrap();
+    let shapes = [
+        (&[(Hold(rate(1000.0)), 0.1)][..], 100),
+        (&[(Hold(rate(0.1)), 0.2)], 1),
+        (&[(Pause, 0.3), (Hold(rate(100.0)), 0.1), (Pause, 0.3)], 10),
+        (&[(Ramp(rate(200.0)), 0.5), (Ramp(rate(0.0)), 0.5)], 100),
+        (&[(Hold(rate(10.0)), 0.1), (Spike(rate(2000.0)), 0.001), (Hold(rate(10.0)), 0.1)], 4),
+        (&[(Pause, 0.2)], 0),
+    ];
+    for (stages, expected) in shapes {
+        let target = target();
+        let stages = stages.iter().map(|(kind, length)| Stage { kind: *kind, length: seconds(*length) });
+        let stages: Vec<_> = stages.collect();
+        let end = stages.iter().map(|stage| stage.length.as_nanos() as u64).sum::<u64>();
+        let model = LoadModel::Open { stages, spacing: Spacing::Uniform, max_in_flight: 1000 };
+        let measured = run(plan(&url(&target), model.clone(), steps(vec![get(0, "/")]))).await;
+        assert_eq!((measured.arrivals(), measured.ended()), (expected, expected), "{model:?}");
+        assert_eq!(target.record().access_count(), expected, "{model:?}");
+        assert!(measured.offering_ended.iter().all(|at| *at == end), "{:?}", measured.offering_ended);
+    }
 }
 
 #[tokio::test]

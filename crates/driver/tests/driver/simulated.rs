@@ -14,6 +14,8 @@ use plimsoll_measure::{Distribution, Outcome, Timing};
 use plimsoll_run::{
     Action, Feed, FeedOrder, Header, LoadModel, Part, PauseRange, RunPlan, Template, Variable,
 };
+use plimsoll_units::Users;
+use plimsoll_workload::{Stage, StageKind};
 use tokio::time::Instant;
 
 /// A server in the same simulation: answers after `service`, and not at all between two moments.
@@ -310,4 +312,31 @@ async fn requests_that_gave_up_waiting_leave_the_pool_whole() {
     // Three connections at 10 ms carry three times the rate: soon nobody waits any more.
     let last = &measured.frames[4].series.values().next().unwrap().timings[&Timing::Wait];
     assert_eq!((last.count(), last.max()), (100, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_come_and_go_with_their_stages() {
+    let stage = |kind, seconds| Stage { kind, length: Duration::from_millis(seconds) };
+    let stages = vec![
+        stage(StageKind::Pause, 1000),
+        stage(StageKind::Ramp(Users(10)), 1000),
+        stage(StageKind::Hold(Users(10)), 1000),
+        stage(StageKind::Pause, 1000),
+        stage(StageKind::Hold(Users(4)), 1000),
+        stage(StageKind::Ramp(Users(0)), 1000),
+        stage(StageKind::Pause, 1000),
+    ];
+    let model = LoadModel::Closed { stages, iterations: None };
+    let measured =
+        simulate(plan("http://simulated", model, step()), server(Duration::from_millis(10), 0..0)).await;
+    let arrivals: Vec<u64> = measured.frames[..7]
+        .iter()
+        .map(|frame| frame.iterations.values().map(|series| series.arrivals).sum())
+        .collect();
+    // The n-th of ten users comes at n tenths of the ramp, the n-th of four goes when it falls to n - 1.
+    let ramp_up: u64 = (1..10).map(|n| 100 - n * 10).sum();
+    let ramp_down: u64 = [25, 50, 75, 100].into_iter().sum();
+    assert_eq!(arrivals, [0, ramp_up, 1000, 0, 400, ramp_down, 0]);
+    assert_eq!(measured.offering_ended, [7_000_000_000]);
+    assert_eq!(measured.arrivals(), measured.ended());
 }
