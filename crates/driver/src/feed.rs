@@ -55,7 +55,9 @@ impl Rows {
             FeedOrder::Sequential => Some((n % rows) as usize),
             FeedOrder::Shuffled => Some(self.order[(n % rows) as usize] as usize),
             FeedOrder::Random => {
-                Some(ChaCha8Rng::seed_from_u64(self.seed ^ n).random_range(0..rows) as usize)
+                let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+                random.set_stream(n);
+                Some(random.random_range(0..rows) as usize)
             }
         }
     }
@@ -73,6 +75,26 @@ mod tests {
     fn drawn(order: FeedOrder, count: usize) -> Vec<Option<usize>> {
         let rows = rows(order);
         (0..count).map(|_| rows.draw()).collect()
+    }
+
+    #[test]
+    fn random_rows_of_two_feeds_have_nothing_to_do_with_each_other() {
+        let rows: Vec<_> = (0..100_usize).map(|n| vec![n.to_string()].into_boxed_slice()).collect();
+        let rows = Arc::new(rows);
+        let feed = |name: &str| Feed {
+            name: name.into(),
+            columns: vec!["n".into()],
+            rows: Arc::clone(&rows),
+            order: FeedOrder::Random,
+        };
+        let feeds = Feeds::new(&[feed("one"), feed("other")], 8);
+        let drawn = |feed| (0..1000).filter_map(|_| feeds.get(feed)?.draw()).collect::<Vec<_>>();
+        let (one, other) = (drawn(0), drawn(1));
+        // Of 1,000 even draws from 100 rows some 10 agree by chance, also with a neighbour's.
+        for shift in [0, 1] {
+            let same = (0..1000).filter(|n| one[*n] == other[*n ^ shift]).count();
+            assert!(same < 40, "{same} of 1,000 are the same");
+        }
     }
 
     #[test]

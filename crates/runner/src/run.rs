@@ -85,7 +85,8 @@ pub struct Finished {
 /// Runs a plan to its end.
 ///
 /// # Errors
-/// When it could not begin; nothing was sent then.
+/// When it could not begin; no load was offered then, unless it is the record that could not be begun:
+/// the schedule does not wait for a file, so load goes out until that is known, and then no more.
 pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
     let plan = Arc::clone(&config.plan);
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
