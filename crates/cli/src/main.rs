@@ -57,6 +57,9 @@ fn main() -> ProcessCode {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // A load generator is made of sockets; without the right to more we go on with what there is.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
+    // The allocator asks for huge pages, of which the kernel keeps whole what is touched in part: a third
+    // of the memory of ten thousand users. Where the call is refused they only need more.
+    let _ = nix::sys::prctl::set_thp_disable(true);
     let outcome = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => {
             let outcome = runtime.block_on(command(arguments.command));
