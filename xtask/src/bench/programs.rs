@@ -59,7 +59,7 @@ impl Programs {
     }
 
     /// Takes them as they were built last.
-    pub(super) fn built() -> anyhow::Result<Self> {
+    pub(crate) fn built() -> anyhow::Result<Self> {
         let target_folder = crate::target_folder()?;
         let release = target_folder.join("release");
         let folder = target_folder.join("bench").join("engine");
