@@ -130,8 +130,8 @@ fn objectives(watch: &Watch) -> String {
     let names = missed.map(|(objective, _)| words::plain(&objective.name)).collect::<Vec<_>>().join(", ");
     let tally = screen::tally(&objectives);
     if names.is_empty() {
-        format!("objectives {tally}")
+        format!("objectives so far: {tally}")
     } else {
-        format!("objectives {tally} (missed: {names})")
+        format!("objectives so far: {tally} (missed: {names})")
     }
 }
