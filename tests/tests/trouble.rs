@@ -409,3 +409,22 @@ async fn stopped(running: Running) -> Ended {
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
     ended
 }
+
+#[tokio::test]
+async fn a_run_that_nobody_listens_to_is_concluded_all_the_same() {
+    let _machine = beside_others().await;
+    let desk = Desk::new();
+    let target = Target::start(["--latency", "none"]).await;
+    let plan = desk.write("plan.yaml", &plan(OPEN, ""));
+    let plimsoll = binary("plimsoll").unwrap();
+    // The disk behind both outputs is full: every word fails, the run must not.
+    let line = r#""$0" run "$1" --no-tui --set "$2" >/dev/full 2>/dev/full"#;
+    let arguments = ["-c", line, plimsoll.to_str().unwrap(), &plan, &target.setting()];
+    let ended = desk.program("sh", arguments).ended().await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let shown = desk.plimsoll(["runs", "list", "--json", "-"]).ended().await;
+    let runs: Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(runs[0]["status"], "completed", "{shown:?}");
+    let unheard = desk.program("sh", ["-c", r#""$0" runs list >/dev/full"#, plimsoll.to_str().unwrap()]);
+    assert_eq!(unheard.ended().await.code, 0);
+}

@@ -69,7 +69,7 @@ pub(crate) async fn demo(arguments: DemoArguments) -> Outcome {
         format!("target   http://{}/  (its own record: /record)", target.addr()),
     ];
     if !arguments.output.quiet {
-        anstream::eprintln!(
+        crate::say::errln!(
             "Plimsoll demo: calm, a peak, an incident, recovery; in {} a round",
             duration::format(length)
         );
@@ -158,7 +158,7 @@ impl Stage<'_> {
             return Ok(ExitCode::Success);
         }
         if !output.quiet {
-            anstream::eprintln!("\n{}", ending.words());
+            crate::say::errln!("\n{}", ending.words());
         }
         Ok(match ending {
             _ if !whole => ExitCode::Internal,

@@ -43,7 +43,7 @@ pub(crate) struct Written {
 impl Written {
     /// Tells each failure. `Err` when there was one: people asked for what is not there.
     pub(crate) fn tell(&self) -> Result<(), Stop> {
-        self.failed.iter().for_each(|error| anstream::eprintln!("error: {error:#}"));
+        self.failed.iter().for_each(|error| crate::say::errln!("error: {error:#}"));
         if self.failed.is_empty() { Ok(()) } else { Err(Stop::told(ExitCode::Internal)) }
     }
 }

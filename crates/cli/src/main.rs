@@ -10,6 +10,7 @@ mod files;
 mod plan;
 mod records;
 mod run;
+mod say;
 mod serve;
 mod signals;
 mod validate;
@@ -71,7 +72,7 @@ fn main() -> ProcessCode {
     };
     let code = outcome.unwrap_or_else(|stop| {
         if let Some(error) = stop.error {
-            anstream::eprintln!("error: {error:#}");
+            crate::say::errln!("error: {error:#}");
         }
         stop.code
     });

@@ -55,7 +55,7 @@ pub(crate) fn parse_with(
 pub(crate) fn tell(diagnostics: &[Diagnostic]) {
     let colour = colour();
     for diagnostic in diagnostics {
-        anstream::eprintln!("{}\n", diagnostic.render(colour));
+        crate::say::errln!("{}\n", diagnostic.render(colour));
     }
 }
 

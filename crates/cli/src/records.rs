@@ -46,7 +46,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
                 ids.push(history.find(run).await.map_err(Stop::usage)?);
             }
             history.delete(&ids).await.map_err(Stop::usage)?;
-            ids.iter().for_each(|id| anstream::eprintln!("deleted {id}"));
+            ids.iter().for_each(|id| crate::say::errln!("deleted {id}"));
         }
         RunsCommand::Replay { source, files, history } => {
             let run = if Path::new(&source).is_file() {
@@ -77,7 +77,7 @@ pub(crate) async fn report(arguments: ReportArguments) -> Outcome {
 fn show(runs: &[Run], files: &FileArguments) -> Result<(), Stop> {
     let written = files::write(runs, files);
     for (name, place) in &written.files {
-        anstream::eprintln!("{name}  {place}");
+        crate::say::errln!("{name}  {place}");
     }
     written.tell()?;
     if written.files.is_empty() && !files::uses_stdout(files) {
@@ -88,7 +88,7 @@ fn show(runs: &[Run], files: &FileArguments) -> Result<(), Stop> {
                 color: std::io::IsTerminal::is_terminal(&std::io::stdout()),
                 files: Vec::new(),
             };
-            anstream::print!("{}", plimsoll_report::text(run, &text));
+            crate::say::out!("{}", plimsoll_report::text(run, &text));
         }
     }
     Ok(())
@@ -134,10 +134,10 @@ fn whole(state: Option<State>, name: &str) -> Result<Run, Stop> {
 
 fn list(rows: &[RunRow]) {
     if rows.is_empty() {
-        anstream::eprintln!("no runs are recorded here yet; `plimsoll demo` makes one");
+        crate::say::errln!("no runs are recorded here yet; `plimsoll demo` makes one");
         return;
     }
-    anstream::println!(
+    crate::say::outln!(
         "{:<36}  {:<19}  {:>8}  {:<11}  {:<12}  plan",
         "run",
         "started",
@@ -152,7 +152,7 @@ fn list(rows: &[RunRow]) {
         } else {
             format!("  (new {})", row.crosses.join(", "))
         };
-        anstream::println!(
+        crate::say::outln!(
             "{:<36}  {:<19}  {:>8}  {:<11}  {:<12}  {}{crosses}",
             row.id,
             started(row.started_nanos),

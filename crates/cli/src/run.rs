@@ -114,12 +114,12 @@ pub(crate) async fn conclude(
     let id = run.summary.info.id.clone();
     let summary = plimsoll_report::json(&run).to_string();
     if let Err(error) = history.set_summary(&id, &summary).await {
-        anstream::eprintln!("warning: the summary is not in the history: {error}");
+        crate::say::errln!("warning: the summary is not in the history: {error}");
     }
     finished.exporters.close().await;
     // Rows become chunks; a record that could not be compacted is as good, only larger.
     if let Err(error) = history.compact().await {
-        anstream::eprintln!("warning: the record was not compacted: {error}");
+        crate::say::errln!("warning: the record was not compacted: {error}");
     }
     told.map(|()| whole)
 }
@@ -127,11 +127,11 @@ pub(crate) async fn conclude(
 fn recorded(finished: &Finished) -> bool {
     let Some(recorded) = &finished.recorded else { return true };
     if let Some(trouble) = &recorded.trouble {
-        anstream::eprintln!("warning: {trouble}");
+        crate::say::errln!("warning: {trouble}");
     }
     if recorded.lost_seconds > 0 {
         let error = anyhow!("{} s of this run are not in the history", recorded.lost_seconds);
-        anstream::eprintln!("error: {error}");
+        crate::say::errln!("error: {error}");
     }
     recorded.lost_seconds == 0 && recorded.ended
 }
@@ -142,8 +142,8 @@ fn print(run: &Run, written: Vec<(String, String)>, to_stderr: bool) {
     let width = crossterm::terminal::size().map_or(100, |(width, _)| usize::from(width));
     let text = plimsoll_report::text(run, &Text { width, color: colour, files: written });
     if to_stderr {
-        anstream::eprint!("{text}");
+        crate::say::err!("{text}");
     } else {
-        anstream::print!("{text}");
+        crate::say::out!("{text}");
     }
 }

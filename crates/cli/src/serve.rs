@@ -73,8 +73,8 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     let _signals = signals::on_interrupt(move || stopper.cancel()).map_err(Stop::internal)?;
-    anstream::println!("listening on http://{}", service.addr());
-    anstream::eprintln!("history  {}", history.path().display());
+    crate::say::outln!("listening on http://{}", service.addr());
+    crate::say::errln!("history  {}", history.path().display());
     service.run(stop).await.map_err(Stop::internal)?;
     Ok(ExitCode::Success)
 }

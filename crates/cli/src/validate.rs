@@ -13,14 +13,14 @@ pub(crate) fn validate(arguments: &ValidateArguments) -> Outcome {
     for path in &arguments.plans {
         match plan::load(path, Changes { set: arguments.set.clone(), ..Changes::default() }) {
             Ok(parsed) => {
-                anstream::println!("{}: ok, {}", path.display(), describe(&parsed.plan));
+                crate::say::outln!("{}: ok, {}", path.display(), describe(&parsed.plan));
                 if !arguments.quiet {
                     plan::tell(&parsed.advice);
                 }
             }
             Err(stop) => {
                 if let Some(error) = &stop.error {
-                    anstream::eprintln!("error: {error:#}");
+                    crate::say::errln!("error: {error:#}");
                 }
                 worst = stop.code;
             }
