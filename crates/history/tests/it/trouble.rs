@@ -158,7 +158,11 @@ async fn child_on_a_small_disk() {
     let history = History::open(path).await.unwrap();
     let events = sample::events(&sample::started("run", 4), 200, 4, 3);
     let recorder = Recorder::start(&history, first(&events)).await.unwrap();
-    events.iter().for_each(|event| recorder.record(event));
+    // Part by part, as a run does: all at once could be one transaction, and then nothing of it fits.
+    let (before, after) = events.split_at(20);
+    before.iter().for_each(|event| recorder.record(event));
+    until("the first part", async || (history.events("run").await.unwrap().len() == 20).then_some(())).await;
+    after.iter().for_each(|event| recorder.record(event));
     println!("trouble: {}", until("the trouble", async || recorder.trouble()).await);
     std::process::exit(0);
 }
