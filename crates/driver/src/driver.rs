@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use plimsoll_measure::{Phase, Shard};
-use plimsoll_run::{Action, LoadModel, RunPlan, Shape};
+use plimsoll_run::{Action, HttpVersion, LoadModel, RunPlan, Shape};
 use plimsoll_workload::{Mix, MixError, RateProfile};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
@@ -53,6 +53,9 @@ pub enum DriverError {
     /// The scenarios' weights make no mix.
     #[error("scenarios: {0}")]
     Mix(#[from] MixError),
+    /// HTTP/2 was asked for.
+    #[error("`http.version: \"2\"` cannot be offered by this build: write `\"1.1\"`")]
+    Version,
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -202,6 +205,10 @@ fn worker_count(config: &DriverConfig) -> usize {
 }
 
 fn parts(config: &DriverConfig) -> Result<(Target, Vec<Script>, Mix), DriverError> {
+    // Offering something else than was asked for would be a wrong number.
+    if config.plan.http.version == HttpVersion::Http2 {
+        return Err(DriverError::Version);
+    }
     let target = Target::of(&config.plan)?;
     let scripts = config
         .plan

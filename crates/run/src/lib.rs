@@ -20,9 +20,10 @@ pub use event::{
 };
 pub use exit::ExitCode;
 pub use plan::{
-    Action, BodyKind, Capture, CaptureSource, Expect, ExportSettings, Feed, FeedOrder, Header,
-    HeaderExpectation, HttpSettings, InfluxExport, Load, LoadModel, OnFailure, PauseRange, PrometheusExport,
-    Request, RunPlan, Scenario, Secret, StatusRange, TlsSettings,
+    Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, Expect, ExportSettings, Feed,
+    FeedOrder, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, Load, LoadModel,
+    OnFailure, PauseRange, PlannedTarget, PrometheusExport, Request, RunPlan, Scenario, Secret, StatusRange,
+    TlsSettings,
 };
 pub use shape::{Model, ScenarioShape, Shape, StageShape, StepShape};
 pub use state::State;

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use plimsoll_measure::Limits;
 use plimsoll_sla::Objective;
 use plimsoll_units::{Rate, Users};
-use plimsoll_workload::{Spacing, Stage};
+use plimsoll_workload::{Spacing, Stage, UserProfile};
 
 use crate::{StepShape, Template};
 
@@ -20,7 +21,13 @@ pub struct RunPlan {
     /// The resolved plan text for the record, `${NAME}` kept where a secret stood.
     pub text: String,
     /// Scheme and authority, like `http://127.0.0.1:8080`, maybe with a path that prefixes every step's.
+    /// Where there are several, the first of `targets`: it is what people are shown.
     pub target: String,
+    /// Where new connections go, in turn by weight; at least one. All have the scheme and the path of
+    /// `target`.
+    pub targets: Vec<PlannedTarget>,
+    /// Which addresses of a target's name connections go to; [`AddressChoice::All`] for one target only.
+    pub addresses: AddressChoice,
     /// The version of what is tested, from `tags.version`.
     pub version: Option<String>,
     /// Where it is tested, from `tags.environment`.
@@ -52,6 +59,61 @@ pub struct RunPlan {
     pub objectives: Vec<Objective>,
     /// Where measurements go while it runs.
     pub export: ExportSettings,
+    /// What measuring may cost.
+    pub limits: Limits,
+}
+
+impl RunPlan {
+    /// The most connections that the plan has open at once, as far as it says so.
+    ///
+    /// Over HTTP/1.1 a closed user has a connection of its own, and iterations of the open model share
+    /// as many as may be in flight. Over HTTP/2 connections are shared in both models, each by so many
+    /// requests at once as it has streams.
+    pub fn connections(&self) -> Connections {
+        let http = &self.http;
+        let (at_once, is_bound) = match &self.load.model {
+            LoadModel::Open { max_in_flight, .. } => (*max_in_flight, true),
+            LoadModel::Closed { stages, .. } => (UserProfile::new(stages).peak(), false),
+        };
+        match (http.version, &self.load.model) {
+            (HttpVersion::Http1, LoadModel::Closed { .. }) => Connections { most: at_once, is_bound },
+            (HttpVersion::Http1, LoadModel::Open { .. }) => {
+                Connections { most: http.connections.unwrap_or(at_once), is_bound }
+            }
+            (HttpVersion::Http2, _) => {
+                let needed = at_once.div_ceil(http.streams.max(1)).max(1);
+                Connections { most: http.connections.unwrap_or(needed), is_bound }
+            }
+        }
+    }
+}
+
+/// How many connections a plan has open at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Connections {
+    /// The most there can be; at least 1 where there is load at all.
+    pub most: u32,
+    /// Whether it is only a bound: arrivals of the open model need as many as the target's answers take.
+    pub is_bound: bool,
+}
+
+/// One of the places that connections go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedTarget {
+    /// Scheme and authority, maybe with a path; without credentials and without a slash at its end.
+    pub url: String,
+    /// Its share of the connections among the weights; at least 1.
+    pub weight: u32,
+}
+
+/// Which addresses of a target's name connections go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressChoice {
+    /// The first that accepts, looked up for each connection.
+    #[default]
+    First,
+    /// Every address that the name resolves to when the run starts, in turn.
+    All,
 }
 
 /// How much load, when.
@@ -90,8 +152,17 @@ pub enum LoadModel {
 /// How requests are made.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpSettings {
-    /// The most connections of the open model's shared pool; `None`: as many as may be in flight.
+    /// What is spoken.
+    pub version: HttpVersion,
+    /// The most connections of a shared pool, which the open model and HTTP/2 have; `None`: as many as
+    /// what is in flight at once may need.
     pub connections: Option<u32>,
+    /// Requests at once on a connection of HTTP/2, at least 1. HTTP/1.1 has one and does not look at it.
+    pub streams: u32,
+    /// The most connections started per second, over the whole run; above zero. `None`: no limit.
+    pub connect_rate: Option<Rate>,
+    /// Local addresses that connections are bound to in turn; empty: the system chooses.
+    pub source: Vec<IpAddr>,
     /// From when a worker got to the step to the last body byte, redirects and the wait for a
     /// connection included.
     pub timeout: Duration,
@@ -103,6 +174,16 @@ pub struct HttpSettings {
     pub max_body: u64,
     /// Sent with every request, unless a step has its own.
     pub headers: Vec<Header>,
+}
+
+/// The version of HTTP that requests are made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpVersion {
+    /// HTTP/1.1, one request at a time per connection.
+    #[default]
+    Http1,
+    /// HTTP/2: over TLS by ALPN, without TLS by prior knowledge.
+    Http2,
 }
 
 /// A request header.

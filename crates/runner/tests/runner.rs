@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use plimsoll_demo_target::{Config, DemoTarget};
 use plimsoll_exporters::{Exporters, LiveMetrics};
+use plimsoll_measure::Limits;
 use plimsoll_measure::Phase;
 use plimsoll_run::{
-    Action, BodyKind, Expect, ExportSettings, HttpSettings, Load, LoadModel, OnFailure, PauseRange, Request,
-    RunEvent, RunPlan, RunStatus, Scenario, StepShape, Summary, Template, TlsSettings,
+    Action, AddressChoice, BodyKind, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
+    OnFailure, PauseRange, PlannedTarget, Request, RunEvent, RunPlan, RunStatus, Scenario, StepShape,
+    Summary, Template, TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
@@ -54,6 +56,8 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
         hash: String::new(),
         text: String::new(),
         target: format!("http://{}", target.addr()),
+        targets: vec![PlannedTarget { url: format!("http://{}", target.addr()), weight: 1 }],
+        addresses: AddressChoice::First,
         version: None,
         environment: None,
         tags: BTreeMap::new(),
@@ -64,7 +68,11 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
             grace: Duration::from_secs(5),
         },
         http: HttpSettings {
+            version: HttpVersion::Http1,
             connections: None,
+            streams: 100,
+            connect_rate: None,
+            source: Vec::new(),
             timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(2),
             redirects: 10,
@@ -84,6 +92,7 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
         ],
         objectives: Vec::new(),
         export: ExportSettings::default(),
+        limits: Limits::default(),
     }
 }
 

@@ -1,21 +1,25 @@
-//! `target`, `http`, `tls`, `auth`: how requests are made.
+//! `http`, `tls`, `auth`: how requests are made.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
-use plimsoll_run::{Header, HttpSettings, Part, Secret, Template, TlsSettings};
-use plimsoll_units::ByteCount;
+use plimsoll_measure::Limits;
+use plimsoll_run::{Header, HttpSettings, HttpVersion, Part, Secret, Template, TlsSettings};
+use plimsoll_units::{ByteCount, Rate};
 use url::Url;
 
 use crate::diagnostic::{Finding, Place};
-use crate::read::Reader;
+use crate::read::{Object, Reader};
 use crate::template::{Scope, template};
-use crate::tree::{Entry, Node};
+use crate::tree::{Entry, Node, Value};
 use crate::variables::is_secret_header;
 use crate::words;
 
+/// What servers commonly allow: nginx 128, h2 and Go 100 to 250; more would wait unseen in the client.
+const DEFAULT_STREAMS: u32 = 100;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const DEFAULT_REDIRECTS: u32 = 10;
@@ -23,28 +27,6 @@ const DEFAULT_MAX_BODY: u64 = 16_000_000;
 
 /// What we call ourselves, unless the plan says otherwise.
 pub(crate) const USER_AGENT: &str = concat!("plimsoll/", env!("CARGO_PKG_VERSION"));
-
-/// A target and the credentials that stood in it.
-pub(crate) struct Target {
-    /// Without a slash at its end.
-    pub(crate) text: String,
-    pub(crate) url: Url,
-    pub(crate) authorization: Option<Header>,
-}
-
-pub(crate) fn target(reader: &mut Reader<'_>, node: &Node) -> Option<Target> {
-    const WHAT: &str = "a URL like `http://127.0.0.1:8080`";
-    let text = reader.text(node, WHAT)?;
-    let mut url = web_url(reader, node, &text, WHAT)?;
-    if url.query().is_some() || url.fragment().is_some() {
-        let finding = Finding::error(node.place, "a target has no query and no fragment");
-        reader.report(finding.help("write what comes after the path into the steps"));
-        return None;
-    }
-    let authorization = take_userinfo(&mut url);
-    let text = url.as_str().trim_end_matches('/').to_owned();
-    Some(Target { text, url, authorization })
-}
 
 /// A URL of the web: `http` or `https`, and a host.
 pub(crate) fn web_url(reader: &mut Reader<'_>, node: &Node, text: &str, what: &str) -> Option<Url> {
@@ -105,7 +87,11 @@ pub(crate) fn auth(reader: &mut Reader<'_>, node: &Node) -> Option<Header> {
 /// `http`, or what holds without it.
 pub(crate) fn settings(reader: &mut Reader<'_>, node: Option<&Node>, scope: &Scope<'_>) -> HttpSettings {
     let mut settings = HttpSettings {
+        version: HttpVersion::Http1,
         connections: None,
+        streams: DEFAULT_STREAMS,
+        connect_rate: None,
+        source: Vec::new(),
         timeout: DEFAULT_TIMEOUT,
         connect_timeout: DEFAULT_CONNECT_TIMEOUT,
         redirects: DEFAULT_REDIRECTS,
@@ -114,13 +100,15 @@ pub(crate) fn settings(reader: &mut Reader<'_>, node: Option<&Node>, scope: &Sco
     };
     let object = node.and_then(|node| reader.object(node, &words::HTTP));
     if let Some(object) = object {
-        if let Some(node) = object.get("version") {
-            version(reader, node);
-        }
+        let version = object.get("version").map_or(Some(HttpVersion::Http1), |node| version(reader, node));
+        settings.version = version.unwrap_or_default();
+        settings.streams = streams(reader, &object, version).unwrap_or(DEFAULT_STREAMS);
         if let Some(node) = object.get("connections") {
             let most = 1..=words::MOST_IN_FLIGHT;
             settings.connections = reader.whole(node, "a number of connections", most).map(|n| n as u32);
         }
+        settings.connect_rate = object.get("connect_rate").and_then(|node| connect_rate(reader, node));
+        settings.source = object.get("source").map(|node| sources(reader, node)).unwrap_or_default();
         for (key, field) in
             [("timeout", &mut settings.timeout), ("connect_timeout", &mut settings.connect_timeout)]
         {
@@ -146,13 +134,76 @@ pub(crate) fn settings(reader: &mut Reader<'_>, node: Option<&Node>, scope: &Sco
     settings
 }
 
-fn version(reader: &mut Reader<'_>, node: &Node) {
-    let Some(text) = reader.text(node, "a version of HTTP") else { return };
-    if text != "1.1" {
-        let message =
-            format!("`http.version: {}` is not supported by this version", crate::tree::shortened(&text));
-        reader.report(Finding::error(node.place, message).help("write `\"1.1\"`, or leave it out"));
+fn version(reader: &mut Reader<'_>, node: &Node) -> Option<HttpVersion> {
+    match reader.word(node, "a version of HTTP", &["1.1", "2"])? {
+        "2" => Some(HttpVersion::Http2),
+        _ => Some(HttpVersion::Http1),
     }
+}
+
+/// `version` is `None` where it was not understood: then nobody knows whether streams belong to it.
+fn streams(reader: &mut Reader<'_>, object: &Object<'_>, version: Option<HttpVersion>) -> Option<u32> {
+    let node = object.get("streams")?;
+    if version == Some(HttpVersion::Http1) {
+        let finding = Finding::error(object.key_place("streams"), "`streams` belongs to HTTP/2");
+        reader.report(finding.help("HTTP/1.1 has one request at a time per connection: write `version: \"2\"`, or `connections` for more of them"));
+        return None;
+    }
+    reader.whole(node, "a number of streams", 1..=words::MOST_STREAMS).map(|n| n as u32)
+}
+
+fn connect_rate(reader: &mut Reader<'_>, node: &Node) -> Option<Rate> {
+    let rate: Rate = reader.quantity(node, "a rate of connections")?;
+    if rate == Rate::ZERO {
+        let help = "without connections there are no requests; leave it out for no limit";
+        reader.expected(node, "a rate above zero", Some(help));
+        return None;
+    }
+    Some(rate)
+}
+
+/// Addresses of this machine that connections are bound to.
+fn sources(reader: &mut Reader<'_>, node: &Node) -> Vec<IpAddr> {
+    const HELP: &str = "write addresses of this machine, like `[127.0.0.2, 127.0.0.3]`";
+    let mut sources = Vec::new();
+    if matches!(&node.value, Value::List(items) if items.is_empty()) {
+        reader.expected(node, "a list of IP addresses", Some(HELP));
+    }
+    for item in reader.one_or_more(node) {
+        let Some(scalar) = reader.scalar(item, "an IP address") else { continue };
+        match scalar.text().parse::<IpAddr>() {
+            Ok(address) if address.is_unspecified() || address.is_multicast() => {
+                reader.expected(item, "an address of this machine", Some(HELP));
+            }
+            Ok(address) if sources.contains(&address) => {
+                reader.report(Finding::error(item.place, "this address stands in the list twice"));
+            }
+            Ok(address) => sources.push(address),
+            Err(_) => reader.expected(item, "an IP address", Some(HELP)),
+        }
+    }
+    sources
+}
+
+/// `limits`, or what holds without it.
+pub(crate) fn limits(reader: &mut Reader<'_>, node: &Node) -> Limits {
+    /// Below it there is not even room for a run of one step.
+    const LEAST_MEMORY: u64 = 1_000_000;
+    let mut limits = Limits::default();
+    let Some(object) = reader.object(node, &words::LIMITS) else { return limits };
+    if let Some(node) = object.get("series") {
+        let series = reader.whole(node, "a number of series", 1..=words::MOST_SERIES);
+        limits.series = series.map_or(limits.series, |series| series as u32);
+    }
+    if let Some(node) = object.get("memory")
+        && let Some(ByteCount(bytes)) = reader.quantity(node, "a size")
+    {
+        if bytes < LEAST_MEMORY {
+            reader.expected(node, "a size of at least 1MB", None);
+        }
+        limits.memory_bytes = bytes;
+    }
+    limits
 }
 
 pub(crate) fn has_header(headers: &[Header], name: &str) -> bool {

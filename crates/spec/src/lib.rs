@@ -23,6 +23,7 @@ mod read;
 mod record;
 mod schema;
 mod steps;
+mod target;
 mod template;
 mod tree;
 mod variables;
@@ -171,7 +172,7 @@ fn cover_likely_secrets(reader: &mut Reader<'_>, source: usize, text: &str) {
 fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     let object = reader.object(root, &words::PLAN)?;
     let name = object.get("name").and_then(|node| reader.name(node));
-    let target = object.get("target").and_then(|node| http::target(reader, node));
+    let target = object.get("target").and_then(|node| target::read(reader, node));
     let tags = tags(reader, object.get("tags"));
     let seed = object.get("seed").and_then(|node| reader.whole(node, "a seed", 0..=u64::MAX));
     let (feeds, feed_places) = object.get("data").map(|node| feeds::read(reader, node)).unwrap_or_default();
@@ -206,16 +207,19 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     };
     let sla = object.get("sla").map(|node| objectives::read(reader, node, &subject)).unwrap_or_default();
     let export = object.get("export").map(|node| export::read(reader, node)).unwrap_or_default();
+    let limits = object.get("limits").map(|node| http::limits(reader, node)).unwrap_or_default();
     if reader.has_errors() {
         return None;
     }
-    let load = load?;
+    let (load, target) = (load?, target?);
     let (objectives, objective_places) = sla.into_iter().unzip();
     let mut plan = RunPlan {
         name: name?,
         hash: String::new(),
         text: record::text(root),
-        target: target?.text,
+        target: target.all.first()?.url.clone(),
+        targets: target.all,
+        addresses: target.addresses,
         version: tags.get("version").cloned(),
         environment: tags.get("environment").cloned(),
         tags,
@@ -231,6 +235,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         steps: steps.steps,
         objectives,
         export,
+        limits,
     };
     plan.hash = record::hash(&plan);
     let places = advice::Places {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use plimsoll_measure::Limits;
 use plimsoll_run::{
-    Action, CaptureSource, FeedOrder, Header, LoadModel, OnFailure, Part, RunPlan, Template, Variable,
+    Action, CaptureSource, FeedOrder, Header, HttpVersion, LoadModel, OnFailure, Part, RunPlan, Template,
+    Variable,
 };
 use plimsoll_units::duration;
 use plimsoll_workload::{Level, Spacing, Stage, StageKind};
@@ -125,7 +127,7 @@ fn normal(plan: &RunPlan) -> Json {
             json!({ "name": feed.name, "columns": feed.columns, "rows": rows, "order": order(feed.order) })
         })
         .collect();
-    json!({
+    let mut normal = json!({
         "name": plan.name,
         "load": load,
         "warmup": time(plan.load.warmup),
@@ -162,7 +164,22 @@ fn normal(plan: &RunPlan) -> Json {
             "abort_after": objective.abort_after,
             "severity": objective.severity.label(),
         })).collect::<Vec<_>>(),
-    })
+    });
+    // Keys that came later are there only where they say something, so that no older plan's hash changed.
+    if http.version == HttpVersion::Http2 {
+        normal["http"]["version"] = json!("2");
+        normal["http"]["streams"] = json!(http.streams);
+    }
+    if let Some(rate) = http.connect_rate {
+        normal["http"]["connect_rate"] = json!(rate.per_second());
+    }
+    if !http.source.is_empty() {
+        normal["http"]["source"] = json!(http.source);
+    }
+    if plan.limits != Limits::default() {
+        normal["limits"] = json!({ "series": plan.limits.series, "memory": plan.limits.memory_bytes });
+    }
+    normal
 }
 
 fn time(time: Duration) -> String {

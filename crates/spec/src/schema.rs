@@ -11,6 +11,7 @@ use crate::words::{Kind, PLAN, Table};
 const DURATION: &str = r"^\s*(0|(\d[\d_]*(\.\d+)?(w|d|h|min|m|s|ms|us|µs|ns)\s*)+)$|\$\{";
 const LEVEL: &str =
     r"^\s*\d[\d_]*(\.\d+)?\s*([kKM]?\s*/\s*(s|sec|second|m|min|minute|h|hour)|[kK]?\s*(users?)?)\s*$|\$\{";
+const RATE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*[kKM]?\s*/\s*(s|sec|second|m|min|minute|h|hour)\s*$|\$\{";
 const SIZE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*(B|[kKMGT]B|[KMGT]iB)?\s*$|\$\{";
 const PAUSE: &str = r"^\s*[\d][^.]*(\.\d+[a-zµ]+)?\s*(\.\.\s*\d.*)?$|\$\{";
 const STATUS: &str = r"^[1-5](\d\d|xx)$|\$\{";
@@ -54,6 +55,7 @@ fn kind(of: &Kind) -> Value {
         Kind::Level => {
             json!({ "anyOf": [{ "type": "string", "pattern": LEVEL }, { "type": "integer", "minimum": 0 }] })
         }
+        Kind::Rate => json!({ "type": "string", "pattern": RATE }),
         Kind::Size => {
             json!({ "anyOf": [{ "type": "string", "pattern": SIZE }, { "type": "integer", "minimum": 0 }] })
         }

@@ -9,6 +9,8 @@ pub(crate) enum Kind {
     Duration,
     /// `500/s` or `64 users`.
     Level,
+    /// `500/s`.
+    Rate,
     Size,
     /// A whole number from the first to the second.
     Whole(u64, u64),
@@ -85,8 +87,8 @@ pub(crate) static PLAN: Table = Table {
         must("name", Kind::Text, "the plan's name: the `plan` label, and what history groups by"),
         must(
             "target",
-            Kind::Text,
-            "where requests go: scheme and host, maybe with a port and a path that prefixes every step's, like `http://127.0.0.1:8080`",
+            Kind::Either(&[Kind::Text, Kind::Object(&TARGET), Kind::List(&Kind::Object(&WEIGHTED_TARGET))]),
+            "where requests go: scheme and host, maybe with a port and a path that prefixes every step's, like `http://127.0.0.1:8080`; or all addresses of a name; or several by weight",
         ),
         must("load", Kind::Object(&LOAD), "how much load, when"),
         key("http", Kind::Object(&HTTP), "how requests are made"),
@@ -116,9 +118,55 @@ pub(crate) static PLAN: Table = Table {
         ),
         key("sla", Kind::List(&Kind::Object(&OBJECTIVE)), "what is promised, judged while the run goes on"),
         key("export", Kind::Object(&EXPORT), "where measurements go while the run goes on"),
+        key("limits", Kind::Object(&LIMITS), "what measuring may cost"),
     ],
-    later: &["resources", "limits"],
+    later: &["resources"],
 };
+
+pub(crate) static TARGET: Table = Table {
+    name: "`target`",
+    keys: &[
+        must("url", Kind::Text, "scheme and host, maybe with a port and a path that prefixes every step's"),
+        key(
+            "addresses",
+            Kind::OneOf(&["first", "all"]),
+            "connections go to the first address of the name that accepts, or to all in turn, looked up once at the start; default `first`",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static WEIGHTED_TARGET: Table = Table {
+    name: "one of several targets",
+    keys: &[
+        must("url", Kind::Text, "scheme and host, maybe with a port and the path that all of them have"),
+        key(
+            "weight",
+            Kind::Whole(1, MOST_WEIGHT),
+            "its share of the connections among the weights; default 1",
+        ),
+    ],
+    later: &[],
+};
+
+/// A larger ratio between two targets is a typing mistake.
+pub(crate) const MOST_WEIGHT: u64 = 10_000;
+
+pub(crate) static LIMITS: Table = Table {
+    name: "`limits`",
+    keys: &[
+        key(
+            "series",
+            Kind::Whole(1, MOST_SERIES),
+            "the most series of requests (by step, phase, stage, outcome) told apart; what comes beyond is counted together; default 10000",
+        ),
+        key("memory", Kind::Size, "the most memory for histograms; at least 1MB; default 256MB"),
+    ],
+    later: &[],
+};
+
+/// More than any plan tells apart or any sink takes.
+pub(crate) const MOST_SERIES: u64 = 1_000_000;
 
 pub(crate) static LOAD: Table = Table {
     name: "`load`",
@@ -158,6 +206,9 @@ pub(crate) static LOAD: Table = Table {
 
 /// More iterations at once than any machine has ports for.
 pub(crate) const MOST_IN_FLIGHT: u64 = 1_000_000;
+
+/// More streams than any server allows on a connection.
+pub(crate) const MOST_STREAMS: u64 = 10_000;
 
 static STAGE: Kind = Kind::Either(&[
     Kind::Object(&RAMP),
@@ -219,11 +270,30 @@ pub(crate) static PAUSE_STAGE: Table = Table {
 pub(crate) static HTTP: Table = Table {
     name: "`http`",
     keys: &[
-        key("version", Kind::OneOf(&["1.1"]), "the version of HTTP; default `1.1`, the only one"),
+        key(
+            "version",
+            Kind::OneOf(&["1.1", "2"]),
+            "the version of HTTP: `2` by ALPN over TLS, by prior knowledge without; default `1.1`",
+        ),
         key(
             "connections",
             Kind::Whole(1, MOST_IN_FLIGHT),
-            "the most connections that the open model's iterations share; default: as many as may be in flight",
+            "the most connections that are shared, by the iterations of the open model and by all over HTTP/2; default: as many as may be in flight, over HTTP/2 divided by `streams`",
+        ),
+        key(
+            "streams",
+            Kind::Whole(1, MOST_STREAMS),
+            "requests at once on a connection of HTTP/2; the target may allow fewer; default 100",
+        ),
+        key(
+            "connect_rate",
+            Kind::Rate,
+            "the most connections started per second over the whole run; default: no limit",
+        ),
+        key(
+            "source",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "addresses of this machine that connections are bound to in turn; default: the system chooses",
         ),
         key("timeout", Kind::Duration, "how long a step may take, redirects included; default 5s"),
         key(

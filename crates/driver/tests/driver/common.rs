@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_driver::{Collector, DriverConfig, Feeds, Message, Transport};
+use plimsoll_measure::Limits;
 use plimsoll_measure::{Distribution, Edges, Frame, Outcome, Phase, SeriesKey, Timing};
 use plimsoll_run::{
-    Action, BodyKind, Expect, ExportSettings, HttpSettings, Load, LoadModel, OnFailure, Request, RunPlan,
-    Scenario, Shape, StepShape, Template, TlsSettings,
+    Action, AddressChoice, BodyKind, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
+    OnFailure, PlannedTarget, Request, RunPlan, Scenario, Shape, StepShape, Template, TlsSettings,
 };
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Spacing, Stage, StageKind};
@@ -65,13 +66,19 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         hash: String::new(),
         text: String::new(),
         target: target.into(),
+        targets: vec![PlannedTarget { url: target.into(), weight: 1 }],
+        addresses: AddressChoice::First,
         version: None,
         environment: None,
         tags: BTreeMap::new(),
         seed: None,
         load: Load { model, warmup: Duration::ZERO, grace: seconds(5.0) },
         http: HttpSettings {
+            version: HttpVersion::Http1,
             connections: None,
+            streams: 100,
+            connect_rate: None,
+            source: Vec::new(),
             timeout: seconds(5.0),
             connect_timeout: seconds(2.0),
             redirects: 10,
@@ -87,6 +94,7 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         steps,
         objectives: Vec::new(),
         export: ExportSettings::default(),
+        limits: Limits::default(),
     }
 }
 

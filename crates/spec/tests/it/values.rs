@@ -1,10 +1,11 @@
 //! What right plans mean.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use plimsoll_run::{
-    Action, BodyKind, CaptureSource, FeedOrder, LoadModel, OnFailure, Part, Request, RunPlan, Template,
-    Variable,
+    Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, HttpVersion, LoadModel,
+    OnFailure, Part, Request, RunPlan, Template, Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -52,6 +53,9 @@ fn what_is_not_said_has_its_default() {
     assert_eq!(plan.steps[0].step, "GET /");
     assert!(plan.seed.is_none() && plan.version.is_none() && plan.objectives.is_empty());
     assert!(plan.export.prometheus.is_none() && plan.export.influxdb.is_none());
+    assert_eq!((http.version, http.streams, http.connect_rate), (HttpVersion::Http1, 100, None));
+    assert!(http.source.is_empty() && plan.targets.len() == 1);
+    assert_eq!(plan.limits, plimsoll_measure::Limits::default());
 }
 
 #[test]
@@ -340,6 +344,8 @@ fn the_hash_is_about_what_a_run_does() {
             "http: {",
             "seed: 5\ntags: { version: x }\nexport: { prometheus: { listen: 127.0.0.1:0 } }\nhttp: {",
         ),
+        ("http: {", "limits: { series: 10000 }\nhttp: {"),
+        ("redirects: 3", "redirects: 3, version: \"1.1\""),
         ("http: {", "auth: { bearer: abc }\nhttp: {"),
     ] {
         let same = base.replace(from, to);
@@ -359,6 +365,10 @@ fn the_hash_is_about_what_a_run_does() {
         ("get: /", "get: /x"),
         ("name: home", "name: house"),
         ("redirects: 3", "redirects: 4"),
+        ("redirects: 3", "redirects: 3, version: 2"),
+        ("redirects: 3", "redirects: 3, connect_rate: 5/s"),
+        ("redirects: 3", "redirects: 3, source: 127.0.0.2"),
+        ("http: {", "limits: { series: 5 }\nhttp: {"),
     ] {
         assert_ne!(hash(&base.replace(from, to)), first, "{to}");
     }
@@ -388,4 +398,63 @@ fn a_plan_of_a_thousand_steps_is_read_at_once() {
     let started = std::time::Instant::now();
     assert_eq!(plan(&text).steps.len(), 1000);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn targets_are_one_or_several() {
+    let read = |target: &str| {
+        let plan =
+            plan(&with(LOAD, STEPS, "").replace("target: http://shop.example", &format!("target: {target}")));
+        let all: Vec<_> = plan.targets.iter().map(|target| (target.url.clone(), target.weight)).collect();
+        assert_eq!(plan.target, all[0].0, "the first stands for all");
+        (all, plan.addresses, plan.hash)
+    };
+    let url = |url: &str, weight| (url.to_owned(), weight);
+    let (all, addresses, one) = read("http://a.example:8080/api/");
+    assert_eq!((all, addresses), (vec![url("http://a.example:8080/api", 1)], AddressChoice::First));
+    let (all, addresses, by_name) = read("{ url: \"http://a.example:8080\", addresses: all }");
+    assert_eq!((all, addresses), (vec![url("http://a.example:8080", 1)], AddressChoice::All));
+    let (all, addresses, several) =
+        read("[{ url: \"http://127.0.0.1:8080\", weight: 3 }, { url: \"http://127.0.0.2:8080/\" }]");
+    assert_eq!(
+        (all, addresses),
+        (vec![url("http://127.0.0.1:8080", 3), url("http://127.0.0.2:8080", 1)], AddressChoice::First)
+    );
+    assert_eq!((&one, &one), (&by_name, &several), "a target is no part of the hash");
+}
+
+#[test]
+fn the_engine_does_what_the_plan_says() {
+    let http = "http: { version: 2, connections: 8, streams: 32, connect_rate: 30k/min, source: [127.0.0.2, \"::1\"] }";
+    let plan = plan(&with(LOAD, STEPS, &format!("{http}\nlimits: {{ series: 50, memory: 64MB }}")));
+    assert_eq!((plan.http.version, plan.http.streams), (HttpVersion::Http2, 32));
+    assert_eq!(plan.http.connect_rate.map(|rate| rate.per_second()), Some(500.0));
+    assert_eq!(plan.http.source, ["127.0.0.2".parse::<IpAddr>().unwrap(), "::1".parse().unwrap()]);
+    assert_eq!((plan.limits.series, plan.limits.memory_bytes), (50, 64_000_000));
+    let one = plan_of("http: { source: 127.0.0.2 }");
+    assert_eq!(one.http.source.len(), 1);
+}
+
+fn plan_of(rest: &str) -> RunPlan {
+    plan(&with(LOAD, STEPS, rest))
+}
+
+#[test]
+fn how_many_connections_a_plan_needs() {
+    let closed = "{ model: closed, stages: [{ ramp: 300 users, over: 10s }, { hold: 250 users, for: 10s }] }";
+    let open = "{ max_in_flight: 450, stages: [{ hold: 10/s, for: 10s }] }";
+    for (load, http, most, is_bound) in [
+        (open, "{}", 450, true),
+        (open, "{ connections: 7 }", 7, true),
+        (open, "{ version: 2 }", 5, true),
+        (open, "{ version: 2, streams: 451 }", 1, true),
+        (open, "{ version: 2, connections: 9 }", 9, true),
+        (closed, "{}", 300, false),
+        (closed, "{ connections: 7 }", 300, false),
+        (closed, "{ version: 2, streams: 7 }", 43, false),
+        (closed, "{ version: 2, connections: 9 }", 9, false),
+    ] {
+        let plan = plan(&with(load, STEPS, &format!("http: {http}")));
+        assert_eq!(plan.connections(), Connections { most, is_bound }, "{load} {http}");
+    }
 }
