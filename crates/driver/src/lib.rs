@@ -16,6 +16,7 @@ mod driver;
 mod exchange;
 mod failure;
 mod feed;
+pub mod http1;
 mod pool;
 mod recorder;
 mod timers;
