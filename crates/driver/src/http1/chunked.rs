@@ -6,8 +6,8 @@ use super::reader::Body;
 /// The most bytes of chunk extensions in one body. Nobody reads them, so more is an attack.
 pub const MAX_EXTENSIONS: u16 = 16 * 1024 - 1;
 
-/// The most bytes of a trailer, its line ends included.
-pub const MAX_TRAILER: u16 = 16 * 1024 - 1;
+/// The most bytes of a trailer, its line ends included. With the empty line after it, it is below 16 KiB.
+pub const MAX_TRAILER: u16 = 16 * 1024 - 3;
 
 /// The most lines of a trailer, as many as a head may have headers.
 pub const MAX_TRAILERS: u8 = 100;

@@ -10,8 +10,6 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
     pub(crate) keeps_alive: bool,
-    /// How many bytes of the stream belong to the answer.
-    pub(crate) consumed: usize,
 }
 
 pub(crate) const MAX_BODY: u64 = 100_000;
@@ -22,6 +20,14 @@ pub(crate) fn want(head_request: bool) -> Want {
 
 /// Reads the pieces one after the other, and then the end of the stream.
 pub(crate) fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, want: Want) -> Result<Answer, ReadError> {
+    measure(pieces, want).0
+}
+
+/// Likewise, with how many bytes of the stream belong to the answer.
+pub(crate) fn measure<'a>(
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+    want: Want,
+) -> (Result<Answer, ReadError>, usize) {
     let mut reader = ResponseReader::new();
     reader.begin(want);
     let (mut consumed, mut complete, mut surplus) = (0, false, false);
@@ -30,22 +36,49 @@ pub(crate) fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, want: Want) -
             surplus |= !piece.is_empty();
             continue;
         }
-        match reader.read(piece)? {
-            None => consumed += piece.len(),
-            Some(end) => {
+        match reader.read(piece) {
+            Ok(None) => consumed += piece.len(),
+            Ok(Some(end)) => {
                 complete = true;
                 consumed += end;
                 surplus |= end < piece.len();
+            }
+            Err(error) => {
+                assert_eq!(reader.read(b"x"), Err(error), "an error stays");
+                assert_eq!(reader.end(), Err(error), "an error stays");
+                return (Err(error), 0);
             }
         }
     }
     // Whoever reads piece by piece meets what is unasked for only when the connection is idle again.
     let keeps_alive = reader.keeps_alive() && !surplus;
-    if !complete {
-        reader.end()?;
+    if !complete && let Err(error) = reader.end() {
+        return (Err(error), 0);
     }
     let (headers, body) = (reader.take_headers(), reader.take_body());
-    Ok(Answer { status: reader.status(), headers, body, keeps_alive, consumed })
+    (Ok(Answer { status: reader.status(), headers, body, keeps_alive }), consumed)
+}
+
+/// Fails unless the stream gives the same cut at these places and with nothing kept.
+pub(crate) fn check_pieces(stream: &[u8], cuts: &[usize], head_request: bool) {
+    let want = want(head_request);
+    let whole = measure([stream], want);
+    let text = || String::from_utf8_lossy(stream);
+    assert_eq!(measure(cut(stream, cuts), want), whole, "cut at {cuts:?}: {:?}", text());
+    let without = Want { keep_headers: false, keep_body: false, ..want };
+    let dropped = measure(cut(stream, cuts), without);
+    assert_eq!(dropped.1, whole.1, "nothing kept, cut at {cuts:?}: {:?}", text());
+    match (&dropped.0, &whole.0) {
+        (Ok(dropped), Ok(whole)) => {
+            assert_eq!((dropped.status, dropped.keeps_alive), (whole.status, whole.keeps_alive));
+            assert!(dropped.body.is_empty());
+            for (name, value) in &whole.headers {
+                let kept = dropped.headers.get_all(name).iter().any(|kept| kept == value);
+                assert_eq!(kept, name == "location" || name == "set-cookie", "{name}: {:?}", text());
+            }
+        }
+        (dropped, whole) => assert_eq!(dropped, whole, "{:?}", text()),
+    }
 }
 
 /// The stream cut at these places, which may lie anywhere and in any order.

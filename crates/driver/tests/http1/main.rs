@@ -1,43 +1,96 @@
-//! The reader of HTTP/1.1 responses under attack.
+//! The reader of HTTP/1.1 responses under attack: cases as data, cut in every way, and read by hyper too.
 
+mod cases;
+mod generate;
 mod harness;
+mod hyper;
 
-use harness::{cut, read, want};
-use plimsoll_driver::http1::{ReadError, ResponseReader, Want};
+use cases::{Case, Expected, chunked, ok};
+use generate::{answer, mutate};
+use harness::{check_pieces, measure, want};
+use plimsoll_driver::http1::{ResponseReader, Want};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
-fn check(stream: &[u8], expected: Result<(u16, &str, bool), ReadError>) {
-    let whole = read([stream], want(false));
-    let found = whole.as_ref().map(|answer| {
-        (answer.status, String::from_utf8_lossy(&answer.body).into_owned(), answer.keeps_alive)
-    });
-    let expected = expected.map(|(status, body, keeps_alive)| (status, body.to_owned(), keeps_alive));
-    let text = String::from_utf8_lossy(stream);
-    assert_eq!(found.map_err(|error| *error), expected, "{text:?}");
-    for at in 0..stream.len() {
-        assert_eq!(read(cut(stream, &[at]), want(false)), whole, "cut at {at}: {text:?}");
+fn found(case: &Case) -> Expected {
+    let (answer, consumed) = measure([&case.stream[..]], want(case.head_request));
+    assert!(consumed <= case.stream.len());
+    match answer {
+        Err(error) => Expected::Error(error),
+        Ok(answer) => {
+            let body = String::from_utf8(answer.body).expect("the cases have text");
+            if answer.keeps_alive {
+                Expected::Reusable(answer.status, body)
+            } else {
+                Expected::Last(answer.status, body)
+            }
+        }
     }
-    assert_eq!(read(stream.chunks(1), want(false)), whole, "byte by byte: {text:?}");
 }
 
 #[test]
-fn bodies_end_where_their_framing_says() {
-    check(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", Ok((200, "hello", true)));
-    check(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello!", Ok((200, "hello", false)));
-    check(b"HTTP/1.1 200 OK\r\n\r\nhello", Ok((200, "hello", false)));
-    check(b"HTTP/1.1 204 No Content\r\n\r\n", Ok((204, "", true)));
-    check(
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3;a=b\r\nabc\r\nA\r\n0123456789\r\n0\r\nx: y\r\n\r\n",
-        Ok((200, "abc0123456789", true)),
-    );
-    check(
-        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200\r\nConnection: close\r\ncontent-length:1\n\n!",
-        Ok((200, "!", false)),
-    );
-    check(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell", Err(ReadError::EndInBody));
-    check(b"HTTP/1.1 200 OK\r\ncontent-le", Err(ReadError::EndInHead));
-    check(b"", Err(ReadError::NoAnswer));
-    check(b"HTTP/2.0 200 OK\r\n\r\n", Err(ReadError::Version));
-    check(b"HTTP/1.1 200 OK\r\ncontent-length: 100001\r\n\r\n", Err(ReadError::BodyTooLarge));
+fn each_case_is_what_it_is() {
+    for case in cases::all() {
+        let found = found(&case);
+        assert!(found == case.expected, "{}: {found:?}, expected {:?}", case.name, case.expected);
+    }
+}
+
+#[test]
+fn pieces_do_not_change_a_case() {
+    for case in cases::all() {
+        let (stream, head) = (&case.stream[..], case.head_request);
+        if stream.len() < 1000 {
+            (0..stream.len()).for_each(|cut| check_pieces(stream, &[cut], head));
+            check_pieces(stream, &(0..stream.len()).collect::<Vec<_>>(), head);
+        }
+        for length in [7, 1000, 4096, 65_535, 65_536] {
+            check_pieces(stream, &(0..stream.len()).step_by(length).collect::<Vec<_>>(), head);
+        }
+    }
+}
+
+#[test]
+fn hyper_reads_a_case_as_we_do() {
+    for case in cases::all() {
+        let found = std::panic::catch_unwind(|| hyper::compare(&case.stream, case.head_request));
+        assert_eq!(found.ok(), Some(case.differs), "{}", case.name);
+    }
+}
+
+/// Every answer cut off after each of its bytes.
+#[test]
+fn hyper_reads_an_early_end_as_we_do() {
+    for case in cases::all() {
+        for end in 0..case.stream.len().min(600) {
+            hyper::compare(&case.stream[..end], case.head_request);
+        }
+    }
+}
+
+/// Each byte there is in each place where it may mean something.
+#[test]
+fn hyper_reads_each_byte_in_each_place_as_we_do() {
+    let answers = [
+        ok("server: x\r\ncontent-length: 2\r\n", "hi"),
+        "HTTP/1.0 302\nlocation:/\r\nconnection: Keep-Alive\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 100 C\r\n\r\n{}", ok("connection: close\r\ncontent-length: 2, 2\r\n", "hi")),
+        chunked("2 ;a\r\nhi\r\n0\r\na: b\r\n\r\n"),
+    ];
+    for answer in answers {
+        for at in 0..=answer.len() {
+            let (before, after) = answer.as_bytes().split_at(at);
+            let without = after.get(1..).unwrap_or_default();
+            hyper::compare(&[before, without].concat(), false);
+            for byte in 0..=u8::MAX {
+                hyper::compare(&[before, &[byte], without].concat(), false);
+            }
+            for byte in *b"\0\t\n\r \",-0159:;AFaf~\x7f\x80\xff" {
+                hyper::compare(&[before, &[byte], after].concat(), false);
+            }
+        }
+    }
 }
 
 #[test]
@@ -54,5 +107,53 @@ fn a_reader_that_waits_is_small_and_reads_answer_after_answer() {
         assert_eq!((reader.status(), reader.take_body()), (302, b"ab".to_vec()));
         let headers = reader.take_headers();
         assert_eq!((headers.len(), headers["location"].as_bytes()), (1, &b"/a"[..]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn pieces_do_not_change_an_answer(
+        stream in answer(),
+        cuts in prop::collection::vec(any::<usize>(), 0..20),
+        head in prop::bool::weighted(0.1),
+    ) {
+        check_pieces(&stream, &cuts, head);
+        (0..stream.len()).for_each(|cut| check_pieces(&stream, &[cut], head));
+    }
+
+    #[test]
+    fn hyper_reads_an_answer_as_we_do(stream in answer(), head in prop::bool::weighted(0.1)) {
+        hyper::compare(&stream, head);
+    }
+}
+
+/// What coverage-guided fuzzing found worth keeping, and many mutations of it, always the same.
+#[test]
+fn mutations_of_the_corpus_are_read_as_hyper_reads_them() {
+    const SEED: u64 = 0x1977;
+    const MUTATIONS: usize = 40_000;
+    let mut corpus: Vec<Vec<u8>> = cases::all().into_iter().map(|case| case.stream).collect();
+    corpus.retain(|stream| stream.len() < 4096);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/response");
+    let files = std::fs::read_dir(&folder).expect("the corpus is part of the repository");
+    let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    corpus.extend(files.iter().map(|file| std::fs::read(file).expect("a file of the corpus")));
+    for stream in &corpus {
+        hyper::compare(stream, false);
+        hyper::compare(stream, true);
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    for _ in 0..MUTATIONS {
+        let mut stream = corpus[random.random_range(0..corpus.len())].clone();
+        for _ in 0..random.random_range(1..4) {
+            mutate(&mut stream, &corpus, &mut random);
+        }
+        let head = random.random_range(0..10) == 0;
+        let cuts: Vec<usize> = (0..random.random_range(0..6)).map(|_| random.random_range(0..9999)).collect();
+        check_pieces(&stream, &cuts, head);
+        hyper::compare(&stream, head);
     }
 }
