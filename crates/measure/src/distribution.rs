@@ -1,8 +1,6 @@
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use plimsoll_units::Quantile;
 
-use crate::histogram::empty_hdr;
-use crate::{Edges, LONGEST_NANOS};
+use crate::{Edges, MalformedHistogram, hdr};
 
 /// Counted durations at rest: only the buckets that hold something.
 ///
@@ -21,22 +19,6 @@ pub struct Distribution {
     buckets: Vec<(u64, u64)>,
 }
 
-/// Bytes that are not a histogram of ours.
-#[derive(Debug, thiserror::Error)]
-pub enum MalformedHistogram {
-    /// Not an HDR histogram in V2 or V2+DEFLATE form.
-    #[error("not an HDR V2 histogram: {0}")]
-    Hdr(String),
-    /// The counts beside it contradict it.
-    #[error("the histogram holds {buckets} values and its edges {edges}")]
-    Counts {
-        /// Values in the buckets.
-        buckets: u64,
-        /// Values at the edges.
-        edges: u64,
-    },
-}
-
 impl Distribution {
     /// Nothing counted.
     pub fn empty(edges: Edges) -> Self {
@@ -46,7 +28,7 @@ impl Distribution {
 
     pub(crate) fn from_parts(
         edges: Edges,
-        at_edges: &[u64],
+        at_edges: Vec<u64>,
         sum: u128,
         min: u64,
         max: u64,
@@ -151,21 +133,14 @@ impl Distribution {
     /// The buckets as an HDR histogram in V2+DEFLATE form, which the Java tools read (values in
     /// nanoseconds).
     pub fn to_hdr_bytes(&self) -> Vec<u8> {
-        let mut hdr = empty_hdr();
-        for &(value, count) in &self.buckets {
-            let _ = hdr.record_n(value.min(LONGEST_NANOS), count);
-        }
-        let mut bytes = Vec::new();
-        // Writing into a vector fails only for counts beyond 2^63.
-        let _ = V2DeflateSerializer::new().serialize(&hdr, &mut bytes);
-        bytes
+        hdr::write(&self.buckets)
     }
 
     /// Reads what [`Self::to_hdr_bytes`] wrote, with the exact figures that stand beside it.
     /// Without `at_edges` the counts at edges are taken from the buckets.
     ///
     /// # Errors
-    /// When the bytes are no HDR V2 histogram, or the counts contradict each other.
+    /// When the bytes are no HDR V2 histogram of our layout, or the counts contradict each other.
     pub fn from_hdr_bytes(
         bytes: &[u8],
         edges: Edges,
@@ -174,12 +149,7 @@ impl Distribution {
         min: u64,
         max: u64,
     ) -> Result<Self, MalformedHistogram> {
-        let mut reader = bytes;
-        let hdr: hdrhistogram::Histogram<u64> = Deserializer::new()
-            .deserialize(&mut reader)
-            .map_err(|error| MalformedHistogram::Hdr(error.to_string()))?;
-        let buckets: Vec<_> =
-            hdr.iter_recorded().map(|point| (point.value_iterated_to(), point.count_at_value())).collect();
+        let buckets = hdr::read(bytes)?;
         let mut read = Self::empty(edges);
         read.count = buckets.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
         if at_edges.is_empty() {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use crate::table::{Packed, packed};
 use crate::{Distribution, DropCause, Outcome, Phase, SeriesKey, Timing};
 
 /// Everything that was measured in one second of a run, from all workers. A closed second never changes.
@@ -45,6 +46,13 @@ pub struct IterationKey {
     pub phase: Phase,
     /// The stage it was due in.
     pub stage: Option<u16>,
+}
+
+impl Packed for IterationKey {
+    #[inline]
+    fn packed(self) -> u64 {
+        packed(self.scenario, self.phase, self.stage)
+    }
 }
 
 /// Arrivals and iterations of one scenario within a second.

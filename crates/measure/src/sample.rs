@@ -1,3 +1,4 @@
+use crate::table::{Packed, packed};
 use crate::{Outcome, Phase};
 
 /// Which series a request belongs to.
@@ -11,6 +12,13 @@ pub struct SeriesKey {
     pub stage: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
+}
+
+impl Packed for SeriesKey {
+    #[inline]
+    fn packed(self) -> u64 {
+        packed(self.step, self.phase, self.stage) | (self.outcome as u64) << 48
+    }
 }
 
 /// A request that ended. Offsets are nanoseconds from the start of the run.
@@ -90,6 +98,7 @@ impl Timing {
     }
 
     /// Its value for a sample in nanoseconds, where the sample has one.
+    #[inline(always)]
     pub fn of(self, sample: &Sample) -> Option<u64> {
         match self {
             Self::ResponseTime => Some(sample.done.saturating_sub(sample.due)),

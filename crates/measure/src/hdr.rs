@@ -1,0 +1,266 @@
+//! Counts in the V2 and V2+DEFLATE forms of HdrHistogram, which its tools in other languages read.
+//!
+//! Both are a header of big-endian numbers and then the counts in the order of the buckets, each a
+//! zigzag LEB128 number of at most nine bytes, a negative one standing for that many empty buckets.
+//! Written and read here from the buckets that hold something, so that the cost is that of what was
+//! counted and not of the 30,000 buckets there could be. The source of the format is
+//! `AbstractHistogram.encodeIntoByteBuffer` of HdrHistogram for Java.
+
+use std::io::{Read, Write};
+
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+
+use crate::layout::{DIGITS, PAGE, PAGES, bounds, index_of};
+use crate::{LONGEST_NANOS, RESOLUTION_NANOS};
+
+/// Two forms' first number; the low nibble of the second byte is the widest count in bytes.
+const V2: u32 = 0x1c84_9303 | 0x10;
+const V2_DEFLATE: u32 = 0x1c84_9304 | 0x10;
+
+/// Length, offset of the buckets, digits, lowest and highest value, ratio of integers to doubles.
+const HEADER: usize = 4 + 4 + 4 + 4 + 8 + 8 + 8;
+
+/// The most that the counts of all our buckets can take: nine bytes each.
+const MOST_BYTES: u64 = (HEADER + 9 * PAGE * PAGES) as u64;
+
+/// Readers make room for values up to this one, even if all are smaller.
+const HIGHEST: u64 = 4096 * RESOLUTION_NANOS;
+
+/// Bytes that are not a histogram of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum MalformedHistogram {
+    /// Not an HDR histogram in V2 or V2+DEFLATE form, or with other buckets than ours.
+    #[error("not an HDR V2 histogram: {0}")]
+    Hdr(&'static str),
+    /// The counts beside it contradict it.
+    #[error("the histogram holds {buckets} values and its edges {edges}")]
+    Counts {
+        /// Values in the buckets.
+        buckets: u64,
+        /// Values at the edges.
+        edges: u64,
+    },
+}
+
+/// Writes (highest value of the bucket, count), ascending, as V2+DEFLATE.
+pub(crate) fn write(buckets: &[(u64, u64)]) -> Vec<u8> {
+    let mut plain = vec![0; HEADER];
+    let mut next = 0;
+    for &(value, count) in buckets {
+        let index = index_of(value);
+        match index - next {
+            0 => {}
+            1 => plain.push(0),
+            gap => put(&mut plain, -(gap as i64)),
+        }
+        put(&mut plain, i64::try_from(count).unwrap_or(i64::MAX));
+        next = index + 1;
+    }
+    if buckets.is_empty() {
+        // The first bucket is always written.
+        plain.push(0);
+    }
+    let counts = plain.len() - HEADER;
+    let highest = buckets.last().map_or(0, |(value, _)| *value).max(HIGHEST);
+    let header = [
+        &V2.to_be_bytes()[..],
+        &(counts as u32).to_be_bytes(),
+        &0_u32.to_be_bytes(),
+        &DIGITS.to_be_bytes(),
+        &RESOLUTION_NANOS.to_be_bytes(),
+        &highest.to_be_bytes(),
+        &1_f64.to_be_bytes(),
+    ];
+    plain[..HEADER].copy_from_slice(&header.concat());
+
+    let mut bytes = Vec::with_capacity(8 + plain.len());
+    bytes.extend_from_slice(&V2_DEFLATE.to_be_bytes());
+    bytes.extend_from_slice(&[0; 4]);
+    let mut encoder = ZlibEncoder::new(bytes, Compression::default());
+    // A vector takes everything.
+    let _ = encoder.write_all(&plain);
+    let mut bytes = encoder.finish().unwrap_or_default();
+    if let Some(length) = bytes.len().checked_sub(8) {
+        bytes[4..8].copy_from_slice(&(length as u32).to_be_bytes());
+    }
+    bytes
+}
+
+/// Reads (highest value of the bucket, count), ascending, counts above zero, from either form.
+pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(u64, u64)>, MalformedHistogram> {
+    let wrong = MalformedHistogram::Hdr;
+    let (cookie, rest) = split_u32(bytes)?;
+    let inflated;
+    let plain = match cookie {
+        V2 => bytes,
+        V2_DEFLATE => {
+            let (length, rest) = split_u32(rest)?;
+            let packed = rest.get(..length as usize).ok_or(wrong("the bytes end too early"))?;
+            let mut plain = Vec::new();
+            ZlibDecoder::new(packed)
+                .take(MOST_BYTES + 1)
+                .read_to_end(&mut plain)
+                .map_err(|_| wrong("its compressed part is damaged"))?;
+            inflated = plain;
+            &inflated
+        }
+        _ => return Err(wrong("the first bytes are of another format")),
+    };
+    let (cookie, rest) = split_u32(plain)?;
+    let (length, rest) = split_u32(rest)?;
+    let (offset, rest) = split_u32(rest)?;
+    let (digits, rest) = split_u32(rest)?;
+    let (lowest, rest) = split_u64(rest)?;
+    let (_highest, rest) = split_u64(rest)?;
+    let (ratio, rest) = split_u64(rest)?;
+    let ours = (V2, 0, DIGITS, RESOLUTION_NANOS, 1_f64.to_bits());
+    if (cookie, offset, digits, lowest, ratio) != ours {
+        return Err(wrong("its buckets are not ours"));
+    }
+    let mut counts = rest.get(..length as usize).ok_or(wrong("the bytes end too early"))?;
+    let mut buckets = Vec::new();
+    let mut index = 0_usize;
+    while !counts.is_empty() {
+        let (number, rest) = take(counts).ok_or(wrong("a count is cut off"))?;
+        counts = rest;
+        if number < 0 {
+            let gap = usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX);
+            index = index.saturating_add(gap);
+            continue;
+        }
+        if number > 0 {
+            if index > index_of(LONGEST_NANOS) {
+                return Err(wrong("it counts beyond a day"));
+            }
+            buckets.push((bounds(index).1, number.unsigned_abs()));
+        }
+        index = index.saturating_add(1);
+    }
+    Ok(buckets)
+}
+
+fn split_u32(bytes: &[u8]) -> Result<(u32, &[u8]), MalformedHistogram> {
+    let (number, rest) =
+        bytes.split_first_chunk().ok_or(MalformedHistogram::Hdr("the bytes end too early"))?;
+    Ok((u32::from_be_bytes(*number), rest))
+}
+
+fn split_u64(bytes: &[u8]) -> Result<(u64, &[u8]), MalformedHistogram> {
+    let (number, rest) =
+        bytes.split_first_chunk().ok_or(MalformedHistogram::Hdr("the bytes end too early"))?;
+    Ok((u64::from_be_bytes(*number), rest))
+}
+
+/// Appends a number: zigzag, then seven bits a byte, the lowest first; a ninth byte has all its bits.
+fn put(bytes: &mut Vec<u8>, number: i64) {
+    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
+    for _ in 0..8 {
+        if rest < 0x80 {
+            bytes.push(rest as u8);
+            return;
+        }
+        bytes.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes.push(rest as u8);
+}
+
+/// Takes what [`put`] appended off the front.
+fn take(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let mut zigzag = 0_u64;
+    for (position, byte) in bytes.iter().take(9).enumerate() {
+        let last = position == 8 || byte & 0x80 == 0;
+        let bits = if position == 8 { *byte } else { byte & 0x7f };
+        zigzag |= u64::from(bits) << (7 * position);
+        if last {
+            return Some(((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64), &bytes[position + 1..]));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hdrhistogram::Histogram as Hdr;
+    use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
+    use proptest::prelude::*;
+
+    fn reference(counts: &[(u64, u64)]) -> Hdr<u64> {
+        let mut reference = Hdr::new_with_bounds(RESOLUTION_NANOS, HIGHEST, DIGITS as u8).unwrap();
+        reference.auto(true);
+        counts.iter().for_each(|(value, count)| reference.record_n(*value, *count).unwrap());
+        reference
+    }
+
+    fn buckets(reference: &Hdr<u64>) -> Vec<(u64, u64)> {
+        reference.iter_recorded().map(|point| (point.value_iterated_to(), point.count_at_value())).collect()
+    }
+
+    fn counts() -> impl Strategy<Value = Vec<(u64, u64)>> {
+        let value = (0_u32..64, any::<u64>()).prop_map(|(bits, noise)| (noise >> bits).min(LONGEST_NANOS));
+        let count = (15_u32..64, any::<u64>()).prop_map(|(bits, noise)| (noise >> bits).max(1));
+        prop::collection::vec((value, count), 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn the_reference_reads_what_we_write(counts in counts()) {
+            let reference = reference(&counts);
+            let bytes = write(&buckets(&reference));
+            let read: Hdr<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
+            prop_assert_eq!(read, reference);
+        }
+
+        #[test]
+        fn we_read_what_the_reference_writes(counts in counts()) {
+            let reference = reference(&counts);
+            let (mut plain, mut packed) = (Vec::new(), Vec::new());
+            V2Serializer::new().serialize(&reference, &mut plain).unwrap();
+            V2DeflateSerializer::new().serialize(&reference, &mut packed).unwrap();
+            prop_assert_eq!(read(&plain).unwrap(), buckets(&reference));
+            prop_assert_eq!(read(&packed).unwrap(), buckets(&reference));
+        }
+
+        #[test]
+        fn a_damaged_byte_is_refused_or_read_but_never_panics(counts in counts(), at in any::<prop::sample::Index>(), to: u8) {
+            let mut plain = Vec::new();
+            V2Serializer::new().serialize(&reference(&counts), &mut plain).unwrap();
+            for mut bytes in [plain, write(&buckets(&reference(&counts)))] {
+                let at = at.index(bytes.len());
+                bytes[at] = to;
+                let _ = read(&bytes);
+                let _ = read(&bytes[..at]);
+            }
+        }
+
+        #[test]
+        fn any_number_survives(number in any::<i64>()) {
+            let mut bytes = Vec::new();
+            put(&mut bytes, number);
+            prop_assert!(bytes.len() <= 9);
+            prop_assert_eq!(take(&bytes), Some((number, &[][..])));
+            prop_assert_eq!(take(&bytes[..bytes.len() - 1]), None);
+        }
+    }
+
+    #[test]
+    fn a_small_file_cannot_ask_for_much_memory() {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(&vec![0; 64 << 20]).unwrap();
+        let packed = encoder.finish().unwrap();
+        let bytes = [&V2_DEFLATE.to_be_bytes()[..], &(packed.len() as u32).to_be_bytes(), &packed].concat();
+        assert!(matches!(read(&bytes), Err(MalformedHistogram::Hdr(_))));
+    }
+
+    #[test]
+    fn other_buckets_are_refused() {
+        let mut other = Hdr::<u64>::new_with_bounds(1, 1_000_000, 2).unwrap();
+        other.record(5).unwrap();
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(&other, &mut bytes).unwrap();
+        assert!(matches!(read(&bytes), Err(MalformedHistogram::Hdr("its buckets are not ours"))));
+    }
+}
