@@ -178,6 +178,12 @@ impl Driver {
         self.shared.users.load(Ordering::Relaxed) + u64::from(self.shared.running.load(Ordering::Relaxed))
     }
 
+    /// How late a worker came to an appointment with itself since the last call, the latest of any
+    /// worker: what an overloaded machine or a busy worker adds to everything. `None` without any.
+    pub fn take_stall(&self) -> Option<Duration> {
+        self.shared.stalls.take()
+    }
+
     /// Why the run cannot be completed, if it cannot.
     pub fn failure(&self) -> Option<String> {
         self.shared.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()

@@ -19,6 +19,7 @@ mod feed;
 pub mod http1;
 mod pool;
 mod recorder;
+mod stalls;
 mod timers;
 mod transport;
 mod worker;

@@ -22,6 +22,7 @@ use crate::exchange::{Place, User, Values};
 use crate::feed::Feeds;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
+use crate::stalls::{Stalls, keep_appointments};
 use crate::timers::Timers;
 use crate::{Clock, Message, Transport};
 
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) failure: Mutex<Option<String>>,
     /// What could not be offered and why, the first time.
     pub(crate) trouble: Mutex<Option<String>>,
+    /// How late workers came to appointments with themselves.
+    pub(crate) stalls: Arc<Stalls>,
 }
 
 /// A worker's place among the workers.
@@ -107,6 +110,8 @@ impl Worker {
     pub(crate) async fn run(self: Rc<Self>, model: &LoadModel, grace: Duration) {
         tokio::task::spawn_local(Rc::clone(&self.timers).drive());
         tokio::task::spawn_local(Rc::clone(&self).close_seconds_in_time());
+        let stalls = Arc::clone(&self.shared.stalls);
+        tokio::task::spawn_local(keep_appointments(Rc::clone(&self.timers), self.clock, stalls));
         let stages_end = (self.shape.stages_end() * 1e9).round() as u64;
         let early = match model {
             LoadModel::Open { stages, spacing, max_in_flight } => {

@@ -194,6 +194,117 @@ pub static GENERATOR_CPU: Metric = gauge(
     &[],
     "CPU time of the generator over the last second as a share of the processors it may use.",
 );
+/// Its busiest thread.
+pub static GENERATOR_WORKER_CPU: Metric = gauge(
+    "plimsoll_generator_worker_cpu_ratio",
+    Some(Unit::Ratio),
+    &[],
+    "CPU time of the busiest worker over the last second as a share of one processor.",
+);
+/// Ready and not run.
+pub static GENERATOR_WORKER_WAIT: Metric = gauge(
+    "plimsoll_generator_worker_wait_ratio",
+    Some(Unit::Ratio),
+    &[],
+    "Share of the last second in which a worker was ready to run and others had the processor; the worst worker.",
+);
+/// Taken by the host.
+pub static GENERATOR_STEAL: Metric = gauge(
+    "plimsoll_generator_steal_ratio",
+    Some(Unit::Ratio),
+    &[],
+    "Share of the machine's CPU time over the last second that its host gave to others (steal).",
+);
+/// Held by a quota.
+pub static GENERATOR_THROTTLED: Metric = gauge(
+    "plimsoll_generator_throttled_ratio",
+    Some(Unit::Ratio),
+    &[],
+    "Share of the last second for which a CPU quota held the generator, summed over processors.",
+);
+/// Late to its own appointments.
+pub static GENERATOR_STALL: Metric = gauge(
+    "plimsoll_generator_stall_seconds",
+    Some(Unit::Seconds),
+    &[],
+    "How late a worker came to an appointment with itself in the last second; the latest of any worker.",
+);
+/// Open descriptors.
+pub static GENERATOR_DESCRIPTORS: Metric =
+    gauge("plimsoll_generator_descriptors", None, &[], "Open file descriptors of the generator.");
+/// Their limit.
+pub static GENERATOR_DESCRIPTORS_LIMIT: Metric =
+    gauge("plimsoll_generator_descriptors_limit", None, &[], "File descriptors the generator may have open.");
+/// TCP sockets.
+pub static GENERATOR_TCP_SOCKETS: Metric = gauge(
+    "plimsoll_generator_tcp_sockets",
+    None,
+    &[],
+    "TCP sockets in use in the generator's network namespace, its own and others'.",
+);
+/// TCP sockets that are over.
+pub static GENERATOR_TIME_WAIT_SOCKETS: Metric = gauge(
+    "plimsoll_generator_time_wait_sockets",
+    None,
+    &[],
+    "TCP sockets in TIME_WAIT in the generator's network namespace; each keeps its port.",
+);
+/// Ports there are.
+pub static GENERATOR_LOCAL_PORTS: Metric = gauge(
+    "plimsoll_generator_local_ports",
+    None,
+    &[],
+    "Ports the system may choose from for connections to one address and port.",
+);
+/// Sent again.
+pub static GENERATOR_RETRANSMITS: Metric = counter(
+    "plimsoll_generator_retransmits_total",
+    None,
+    &[],
+    "TCP segments sent again in the generator's network namespace while it had a run.",
+);
+/// TCP's own measure.
+pub static GENERATOR_ROUND_TRIP: Metric = gauge(
+    "plimsoll_generator_round_trip_seconds",
+    Some(Unit::Seconds),
+    &[],
+    "Smoothed TCP round-trip time to the target, the median over some connections.",
+);
+/// Arrived and not read.
+pub static GENERATOR_RECEIVE_QUEUE: Metric = gauge(
+    "plimsoll_generator_receive_queue_bytes",
+    Some(Unit::Bytes),
+    &[],
+    "Bytes that have arrived from the target and are not read yet, the most on one of some connections.",
+);
+/// The network link.
+pub static GENERATOR_LINK: Metric = gauge(
+    "plimsoll_generator_link_ratio",
+    Some(Unit::Ratio),
+    &[],
+    "Bytes received or sent over the last second, whichever are more, as a share of what the busiest link carries.",
+);
+/// Own memory.
+pub static GENERATOR_RSS: Metric = gauge(
+    "plimsoll_generator_rss_bytes",
+    Some(Unit::Bytes),
+    &[],
+    "Memory of the generator that is in use (resident).",
+);
+/// Memory left.
+pub static GENERATOR_AVAILABLE_MEMORY: Metric = gauge(
+    "plimsoll_generator_available_memory_bytes",
+    Some(Unit::Bytes),
+    &[],
+    "Memory the generator's machine can still give without swapping.",
+);
+/// Waiting for memory.
+pub static GENERATOR_MEMORY_PRESSURE: Metric = gauge(
+    "plimsoll_generator_memory_pressure_ratio",
+    Some(Unit::Ratio),
+    &[],
+    "Share of the last second in which some task of the generator's machine waited for memory.",
+);
 /// Whether the generator can be trusted.
 pub static RUN_VALIDITY: Metric = gauge(
     "plimsoll_run_validity",
@@ -245,7 +356,7 @@ pub static EXPORT_BACKLOG: Metric =
     gauge("plimsoll_export_backlog_points", None, &["sink"], "Points that wait to be taken by a sink.");
 
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 25] = [
+pub static ALL: [&Metric; 42] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -263,6 +374,23 @@ pub static ALL: [&Metric; 25] = [
     &IN_FLIGHT_REQUESTS,
     &CONNECTIONS,
     &GENERATOR_CPU,
+    &GENERATOR_WORKER_CPU,
+    &GENERATOR_WORKER_WAIT,
+    &GENERATOR_STEAL,
+    &GENERATOR_THROTTLED,
+    &GENERATOR_STALL,
+    &GENERATOR_DESCRIPTORS,
+    &GENERATOR_DESCRIPTORS_LIMIT,
+    &GENERATOR_TCP_SOCKETS,
+    &GENERATOR_TIME_WAIT_SOCKETS,
+    &GENERATOR_LOCAL_PORTS,
+    &GENERATOR_RETRANSMITS,
+    &GENERATOR_ROUND_TRIP,
+    &GENERATOR_RECEIVE_QUEUE,
+    &GENERATOR_LINK,
+    &GENERATOR_RSS,
+    &GENERATOR_AVAILABLE_MEMORY,
+    &GENERATOR_MEMORY_PRESSURE,
     &RUN_VALIDITY,
     &SLA_MET,
     &SLA_OBSERVED,

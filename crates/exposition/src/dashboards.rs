@@ -65,6 +65,7 @@ fn panels() -> Vec<Panel> {
             .collect::<Vec<_>>()
     };
     let level = |metric: &Metric| format!("{}{{{CHOSEN}}}", metric.name);
+    let own = |legend, metric: &Metric| query(legend, metric.name.to_owned());
     let iterations = catalogue::ITERATION_TIME.name;
     vec![
         Panel {
@@ -181,10 +182,68 @@ fn panels() -> Vec<Panel> {
             look: Look::Lines,
         },
         Panel {
-            title: "Generator CPU",
-            description: "As a share of the processors it may use.",
+            title: "Generator: processors and memory",
+            description: "Shares of each second: used, or wanted and not had.",
             unit: "percentunit",
-            queries: vec![query("{{instance}}", catalogue::GENERATOR_CPU.name.to_owned())],
+            queries: vec![
+                own("{{instance}} used", &catalogue::GENERATOR_CPU),
+                own("{{instance}} busiest worker", &catalogue::GENERATOR_WORKER_CPU),
+                own("{{instance}} worker waited for a processor", &catalogue::GENERATOR_WORKER_WAIT),
+                own("{{instance}} stolen by the host", &catalogue::GENERATOR_STEAL),
+                own("{{instance}} held by a quota", &catalogue::GENERATOR_THROTTLED),
+                own("{{instance}} waited for memory", &catalogue::GENERATOR_MEMORY_PRESSURE),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Generator: stalls and round trips",
+            description: "How late workers came to appointments with themselves, and what TCP measures to the target.",
+            unit: "s",
+            queries: vec![
+                own("{{instance}} stall", &catalogue::GENERATOR_STALL),
+                own("{{instance}} round trip", &catalogue::GENERATOR_ROUND_TRIP),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Generator: descriptors and sockets",
+            description: "What a machine runs out of, and how much of it there is.",
+            unit: "none",
+            queries: vec![
+                own("{{instance}} descriptors", &catalogue::GENERATOR_DESCRIPTORS),
+                own("{{instance}} descriptors limit", &catalogue::GENERATOR_DESCRIPTORS_LIMIT),
+                own("{{instance}} TCP sockets", &catalogue::GENERATOR_TCP_SOCKETS),
+                own("{{instance}} in TIME_WAIT", &catalogue::GENERATOR_TIME_WAIT_SOCKETS),
+                own("{{instance}} local ports", &catalogue::GENERATOR_LOCAL_PORTS),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Generator: network link",
+            description: "Use of the busiest link as a share of its speed.",
+            unit: "percentunit",
+            queries: vec![own("{{instance}}", &catalogue::GENERATOR_LINK)],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Generator: TCP segments sent again",
+            description: "The network, not the generator, lost them or was late.",
+            unit: "pps",
+            queries: vec![query(
+                "{{instance}}",
+                format!("rate({}{RATE})", catalogue::GENERATOR_RETRANSMITS.name),
+            )],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Generator: bytes",
+            description: "Memory used and left, and what has arrived and waits to be read.",
+            unit: "bytes",
+            queries: vec![
+                own("{{instance}} resident", &catalogue::GENERATOR_RSS),
+                own("{{instance}} available on the machine", &catalogue::GENERATOR_AVAILABLE_MEMORY),
+                own("{{instance}} receive queue", &catalogue::GENERATOR_RECEIVE_QUEUE),
+            ],
             look: Look::Lines,
         },
         Panel {

@@ -56,7 +56,7 @@ const TAIL: &str = "
 - `outcome` is `ok`, `redirect`, `status`, `expectation`, `capture`, `timeout`, `connect`, `tls`, `dns`, `reset`, `protocol`, `too_large` or `cut`.
   The latency figures of a run cover `ok` and `timeout`; ask for `outcome=~\"ok|timeout\"` to see the same.
 - Counters and histograms run on for the life of the process. `plimsoll_run_info` and the levels of a run (`plimsoll_offered_rate`,
-  `plimsoll_virtual_users`, `plimsoll_in_flight_requests`, `plimsoll_connections`, `plimsoll_generator_cpu_ratio`) are there while it lives;
+  `plimsoll_virtual_users`, `plimsoll_in_flight_requests`, `plimsoll_connections`, and the gauges of the generator) are there while it lives;
   verdicts stay until the same plan runs again. To see a verdict only while its run lives: `plimsoll_sla_met and on (plan) plimsoll_run_info`.
 - What has no data has no series. An undecided objective has no `plimsoll_sla_met`.
 

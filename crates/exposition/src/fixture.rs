@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard,
+    DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
 };
 use plimsoll_run::{
     Ended, Gauges, Judged, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
@@ -130,9 +130,28 @@ impl Fixture {
     pub(crate) fn second(&mut self) -> RunEvent {
         let mut frame = Frame::new(0);
         self.shard.merge_into(&mut frame);
-        let gauges =
-            Gauges { offered_rate: 500.0, virtual_users: 7, connections: 3, generator_cpu_ratio: Some(0.25) };
-        RunEvent::Second(Arc::new(Second { frame, gauges, wall_nanos: self.wall_nanos(1) }))
+        let gauges = Gauges { offered_rate: 500.0, virtual_users: 7, connections: 3 };
+        let vitals = Vitals {
+            cpu_ratio: Some(0.25),
+            worker_cpu_ratio: Some(0.5),
+            worker_wait_ratio: Some(0.125),
+            steal_ratio: Some(0.0),
+            throttled_ratio: Some(0.0),
+            stall_seconds: Some(0.000_25),
+            descriptors: Some(40),
+            descriptor_limit: Some(1024),
+            tcp_sockets: Some(17),
+            time_wait_sockets: Some(5),
+            local_ports: Some(28_232),
+            retransmits: Some(2),
+            round_trip_seconds: Some(0.0005),
+            receive_queue_bytes: Some(0),
+            link_ratio: Some(0.75),
+            rss_bytes: Some(33_554_432),
+            memory_available_bytes: Some(4_294_967_296),
+            memory_pressure_ratio: Some(0.0),
+        };
+        RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos: self.wall_nanos(1) }))
     }
 
     pub(crate) fn judged(&self) -> RunEvent {

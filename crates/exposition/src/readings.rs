@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    Distribution, DropCause, Frame, IterationKey, IterationSeries, SECOND, Series, SeriesKey, Timing,
+    Distribution, DropCause, Frame, IterationKey, IterationSeries, SECOND, Series, SeriesKey, Timing, Vitals,
 };
 use plimsoll_run::{Judged, RunEvent, Second, Started};
 use plimsoll_sla::Verdict;
@@ -130,13 +130,13 @@ impl Readings {
             self.level(&metrics::VIRTUAL_USERS, gauges.virtual_users as f64),
             self.level(&metrics::IN_FLIGHT_REQUESTS, second.frame.in_flight() as f64),
             self.level(&metrics::CONNECTIONS, gauges.connections as f64),
-            Reading {
-                metric: &metrics::GENERATOR_CPU,
-                labels: Vec::new(),
-                change: Change::Level(gauges.generator_cpu_ratio),
-            },
             self.run_info(Some(1.0)),
         ]);
+        let own = |metric, change| Reading { metric, labels: Vec::new(), change };
+        readings.extend(levels(&second.vitals).map(|(metric, level)| own(metric, Change::Level(level))));
+        readings.extend(
+            second.vitals.retransmits.map(|count| own(&metrics::GENERATOR_RETRANSMITS, Change::Count(count))),
+        );
         readings
     }
 
@@ -217,14 +217,16 @@ impl Readings {
         let plan: Labels = vec![Arc::clone(&self.plan)];
         let gone =
             |metric, labels: &Labels| Reading { metric, labels: labels.clone(), change: Change::Level(None) };
-        vec![
+        let own = levels(&Vitals::default()).map(|(metric, _)| gone(metric, &Vec::new()));
+        let mut readings = vec![
             gone(&metrics::OFFERED_RATE, &plan),
             gone(&metrics::VIRTUAL_USERS, &plan),
             gone(&metrics::IN_FLIGHT_REQUESTS, &plan),
             gone(&metrics::CONNECTIONS, &plan),
-            gone(&metrics::GENERATOR_CPU, &Vec::new()),
             self.run_info(None),
-        ]
+        ];
+        readings.extend(own);
+        readings
     }
 
     fn level(&self, metric: &'static Metric, level: f64) -> Reading {
@@ -285,6 +287,30 @@ impl Readings {
     fn after(&self, offset: u64) -> i64 {
         self.started.info.started_nanos.saturating_add(i64::try_from(offset).unwrap_or(i64::MAX))
     }
+}
+
+/// The levels of the generator itself, which belong to the process and not to a plan.
+fn levels(vitals: &Vitals) -> [(&'static Metric, Option<f64>); 17] {
+    let whole = |level: Option<u64>| level.map(|level| level as f64);
+    [
+        (&metrics::GENERATOR_CPU, vitals.cpu_ratio),
+        (&metrics::GENERATOR_WORKER_CPU, vitals.worker_cpu_ratio),
+        (&metrics::GENERATOR_WORKER_WAIT, vitals.worker_wait_ratio),
+        (&metrics::GENERATOR_STEAL, vitals.steal_ratio),
+        (&metrics::GENERATOR_THROTTLED, vitals.throttled_ratio),
+        (&metrics::GENERATOR_STALL, vitals.stall_seconds),
+        (&metrics::GENERATOR_DESCRIPTORS, whole(vitals.descriptors)),
+        (&metrics::GENERATOR_DESCRIPTORS_LIMIT, whole(vitals.descriptor_limit)),
+        (&metrics::GENERATOR_TCP_SOCKETS, whole(vitals.tcp_sockets)),
+        (&metrics::GENERATOR_TIME_WAIT_SOCKETS, whole(vitals.time_wait_sockets)),
+        (&metrics::GENERATOR_LOCAL_PORTS, whole(vitals.local_ports)),
+        (&metrics::GENERATOR_ROUND_TRIP, vitals.round_trip_seconds),
+        (&metrics::GENERATOR_RECEIVE_QUEUE, whole(vitals.receive_queue_bytes)),
+        (&metrics::GENERATOR_LINK, vitals.link_ratio),
+        (&metrics::GENERATOR_RSS, whole(vitals.rss_bytes)),
+        (&metrics::GENERATOR_AVAILABLE_MEMORY, whole(vitals.memory_available_bytes)),
+        (&metrics::GENERATOR_MEMORY_PRESSURE, vitals.memory_pressure_ratio),
+    ]
 }
 
 fn labels_of(step: &plimsoll_run::StepShape) -> (&str, &str) {

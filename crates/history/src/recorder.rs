@@ -457,11 +457,12 @@ async fn update_run(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_measure::Frame;
+    use plimsoll_measure::{Frame, Vitals};
     use plimsoll_run::{Gauges, Note, Second};
 
     fn second(number: u64) -> RunEvent {
-        let second = Second { frame: Frame::new(number), gauges: Gauges::default(), wall_nanos: 0 };
+        let (gauges, vitals) = (Gauges::default(), Vitals::default());
+        let second = Second { frame: Frame::new(number), gauges, vitals, wall_nanos: 0 };
         RunEvent::Second(Arc::new(second))
     }
 

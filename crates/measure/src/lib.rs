@@ -20,6 +20,7 @@ mod phase;
 mod sample;
 mod shard;
 mod table;
+mod vitals;
 
 pub use distribution::Distribution;
 pub use edges::Edges;
@@ -33,6 +34,7 @@ pub use outcome::Outcome;
 pub use phase::Phase;
 pub use sample::{DropCause, Sample, SeriesKey, Timing};
 pub use shard::Shard;
+pub use vitals::Vitals;
 
 /// Nanoseconds in one second.
 pub const SECOND: u64 = 1_000_000_000;

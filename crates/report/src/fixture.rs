@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use plimsoll_measure::{
     DropCause, Edges, Frame, IterationKey, LatencyFigures, Outcome, PendingKey, Phase, SECOND, Sample,
-    SeriesKey, Shard,
+    SeriesKey, Shard, Vitals,
 };
 use plimsoll_run::{
     Ended, ExportCount, Gauges, Machine, Model, Note, ObjectiveSummary, RunEvent, RunInfo, RunStatus,
@@ -276,13 +276,10 @@ fn offered(shape: &Shape, second: u64) -> f64 {
 fn closed(number: u64, shard: &Shard, shape: &Shape) -> Second {
     let mut frame = Frame::new(number);
     shard.merge_into(&mut frame);
-    let gauges = Gauges {
-        offered_rate: offered(shape, number),
-        virtual_users: 4,
-        connections: 16,
-        generator_cpu_ratio: Some(0.31),
-    };
-    Second { frame, gauges, wall_nanos: 1_760_000_000_000_000_000 + (number as i64 + 1) * 1_000_000_000 }
+    let gauges = Gauges { offered_rate: offered(shape, number), virtual_users: 4, connections: 16 };
+    let vitals = Vitals { cpu_ratio: Some(0.31), ..Vitals::default() };
+    let wall_nanos = 1_760_000_000_000_000_000 + (number as i64 + 1) * 1_000_000_000;
+    Second { frame, gauges, vitals, wall_nanos }
 }
 
 fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {

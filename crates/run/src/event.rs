@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use plimsoll_measure::{Frame, Phase};
+use plimsoll_measure::{Frame, Phase, Vitals};
 use plimsoll_sla::{Status, Validity};
 
 use crate::Shape;
@@ -87,6 +87,8 @@ pub struct Second {
     pub frame: Frame,
     /// What stood at its end.
     pub gauges: Gauges,
+    /// What the machine did to the generator.
+    pub vitals: Vitals,
     /// Wall time of its end: start plus whole seconds, nanoseconds since 1970.
     pub wall_nanos: i64,
 }
@@ -100,8 +102,6 @@ pub struct Gauges {
     pub virtual_users: u64,
     /// Open connections.
     pub connections: u64,
-    /// Our own CPU time over the second as a share of the processors we may use.
-    pub generator_cpu_ratio: Option<f64>,
 }
 
 /// What judging says after a second.

@@ -55,7 +55,7 @@ impl ExitCode {
 mod tests {
     use std::sync::Arc;
 
-    use plimsoll_measure::{Edges, Frame, Outcome, Phase, Sample, SeriesKey, Shard};
+    use plimsoll_measure::{Edges, Frame, Outcome, Phase, Sample, SeriesKey, Shard, Vitals};
 
     use super::*;
     use crate::{
@@ -120,7 +120,8 @@ mod tests {
         }
         let mut frame = Frame::new(0);
         shard.merge_into(&mut frame);
-        state.apply(&RunEvent::Second(Arc::new(Second { frame, gauges: Gauges::default(), wall_nanos: 0 })));
+        let (gauges, vitals) = (Gauges::default(), Vitals::default());
+        state.apply(&RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos: 0 })));
         let ended = Ended { at: 1_000_000_000, status, reason: None, exports: Vec::new() };
         state.apply(&RunEvent::Ended(Arc::new(ended)));
         ExitCode::of_run(&state.summary(), strict)

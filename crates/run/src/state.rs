@@ -118,7 +118,7 @@ impl State {
         self.most_users = self.most_users.max(second.gauges.virtual_users);
         self.timeline.add(second);
         self.evaluator.second(frame);
-        self.validity.second(frame, second.gauges.generator_cpu_ratio);
+        self.validity.second(frame, &second.vitals);
         self.last_second = Some(frame.second);
         self.last_wall_nanos = second.wall_nanos;
     }

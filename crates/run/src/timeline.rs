@@ -147,14 +147,15 @@ pub(crate) fn whole_seconds(nanos: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::Gauges;
-    use plimsoll_measure::Frame;
+    use plimsoll_measure::{Frame, Vitals};
 
     #[test]
     fn any_length_fits_and_nothing_is_lost() {
         let mut timeline = Timeline::new(Edges::default());
         for number in 0..5000 {
             let gauges = Gauges { offered_rate: 2.0, virtual_users: number, ..Gauges::default() };
-            timeline.add(&Second { frame: Frame::new(number), gauges, wall_nanos: 0 });
+            let frame = Frame::new(number);
+            timeline.add(&Second { frame, gauges, vitals: Vitals::default(), wall_nanos: 0 });
             assert!(timeline.points().len() <= Timeline::POINTS);
         }
         let seconds: u64 = timeline.points().iter().map(|point| point.seconds).sum();

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use plimsoll_measure::{
     Distribution, Edges, ErrorSample, Frame, IterationKey, IterationSeries, Outcome, Pending, PendingKey,
-    Phase, Series, SeriesKey, Timing,
+    Phase, Series, SeriesKey, Timing, Vitals,
 };
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use serde::{Deserialize, Serialize};
@@ -267,6 +267,8 @@ struct HeadLine {
     connections: u64,
     #[serde(default)]
     generator_cpu_ratio: Option<f64>,
+    #[serde(default, skip_serializing_if = "VitalsLine::is_empty")]
+    vitals: VitalsLine,
     #[serde(default, skip_serializing_if = "is_zero")]
     reconnects: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -275,6 +277,53 @@ struct HeadLine {
     pending: Vec<PendingLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ErrorLine>,
+}
+
+/// What the machine did to the generator, less the share of processors it used: that one stands beside
+/// it, where it was before there was anything else.
+#[derive(Serialize, Deserialize, Clone, Copy, Default, PartialEq)]
+#[serde(default)]
+struct VitalsLine {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker_cpu_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    worker_wait_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steal_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    throttled_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stall_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descriptors: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    descriptor_limit: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_sockets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_wait_sockets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_ports: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retransmits: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round_trip_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receive_queue_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link_ratio: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rss_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_available_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_pressure_ratio: Option<f64>,
+}
+
+impl VitalsLine {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -539,7 +588,8 @@ fn head_out(second: &Second) -> HeadLine {
         offered_rate: second.gauges.offered_rate,
         virtual_users: second.gauges.virtual_users,
         connections: second.gauges.connections,
-        generator_cpu_ratio: second.gauges.generator_cpu_ratio,
+        generator_cpu_ratio: second.vitals.cpu_ratio,
+        vitals: vitals_out(second.vitals),
         reconnects: frame.reconnects,
         iterations: frame
             .iterations
@@ -670,9 +720,93 @@ fn second_in(head: HeadLine, series: Vec<SeriesLine>, edges: &Edges) -> Result<S
         offered_rate: head.offered_rate,
         virtual_users: head.virtual_users,
         connections: head.connections,
-        generator_cpu_ratio: head.generator_cpu_ratio,
     };
-    Ok(Second { frame, gauges, wall_nanos: head.wall_nanos })
+    let vitals = vitals_in(head.generator_cpu_ratio, head.vitals);
+    Ok(Second { frame, gauges, vitals, wall_nanos: head.wall_nanos })
+}
+
+fn vitals_out(vitals: Vitals) -> VitalsLine {
+    let Vitals {
+        cpu_ratio: _,
+        worker_cpu_ratio,
+        worker_wait_ratio,
+        steal_ratio,
+        throttled_ratio,
+        stall_seconds,
+        descriptors,
+        descriptor_limit,
+        tcp_sockets,
+        time_wait_sockets,
+        local_ports,
+        retransmits,
+        round_trip_seconds,
+        receive_queue_bytes,
+        link_ratio,
+        rss_bytes,
+        memory_available_bytes,
+        memory_pressure_ratio,
+    } = vitals;
+    VitalsLine {
+        worker_cpu_ratio,
+        worker_wait_ratio,
+        steal_ratio,
+        throttled_ratio,
+        stall_seconds,
+        descriptors,
+        descriptor_limit,
+        tcp_sockets,
+        time_wait_sockets,
+        local_ports,
+        retransmits,
+        round_trip_seconds,
+        receive_queue_bytes,
+        link_ratio,
+        rss_bytes,
+        memory_available_bytes,
+        memory_pressure_ratio,
+    }
+}
+
+fn vitals_in(cpu_ratio: Option<f64>, line: VitalsLine) -> Vitals {
+    let VitalsLine {
+        worker_cpu_ratio,
+        worker_wait_ratio,
+        steal_ratio,
+        throttled_ratio,
+        stall_seconds,
+        descriptors,
+        descriptor_limit,
+        tcp_sockets,
+        time_wait_sockets,
+        local_ports,
+        retransmits,
+        round_trip_seconds,
+        receive_queue_bytes,
+        link_ratio,
+        rss_bytes,
+        memory_available_bytes,
+        memory_pressure_ratio,
+    } = line;
+    Vitals {
+        cpu_ratio,
+        worker_cpu_ratio,
+        worker_wait_ratio,
+        steal_ratio,
+        throttled_ratio,
+        stall_seconds,
+        descriptors,
+        descriptor_limit,
+        tcp_sockets,
+        time_wait_sockets,
+        local_ports,
+        retransmits,
+        round_trip_seconds,
+        receive_queue_bytes,
+        link_ratio,
+        rss_bytes,
+        memory_available_bytes,
+        memory_pressure_ratio,
+    }
 }
 
 fn distribution_out(distribution: &Distribution) -> DistributionLine {

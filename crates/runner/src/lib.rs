@@ -9,6 +9,7 @@
 
 mod machine;
 mod run;
+mod vitals;
 
 pub use machine::machine;
 pub use run::{Control, Finished, RunConfig, RunError, run};

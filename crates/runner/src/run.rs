@@ -7,14 +7,15 @@ use plimsoll_driver::{
 };
 use plimsoll_exporters::Exporters;
 use plimsoll_history::{History, Recorded, Recorder};
-use plimsoll_measure::{Frame, Phase, SECOND};
+use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
     Ended, Gauges, Model, Note, RunEvent, RunInfo, RunPlan, RunStatus, Second, Shape, Started, State,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::machine::{cpu_seconds, machine};
+use crate::machine::machine;
+use crate::vitals::Sampler;
 
 /// How far wall and monotonic clock may part in a second before it is told: half a second is beyond
 /// any slewing.
@@ -202,10 +203,10 @@ impl Telling {
         self.tell(RunEvent::Note(Note { at, text }));
     }
 
-    fn second(&mut self, frame: Frame, gauges: Gauges) {
+    fn second(&mut self, frame: Frame, gauges: Gauges, vitals: Vitals) {
         let end = (frame.second + 1) * SECOND;
         let wall_nanos = self.started_nanos + i64::try_from(end).unwrap_or(i64::MAX / 2);
-        self.tell(RunEvent::Second(Arc::new(Second { frame, gauges, wall_nanos })));
+        self.tell(RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos })));
         let judged = self.state.judged();
         self.tell(RunEvent::Judged(Arc::new(judged)));
         self.notice_trouble();
@@ -271,9 +272,10 @@ impl Telling {
             }
             while let Some(frame) = collector.take() {
                 let gauges = course.gauges(&driver, &frame);
+                let vitals = course.vitals.sample(driver.take_stall());
                 let second_end = (frame.second + 1) * SECOND;
                 course.reach(&mut self, frame.second * SECOND);
-                self.second(frame, gauges);
+                self.second(frame, gauges, vitals);
                 let abort = self.state.abort().filter(|_| course.end.is_none());
                 if let Some(index) = abort.filter(|_| course.has_more_to_offer(second_end)) {
                     course.end = Some((RunStatus::Aborted, self.abort_reason(index)));
@@ -301,7 +303,7 @@ impl Telling {
     /// Setup failed or was stopped: there is no load, and teardown runs all the same.
     async fn fail(mut self, frame: Frame, end: (RunStatus, String), config: &DriverConfig) -> Finished {
         self.tell(RunEvent::Phase { phase: Phase::Grace, at: 0 });
-        self.second(frame, Gauges::default());
+        self.second(frame, Gauges::default(), Vitals::default());
         self.finish(0, Some(end), config).await
     }
 
@@ -346,7 +348,7 @@ impl Telling {
             Ok(once) => {
                 let mut frame = Frame::new(second);
                 once.shard.merge_into(&mut frame);
-                self.second(frame, Gauges::default());
+                self.second(frame, Gauges::default(), Vitals::default());
                 once.failure.into_iter().for_each(|failure| self.note(failure));
             }
             Err(error) => self.note(format!("teardown: {error}")),
@@ -360,8 +362,7 @@ struct Course {
     shape: Arc<Shape>,
     told: Option<Phase>,
     end: Option<(RunStatus, String)>,
-    cpu_was: Option<(Instant, f64)>,
-    cores: f64,
+    vitals: Sampler,
 }
 
 impl Course {
@@ -373,8 +374,7 @@ impl Course {
             shape: Arc::clone(&config.shape),
             told: None,
             end: None,
-            cpu_was: cpu_seconds().map(|seconds| (Instant::now(), seconds)),
-            cores,
+            vitals: Sampler::new(cores, port(&config.plan.target)),
         }
     }
 
@@ -401,32 +401,18 @@ impl Course {
         self.told != Some(Phase::Grace) && (offset as f64) < self.shape.stages_end() * 1e9
     }
 
-    fn gauges(&mut self, driver: &Driver, frame: &Frame) -> Gauges {
+    fn gauges(&self, driver: &Driver, frame: &Frame) -> Gauges {
         let offered_rate = match self.shape.model {
             Model::Open => self.shape.mean_level(frame.second as f64, frame.second as f64 + 1.0),
             Model::Closed => frame.iterations.values().map(|series| series.arrivals).sum::<u64>() as f64,
         };
-        Gauges {
-            offered_rate,
-            virtual_users: driver.users(),
-            connections: driver.connections(),
-            generator_cpu_ratio: self.cpu_ratio(),
-        }
+        Gauges { offered_rate, virtual_users: driver.users(), connections: driver.connections() }
     }
+}
 
-    /// Our CPU time since the last call as a share of the processors we may use. Calls closer than
-    /// half a second apart would measure the clock tick and give nothing.
-    fn cpu_ratio(&mut self) -> Option<f64> {
-        let now = Instant::now();
-        let seconds = cpu_seconds()?;
-        let (then, was) = self.cpu_was?;
-        let elapsed = now.duration_since(then);
-        if elapsed < Duration::from_millis(500) {
-            return None;
-        }
-        self.cpu_was = Some((now, seconds));
-        Some(((seconds - was) / elapsed.as_secs_f64() / self.cores).clamp(0.0, 1.0))
-    }
+/// The port a target is reached at, by which our connections to it are known among our sockets.
+fn port(target: &str) -> Option<u16> {
+    url::Url::parse(target).ok()?.port_or_known_default()
 }
 
 fn wall_nanos() -> i128 {

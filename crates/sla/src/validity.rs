@@ -1,4 +1,4 @@
-use plimsoll_measure::{Distribution, Edges, Frame, Histogram, LatencyFigures, Timing};
+use plimsoll_measure::{Distribution, Edges, Frame, Histogram, LatencyFigures, Timing, Vitals};
 use plimsoll_units::{Quantile, duration};
 
 /// Lag below this never matters: an unloaded machine's scheduler alone is late by tens of
@@ -171,9 +171,8 @@ impl ValidityTracker {
         }
     }
 
-    /// Folds the next closed second and the share (0 to 1) of its processors that the generator
-    /// used in it, where that is known.
-    pub fn second(&mut self, frame: &Frame, cpu_ratio: Option<f64>) {
+    /// Folds the next closed second and what the machine did to the generator in it.
+    pub fn second(&mut self, frame: &Frame, vitals: &Vitals) {
         for (key, series) in frame.series.iter().filter(|(key, _)| key.phase.is_measured()) {
             let add = |histogram: &mut Histogram, timing: Timing| {
                 series.timings.get(&timing).into_iter().for_each(|of: &Distribution| histogram.add(of));
@@ -188,7 +187,7 @@ impl ValidityTracker {
             self.generator_drops += series.dropped_generator;
         }
         if is_measured(frame)
-            && let Some(ratio) = cpu_ratio.filter(|ratio| ratio.is_finite())
+            && let Some(ratio) = vitals.cpu_ratio.filter(|ratio| ratio.is_finite())
         {
             self.processors(frame.second, ratio);
         }
@@ -283,7 +282,7 @@ mod tests {
     fn report(frames: &[(Frame, Option<f64>)]) -> ValidityReport {
         let mut tracker = ValidityTracker::new(Edges::default());
         for (frame, cpu) in frames {
-            tracker.second(frame, *cpu);
+            tracker.second(frame, &Vitals { cpu_ratio: *cpu, ..Vitals::default() });
         }
         tracker.report()
     }

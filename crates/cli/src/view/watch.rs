@@ -188,7 +188,7 @@ impl Watch {
         self.recent = LatencyFigures::from(&recent);
         self.measured = LatencyFigures::from(&self.measured_times);
         self.levels = Some(Levels { gauges: second.gauges, in_flight: frame.in_flight() });
-        self.tracker.second(frame, second.gauges.generator_cpu_ratio);
+        self.tracker.second(frame, &second.vitals);
         self.validity = self.tracker.report();
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use plimsoll_measure::{Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard};
+use plimsoll_measure::{
+    Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
+};
 use plimsoll_run::{
     Ended, Gauges, Judged, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
     Started, StepShape,
@@ -123,14 +125,10 @@ impl Run {
         let mut frame = Frame::new(self.second);
         shard.merge_into(&mut frame);
         self.second += 1;
-        let gauges = Gauges {
-            offered_rate: requests as f64,
-            virtual_users: 3,
-            connections: 4,
-            generator_cpu_ratio: Some(0.5),
-        };
+        let gauges = Gauges { offered_rate: requests as f64, virtual_users: 3, connections: 4 };
+        let vitals = Vitals { cpu_ratio: Some(0.5), ..Vitals::default() };
         let wall_nanos = self.started.info.started_nanos + (self.second * SECOND) as i64;
-        RunEvent::Second(Arc::new(Second { frame, gauges, wall_nanos }))
+        RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos }))
     }
 
     pub(crate) fn judged(&self) -> RunEvent {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use plimsoll_history::{History, Recorder};
-use plimsoll_measure::{Frame, IterationKey, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard};
+use plimsoll_measure::{
+    Frame, IterationKey, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
+};
 use plimsoll_run::{Ended, Gauges, Note, RunEvent, RunStatus, Second, Started};
 use proptest::prelude::*;
 
@@ -170,7 +172,7 @@ fn second(number: u64, samples: &[(u16, u8, u64)], started: &Started) -> Second 
     }
     let mut frame = Frame::new(number);
     shard.merge_into(&mut frame);
-    Second { frame, gauges: Gauges::default(), wall_nanos: number as i64 }
+    Second { frame, gauges: Gauges::default(), vitals: Vitals::default(), wall_nanos: number as i64 }
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    Edges, Frame, IterationKey, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard,
+    Edges, Frame, IterationKey, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
 };
 use plimsoll_run::{
     Ended, Gauges, Machine, Model, Note, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
@@ -86,7 +86,8 @@ pub(crate) fn second(number: u64, steps: u16, requests: u64, started: &Started) 
     shard.merge_into(&mut frame);
     Second {
         frame,
-        gauges: Gauges { offered_rate: 9.5, virtual_users: 3, connections: 2, generator_cpu_ratio: None },
+        gauges: Gauges { offered_rate: 9.5, virtual_users: 3, connections: 2 },
+        vitals: Vitals::default(),
         wall_nanos: started.info.started_nanos + ((number + 1) * SECOND) as i64,
     }
 }

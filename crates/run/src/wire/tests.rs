@@ -74,7 +74,8 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
     shard.merge_into(&mut frame);
     Second {
         frame,
-        gauges: Gauges { offered_rate: 5.0, generator_cpu_ratio: Some(0.25), ..Gauges::default() },
+        gauges: Gauges { offered_rate: 5.0, ..Gauges::default() },
+        vitals: Vitals { cpu_ratio: Some(0.25), ..Vitals::default() },
         wall_nanos: 17,
     }
 }
@@ -115,10 +116,42 @@ fn unknown_fields_are_skipped() {
 fn fractions_survive_to_the_last_bit() {
     for ratio in [0.009_921_262_136_687_698, 1.0 / 3.0, 0.1 + 0.2, f64::MIN_POSITIVE] {
         let mut before = second(&[]);
-        before.gauges = Gauges { generator_cpu_ratio: Some(ratio), offered_rate: ratio, ..before.gauges };
+        before.gauges.offered_rate = ratio;
+        before.vitals.cpu_ratio = Some(ratio);
         let after = from_rows(&to_rows(&before), &started().shape.edges).unwrap();
-        assert_eq!(after.gauges, before.gauges);
+        assert_eq!((after.gauges, after.vitals), (before.gauges, before.vitals));
     }
+}
+
+#[test]
+fn every_vital_survives_and_a_record_without_them_is_read() {
+    let mut before = second(&[]);
+    before.vitals = Vitals {
+        cpu_ratio: Some(0.125),
+        worker_cpu_ratio: Some(0.25),
+        worker_wait_ratio: Some(0.375),
+        steal_ratio: Some(0.5),
+        throttled_ratio: Some(0.625),
+        stall_seconds: Some(0.75),
+        descriptors: Some(7),
+        descriptor_limit: Some(8),
+        tcp_sockets: Some(9),
+        time_wait_sockets: Some(10),
+        local_ports: Some(11),
+        retransmits: Some(12),
+        round_trip_seconds: Some(1.625),
+        receive_queue_bytes: Some(14),
+        link_ratio: Some(1.875),
+        rss_bytes: Some(16),
+        memory_available_bytes: Some(17),
+        memory_pressure_ratio: Some(2.25),
+    };
+    let rows = to_rows(&before);
+    assert_eq!(from_rows(&rows, &started().shape.edges).unwrap().vitals, before.vitals);
+    let without = SecondRows { head: r#"{"second":4,"generator_cpu_ratio":0.5}"#.into(), ..rows };
+    let read = from_rows(&without, &started().shape.edges).unwrap().vitals;
+    assert_eq!(read, Vitals { cpu_ratio: Some(0.5), ..Vitals::default() });
+    assert!(!to_rows(&Second { vitals: read, ..before }).head.contains("vitals"));
 }
 
 proptest! {

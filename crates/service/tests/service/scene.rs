@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use plimsoll_history::{History, Recorder};
 use plimsoll_measure::{
-    DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard,
+    DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
 };
 use plimsoll_run::{
     Ended, Gauges, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape,
@@ -149,10 +149,10 @@ pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
     shard.error(Outcome::Timeout, 0, number * SECOND, "no answer <script>alert(1)</script>");
     let mut frame = Frame::new(number);
     shard.merge_into(&mut frame);
-    let gauges =
-        Gauges { offered_rate: 100.0, virtual_users: 3, connections: 3, generator_cpu_ratio: Some(0.1) };
+    let gauges = Gauges { offered_rate: 100.0, virtual_users: 3, connections: 3 };
+    let vitals = Vitals { cpu_ratio: Some(0.1), ..Vitals::default() };
     let wall_nanos = STARTED + (number as i64 + 1) * SECOND as i64;
-    RunEvent::Second(Arc::new(Second { frame, gauges, wall_nanos }))
+    RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos }))
 }
 
 pub(crate) fn ended(seconds: u64) -> [RunEvent; 2] {
