@@ -24,6 +24,8 @@ type Driver = http1::Connection<TokioIo<Metered>, Full<Bytes>>;
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) origin: Rc<Origin>,
+    /// Which of the target's addresses it leads to, if to any.
+    pub(crate) address: Option<u16>,
     pub(crate) traffic: Rc<Traffic>,
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Pin<Box<Driver>>,
@@ -64,6 +66,7 @@ impl Connection {
             http1::Builder::new().handshake(stream).await.map_err(|error| Failure::of_hyper(&error))?;
         Ok(Self {
             origin,
+            address: opened.address,
             traffic,
             sender,
             driver: Box::pin(driver),

@@ -14,11 +14,12 @@ use tokio_util::sync::CancellationToken;
 use crate::compile::{Script, Target};
 use crate::exchange::{User, Values};
 use crate::feed::Feeds;
+use crate::pacer::Pacer;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
 use crate::timers::Timers;
 use crate::worker::{ScriptEnd, Share, Shared, Worker};
-use crate::{Clock, CompileError, TlsError, Transport};
+use crate::{Clock, CompileError, Handshakes, Transport};
 
 /// How far ahead the start lies, so that every worker is up when the first arrival is due.
 const LEAD: Duration = Duration::from_millis(30);
@@ -56,9 +57,6 @@ pub enum DriverError {
     /// HTTP/2 was asked for.
     #[error("`http.version: \"2\"` cannot be offered by this build: write `\"1.1\"`")]
     Version,
-    /// TLS cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
     /// A thread or runtime could not be had.
     #[error("starting a worker: {0}")]
     Thread(#[from] std::io::Error),
@@ -110,7 +108,7 @@ impl Driver {
     /// When a step cannot be made ready or a thread cannot be started; nothing was sent then.
     pub fn start(config: &DriverConfig) -> Result<Self, DriverError> {
         let workers = worker_count(config);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(shared(config));
         let stop = CancellationToken::new();
         let (sender, messages) = mpsc::unbounded_channel();
         // Compiled once here so that a mistake is told before any thread starts.
@@ -173,6 +171,11 @@ impl Driver {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
+    /// TLS handshakes made so far, full and resumed.
+    pub fn handshakes(&self) -> Handshakes {
+        self.shared.handshakes.get()
+    }
+
     /// Virtual users active: iterations running in the open model.
     pub fn users(&self) -> u64 {
         self.shared.users.load(Ordering::Relaxed) + u64::from(self.shared.running.load(Ordering::Relaxed))
@@ -202,6 +205,10 @@ impl Driver {
             let _ = thread.join();
         }
     }
+}
+
+fn shared(config: &DriverConfig) -> Shared {
+    Shared { pacer: Pacer::new(&config.plan.http), ..Shared::default() }
 }
 
 fn worker_count(config: &DriverConfig) -> usize {
@@ -249,19 +256,21 @@ impl Build<'_> {
         let connections = plan.http.connections.unwrap_or(in_flight) as usize;
         let (index, of) = (self.share.index as usize, self.share.of as usize);
         let mine = connections / of + usize::from(index < connections % of);
+        let turns = self.config.transport.turns();
         Ok(Rc::new(Worker {
             share: self.share,
             clock: self.clock,
             timers: Timers::new(self.clock),
             recorder: RefCell::new(recorder),
-            transport: self.config.transport.clone(),
+            transport: self.config.transport.for_worker(),
             target,
             http: plan.http.clone(),
             shape: Arc::clone(&self.config.shape),
             scripts,
             mix,
             planned,
-            pool: Pool::new(mine),
+            pool: Pool::new(mine, turns.clone(), turns.start(self.share.index, self.share.of)),
+            turns,
             feeds: self.config.feeds.clone(),
             setup: Arc::clone(&self.config.setup),
             run_id: self.config.run_id.clone(),
@@ -453,7 +462,7 @@ impl Simulation {
             config,
             clock: Clock::Simulated(tokio::time::Instant::now()),
             share: Share { index: 0, of: 1 },
-            shared: Arc::default(),
+            shared: Arc::new(shared(config)),
             stop: CancellationToken::new(),
             messages,
             spare,

@@ -39,17 +39,19 @@ pub(crate) struct User {
     cookies: Option<Box<CookieStore>>,
     /// A closed user keeps its own connection; others share the worker's pool.
     own: Option<Option<Connection>>,
+    /// Waiting for the plan's rate of new connections.
+    waits_to_connect: bool,
 }
 
 impl User {
     /// A user on the shared pool.
     pub(crate) fn sharing(number: u64) -> Self {
-        Self { number, cookies: None, own: None }
+        Self { number, cookies: None, own: None, waits_to_connect: false }
     }
 
     /// A user with a connection of its own.
     pub(crate) fn owning(number: u64) -> Self {
-        Self { number, cookies: None, own: Some(None) }
+        Self { number, cookies: None, own: Some(None), waits_to_connect: false }
     }
 }
 
@@ -149,7 +151,7 @@ impl Worker {
             let limited = tokio::time::timeout_at(deadline, self.attempt(user, slot, &hop, limit)).await;
             let (result, opened) = match limited {
                 Ok(done) => done,
-                Err(_) => (Err(timed_out(self.http.timeout)), None),
+                Err(_) => (Err(user.timed_out(self.http.timeout)), None),
             };
             let done = self.clock.now();
             let traffic =
@@ -249,11 +251,13 @@ impl Worker {
     /// A usable connection: the user's own, an idle one, or a new one.
     async fn hold(&self, user: &mut User, origin: &Rc<Origin>, fresh: bool) -> Result<Held, Failure> {
         let mut lease = None;
+        let mut address = self.turns.at(user.number);
         let known = match &mut user.own {
             Some(own) => own.take().filter(|connection| *connection.origin == **origin),
             None => {
                 let mut taken = self.pool.lease(origin).await;
                 let known = taken.connection.take();
+                address = taken.address;
                 lease = Some(taken);
                 known
             }
@@ -264,9 +268,16 @@ impl Worker {
             }
             self.recorder.borrow_mut().reconnect(self.clock.now());
         }
+        if self.shared.pacer.is_limited() {
+            // Waiting for the plan's own rate is no part of connecting.
+            user.waits_to_connect = true;
+            Box::pin(self.shared.pacer.turn(self.clock)).await;
+            user.waits_to_connect = false;
+        }
         // Opening is rare and its state is large: in a box it costs waiting users no memory.
         let opening = Box::pin(async {
-            let opened = self.transport.open(origin, self.clock).await?;
+            let opened = self.transport.open(origin, address, self.clock).await?;
+            opened.handshake.into_iter().for_each(|handshake| self.shared.handshakes.add(handshake));
             Connection::new(Rc::clone(origin), opened, self.clock, Counted::new(&self.shared.connections))
                 .await
         });
@@ -416,6 +427,15 @@ impl Hop {
 }
 
 impl User {
+    /// Why the time of a step ran out. Where the plan let no connection start, that is not the target's doing.
+    fn timed_out(&mut self, timeout: Duration) -> Failure {
+        let timeout = plimsoll_units::duration::format(timeout);
+        if std::mem::take(&mut self.waits_to_connect) {
+            return Failure::ours(format!("`http.connect_rate` let no connection start within {timeout}"));
+        }
+        Failure::new(Outcome::Timeout, format!("no whole answer within {timeout}"))
+    }
+
     fn keep_cookies(&mut self, hop: &Hop, headers: &HeaderMap) {
         let Some(url) = hop.url() else { return };
         let store = self.cookies.get_or_insert_with(Box::default);
@@ -458,13 +478,6 @@ impl Held {
 
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-fn timed_out(timeout: Duration) -> Failure {
-    Failure::new(
-        Outcome::Timeout,
-        format!("no whole answer within {}", plimsoll_units::duration::format(timeout)),
-    )
 }
 
 /// Whether an answer is what the step expects, and what the step takes from it.

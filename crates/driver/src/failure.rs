@@ -2,6 +2,8 @@ use std::io;
 
 use plimsoll_measure::Outcome;
 
+use crate::resources::Exhausted;
+
 /// Why a request did not get its answer, in words that carry no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -16,12 +18,19 @@ impl Failure {
         Self { outcome, message: message.into(), ours: false }
     }
 
+    /// The cause lies in this machine, or in the plan.
+    pub(crate) fn ours(message: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Connect, message: message.into(), ours: true }
+    }
+
     /// A TCP connection that did not come about.
     pub(crate) fn connect(error: &io::Error) -> Self {
-        // EMFILE, ENFILE, ENOBUFS, ENOMEM and EADDRNOTAVAIL say that we ran out of something.
-        let ours = matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12 | 99));
-        let whose = if ours { "this machine cannot open another connection" } else { "connect" };
-        Self { outcome: Outcome::Connect, message: format!("{whose}: {error}"), ours }
+        Self::exhausted(error).unwrap_or_else(|| Self::new(Outcome::Connect, format!("connect: {error}")))
+    }
+
+    /// What ran out, where an error says that something did.
+    pub(crate) fn exhausted(error: &io::Error) -> Option<Self> {
+        Exhausted::of(error).map(|exhausted| Self::ours(exhausted.to_string()))
     }
 
     /// What hyper says of an exchange that broke off.

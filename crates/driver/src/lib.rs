@@ -8,6 +8,7 @@
 //! It knows HTTP/1.1, one request at a time per connection. It judges nothing but answers: verdicts
 //! on objectives are made elsewhere, from the frames that [`Collector`] puts together.
 
+mod addresses;
 mod clock;
 mod collector;
 mod compile;
@@ -17,17 +18,22 @@ mod exchange;
 mod failure;
 mod feed;
 pub mod http1;
+mod pacer;
 mod pool;
 mod recorder;
 mod stalls;
+mod resources;
 mod timers;
+mod tls;
 mod transport;
 mod worker;
 
+pub use addresses::AddressError;
 pub use clock::Clock;
 pub use collector::Collector;
 pub use compile::CompileError;
 pub use driver::{Driver, DriverConfig, DriverError, Message, Once, Simulation};
 pub(crate) use failure::Failure;
 pub use feed::Feeds;
-pub use transport::{NetworkTransport, TlsError, Transport};
+pub use tls::{Handshakes, TlsError};
+pub use transport::{NetworkTransport, Transport, TransportError};

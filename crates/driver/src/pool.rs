@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use tokio::sync::oneshot;
 
+use crate::addresses::Turns;
 use crate::connection::Connection;
 use crate::transport::Origin;
 
@@ -13,6 +14,8 @@ use crate::transport::Origin;
 ///
 /// A request takes an idle connection, or opens one while fewer than `limit` are open, or waits its
 /// turn. The most recently used connection goes out first, so that few stay warm at a low rate.
+/// Where the target has several addresses they are asked for in turn, and a connection to another of
+/// them serves only when no more may be opened.
 #[derive(Debug)]
 pub(crate) struct Pool {
     idle: RefCell<Vec<Connection>>,
@@ -20,21 +23,28 @@ pub(crate) struct Pool {
     /// Rights given out or held by idle connections.
     taken: Cell<usize>,
     limit: usize,
+    turns: Turns,
+    /// Turns taken.
+    turn: Cell<u64>,
 }
 
 impl Pool {
-    pub(crate) fn new(limit: usize) -> Rc<Self> {
+    /// A pool of at most `limit` connections, whose first turn is `turn`.
+    pub(crate) fn new(limit: usize, turns: Turns, turn: u64) -> Rc<Self> {
         Rc::new(Self {
             idle: RefCell::default(),
             waiting: RefCell::default(),
             taken: Cell::new(0),
             limit: limit.max(1),
+            turns,
+            turn: Cell::new(turn),
         })
     }
 
     /// Waits for a connection to `origin` or the right to open one.
     pub(crate) async fn lease(self: &Rc<Self>, origin: &Origin) -> Lease {
-        let mut lease = match self.lease_now(origin) {
+        let address = self.next_address();
+        let mut lease = match self.lease_now(origin, address) {
             Some(lease) => lease,
             None => {
                 let (sender, receiver) = oneshot::channel();
@@ -48,12 +58,27 @@ impl Pool {
         };
         // A connection that leads elsewhere makes room for one that leads here.
         lease.connection = lease.connection.take().filter(|connection| *connection.origin == *origin);
+        lease.address = address;
         lease
     }
 
-    fn lease_now(self: &Rc<Self>, origin: &Origin) -> Option<Lease> {
+    fn next_address(&self) -> u16 {
+        if !self.turns.is_choice() {
+            return 0;
+        }
+        self.turns.at(self.turn.replace(self.turn.get() + 1))
+    }
+
+    fn lease_now(self: &Rc<Self>, origin: &Origin, address: u16) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
-        let fitting = idle.iter().rposition(|connection| *connection.origin == *origin);
+        let leads_there = |connection: &Connection| *connection.origin == *origin;
+        let fits = |connection: &Connection| {
+            leads_there(connection) && connection.address.is_none_or(|leads_to| leads_to == address)
+        };
+        let fitting = idle.iter().rposition(fits).or_else(|| {
+            // To another address of the target: better than closing it to open one.
+            idle.iter().rposition(leads_there).filter(|_| self.taken.get() >= self.limit)
+        });
         if let Some(position) = fitting {
             return Some(Lease::new(self, Some(idle.remove(position))));
         }
@@ -88,11 +113,13 @@ impl Pool {
 pub(crate) struct Lease {
     pool: Option<Rc<Pool>>,
     pub(crate) connection: Option<Connection>,
+    /// Which address of the target another connection would go to.
+    pub(crate) address: u16,
 }
 
 impl Lease {
     fn new(pool: &Rc<Pool>, connection: Option<Connection>) -> Self {
-        Self { pool: Some(Rc::clone(pool)), connection }
+        Self { pool: Some(Rc::clone(pool)), connection, address: 0 }
     }
 
     fn disarm(mut self) -> Option<Connection> {

@@ -10,15 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::HeaderValue;
-use plimsoll_measure::Outcome;
-use plimsoll_run::TlsSettings;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use plimsoll_run::RunPlan;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::addresses::{AddressError, Addresses, Reached, Turns};
+use crate::tls::{Handshake, Tls, TlsError};
 use crate::{Clock, Failure};
 
 /// Scheme, host and port of a target.
@@ -51,7 +49,8 @@ impl Origin {
         HeaderValue::from_str(&self.authority()).ok()
     }
 
-    fn address(&self) -> Option<SocketAddr> {
+    /// Where it is, if the host is an IP address.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         host.parse().ok().map(|ip| SocketAddr::new(ip, self.port))
     }
@@ -77,144 +76,53 @@ impl fmt::Debug for Transport {
 }
 
 /// What connections over the network need.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct NetworkTransport {
-    tls: Arc<rustls::ClientConfig>,
-    server_name: Option<String>,
+    tls: Tls,
+    addresses: Arc<Addresses>,
 }
 
-impl fmt::Debug for NetworkTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NetworkTransport").field("server_name", &self.server_name).finish_non_exhaustive()
-    }
-}
-
-/// TLS settings that cannot be used.
+/// Connections that cannot be made ready.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A PEM text is not what it should be.
-    #[error("tls.{what}: {reason}")]
-    Pem {
-        /// `ca`, `cert` or `key`.
-        what: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Certificate and key do not fit each other, or the provider refuses them.
-    #[error("tls: {0}")]
-    Config(String),
+pub enum TransportError {
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The addresses of the target cannot be had.
+    #[error(transparent)]
+    Addresses(#[from] AddressError),
 }
 
 impl NetworkTransport {
-    /// Prepares TLS. Nothing is opened yet.
+    /// Prepares TLS, looks up the target's name where all of its addresses are asked for, and makes
+    /// sure that the source addresses are this machine's. Nothing is opened yet.
     ///
     /// # Errors
-    /// When a certificate or key cannot be read or used.
-    pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Config(error.to_string()))?;
-        let builder = if settings.insecure {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
-        } else {
-            builder.with_root_certificates(roots(settings)?)
-        };
-        let config = match (&settings.cert, &settings.key) {
-            (Some(cert), Some(key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-                    .map_err(|error| TlsError::Pem { what: "key", reason: error.to_string() })?;
-                builder
-                    .with_client_auth_cert(certificates("cert", cert)?, key)
-                    .map_err(|error| TlsError::Config(error.to_string()))?
-            }
-            _ => builder.with_no_client_auth(),
-        };
-        Ok(Self { tls: Arc::new(config), server_name: settings.server_name.clone() })
+    /// When a certificate or key cannot be read or used, the name has no address, or a source address
+    /// cannot be used.
+    pub async fn new(plan: &RunPlan) -> Result<Self, TransportError> {
+        let tls = Tls::new(&plan.tls, plan.http.version)?;
+        Ok(Self { tls, addresses: Arc::new(Addresses::of(plan).await?) })
+    }
+
+    /// Where connections to the target go, in the order that requests are counted by: host and port.
+    pub fn addresses(&self) -> Vec<String> {
+        self.addresses.names()
     }
 }
 
-fn certificates(what: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong = |reason: String| TlsError::Pem { what, reason };
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|error| wrong(error.to_string()))?;
-    if certificates.is_empty() { Err(wrong("no certificate in it".to_owned())) } else { Ok(certificates) }
-}
-
-fn roots(settings: &TlsSettings) -> Result<rustls::RootCertStore, TlsError> {
-    let mut roots = rustls::RootCertStore::empty();
-    match &settings.ca {
-        Some(pem) => {
-            for certificate in certificates("ca", pem)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| TlsError::Pem { what: "ca", reason: error.to_string() })?;
-            }
-        }
-        // A machine without certificates still loads plain HTTP; a TLS target then fails by name.
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    Ok(roots)
-}
-
-/// The verifier of `tls: { insecure: true }`: any certificate will do, signatures are still checked.
-#[derive(Debug)]
-struct AcceptAny(Arc<rustls::crypto::CryptoProvider>);
-
-impl rustls::client::danger::ServerCertVerifier for AcceptAny {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: rustls::pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// An open stream and how long it took to open.
+/// An open stream, how long it took to open, and where it leads.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) stream: Stream,
+    /// TCP connect, with looking up the name where that was done, in nanoseconds.
     pub(crate) connect: u64,
+    /// TLS handshake, in nanoseconds.
     pub(crate) tls: Option<u64>,
+    /// How much of a handshake it was.
+    pub(crate) handshake: Option<Handshake>,
+    /// Which of the target's addresses; `None`: it leads to another origin than the plan's target.
+    pub(crate) address: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -225,59 +133,57 @@ pub(crate) enum Stream {
 }
 
 impl Transport {
-    /// Opens a stream. The caller bounds the time.
-    pub(crate) async fn open(&self, origin: &Origin, clock: Clock) -> Result<Opened, Failure> {
+    /// The same for one worker, with TLS sessions of its own.
+    pub(crate) fn for_worker(&self) -> Self {
+        match self {
+            Self::Memory(_) => self.clone(),
+            Self::Network(network) => Self::Network(NetworkTransport {
+                tls: network.tls.with_own_sessions(),
+                addresses: Arc::clone(&network.addresses),
+            }),
+        }
+    }
+
+    /// The turns in which connections go to the target's addresses.
+    pub(crate) fn turns(&self) -> Turns {
+        match self {
+            Self::Memory(_) => Turns::default(),
+            Self::Network(network) => network.addresses.turns(),
+        }
+    }
+
+    /// Opens a stream to an origin; where that is the plan's target, to this one of its addresses. The
+    /// caller bounds the time.
+    pub(crate) async fn open(&self, origin: &Origin, address: u16, clock: Clock) -> Result<Opened, Failure> {
         let started = clock.now();
         match self {
-            Self::Memory(open) => Ok(Opened { stream: Stream::Memory(open()), connect: 0, tls: None }),
-            Self::Network(network) => {
-                let tcp = connect(origin).await?;
+            Self::Memory(open) => Ok(Opened {
+                stream: Stream::Memory(open()),
+                connect: 0,
+                tls: None,
+                handshake: None,
+                address: Some(0),
+            }),
+            Self::Network(NetworkTransport { tls, addresses }) => {
+                let Reached { tcp, host, address } = addresses.connect(origin, address).await?;
                 let connected = clock.now();
                 let connect = connected - started;
                 if !origin.tls {
-                    return Ok(Opened { stream: Stream::Tcp(tcp), connect, tls: None });
+                    return Ok(Opened {
+                        stream: Stream::Tcp(tcp),
+                        connect,
+                        tls: None,
+                        handshake: None,
+                        address,
+                    });
                 }
-                let tls = network.handshake(origin, tcp).await?;
-                Ok(Opened { stream: Stream::Tls(Box::new(tls)), connect, tls: Some(clock.now() - connected) })
+                let (stream, handshake) = tls.handshake(host, tcp).await?;
+                let stream = Stream::Tls(Box::new(stream));
+                let tls = Some(clock.now() - connected);
+                Ok(Opened { stream, connect, tls, handshake: Some(handshake), address })
             }
         }
     }
-}
-
-impl NetworkTransport {
-    async fn handshake(&self, origin: &Origin, tcp: TcpStream) -> Result<TlsStream<TcpStream>, Failure> {
-        let name = self.server_name.as_deref().unwrap_or(&origin.host);
-        let name = name.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-            Failure::new(Outcome::Tls, format!("`{name}` cannot be verified as a server name"))
-        })?;
-        TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, tcp)
-            .await
-            .map_err(|error| Failure::new(Outcome::Tls, format!("TLS handshake: {error}")))
-    }
-}
-
-async fn connect(origin: &Origin) -> Result<TcpStream, Failure> {
-    let tcp = match origin.address() {
-        Some(address) => TcpStream::connect(address).await,
-        None => {
-            let addresses: Vec<_> = tokio::net::lookup_host((origin.host.as_str(), origin.port))
-                .await
-                .map_err(|error| {
-                    Failure::new(Outcome::Dns, format!("no address for {}: {error}", origin.host))
-                })?
-                .collect();
-            if addresses.is_empty() {
-                return Err(Failure::new(Outcome::Dns, format!("no address for {}", origin.host)));
-            }
-            TcpStream::connect(addresses.as_slice()).await
-        }
-    };
-    let tcp = tcp.map_err(|error| Failure::connect(&error))?;
-    // Requests are written whole; waiting to fill a segment would only add up to 40 ms.
-    let _ = tcp.set_nodelay(true);
-    Ok(tcp)
 }
 
 /// What went over a connection, seen from just above it.

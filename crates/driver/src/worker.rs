@@ -17,13 +17,16 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use crate::addresses::Turns;
 use crate::compile::{CompiledAction, Script, Target};
 use crate::exchange::{Place, User, Values};
 use crate::feed::Feeds;
+use crate::pacer::Pacer;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
 use crate::stalls::{Stalls, keep_appointments};
 use crate::timers::Timers;
+use crate::tls::HandshakeCounts;
 use crate::{Clock, Message, Transport};
 
 /// How long a closed user whose iteration got no answer at all waits before the next: without it a
@@ -44,6 +47,10 @@ pub(crate) struct Shared {
     pub(crate) users: AtomicU64,
     /// Open connections.
     pub(crate) connections: Arc<AtomicU64>,
+    /// When the next connection may start.
+    pub(crate) pacer: Pacer,
+    /// TLS handshakes made.
+    pub(crate) handshakes: HandshakeCounts,
     /// The closed model's iterations are all started.
     pub(crate) exhausted: AtomicBool,
     /// What ended the run before its time: a feed that ran out.
@@ -90,6 +97,8 @@ pub(crate) struct Worker {
     /// Iterations that the plan asks for, where it does.
     pub(crate) planned: Option<f64>,
     pub(crate) pool: Rc<Pool>,
+    /// Which address of the target each user's own connection goes to.
+    pub(crate) turns: Turns,
     pub(crate) feeds: Feeds,
     pub(crate) setup: Arc<[Option<String>]>,
     pub(crate) run_id: String,

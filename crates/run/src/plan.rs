@@ -23,7 +23,7 @@ pub struct RunPlan {
     /// Scheme and authority, like `http://127.0.0.1:8080`, maybe with a path that prefixes every step's.
     /// Where there are several, the first of `targets`: it is what people are shown.
     pub target: String,
-    /// Where new connections go, in turn by weight; at least one. All have the scheme and the path of
+    /// Where connections go, in turn by weight; at least one, the first that of `target`. All have the scheme and the path of
     /// `target`.
     pub targets: Vec<PlannedTarget>,
     /// Which addresses of a target's name connections go to; [`AddressChoice::All`] for one target only.
@@ -102,7 +102,7 @@ pub struct Connections {
 pub struct PlannedTarget {
     /// Scheme and authority, maybe with a path; without credentials and without a slash at its end.
     pub url: String,
-    /// Its share of the connections among the weights; at least 1.
+    /// Its share among the weights, 1 to 1,000.
     pub weight: u32,
 }
 

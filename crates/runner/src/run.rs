@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_driver::{
-    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Message, NetworkTransport, Once, TlsError,
-    Transport,
+    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Message, NetworkTransport, Once, Transport,
+    TransportError,
 };
 use plimsoll_exporters::Exporters;
 use plimsoll_history::{History, Recorded, Recorder};
@@ -61,9 +61,9 @@ impl Control {
 /// A run that could not begin.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// TLS cannot be set up.
+    /// Connections cannot be made ready.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Transport(#[from] TransportError),
     /// The load cannot be offered.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -97,7 +97,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
         seed,
         run_id: uuid::Uuid::now_v7().to_string(),
         workers: config.workers.max(1),
-        transport: Transport::Network(NetworkTransport::new(&plan.tls)?),
+        transport: Transport::Network(NetworkTransport::new(&plan).await?),
         setup: Arc::new([]),
         feeds: Feeds::new(&plan.feeds, seed),
     };

@@ -143,14 +143,14 @@ pub(crate) static WEIGHTED_TARGET: Table = Table {
         key(
             "weight",
             Kind::Whole(1, MOST_WEIGHT),
-            "its share of the connections among the weights; default 1",
+            "its share of requests, or of closed users, among the weights; default 1",
         ),
     ],
     later: &[],
 };
 
 /// A larger ratio between two targets is a typing mistake.
-pub(crate) const MOST_WEIGHT: u64 = 10_000;
+pub(crate) const MOST_WEIGHT: u64 = 1_000;
 
 pub(crate) static LIMITS: Table = Table {
     name: "`limits`",

@@ -111,6 +111,18 @@ pub(crate) fn config(plan: RunPlan, transport: Transport) -> DriverConfig {
     }
 }
 
+/// What a driver tells until its last worker has finished.
+pub(crate) async fn until_finished(driver: &mut plimsoll_driver::Driver) -> Vec<Message> {
+    let mut messages = Vec::new();
+    let mut left = driver.workers();
+    while left > 0 {
+        let message = driver.messages.recv().await.unwrap();
+        left -= usize::from(matches!(message, Message::Finished { .. }));
+        messages.push(message);
+    }
+    messages
+}
+
 /// What all workers measured, second by second.
 pub(crate) struct Measured {
     pub(crate) frames: Vec<Frame>,
@@ -139,13 +151,7 @@ impl Measured {
 
     pub(crate) async fn run(config: &DriverConfig) -> Self {
         let mut driver = plimsoll_driver::Driver::start(config).unwrap();
-        let mut messages = Vec::new();
-        let mut left = driver.workers();
-        while left > 0 {
-            let message = driver.messages.recv().await.unwrap();
-            left -= usize::from(matches!(message, Message::Finished { .. }));
-            messages.push(message);
-        }
+        let messages = until_finished(&mut driver).await;
         driver.join();
         Self::of(messages)
     }
@@ -173,6 +179,14 @@ impl Measured {
 
     pub(crate) fn arrivals(&self) -> u64 {
         self.frames.iter().flat_map(|frame| frame.iterations.values()).map(|series| series.arrivals).sum()
+    }
+
+    pub(crate) fn dropped_by_generator(&self) -> u64 {
+        self.frames
+            .iter()
+            .flat_map(|frame| frame.iterations.values())
+            .map(|series| series.dropped_generator)
+            .sum()
     }
 
     pub(crate) fn dropped(&self) -> u64 {

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot begin has failed")]
 
 mod common;
+mod connecting;
 mod real;
 mod simulated;

@@ -14,12 +14,12 @@ use plimsoll_run::{
 use plimsoll_units::Rate;
 use plimsoll_workload::{Spacing, Stage, StageKind};
 
-fn network(plan: &RunPlan) -> Transport {
-    Transport::Network(NetworkTransport::new(&plan.tls).unwrap())
+async fn network(plan: &RunPlan) -> Transport {
+    Transport::Network(NetworkTransport::new(plan).await.unwrap())
 }
 
 async fn run(plan: RunPlan) -> Measured {
-    let transport = network(&plan);
+    let transport = network(&plan).await;
     Measured::run(&config(plan, transport)).await
 }
 
@@ -200,7 +200,7 @@ async fn no_worker_has_a_scenario_to_itself() {
     let target = target();
     let mut plan = plan(&url(&target), open(100.0, 1.0), steps(vec![get(0, "/")]));
     plan.scenarios.push(plan.scenarios[0].clone());
-    let transport = network(&plan);
+    let transport = network(&plan).await;
     let mut driver = plimsoll_driver::Driver::start(&config(plan, transport)).unwrap();
     assert_eq!(driver.workers(), 2);
     let (mut arrivals, mut left) = ([[0; 2]; 2], driver.workers());
@@ -225,7 +225,7 @@ async fn no_worker_has_a_scenario_to_itself() {
 async fn stopping_offers_no_more_and_keeps_what_was_offered() {
     let target = target();
     let plan = plan(&url(&target), open(100.0, 60.0), steps(vec![get(0, "/latency/50")]));
-    let transport = network(&plan);
+    let transport = network(&plan).await;
     let mut driver = plimsoll_driver::Driver::start(&config(plan, transport)).unwrap();
     let began = Instant::now();
     let (mut messages, mut left) = (Vec::new(), driver.workers());

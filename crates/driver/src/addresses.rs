@@ -1,0 +1,321 @@
+//! Where the target is: its addresses, which of them is next, and from which of ours.
+//!
+//! A plan with one URL has one address, whatever it resolves to at each connection. A weighted list, or
+//! all addresses of a name, are addresses with turns: a fixed sequence in which every stretch has each
+//! address by its weight, as nearly as whole numbers allow. Nothing here is random, and nothing waits.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use nix::sys::socket::{setsockopt, sockopt};
+use plimsoll_measure::Outcome;
+use plimsoll_run::{AddressChoice, RunPlan};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::Failure;
+use crate::transport::Origin;
+
+/// The most addresses of a name that connections go to: more are a mistake, and samples count them in 16 bits.
+const MOST_ADDRESSES: usize = 1000;
+
+/// Addresses that connections cannot use.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The target is no URL that we can open.
+    #[error("target: `{0}` is not an http or https URL")]
+    Target(String),
+    /// The target's name has no address.
+    #[error("target: no address for {host}: {reason}")]
+    Unresolved {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        reason: String,
+    },
+    /// Connections cannot be bound to an address.
+    #[error("http.source: {address} cannot be used: {reason}")]
+    Source {
+        /// The address.
+        address: IpAddr,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// No source address is of the family of the target's address.
+    #[error("http.source: no address there can reach {target}: one is IPv4 and the other is IPv6")]
+    Family {
+        /// The target's address.
+        target: SocketAddr,
+    },
+}
+
+/// The addresses of the target, and the local ones that connections come from.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    /// The origin of the plan's target, which stands for all of them.
+    target: Origin,
+    all: Vec<Address>,
+    turns: Arc<[u16]>,
+    sources: Vec<IpAddr>,
+    /// Connections bound so far that lead elsewhere.
+    elsewhere: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Address {
+    /// Host and port as the plan has them, or as they were resolved.
+    place: Origin,
+    /// The host that TLS verifies.
+    host: String,
+    /// Connections bound so far, for sources in turn: by address, so that each address meets each source.
+    bound: AtomicUsize,
+}
+
+/// The sequence in which addresses have their turns.
+#[derive(Debug, Clone)]
+pub(crate) struct Turns(Arc<[u16]>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new([0]))
+    }
+}
+
+impl Turns {
+    /// Whether there is anything to choose.
+    pub(crate) fn is_choice(&self) -> bool {
+        self.0.len() > 1
+    }
+
+    /// The address of turn `n`.
+    pub(crate) fn at(&self, n: u64) -> u16 {
+        self.0[(n % self.0.len() as u64) as usize]
+    }
+
+    /// Where worker `index` of `of` begins, so that workers do not all ask for the same address at once.
+    pub(crate) fn start(&self, index: u64, of: u64) -> u64 {
+        self.0.len() as u64 * index / of.max(1)
+    }
+}
+
+/// A TCP connection and where it leads.
+pub(crate) struct Reached<'a> {
+    pub(crate) tcp: TcpStream,
+    pub(crate) host: &'a str,
+    pub(crate) address: Option<u16>,
+}
+
+impl Addresses {
+    /// The addresses of a plan's target.
+    pub(crate) async fn of(plan: &RunPlan) -> Result<Self, AddressError> {
+        let target = origin(&plan.target)?;
+        let (all, weights): (Vec<Address>, Vec<u32>) = match plan.addresses {
+            AddressChoice::First => {
+                let read = plan.targets.iter().map(|planned| Ok((origin(&planned.url)?, planned.weight)));
+                let read = read.collect::<Result<Vec<_>, AddressError>>()?;
+                read.into_iter().map(|(place, weight)| (Address::new(place), weight)).unzip()
+            }
+            AddressChoice::All => {
+                let resolved = resolve(&target).await?;
+                let place = |found: &SocketAddr| Address {
+                    host: target.host.clone(),
+                    ..Address::new(Origin { host: found.ip().to_string(), ..target.clone() })
+                };
+                resolved.iter().map(|found| (place(found), 1)).unzip()
+            }
+        };
+        let (turns, sources) = (turns(&weights).into(), plan.http.source.clone());
+        let addresses = Self { target, all, turns, sources, elsewhere: AtomicUsize::new(0) };
+        addresses.check_sources()?;
+        Ok(addresses)
+    }
+
+    /// Tells before the load what would fail every connection.
+    fn check_sources(&self) -> Result<(), AddressError> {
+        for address in &self.sources {
+            std::net::TcpListener::bind((*address, 0))
+                .map_err(|reason| AddressError::Source { address: *address, reason })?;
+        }
+        let known = self.all.iter().filter_map(|address| address.place.address());
+        for target in known {
+            let fits = |source: &IpAddr| source.is_ipv4() == target.is_ipv4();
+            if !self.sources.is_empty() && !self.sources.iter().any(fits) {
+                return Err(AddressError::Family { target });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.all.iter().map(|address| format!("{}:{}", address.place.host, address.place.port)).collect()
+    }
+
+    pub(crate) fn turns(&self) -> Turns {
+        Turns(Arc::clone(&self.turns))
+    }
+
+    /// Connects to an origin; where it is the target, to this one of its addresses.
+    pub(crate) async fn connect<'a>(
+        &'a self,
+        origin: &'a Origin,
+        address: u16,
+    ) -> Result<Reached<'a>, Failure> {
+        match self.all.get(usize::from(address)).filter(|_| *origin == self.target) {
+            Some(known) => Ok(Reached {
+                tcp: self.dial(&known.place, &known.bound).await?,
+                host: &known.host,
+                address: Some(address),
+            }),
+            None => {
+                let tcp = self.dial(origin, &self.elsewhere).await?;
+                Ok(Reached { tcp, host: &origin.host, address: None })
+            }
+        }
+    }
+
+    async fn dial(&self, place: &Origin, bound: &AtomicUsize) -> Result<TcpStream, Failure> {
+        if let Some(address) = place.address() {
+            return self.connect_to(address, bound).await;
+        }
+        let nowhere = |reason: &dyn std::fmt::Display| {
+            Failure::new(Outcome::Dns, format!("no address for {}: {reason}", place.host))
+        };
+        let found = tokio::net::lookup_host((place.host.as_str(), place.port)).await;
+        let found = found.map_err(|error| Failure::exhausted(&error).unwrap_or_else(|| nowhere(&error)))?;
+        let mut last = None;
+        for address in found {
+            match self.connect_to(address, bound).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(failure) => last = Some(failure),
+            }
+        }
+        Err(last.unwrap_or_else(|| nowhere(&"the name has none")))
+    }
+
+    async fn connect_to(&self, address: SocketAddr, bound: &AtomicUsize) -> Result<TcpStream, Failure> {
+        let source = self.source_for(address, bound)?;
+        let tcp = connect(address, source).await.map_err(|error| Failure::connect(&error))?;
+        // Requests are written whole; waiting to fill a segment would only add up to 40 ms.
+        let _ = tcp.set_nodelay(true);
+        Ok(tcp)
+    }
+
+    /// The local address that is next, if the plan has any.
+    fn source_for(&self, address: SocketAddr, bound: &AtomicUsize) -> Result<Option<IpAddr>, Failure> {
+        if self.sources.is_empty() {
+            return Ok(None);
+        }
+        let fitting = self.sources.iter().filter(|source| source.is_ipv4() == address.is_ipv4());
+        let turn = bound.fetch_add(1, Ordering::Relaxed).checked_rem(fitting.clone().count());
+        let source = turn.and_then(|turn| fitting.copied().nth(turn));
+        source
+            .map(Some)
+            .ok_or_else(|| Failure::ours(format!("no address of `http.source` reaches {address}")))
+    }
+}
+
+async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if let Some(source) = source {
+        // The port is chosen when the connection is made: then two connections may share one, as long as
+        // they lead to different places. Where it cannot be set there are only fewer ports.
+        let _ = setsockopt(&socket.as_fd(), sockopt::IpBindAddressNoPort, &true);
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    socket.connect(address).await
+}
+
+impl Address {
+    fn new(place: Origin) -> Self {
+        Self { host: place.host.clone(), place, bound: AtomicUsize::new(0) }
+    }
+}
+
+fn origin(url: &str) -> Result<Origin, AddressError> {
+    let read = url::Url::parse(url).ok().and_then(|url| Origin::of(&url));
+    read.ok_or_else(|| AddressError::Target(url.to_owned()))
+}
+
+/// Every address of a name, in an order that is the same each time.
+async fn resolve(target: &Origin) -> Result<Vec<SocketAddr>, AddressError> {
+    if let Some(address) = target.address() {
+        return Ok(vec![address]);
+    }
+    let host = target.host.clone();
+    let unresolved = |reason: String| AddressError::Unresolved { host, reason };
+    let found = match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
+        Ok(found) => found,
+        Err(error) => return Err(unresolved(error.to_string())),
+    };
+    let mut found: Vec<SocketAddr> = found.collect();
+    found.sort_unstable();
+    found.dedup();
+    match found.len() {
+        0 => Err(unresolved("the name has none".to_owned())),
+        1..=MOST_ADDRESSES => Ok(found),
+        many => Err(unresolved(format!("{many} are more than the {MOST_ADDRESSES} that are told apart"))),
+    }
+}
+
+/// Positions of `weights`, each as often as its weight says after division by what all have in common.
+///
+/// The k-th turn of a position with weight w is due at (k + 1/2) / w of the sequence, so that the turns
+/// of each position are spread evenly.
+fn turns(weights: &[u32]) -> Vec<u16> {
+    let common = weights.iter().copied().fold(0, gcd).max(1);
+    let mut due: Vec<(f64, u16)> = (0..)
+        .zip(weights)
+        .flat_map(|(position, weight)| {
+            let weight = weight / common;
+            (0..weight).map(move |turn| ((f64::from(turn) + 0.5) / f64::from(weight), position))
+        })
+        .collect();
+    due.sort_by(|one, other| one.0.total_cmp(&other.0).then(one.1.cmp(&other.1)));
+    if due.is_empty() { vec![0] } else { due.into_iter().map(|(_, position)| position).collect() }
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_follow_the_weights() {
+        assert_eq!(turns(&[1]), [0]);
+        assert_eq!(turns(&[7]), [0], "a weight alone is no weight");
+        assert_eq!(turns(&[2, 2]), [0, 1]);
+        assert_eq!(turns(&[3, 1]), [0, 0, 1, 0]);
+        assert_eq!(turns(&[100, 100, 100]), [0, 1, 2]);
+        assert_eq!(turns(&[]), [0]);
+    }
+
+    #[test]
+    fn every_stretch_has_each_address_by_its_weight() {
+        for weights in [vec![3, 1], vec![5, 3, 1], vec![1, 1, 1, 7], vec![10, 9, 1], vec![2; 20]] {
+            let sequence = turns(&weights);
+            let total: u32 = weights.iter().sum();
+            for length in 1..=sequence.len() {
+                for (position, weight) in weights.iter().enumerate() {
+                    let had = sequence[..length].iter().filter(|at| usize::from(**at) == position).count();
+                    let due = length as f64 * f64::from(*weight) / f64::from(total);
+                    assert!((had as f64 - due).abs() <= 1.5, "{weights:?}: {had} of {length} for {position}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn users_go_round() {
+        let turns = Turns(turns(&[3, 1]).into());
+        assert!(turns.is_choice());
+        assert_eq!((0..8).map(|n| turns.at(n)).collect::<Vec<_>>(), [0, 0, 1, 0, 0, 0, 1, 0]);
+        assert_eq!((turns.start(0, 2), turns.start(1, 2)), (0, 2));
+        assert!(!Turns::default().is_choice());
+        assert_eq!(Turns::default().at(u64::MAX), 0);
+    }
+}
