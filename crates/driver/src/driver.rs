@@ -64,6 +64,7 @@ pub enum DriverError {
 
 /// What workers tell.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one a second and worker, and nearly all are shards")]
 pub enum Message {
     /// A complete second of one worker.
     Shard {
