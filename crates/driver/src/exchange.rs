@@ -192,6 +192,7 @@ impl Worker {
                 status,
                 received_bytes: traffic.as_ref().map_or(0, |traffic| traffic.read()),
                 sent_bytes: traffic.as_ref().map_or(0, |traffic| traffic.written()),
+                address: 0,
             };
             let mut recorder = self.recorder.borrow_mut();
             recorder.record(&sample);

@@ -192,6 +192,7 @@ impl Recorder {
                 status: None,
                 received_bytes: request.traffic.as_ref().map_or(0, |traffic| traffic.read()),
                 sent_bytes: request.traffic.as_ref().map_or(0, |traffic| traffic.written()),
+                address: 0,
             };
             self.record(&sample);
         }

@@ -108,6 +108,7 @@ impl Fixture {
             status,
             received_bytes: 100,
             sent_bytes: 10,
+            address: 0,
         });
     }
 

@@ -52,6 +52,7 @@ fn request(shard: &mut Shard, random: &mut u64) {
         status: Some(200),
         received_bytes: 1_000,
         sent_bytes: 100,
+        address: 0,
     };
     let shard = black_box(shard);
     shard.arrival(iteration);

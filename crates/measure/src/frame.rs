@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::table::{Packed, packed};
-use crate::{Distribution, DropCause, Outcome, Phase, SeriesKey, Timing};
+use crate::{ConnectionFigures, Distribution, DropCause, Kept, KeptKey, Outcome, Phase, SeriesKey, Timing};
 
 /// Everything that was measured in one second of a run, from all workers. A closed second never changes.
 ///
@@ -18,6 +18,14 @@ pub struct Frame {
     pub pending: BTreeMap<PendingKey, Pending>,
     /// Connections replaced because the target had closed them while idle.
     pub reconnects: u64,
+    /// Connections opened and closed.
+    pub connections: ConnectionFigures,
+    /// Requests per address, where the run has more than one.
+    pub addresses: BTreeMap<AddressKey, AddressSeries>,
+    /// The slowest and the first failed requests, as far as they may be among those of their minute.
+    pub kept: BTreeMap<KeptKey, Kept>,
+    /// At least how many series found no room within [`crate::Limits`] and were counted together.
+    pub overflowed_series: u64,
     /// A bounded number of what went wrong, in words.
     pub errors: Vec<ErrorSample>,
 }
@@ -35,6 +43,47 @@ pub struct Series {
     pub statuses: BTreeMap<u16, u64>,
     /// Their durations, where they have any.
     pub timings: BTreeMap<Timing, Distribution>,
+}
+
+/// Which requests to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AddressKey {
+    /// Index of the address in the run's list of addresses.
+    pub address: u16,
+    /// The phase their iterations were due in.
+    pub phase: Phase,
+}
+
+impl Packed for AddressKey {
+    #[inline]
+    fn packed(self) -> u64 {
+        packed(self.address, self.phase, None)
+    }
+}
+
+/// Requests to one address within a second.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AddressSeries {
+    /// How many ended, cut ones included.
+    pub requests: u64,
+    /// How many of them failed.
+    pub failed: u64,
+    /// Response times of what counts for latency.
+    pub response_time: Option<Distribution>,
+}
+
+impl AddressSeries {
+    /// Adds another second's.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        if let Some(more) = &other.response_time {
+            match &mut self.response_time {
+                Some(times) => times.merge(more),
+                none => *none = Some(more.clone()),
+            }
+        }
+    }
 }
 
 /// Which iterations.

@@ -71,26 +71,41 @@ impl Histogram {
     /// Counts one duration in nanoseconds.
     #[inline]
     pub fn record(&mut self, nanos: u64) {
+        self.record_and_tell(nanos);
+    }
+
+    /// Counts one duration and says how many bytes larger the histogram has become.
+    #[inline(always)]
+    pub(crate) fn record_and_tell(&mut self, nanos: u64) -> u64 {
+        let mut grown = 0;
         let index = index_of(nanos);
         let page = self.directory[index / PAGE];
         if page < PLAIN {
             self.pages[usize::from(page)].0[index % PAGE] += 1;
         } else {
-            self.record_closely(index, nanos);
+            grown = self.record_closely(index, nanos);
         }
         self.count += 1;
         self.sum += u128::from(nanos);
         self.min = self.min.min(nanos);
         self.max = self.max.max(nanos);
+        grown
     }
 
     #[cold]
     #[inline(never)]
-    fn record_closely(&mut self, index: usize, nanos: u64) {
+    fn record_closely(&mut self, index: usize, nanos: u64) -> u64 {
+        let before = self.pages.capacity();
         self.add_to_bucket(index, 1);
         for edge in self.edges_in(index) {
             self.below[edge] += u64::from(nanos <= self.edges.nanos()[edge]);
         }
+        ((self.pages.capacity() - before) * size_of::<Page>()) as u64
+    }
+
+    /// Whether counting this duration would take another page.
+    pub(crate) fn would_grow(&self, nanos: u64) -> bool {
+        self.directory[index_of(nanos) / PAGE] & ABSENT != 0
     }
 
     fn add_to_bucket(&mut self, index: usize, count: u64) {

@@ -7,12 +7,14 @@
 //!
 //! It keeps no sample: memory depends on how many series a plan has, not on how many requests it sends.
 
+mod connections;
 mod distribution;
 mod edges;
 mod figures;
 mod frame;
 mod hdr;
 mod histogram;
+mod kept;
 mod layout;
 mod limits;
 mod outcome;
@@ -22,12 +24,16 @@ mod shard;
 mod table;
 mod vitals;
 
+pub use connections::{CloseReason, ConnectionFigures, Opening, RequestCounts};
 pub use distribution::Distribution;
 pub use edges::Edges;
 pub use figures::LatencyFigures;
-pub use frame::{ErrorSample, Frame, IterationKey, IterationSeries, Pending, PendingKey, Series};
+pub use frame::{
+    AddressKey, AddressSeries, ErrorSample, Frame, IterationKey, IterationSeries, Pending, PendingKey, Series,
+};
 pub use hdr::MalformedHistogram;
 pub use histogram::Histogram;
+pub use kept::{DataRow, FAILED_KEPT, KEPT_PERIOD, Kept, KeptKey, KeptRequest, SLOWEST_KEPT};
 pub use layout::{LONGEST_NANOS, RESOLUTION_NANOS};
 pub use limits::Limits;
 pub use outcome::Outcome;

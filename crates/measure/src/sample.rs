@@ -14,6 +14,24 @@ pub struct SeriesKey {
     pub outcome: Outcome,
 }
 
+impl SeriesKey {
+    /// In place of a step: requests of any step beyond what is told apart, see [`crate::Limits`].
+    pub const OVERFLOW_STEP: u16 = u16::MAX;
+
+    /// The name shown in place of such a step's.
+    pub const OVERFLOW_NAME: &str = "(overflow)";
+
+    /// The series that counts it when nothing finer is left: phase and outcome stay.
+    pub fn overflow(self) -> Self {
+        Self { step: Self::OVERFLOW_STEP, stage: None, ..self }
+    }
+
+    /// Whether it counts requests of several series together.
+    pub fn is_overflow(self) -> bool {
+        self.step == Self::OVERFLOW_STEP
+    }
+}
+
 impl Packed for SeriesKey {
     #[inline]
     fn packed(self) -> u64 {
@@ -46,6 +64,28 @@ pub struct Sample {
     pub received_bytes: u64,
     /// Bytes written to the connection for it, headers included.
     pub sent_bytes: u64,
+    /// Index of the address it went to, in the order of the run's addresses; 0 where there is one.
+    pub address: u16,
+}
+
+impl Sample {
+    /// A request that was due and done at one moment and met nothing on the way.
+    pub fn at(key: SeriesKey, due: u64) -> Self {
+        Self {
+            key,
+            due,
+            ready: due,
+            sent: None,
+            done: due,
+            connect: None,
+            tls: None,
+            first_byte: None,
+            status: None,
+            received_bytes: 0,
+            sent_bytes: 0,
+            address: 0,
+        }
+    }
 }
 
 /// A duration that every request, or some, has.
@@ -153,6 +193,7 @@ mod tests {
             status: Some(200),
             received_bytes: 0,
             sent_bytes: 0,
+            address: 0,
         };
         let of = |timing: Timing| timing.of(&sample);
         assert_eq!(of(Timing::ScheduleLag), Some(30), "ready - due");

@@ -1,18 +1,23 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::connections::ConnectionRecorder;
 use crate::frame::merge_into;
-use crate::table::Table;
+use crate::kept::KeptRecorder;
+use crate::table::{Packed, Table};
 use crate::{
-    DropCause, Edges, ErrorSample, Frame, Histogram, IterationKey, Outcome, Pending, PendingKey, Sample,
-    SeriesKey, Timing,
+    AddressKey, AddressSeries, CloseReason, DropCause, Edges, ErrorSample, Frame, Histogram, IterationKey,
+    KeptKey, KeptRequest, Limits, Opening, Outcome, Pending, PendingKey, Phase, Sample, SeriesKey, Timing,
 };
 
 /// How many different messages one worker keeps per second. Further ones are counted in their series
 /// all the same; only their words are lost.
 const MESSAGES_PER_SECOND: usize = 32;
+
+/// How many series beyond the limits are remembered to say how many there were: 64 KB a worker.
+const OVERFLOWED_REMEMBERED: usize = 4096;
 
 /// What one worker measures in one second. Recording costs no lock, no channel and, once a series
 /// has been seen, no allocation. A cleared shard keeps the memory of what it held and serves a later
@@ -26,6 +31,23 @@ pub struct Shard {
     pending: FxHashMap<PendingKey, PendingRecorder>,
     errors: Vec<ErrorSample>,
     reconnects: u64,
+    connections: ConnectionRecorder,
+    addresses: Table<AddressKey, AddressRecorder>,
+    has_addresses: bool,
+    /// By step and phase, see [`kept_index`].
+    kept: Vec<KeptRecorder>,
+    limits: Limits,
+    /// What the histograms of `series` occupy.
+    memory_bytes: u64,
+    /// Series that found no room, as far as there is room to remember them.
+    overflowed: FxHashSet<u64>,
+}
+
+#[derive(Debug, Default)]
+struct AddressRecorder {
+    requests: u64,
+    failed: u64,
+    response_time: Option<Box<Histogram>>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +88,24 @@ impl Shard {
             pending: FxHashMap::default(),
             errors: Vec::new(),
             reconnects: 0,
+            connections: ConnectionRecorder::default(),
+            addresses: Table::default(),
+            has_addresses: false,
+            kept: Vec::new(),
+            limits: Limits::default(),
+            memory_bytes: 0,
+            overflowed: FxHashSet::default(),
         }
+    }
+
+    /// The same shard with other limits than the default.
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The same shard for a run with this many addresses; with more than one it counts each by itself.
+    pub fn with_addresses(self, addresses: usize) -> Self {
+        Self { has_addresses: addresses > 1, ..self }
     }
 
     /// The second it belongs to.
@@ -85,11 +124,23 @@ impl Shard {
         self.pending.clear();
         self.errors.clear();
         self.reconnects = 0;
+        self.connections.clear();
+        self.addresses.values_mut().for_each(AddressRecorder::clear);
+        self.kept.iter_mut().for_each(|kept| kept.reuse(second));
+        self.overflowed.clear();
+        self.memory_bytes = self.series.iter().map(|(_, recorder)| recorder.memory_bytes()).sum();
     }
 
     /// Counts a request that ended in this second.
     pub fn record(&mut self, sample: &Sample) {
-        let series = self.series.entry(sample.key);
+        let mut position = match self.series.find(sample.key) {
+            Some(position) => position,
+            None => self.admit(sample.key),
+        };
+        if self.memory_bytes >= self.limits.memory_bytes {
+            position = self.within_memory(position, sample);
+        }
+        let series = self.series.at(position);
         series.requests += 1;
         series.received_bytes += sample.received_bytes;
         series.sent_bytes += sample.sent_bytes;
@@ -100,13 +151,96 @@ impl Shard {
             }
         }
         // One after the other and not in a loop: each then knows which offsets it needs.
-        series.time(Timing::ResponseTime, sample, &self.edges);
-        series.time(Timing::ServiceTime, sample, &self.edges);
-        series.time(Timing::ScheduleLag, sample, &self.edges);
-        series.time(Timing::Wait, sample, &self.edges);
-        series.time(Timing::ConnectTime, sample, &self.edges);
-        series.time(Timing::TlsTime, sample, &self.edges);
-        series.time(Timing::FirstByteTime, sample, &self.edges);
+        let mut grown = series.time(Timing::ResponseTime, sample, &self.edges);
+        grown += series.time(Timing::ServiceTime, sample, &self.edges);
+        grown += series.time(Timing::ScheduleLag, sample, &self.edges);
+        grown += series.time(Timing::Wait, sample, &self.edges);
+        grown += series.time(Timing::ConnectTime, sample, &self.edges);
+        grown += series.time(Timing::TlsTime, sample, &self.edges);
+        grown += series.time(Timing::FirstByteTime, sample, &self.edges);
+        self.memory_bytes += grown;
+        if self.has_addresses {
+            let AddressRecorder { requests, failed, response_time } =
+                self.addresses.entry(AddressKey { address: sample.address, phase: sample.key.phase });
+            *requests += 1;
+            *failed += u64::from(sample.key.outcome.is_failure());
+            if sample.key.outcome.counts_for_latency() {
+                let time = sample.done.saturating_sub(sample.due);
+                response_time
+                    .get_or_insert_with(|| Box::new(Histogram::new(self.edges.clone())))
+                    .record(time);
+            }
+        }
+    }
+
+    /// Where a series that is new in this second is counted.
+    #[cold]
+    #[inline(never)]
+    fn admit(&mut self, key: SeriesKey) -> u32 {
+        if self.series.len() < self.limits.series as usize || key.is_overflow() {
+            self.series.add(key)
+        } else {
+            self.overflow(key)
+        }
+    }
+
+    /// Where a request is counted once the memory is used up: where it needs no more of it.
+    #[cold]
+    #[inline(never)]
+    fn within_memory(&mut self, position: u32, sample: &Sample) -> u32 {
+        let key = self.series.key(position);
+        if key.is_overflow() || !self.series.at(position).would_grow(sample) {
+            return position;
+        }
+        self.overflow(key)
+    }
+
+    /// The series that counts together what finds no room. It is exempt from the limits: there is one
+    /// per phase and outcome.
+    fn overflow(&mut self, key: SeriesKey) -> u32 {
+        if self.overflowed.len() < OVERFLOWED_REMEMBERED {
+            self.overflowed.insert(key.packed());
+        }
+        let overflow = key.overflow();
+        self.series.find(overflow).unwrap_or_else(|| self.series.add(overflow))
+    }
+
+    /// Whether [`Self::keep`] would keep this request: its words and rows need to be gathered only then.
+    #[inline]
+    pub fn would_keep(&self, sample: &Sample) -> bool {
+        let time = sample.done.saturating_sub(sample.due);
+        let recorder = self.kept.get(kept_index(sample.key));
+        recorder.is_none_or(|recorder| recorder.would_keep(time, sample.key.outcome.is_failure()))
+    }
+
+    /// Keeps a request, already recorded, whole if it is among the slowest or the first failed.
+    pub fn keep(&mut self, request: &KeptRequest) {
+        if !self.would_keep(&request.sample) {
+            return;
+        }
+        let index = kept_index(request.sample.key);
+        let second = self.second;
+        while self.kept.len() <= index {
+            let mut recorder = KeptRecorder::default();
+            recorder.reuse(second);
+            self.kept.push(recorder);
+        }
+        self.kept[index].keep(request);
+    }
+
+    /// Counts an attempt to open a connection that came to its end in this second.
+    pub fn connection_opened(&mut self, opening: Opening) {
+        self.connections.opened(opening);
+    }
+
+    /// Counts a connection that was closed in this second after it had carried `requests` requests.
+    pub fn connection_closed(&mut self, reason: CloseReason, requests: u64) {
+        self.connections.closed(reason, requests);
+    }
+
+    /// Counts a request that found no idle connection and waited so many nanoseconds until it had one.
+    pub fn connection_waited(&mut self, nanos: u64) {
+        self.connections.waited(nanos, &self.edges);
     }
 
     /// Counts an arrival that was due in this second.
@@ -227,17 +361,40 @@ impl Shard {
             }
         }
         frame.reconnects += self.reconnects;
+        self.connections.merge_into(&mut frame.connections);
+        for (key, recorder) in self.addresses.iter().filter(|(_, recorder)| recorder.requests > 0) {
+            frame.addresses.entry(*key).or_default().merge(&recorder.series());
+        }
+        for (index, recorder) in self.kept.iter().enumerate() {
+            if let Some(kept) = recorder.kept() {
+                frame.kept.entry(kept_key(index)).or_default().merge(kept);
+            }
+        }
+        // Two workers may have met the same series, so their counts are not added.
+        frame.overflowed_series = frame.overflowed_series.max(self.overflowed.len() as u64);
     }
 }
 
 impl SeriesRecorder {
     #[inline(always)]
-    fn time(&mut self, timing: Timing, sample: &Sample, edges: &Edges) {
-        let Some(nanos) = timing.of(sample) else { return };
+    fn time(&mut self, timing: Timing, sample: &Sample, edges: &Edges) -> u64 {
+        let Some(nanos) = timing.of(sample) else { return 0 };
         match &mut self.timings[timing as usize] {
-            Some(histogram) => histogram.record(nanos),
+            Some(histogram) => histogram.record_and_tell(nanos),
             none => first(none, edges, nanos),
         }
+    }
+
+    /// Whether counting a request would take more memory.
+    fn would_grow(&self, sample: &Sample) -> bool {
+        self.timings.iter().zip(Timing::ALL).any(|(histogram, timing)| {
+            let grows = |nanos| histogram.as_ref().is_none_or(|histogram| histogram.would_grow(nanos));
+            timing.of(sample).is_some_and(grows)
+        })
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.timings.iter().flatten().map(|histogram| histogram.memory_bytes() as u64).sum()
     }
 
     fn clear(&mut self) {
@@ -268,8 +425,20 @@ impl SeriesRecorder {
 
 #[cold]
 #[inline(never)]
-fn first(histogram: &mut Option<Box<Histogram>>, edges: &Edges, nanos: u64) {
-    histogram.insert(Box::new(Histogram::new(edges.clone()))).record(nanos);
+fn first(histogram: &mut Option<Box<Histogram>>, edges: &Edges, nanos: u64) -> u64 {
+    let histogram = histogram.insert(Box::new(Histogram::new(edges.clone())));
+    histogram.record(nanos);
+    histogram.memory_bytes() as u64
+}
+
+/// Where the requests of a step and phase are kept.
+#[inline]
+fn kept_index(key: SeriesKey) -> usize {
+    usize::from(key.step) * Phase::ALL.len() + key.phase as usize
+}
+
+fn kept_key(index: usize) -> KeptKey {
+    KeptKey { step: (index / Phase::ALL.len()) as u16, phase: Phase::ALL[index % Phase::ALL.len()] }
 }
 
 fn merge_timing(
@@ -282,6 +451,22 @@ fn merge_timing(
             vacant.insert(more);
         }
         Entry::Occupied(mut known) => known.get_mut().merge(&more),
+    }
+}
+
+impl AddressRecorder {
+    fn clear(&mut self) {
+        (self.requests, self.failed) = (0, 0);
+        self.response_time.iter_mut().for_each(|histogram| histogram.clear());
+    }
+
+    fn series(&self) -> AddressSeries {
+        let times = self.response_time.as_ref().filter(|histogram| !histogram.is_empty());
+        AddressSeries {
+            requests: self.requests,
+            failed: self.failed,
+            response_time: times.map(|histogram| histogram.distribution()),
+        }
     }
 }
 
@@ -306,7 +491,6 @@ impl IterationRecorder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Phase;
 
     fn sample(outcome: Outcome, due: u64, done: u64) -> Sample {
         Sample {
@@ -321,6 +505,7 @@ mod tests {
             status: outcome.is_answer().then_some(200),
             received_bytes: 10,
             sent_bytes: 5,
+            address: 0,
         }
     }
 
@@ -359,6 +544,17 @@ mod tests {
         shard.dropped(key, DropCause::Generator);
         shard.iteration(key, 5, true);
         shard.pending(PendingKey { step: 0, phase: Phase::Measured, stage: None }, 4, None);
+        shard.connection_opened(Opening::Plain);
+        shard.connection_closed(CloseReason::Error, 3);
+        shard.connection_waited(4);
+        shard.keep(&KeptRequest {
+            sample: sample(Outcome::Reset, 0, 1),
+            message: None,
+            iteration: 0,
+            user: None,
+            row: None,
+            worker: 0,
+        });
         shard.reuse(9);
         let mut frame = Frame::new(9);
         shard.merge_into(&mut frame);
@@ -378,6 +574,94 @@ mod tests {
             }
             assert!(shard.series.iter().count() <= 2 && shard.iterations.iter().count() <= 2);
         }
+    }
+
+    #[test]
+    fn series_beyond_the_limit_are_counted_together() {
+        let mut shard =
+            Shard::new(0, Edges::default()).with_limits(Limits { series: 3, ..Limits::default() });
+        for round in 0..2 {
+            for step in 0..10 {
+                let mut of_step = sample(if step == 9 { Outcome::Reset } else { Outcome::Ok }, 0, 1_000_000);
+                of_step.key.step = step;
+                (0..=step).for_each(|_| shard.record(&of_step));
+            }
+            let mut frame = Frame::new(round);
+            shard.merge_into(&mut frame);
+            assert_eq!(frame.requests(|_| true), 55, "nothing is lost");
+            assert_eq!(frame.requests(|key| !key.is_overflow()), 1 + 2 + 3);
+            assert_eq!(frame.requests(|key| key.is_overflow() && key.outcome == Outcome::Reset), 10);
+            assert_eq!((frame.series.len(), frame.overflowed_series), (5, 7));
+            shard.reuse(round + 1);
+        }
+    }
+
+    #[test]
+    fn requests_that_would_need_more_memory_are_counted_together() {
+        let limit = 100_000;
+        let mut shard =
+            Shard::new(0, Edges::default()).with_limits(Limits { memory_bytes: limit, ..Limits::default() });
+        for number in 0..20_000_u64 {
+            let mut of_step = sample(Outcome::Ok, 0, 1_000 * number * number);
+            of_step.key.step = (number % 7) as u16;
+            shard.record(&of_step);
+        }
+        let own: u64 = shard
+            .series
+            .iter()
+            .filter(|(key, _)| !key.is_overflow())
+            .map(|(_, recorder)| recorder.memory_bytes())
+            .sum();
+        assert!(own < limit + 20_000, "{own}");
+        let mut frame = Frame::new(0);
+        shard.merge_into(&mut frame);
+        assert_eq!(frame.requests(|_| true), 20_000);
+        assert!(frame.requests(|key| key.is_overflow()) > 0 && frame.overflowed_series > 0);
+        let counted = |frame: &Frame| -> u64 {
+            frame.series.values().map(|series| series.timings[&Timing::ResponseTime].count()).sum()
+        };
+        assert_eq!(counted(&frame), 20_000);
+    }
+
+    #[test]
+    fn addresses_are_counted_where_there_are_several() {
+        for (addresses, counted) in [(0, 0), (1, 0), (2, 2)] {
+            let mut shard = Shard::new(0, Edges::default()).with_addresses(addresses);
+            shard.record(&sample(Outcome::Ok, 0, 5));
+            shard.record(&Sample { address: 1, ..sample(Outcome::Reset, 0, 7) });
+            let mut frame = Frame::new(0);
+            shard.merge_into(&mut frame);
+            assert_eq!(frame.addresses.len(), counted);
+            if let Some(second) = frame.addresses.get(&AddressKey { address: 1, phase: Phase::Measured }) {
+                assert_eq!((second.requests, second.failed, &second.response_time), (1, 1, &None));
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_has_the_slowest_of_all_its_workers() {
+        let request = |worker, took| KeptRequest {
+            sample: sample(Outcome::Ok, 0, took),
+            message: None,
+            iteration: took,
+            user: None,
+            row: None,
+            worker,
+        };
+        let mut frame = Frame::new(0);
+        for worker in 0..3 {
+            let mut shard = Shard::new(0, Edges::default());
+            (0..100).map(|number| request(worker, number * 3 + u64::from(worker))).for_each(|request| {
+                assert!(shard.would_keep(&request.sample), "each is slower than those before");
+                shard.keep(&request);
+            });
+            assert!(!shard.would_keep(&request(0, 200).sample));
+            shard.merge_into(&mut frame);
+        }
+        let kept = &frame.kept[&KeptKey { step: 1, phase: Phase::Measured }];
+        let slowest: Vec<_> =
+            kept.slowest().iter().map(|request| (request.iteration, request.worker)).collect();
+        assert_eq!(slowest, [(299, 2), (298, 1), (297, 0), (296, 2), (295, 1)]);
     }
 
     #[test]

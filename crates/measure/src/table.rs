@@ -36,21 +36,50 @@ impl<K: Packed, V: Default> Table<K, V> {
     /// The value of a key, an empty one if it is new.
     #[inline(always)]
     pub(crate) fn entry(&mut self, key: K) -> &mut V {
+        let position = self.find(key).unwrap_or_else(|| self.add(key));
+        self.at(position)
+    }
+
+    /// Where the value of a key is, until the next [`Self::retain`].
+    #[inline(always)]
+    pub(crate) fn find(&mut self, key: K) -> Option<u32> {
         let packed = key.packed();
-        let position = match self.last {
-            Some((last, position)) if last == packed => position,
-            _ => self.look_up(key, packed),
-        };
+        match self.last {
+            Some((last, position)) if last == packed => Some(position),
+            _ => self.look_up(packed),
+        }
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, packed: u64) -> Option<u32> {
+        let position = *self.positions.get(&packed)?;
+        self.last = Some((packed, position));
+        Some(position)
+    }
+
+    /// Adds an empty value for a key that has none.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn add(&mut self, key: K) -> u32 {
+        let position = self.rows.len() as u32;
+        self.rows.push((key, V::default()));
+        self.positions.insert(key.packed(), position);
+        position
+    }
+
+    /// The value at a position.
+    #[inline(always)]
+    pub(crate) fn at(&mut self, position: u32) -> &mut V {
         &mut self.rows[position as usize].1
     }
 
-    fn look_up(&mut self, key: K, packed: u64) -> u32 {
-        let position = *self.positions.entry(packed).or_insert_with(|| {
-            self.rows.push((key, V::default()));
-            (self.rows.len() - 1) as u32
-        });
-        self.last = Some((packed, position));
-        position
+    /// The key at a position.
+    pub(crate) fn key(&self, position: u32) -> K {
+        self.rows[position as usize].0
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
     }
 
     /// Drops the values that are not wanted any more.
@@ -111,7 +140,7 @@ mod tests {
                     table.retain(|count| *count % 2 == 0);
                     reference.retain(|_, count| *count % 2 == 0);
                 }
-                prop_assert_eq!(table.rows.len(), reference.len());
+                prop_assert_eq!(table.len(), reference.len());
             }
             let mut found: Vec<_> = table.iter().map(|(key, count)| (key.scenario, *count)).collect();
             found.sort_unstable();

@@ -328,6 +328,7 @@ fn sample(key: SeriesKey, due: u64, time: u64, status: Option<u16>) -> Sample {
         status,
         received_bytes: status.map_or(0, |_| 2_400),
         sent_bytes: 180,
+        address: 0,
     }
 }
 

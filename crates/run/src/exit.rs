@@ -115,6 +115,7 @@ mod tests {
                 status: None,
                 received_bytes: 0,
                 sent_bytes: 0,
+                address: 0,
             };
             (0..2000).for_each(|_| shard.record(&sample));
         }

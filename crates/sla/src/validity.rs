@@ -259,6 +259,7 @@ mod tests {
                 status: Some(200),
                 received_bytes: 0,
                 sent_bytes: 0,
+                address: 0,
             });
         }
         let mut frame = Frame::new(second);

@@ -97,6 +97,7 @@ fn record(shard: &mut Shard, token: &str, index: u16, stage: u16) {
         status: None,
         received_bytes: if outcome == Outcome::Ok { 1000 } else { 0 },
         sent_bytes: 0,
+        address: 0,
     });
     match outcome {
         Outcome::Cut => shard.iteration_cut(iteration),

@@ -169,6 +169,7 @@ fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {
         status,
         received_bytes: 2_400,
         sent_bytes: 180,
+        address: 0,
     });
     done_in.iteration(iteration, time, outcome != Outcome::Ok);
     let message = match outcome {

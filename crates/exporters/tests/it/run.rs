@@ -114,6 +114,7 @@ impl Run {
                 status: outcome.is_answer().then_some(if outcome == Outcome::Ok { 200 } else { 500 }),
                 received_bytes: 1000 + number,
                 sent_bytes: 100,
+                address: 0,
             });
             *self.requests.entry((outcome.label(), phase.label())).or_default() += 1;
             self.received_bytes += 1000 + number;

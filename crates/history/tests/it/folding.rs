@@ -165,6 +165,7 @@ fn second(number: u64, samples: &[(u16, u8, u64)], started: &Started) -> Second 
             status: Some(200),
             received_bytes: *took,
             sent_bytes: 1,
+            address: 0,
         });
         shard.error(outcome, *step, due, "line\nfeed");
         shard.pending(PendingKey { step: *step, phase: Phase::Measured, stage: None }, *took, None);

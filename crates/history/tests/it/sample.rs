@@ -70,6 +70,7 @@ pub(crate) fn second(number: u64, steps: u16, requests: u64, started: &Started) 
                 status: Some(200),
                 received_bytes: 700,
                 sent_bytes: 90,
+                address: 0,
             });
             if outcome == Outcome::Timeout {
                 shard.error(outcome, step, due, "no answer within 5 s");

@@ -63,6 +63,7 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
             status: Some(200),
             received_bytes: 7,
             sent_bytes: 3,
+            address: 0,
         });
         shard.error(outcome, 0, *due, "it went wrong");
         shard.pending(PendingKey { step: 0, phase: Phase::Measured, stage: None }, *took, None);

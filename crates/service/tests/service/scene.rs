@@ -143,6 +143,7 @@ pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
             status: (outcome == Outcome::Ok).then_some(200),
             received_bytes: 100,
             sent_bytes: 50,
+            address: 0,
         });
         shard.iteration(iteration, millis * 1_000_000, false);
     }
