@@ -1,7 +1,9 @@
 //! Reads a stream of bytes as the answer to one request, in whatever pieces.
 
 use http::HeaderMap;
-use plimsoll_driver::http1::{ReadError, ResponseReader, Want};
+use plimsoll_driver::http1::{MAX_HEAD, ReadError, ResponseReader, Want};
+
+use crate::allocations::measured;
 
 /// What came of a stream that holds an answer and then ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +15,10 @@ pub(crate) struct Answer {
 }
 
 pub(crate) const MAX_BODY: u64 = 100_000;
+
+/// The most memory reading may take beside the body: a head that comes in pieces, its headers as a map,
+/// and the map's own room for a hundred of them, twice while it grows.
+const MAX_MEMORY: usize = 2 * MAX_HEAD + 64 * 1024;
 
 pub(crate) fn want(head_request: bool) -> Want {
     Want { head_request, keep_headers: true, keep_body: true, max_body: MAX_BODY }
@@ -59,14 +65,18 @@ pub(crate) fn measure<'a>(
     (Ok(Answer { status: reader.status(), headers, body, keeps_alive }), consumed)
 }
 
-/// Fails unless the stream gives the same cut at these places and with nothing kept.
+/// Fails unless the stream gives the same cut at these places and with nothing kept, in bounded memory.
 pub(crate) fn check_pieces(stream: &[u8], cuts: &[usize], head_request: bool) {
     let want = want(head_request);
     let whole = measure([stream], want);
     let text = || String::from_utf8_lossy(stream);
-    assert_eq!(measure(cut(stream, cuts), want), whole, "cut at {cuts:?}: {:?}", text());
+    let pieces = cut(stream, cuts);
+    let (found, usage) = measured(|| measure(pieces.iter().copied(), want));
+    assert_eq!(found, whole, "cut at {cuts:?}: {:?}", text());
+    assert!(usage.peak <= MAX_MEMORY + MAX_BODY as usize, "{usage:?}: {:?}", text());
     let without = Want { keep_headers: false, keep_body: false, ..want };
-    let dropped = measure(cut(stream, cuts), without);
+    let (dropped, usage) = measured(|| measure(pieces.iter().copied(), without));
+    assert!(usage.peak <= MAX_MEMORY, "nothing kept, {usage:?}: {:?}", text());
     assert_eq!(dropped.1, whole.1, "nothing kept, cut at {cuts:?}: {:?}", text());
     match (&dropped.0, &whole.0) {
         (Ok(dropped), Ok(whole)) => {

@@ -1,10 +1,12 @@
 //! The reader of HTTP/1.1 responses under attack: cases as data, cut in every way, and read by hyper too.
 
+mod allocations;
 mod cases;
 mod generate;
 mod harness;
 mod hyper;
 
+use allocations::measured;
 use cases::{Case, Expected, chunked, ok};
 use generate::{answer, mutate};
 use harness::{check_pieces, measure, want};
@@ -12,6 +14,9 @@ use plimsoll_driver::http1::{ResponseReader, Want};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+#[global_allocator]
+static COUNTING: allocations::Counting = allocations::Counting;
 
 fn found(case: &Case) -> Expected {
     let (answer, consumed) = measure([&case.stream[..]], want(case.head_request));
@@ -108,6 +113,46 @@ fn a_reader_that_waits_is_small_and_reads_answer_after_answer() {
         let headers = reader.take_headers();
         assert_eq!((headers.len(), headers["location"].as_bytes()), (1, &b"/a"[..]));
     }
+}
+
+#[test]
+fn the_usual_answer_allocates_nothing() {
+    let answers = [
+        ok("server: x\r\ncontent-length: 5\r\nconnection: keep-alive\r\n", "hello"),
+        chunked("5\r\nhello\r\n0\r\n\r\n"),
+        "HTTP/1.1 304 Not Modified\r\netag: a\r\n\r\n".to_owned(),
+        format!("HTTP/1.1 100 Continue\r\n\r\n{}", ok("content-length: 0\r\n", "")),
+    ];
+    let mut reader = ResponseReader::new();
+    let (_, usage) = measured(|| {
+        for answer in &answers {
+            reader.begin(Want { keep_headers: false, keep_body: false, ..want(false) });
+            assert_eq!(reader.read(answer.as_bytes()), Ok(Some(answer.len())));
+            assert!(reader.take_headers().is_empty() && reader.take_body().is_empty());
+        }
+    });
+    assert_eq!(usage.count, 0);
+    let (_, usage) = measured(|| std::hint::black_box(vec![0_u8; 1000]));
+    assert_eq!((usage.count, usage.peak), (1, 1000), "the count counts");
+}
+
+/// A target that promises much and sends little is not given the memory for what it promised.
+#[test]
+fn memory_follows_what_arrives() {
+    let mut reader = ResponseReader::new();
+    let (_, usage) = measured(|| {
+        reader.begin(want(false));
+        assert_eq!(reader.read(ok("content-length: 100000\r\n", "a").as_bytes()), Ok(None));
+        reader.take_headers()
+    });
+    assert!(usage.peak < 2000, "{usage:?}");
+    let ((), usage) = measured(|| {
+        for _ in 1..100_000 {
+            reader.read(b"a").expect("a body");
+        }
+    });
+    assert!(usage.peak <= 100_000, "{usage:?}");
+    assert_eq!(reader.take_body().len(), 100_000);
 }
 
 proptest! {
