@@ -97,6 +97,7 @@ fn validity(summary: &Summary) -> Value {
         "schedule_lag": { "p50": lag.p50, "p99": lag.p99, "p99_9": lag.p99_9, "max": lag.max },
         "generator_drops": report.generator_drops,
         "generator_cpu_ratio": report.generator_cpu_ratio,
+        "remarks": report.remarks,
     })
 }
 

@@ -55,7 +55,8 @@ impl Run {
             [] => format!("{word}."),
             reasons => format!("{word}: {}", reasons.join("; ")),
         });
-        end.into_iter().chain(trust).map(|sentence| capital(&sentence)).collect()
+        let remarks = summary.validity.remarks.iter().cloned();
+        end.into_iter().chain(trust).chain(remarks).map(|sentence| capital(&sentence)).collect()
     }
 
     /// A rate of a stage; `None` for one that was warm-up all through, of which nothing is measured.

@@ -50,7 +50,7 @@ impl State {
             notes: Vec::new(),
             timeline: Timeline::new(shape.edges.clone()),
             evaluator: Evaluator::new(shape.objectives.clone(), shape.edges.clone(), shape.span()),
-            validity: ValidityTracker::new(shape.edges.clone()),
+            validity: ValidityTracker::new(shape.edges.clone(), started.info.started_nanos),
             most_users: 0,
             last_second: None,
             last_wall_nanos: started.info.started_nanos,

@@ -19,4 +19,4 @@ mod windows;
 pub use evaluator::{Evaluator, Judgement, Span, Status};
 pub use expression::{Bound, Comparison, Countable, Expression, ExpressionError, Measure};
 pub use objective::{Filter, Objective, Severity, Verdict};
-pub use validity::{Validity, ValidityInput, ValidityReport, ValidityTracker};
+pub use validity::{Validity, ValidityReport, ValidityTracker};

@@ -1,5 +1,13 @@
+//! Whether the generator can be trusted, and what kept it from its work.
+
+mod cause;
+
+use std::collections::BTreeMap;
+
 use plimsoll_measure::{Distribution, Edges, Frame, Histogram, LatencyFigures, Timing, Vitals};
 use plimsoll_units::{Quantile, duration};
+
+use cause::{Cause, exhausted};
 
 /// Lag below this never matters: an unloaded machine's scheduler alone is late by tens of
 /// microseconds, now and then by more, and HTTP over loopback answers in about that time.
@@ -7,20 +15,22 @@ const LAG_FLOOR_SECONDS: f64 = 0.001;
 /// Response time includes lag, so a lag of this share of the median colours the figures by about as
 /// much as the differences people look for between two builds.
 const LAG_SHARE_OF_MEDIAN: f64 = 0.05;
-/// With ten times the tolerated lag, half of a median response time may be our own doing.
+/// With ten times the tolerated lag, half of a median response time may be our own doing. A worker
+/// that stands still for as long each second is as bad where there is no schedule to be late for.
 const INVALID_LAG_FACTOR: f64 = 10.0;
 /// Arrivals per generator drop that are tolerated: one in a thousand is the error ratio most
 /// objectives promise, and unknown outcomes must stay below what they could turn.
 const SUSPECT_ARRIVALS_PER_DROP: u64 = 1000;
 /// One in a hundred: p99 itself could be among the requests that were never sent.
 const INVALID_ARRIVALS_PER_DROP: u64 = 100;
-/// Above this use of its processors a generator queues its own work, whatever its lag says.
-const BUSY_CPU_RATIO: f64 = 0.9;
-/// A single busy second may be a connection storm; five in a row are a machine that is too small.
-const BUSY_SECONDS: u32 = 5;
+/// A single bad second may be a connection storm; five in a row are a machine that is too small.
+const LASTING_SECONDS: u64 = 5;
 /// Fewer lags than these have no p99. Their maximum stands for it, and since one hiccup among a
 /// handful of requests is no pattern, it can make a run suspect but not invalid.
 const FEWEST_LAGS: u64 = 100;
+/// Segments sent again that are worth a word: more than one for this many requests, and not a handful.
+const REQUESTS_PER_RETRANSMIT: u64 = 1000;
+const FEWEST_RETRANSMITS: u64 = 10;
 
 /// Whether the generator can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -28,7 +38,7 @@ pub enum Validity {
     /// It kept its schedule.
     #[default]
     Valid,
-    /// It was late or busy enough to colour the figures.
+    /// It was late or hindered enough to colour the figures.
     Suspect,
     /// Its figures say more about itself than about the target.
     Invalid,
@@ -54,31 +64,18 @@ impl Validity {
     }
 }
 
-/// The figures that validity is judged by. All are the generator's own, except that a slower target
-/// forgives more lag: response times and drops at `max_in_flight` never count against the generator.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct ValidityInput {
-    /// How many schedule lags were measured.
-    pub lags: u64,
-    /// Their p99 in seconds, or their maximum when they are fewer than a hundred.
-    pub lag_p99: Option<f64>,
-    /// Median response time in seconds.
-    pub median_response_time: Option<f64>,
-    /// Arrivals due, dropped ones included.
-    pub arrivals: u64,
-    /// Arrivals the generator could not offer.
-    pub generator_drops: u64,
-    /// The longest row of seconds in which the generator's processors were busy.
-    pub busy_seconds: u32,
-}
-
 /// Whether the generator can be trusted, and why not.
+///
+/// What it is judged by is the generator's own, except that a slower target forgives more lag:
+/// response times and drops at `max_in_flight` never count against the generator.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ValidityReport {
-    /// The verdict.
+    /// The verdict: the worst of lag, drops and what hindered it for seconds in a row.
     pub verdict: Validity,
-    /// What speaks against it, in words with figures; empty when valid.
+    /// What speaks against it, in words with figures, when and why; empty when valid. Clock times are UTC.
     pub reasons: Vec<String>,
+    /// What else happened to the run that is neither the generator's doing nor the target's.
+    pub remarks: Vec<String>,
     /// ready - due over all requests of the measured phases.
     pub schedule_lag: LatencyFigures,
     /// Arrivals the generator could not offer.
@@ -87,34 +84,214 @@ pub struct ValidityReport {
     pub generator_cpu_ratio: Option<f64>,
 }
 
-impl ValidityInput {
-    /// The verdict and its reasons: the worst of lag, drops and processor use.
-    pub fn judge(&self) -> (Validity, Vec<String>) {
+/// Folds seconds into a verdict about the generator, in constant memory.
+///
+/// Only measured phases count: a warm-up is there to be rough. A second counts as measured when
+/// anything of a measured phase happened in it.
+#[derive(Debug, Clone)]
+pub struct ValidityTracker {
+    clock: WallClock,
+    edges: Edges,
+    lag: Histogram,
+    response_time: Histogram,
+    arrivals: u64,
+    generator_drops: u64,
+    cpu_sum: f64,
+    cpu_seconds: u64,
+    /// The last measured second.
+    last: Option<u64>,
+    late: Late,
+    dropping: Option<Span>,
+    /// What the generator had run out of when it first dropped an arrival for want of it.
+    exhausted: Option<String>,
+    lasting: BTreeMap<Cause, Lasting>,
+    /// What last hindered the generator, and in which second.
+    hindrance: Option<(u64, Cause, f64)>,
+    requests: u64,
+    retransmits: u64,
+    /// The second with the most segments sent again.
+    most_retransmits: Option<(u64, u64)>,
+}
+
+/// Seconds in which something was so, in constant memory.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    first: u64,
+    last: u64,
+    seconds: u64,
+}
+
+/// The rows of seconds in which something lasted.
+#[derive(Debug, Clone, Copy)]
+struct Lasting {
+    present: Span,
+    longest: Span,
+}
+
+/// The seconds in which lag was beyond what is tolerated.
+#[derive(Debug, Clone, Default)]
+struct Late {
+    span: Option<Span>,
+    /// The worst of their lags in nanoseconds, and whether it is a p99.
+    worst: (u64, bool),
+    /// What hindered the generator, in how many of them, and the most of it.
+    causes: BTreeMap<Cause, (u64, f64)>,
+}
+
+/// Wall time of offset zero, nanoseconds since 1970.
+#[derive(Debug, Clone, Copy)]
+struct WallClock(i64);
+
+impl ValidityTracker {
+    /// A tracker before the first second; `edges` are those the frames are counted at, and
+    /// `started_nanos` is the wall time of the run's start in nanoseconds since 1970.
+    pub fn new(edges: Edges, started_nanos: i64) -> Self {
+        Self {
+            clock: WallClock(started_nanos),
+            lag: Histogram::new(edges.clone()),
+            response_time: Histogram::new(edges.clone()),
+            edges,
+            arrivals: 0,
+            generator_drops: 0,
+            cpu_sum: 0.0,
+            cpu_seconds: 0,
+            last: None,
+            late: Late::default(),
+            dropping: None,
+            exhausted: None,
+            lasting: BTreeMap::new(),
+            hindrance: None,
+            requests: 0,
+            retransmits: 0,
+            most_retransmits: None,
+        }
+    }
+
+    /// Folds the next closed second and what the machine did to the generator in it.
+    pub fn second(&mut self, frame: &Frame, vitals: &Vitals) {
+        let mut lag = Distribution::empty(self.edges.clone());
+        for (key, series) in frame.series.iter().filter(|(key, _)| key.phase.is_measured()) {
+            self.requests += series.requests;
+            series.timings.get(&Timing::ScheduleLag).into_iter().for_each(|of| lag.merge(of));
+            if key.outcome.counts_for_latency() {
+                let times = series.timings.get(&Timing::ResponseTime);
+                times.into_iter().for_each(|of| self.response_time.add(of));
+            }
+        }
+        self.lag.add(&lag);
+        let mut drops = 0;
+        for (_, series) in frame.iterations.iter().filter(|(key, _)| key.phase.is_measured()) {
+            self.arrivals += series.arrivals;
+            drops += series.dropped_generator;
+        }
+        self.generator_drops += drops;
+        if !is_measured(frame) {
+            return;
+        }
+        self.last = Some(frame.second);
+        self.vitals(frame.second, vitals);
+        self.lags(frame.second, &lag);
+        if drops > 0 {
+            Span::extend(&mut self.dropping, frame.second);
+            self.exhausted = self.exhausted.take().or_else(|| exhausted(vitals));
+        }
+    }
+
+    fn vitals(&mut self, second: u64, vitals: &Vitals) {
+        if let Some(ratio) = vitals.cpu_ratio.filter(|ratio| ratio.is_finite()) {
+            self.cpu_sum += ratio;
+            self.cpu_seconds += 1;
+        }
+        let tolerated = self.tolerated();
+        if let Some((cause, figure)) = Cause::of(vitals, tolerated) {
+            self.hindrance = Some((second, cause, figure));
+        }
+        for cause in Cause::ALL {
+            if cause.figure(vitals, INVALID_LAG_FACTOR * tolerated).is_some() {
+                Lasting::extend(self.lasting.entry(cause).or_insert(Lasting::begin(second)), second);
+            }
+        }
+        if let Some(count) = vitals.retransmits {
+            self.retransmits += count;
+            if self.most_retransmits.is_none_or(|(most, _)| count > most) {
+                self.most_retransmits = Some((count, second));
+            }
+        }
+    }
+
+    /// Whether this second was late, by what is tolerated so far.
+    fn lags(&mut self, second: u64, lag: &Distribution) {
+        let p99 = lag.quantile(Quantile::P99);
+        let Some(nanos) = p99.or(lag.max()) else { return };
+        if seconds(nanos) <= self.tolerated() {
+            return;
+        }
+        Span::extend(&mut self.late.span, second);
+        self.late.worst = self.late.worst.max((nanos, p99.is_some()));
+        // A request that is late by some seconds ends so much after what hindered it, and the vitals
+        // of those seconds came with the first of them.
+        let reach = seconds(nanos).ceil() as u64 + 1;
+        if let Some((at, cause, figure)) = self.hindrance
+            && second.saturating_sub(at) <= reach
+        {
+            let (count, most) = self.late.causes.entry(cause).or_insert((0, 0.0));
+            (*count, *most) = (*count + 1, most.max(figure));
+        }
+    }
+
+    /// The lag in seconds that is tolerated, beside what requests take so far.
+    fn tolerated(&self) -> f64 {
+        let median = self.response_time.quantile(Quantile::P50).map(seconds);
+        median.map_or(0.0, |median| LAG_SHARE_OF_MEDIAN * median).max(LAG_FLOOR_SECONDS)
+    }
+
+    /// What can be said so far.
+    pub fn report(&self) -> ValidityReport {
         let (mut verdict, mut reasons) = (Validity::Valid, Vec::new());
-        let findings = [self.lag(), self.drops(), self.busy()];
-        for (finding, reason) in findings.into_iter().flatten() {
+        let findings = [self.judge_lag(), self.judge_drops()];
+        for (finding, reason) in findings.into_iter().flatten().chain(self.judge_lasting()) {
             verdict = verdict.max(finding);
             reasons.push(reason);
         }
-        (verdict, reasons)
+        ValidityReport {
+            verdict,
+            reasons,
+            remarks: self.remark_retransmits().into_iter().collect(),
+            schedule_lag: LatencyFigures::from(&self.lag),
+            generator_drops: self.generator_drops,
+            generator_cpu_ratio: (self.cpu_seconds > 0).then(|| self.cpu_sum / self.cpu_seconds as f64),
+        }
     }
 
-    fn lag(&self) -> Option<(Validity, String)> {
-        let lag = self.lag_p99?;
-        let share = self.median_response_time.map_or(0.0, |median| LAG_SHARE_OF_MEDIAN * median);
-        let limit = share.max(LAG_FLOOR_SECONDS);
+    fn judge_lag(&self) -> Option<(Validity, String)> {
+        let p99 = self.lag.quantile(Quantile::P99);
+        let lag = seconds(p99.or(self.lag.max())?);
+        let limit = self.tolerated();
         if lag <= limit {
             return None;
         }
-        let few = self.lags < FEWEST_LAGS;
+        let few = self.lag.count() < FEWEST_LAGS;
         let verdict =
             if lag > INVALID_LAG_FACTOR * limit && !few { Validity::Invalid } else { Validity::Suspect };
         let figure = if few { "the longest" } else { "p99" };
-        let (lag, limit) = (duration::human(lag), duration::human(limit));
-        Some((verdict, format!("the generator was late: {figure} schedule lag {lag}, tolerated {limit}")))
+        let (run, limit) = (duration::human(lag), duration::human(limit));
+        let (worst, worst_is_p99) = self.late.worst;
+        // Seconds were held against what requests took until then, which may have been more.
+        let (worst, at_p99) = match self.late.span {
+            Some(_) => (seconds(worst), worst_is_p99),
+            None => (lag, !few),
+        };
+        let reason = format!(
+            "the generator, not the target, added up to {}{}{}{}; {figure} schedule lag {run}, tolerated {limit}",
+            duration::human(worst),
+            if at_p99 { " at p99" } else { "" },
+            self.when(self.late.span),
+            self.late.cause().map_or_else(String::new, |cause| format!(": {cause}")),
+        );
+        Some((verdict, reason))
     }
 
-    fn drops(&self) -> Option<(Validity, String)> {
+    fn judge_drops(&self) -> Option<(Validity, String)> {
         let Self { arrivals, generator_drops: drops, .. } = self;
         let more_than_one_in = |number: u64| u128::from(*drops) * u128::from(number) > u128::from(*arrivals);
         if !more_than_one_in(SUSPECT_ARRIVALS_PER_DROP) {
@@ -123,110 +300,109 @@ impl ValidityInput {
         let verdict =
             if more_than_one_in(INVALID_ARRIVALS_PER_DROP) { Validity::Invalid } else { Validity::Suspect };
         let percent = 100.0 * *drops as f64 / (*arrivals).max(1) as f64;
-        Some((
-            verdict,
-            format!("the generator could not offer {drops} of {arrivals} arrivals ({percent:.2}%)"),
+        let reason = format!(
+            "the generator could not offer {drops} of {arrivals} arrivals ({percent:.2}%){}{}",
+            self.when(self.dropping),
+            self.exhausted.as_ref().map_or_else(String::new, |cause| format!(": {cause}")),
+        );
+        Some((verdict, reason))
+    }
+
+    fn judge_lasting(&self) -> impl Iterator<Item = (Validity, String)> {
+        let long = self.lasting.iter().filter(|(_, rows)| rows.longest.seconds >= LASTING_SECONDS);
+        long.filter_map(|(cause, rows)| {
+            let words = cause.lasting(INVALID_LAG_FACTOR * self.tolerated())?;
+            let (length, when) = (rows.longest.seconds, self.when(Some(rows.longest)));
+            Some((Validity::Suspect, format!("{words} for {length} s in a row{when}")))
+        })
+    }
+
+    fn remark_retransmits(&self) -> Option<String> {
+        let count = self.retransmits;
+        if count < FEWEST_RETRANSMITS || count.saturating_mul(REQUESTS_PER_RETRANSMIT) <= self.requests {
+            return None;
+        }
+        let (most, second) = self.most_retransmits?;
+        let at = self.clock.at(second);
+        Some(format!(
+            "TCP had to send {count} segments again, {most} of them at {at}: the network or the target's \
+             machine lost or delayed them, not the generator"
         ))
     }
 
-    fn busy(&self) -> Option<(Validity, String)> {
-        let seconds = self.busy_seconds;
-        let reason = || {
-            let percent = BUSY_CPU_RATIO * 100.0;
-            format!("the generator used over {percent}% of its processors for {seconds} s in a row")
-        };
-        (seconds >= BUSY_SECONDS).then(|| (Validity::Suspect, reason()))
+    /// When something was so, in words that follow others.
+    fn when(&self, span: Option<Span>) -> String {
+        let Some(Span { first, last, seconds }) = span else { return String::new() };
+        let (from, to) = (self.clock.at(first), self.clock.at(last));
+        let unbroken = last - first + 1 == seconds;
+        if unbroken && self.last == Some(last) && seconds > 1 {
+            format!(" from {from} on")
+        } else if first == last {
+            format!(" at {from}")
+        } else if unbroken {
+            format!(" from {from} to {to}")
+        } else {
+            format!(" in {seconds} s between {from} and {to}")
+        }
     }
 }
 
-/// Folds seconds into a verdict about the generator, in constant memory.
-///
-/// Only measured phases count: a warm-up is there to be rough. A second counts as measured when
-/// anything of a measured phase happened in it.
-#[derive(Debug, Clone)]
-pub struct ValidityTracker {
-    lag: Histogram,
-    response_time: Histogram,
-    arrivals: u64,
-    generator_drops: u64,
-    cpu_sum: f64,
-    cpu_seconds: u64,
-    /// The second that ended the present row of busy ones, and how many these are.
-    busy: Option<(u64, u32)>,
-    longest_busy: u32,
+impl Span {
+    fn at(second: u64) -> Self {
+        Self { first: second, last: second, seconds: 1 }
+    }
+
+    fn extend(span: &mut Option<Self>, second: u64) {
+        match span {
+            Some(span) => (span.last, span.seconds) = (second, span.seconds + 1),
+            None => *span = Some(Self::at(second)),
+        }
+    }
 }
 
-impl ValidityTracker {
-    /// A tracker before the first second; `edges` are those the frames are counted at.
-    pub fn new(edges: Edges) -> Self {
-        Self {
-            lag: Histogram::new(edges.clone()),
-            response_time: Histogram::new(edges),
-            arrivals: 0,
-            generator_drops: 0,
-            cpu_sum: 0.0,
-            cpu_seconds: 0,
-            busy: None,
-            longest_busy: 0,
-        }
+impl Lasting {
+    /// Before its first second.
+    fn begin(second: u64) -> Self {
+        let none = Span { first: second, last: second, seconds: 0 };
+        Self { present: none, longest: none }
     }
 
-    /// Folds the next closed second and what the machine did to the generator in it.
-    pub fn second(&mut self, frame: &Frame, vitals: &Vitals) {
-        for (key, series) in frame.series.iter().filter(|(key, _)| key.phase.is_measured()) {
-            let add = |histogram: &mut Histogram, timing: Timing| {
-                series.timings.get(&timing).into_iter().for_each(|of: &Distribution| histogram.add(of));
-            };
-            add(&mut self.lag, Timing::ScheduleLag);
-            if key.outcome.counts_for_latency() {
-                add(&mut self.response_time, Timing::ResponseTime);
-            }
-        }
-        for (_, series) in frame.iterations.iter().filter(|(key, _)| key.phase.is_measured()) {
-            self.arrivals += series.arrivals;
-            self.generator_drops += series.dropped_generator;
-        }
-        if is_measured(frame)
-            && let Some(ratio) = vitals.cpu_ratio.filter(|ratio| ratio.is_finite())
-        {
-            self.processors(frame.second, ratio);
-        }
-    }
-
-    fn processors(&mut self, second: u64, ratio: f64) {
-        self.cpu_sum += ratio;
-        self.cpu_seconds += 1;
-        if ratio <= BUSY_CPU_RATIO {
-            return;
-        }
-        let row = match self.busy {
-            Some((last, row)) if last.checked_add(1) == Some(second) => row.saturating_add(1),
-            _ => 1,
+    fn extend(&mut self, second: u64) {
+        let follows = self.present.seconds > 0 && self.present.last.checked_add(1) == Some(second);
+        self.present = match follows {
+            true => Span { last: second, seconds: self.present.seconds + 1, ..self.present },
+            false => Span::at(second),
         };
-        self.busy = Some((second, row));
-        self.longest_busy = self.longest_busy.max(row);
-    }
-
-    /// What can be said so far.
-    pub fn report(&self) -> ValidityReport {
-        let seconds = |nanos: u64| nanos as f64 / 1e9;
-        let input = ValidityInput {
-            lags: self.lag.count(),
-            lag_p99: self.lag.quantile(Quantile::P99).or(self.lag.max()).map(seconds),
-            median_response_time: self.response_time.quantile(Quantile::P50).map(seconds),
-            arrivals: self.arrivals,
-            generator_drops: self.generator_drops,
-            busy_seconds: self.longest_busy,
-        };
-        let (verdict, reasons) = input.judge();
-        ValidityReport {
-            verdict,
-            reasons,
-            schedule_lag: LatencyFigures::from(&self.lag),
-            generator_drops: self.generator_drops,
-            generator_cpu_ratio: (self.cpu_seconds > 0).then(|| self.cpu_sum / self.cpu_seconds as f64),
+        if self.present.seconds > self.longest.seconds {
+            self.longest = self.present;
         }
     }
+}
+
+impl Late {
+    /// What hindered the generator in most of these seconds, in words.
+    fn cause(&self) -> Option<String> {
+        // Among equals the first, whose cause lies deepest.
+        let most = self.causes.iter().rev().max_by_key(|(_, (count, _))| *count);
+        most.map(|(cause, (_, figure))| cause.words(*figure))
+    }
+}
+
+impl WallClock {
+    /// When a second of the run begins, as a clock in UTC shows it; days after the first are counted.
+    fn at(self, second: u64) -> String {
+        const DAY: i64 = 86_400;
+        let start = self.0.div_euclid(1_000_000_000);
+        let now = start.saturating_add(i64::try_from(second).unwrap_or(i64::MAX));
+        let (day, time) = (now.div_euclid(DAY) - start.div_euclid(DAY), now.rem_euclid(DAY));
+        let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+        let day = if day > 0 { format!(" on day {}", day + 1) } else { String::new() };
+        format!("{hour:02}:{minute:02}:{second:02} UTC{day}")
+    }
+}
+
+fn seconds(nanos: u64) -> f64 {
+    nanos as f64 / 1e9
 }
 
 fn is_measured(frame: &Frame) -> bool {
@@ -236,165 +412,4 @@ fn is_measured(frame: &Frame) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use plimsoll_measure::{IterationKey, IterationSeries, Outcome, Phase, Sample, SeriesKey, Shard};
-
-    const MS: u64 = 1_000_000;
-
-    /// A second in which `count` requests were late by `lag` and took `time` (nanoseconds).
-    fn frame(second: u64, phase: Phase, count: u64, lag: u64, time: u64) -> Frame {
-        let mut shard = Shard::new(second, Edges::default());
-        let key = SeriesKey { step: 0, phase, stage: Some(0), outcome: Outcome::Ok };
-        for _ in 0..count {
-            shard.record(&Sample {
-                key,
-                due: 0,
-                ready: lag,
-                sent: Some(lag),
-                done: time,
-                connect: None,
-                tls: None,
-                first_byte: None,
-                status: Some(200),
-                received_bytes: 0,
-                sent_bytes: 0,
-                address: 0,
-            });
-        }
-        let mut frame = Frame::new(second);
-        shard.merge_into(&mut frame);
-        frame
-    }
-
-    fn arrivals(second: u64, arrivals: u64, dropped_generator: u64, dropped_in_flight_limit: u64) -> Frame {
-        let key = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
-        let series = IterationSeries {
-            arrivals,
-            dropped_generator,
-            dropped_in_flight_limit,
-            ..IterationSeries::default()
-        };
-        let mut frame = Frame::new(second);
-        frame.iterations.insert(key, series);
-        frame
-    }
-
-    fn report(frames: &[(Frame, Option<f64>)]) -> ValidityReport {
-        let mut tracker = ValidityTracker::new(Edges::default());
-        for (frame, cpu) in frames {
-            tracker.second(frame, &Vitals { cpu_ratio: *cpu, ..Vitals::default() });
-        }
-        tracker.report()
-    }
-
-    #[test]
-    fn nothing_measured_is_no_reason_for_doubt_and_gives_no_figures() {
-        let report = report(&[]);
-        assert_eq!(report, ValidityReport::default());
-        assert_eq!((report.verdict.label(), report.verdict.value()), ("valid", 1.0));
-    }
-
-    #[test]
-    fn lag_is_measured_against_the_floor_and_the_median() {
-        for (count, lag, time, verdict) in [
-            (200, MS, 2 * MS, Validity::Valid),
-            (200, 2 * MS, 4 * MS, Validity::Suspect),
-            (200, 2 * MS, 60 * MS, Validity::Valid), // 5% of 60 ms is 3 ms
-            (200, 11 * MS, 20 * MS, Validity::Invalid),
-            (200, 20 * MS, 100 * MS, Validity::Suspect),
-            (200, 51 * MS, 100 * MS, Validity::Invalid),
-            (99, 51 * MS, 100 * MS, Validity::Suspect), // no p99 to speak of
-            (1, 900 * MS, 1000 * MS, Validity::Suspect),
-        ] {
-            let report = report(&[(frame(0, Phase::Measured, count, lag, time), None)]);
-            assert_eq!(report.verdict, verdict, "{count} requests late by {lag} ns of {time}");
-            assert_eq!(report.reasons.is_empty(), verdict == Validity::Valid);
-            assert_eq!(report.schedule_lag.count, count);
-        }
-    }
-
-    #[test]
-    fn one_late_request_in_a_hundred_is_tolerated() {
-        let frames = [
-            (frame(0, Phase::Measured, 198, 0, 2 * MS), None),
-            (frame(1, Phase::Measured, 2, 50 * MS, 52 * MS), None),
-        ];
-        assert_eq!(report(&frames).verdict, Validity::Valid);
-    }
-
-    #[test]
-    fn generator_drops_count_by_their_share() {
-        for (due, drops, verdict) in [
-            (1000, 1, Validity::Valid),
-            (1000, 2, Validity::Suspect),
-            (1000, 10, Validity::Suspect),
-            (1000, 11, Validity::Invalid),
-            (0, 0, Validity::Valid),
-            (1, 1, Validity::Invalid),
-        ] {
-            let report = report(&[(arrivals(0, due, drops, 0), None)]);
-            assert_eq!((report.verdict, report.generator_drops), (verdict, drops), "{drops} of {due}");
-        }
-    }
-
-    #[test]
-    fn a_stalled_target_never_touches_validity() {
-        let frames = [
-            (frame(0, Phase::Measured, 500, 0, 30_000 * MS), Some(0.1)),
-            (arrivals(1, 1000, 0, 900), Some(0.1)),
-        ];
-        let report = report(&frames);
-        assert_eq!((report.verdict, report.reasons.len()), (Validity::Valid, 0));
-    }
-
-    #[test]
-    fn busy_processors_count_when_they_stay_busy() {
-        let busy = |second, ratio| (arrivals(second, 10, 0, 0), Some(ratio));
-        let row: Vec<_> = (0..5).map(|second| busy(second, 0.95)).collect();
-        assert_eq!(report(&row).verdict, Validity::Suspect);
-        assert_eq!(report(&row).generator_cpu_ratio, Some(0.95));
-        assert_eq!(report(&row[..4]).verdict, Validity::Valid);
-        let mut broken = row;
-        broken[2] = busy(2, 0.9);
-        assert_eq!(report(&broken).verdict, Validity::Valid, "exactly 90% is not over it");
-        broken[2].1 = None;
-        assert_eq!(report(&broken).verdict, Validity::Valid, "an unknown second ends the row");
-        broken.remove(2);
-        broken.push(busy(5, 1.0));
-        assert_eq!(report(&broken).verdict, Validity::Valid, "and so does a missing one");
-    }
-
-    #[test]
-    fn warm_up_is_left_out() {
-        let mut drops = arrivals(1, 0, 0, 0);
-        let key = IterationKey { scenario: 0, phase: Phase::Warmup, stage: Some(0) };
-        drops.iterations = [(key, arrivals(1, 10, 10, 0).iterations.into_values().next().unwrap())].into();
-        let mut frames =
-            vec![(frame(0, Phase::Warmup, 500, 900 * MS, 901 * MS), Some(1.0)), (drops, Some(1.0))];
-        frames.extend((2..10).map(|second| (frame(second, Phase::Warmup, 1, 0, MS), Some(1.0))));
-        assert_eq!(report(&frames), ValidityReport::default());
-    }
-
-    #[test]
-    fn reasons_are_in_words_with_figures() {
-        let input = ValidityInput {
-            lags: 1000,
-            lag_p99: Some(0.012),
-            median_response_time: Some(0.1),
-            arrivals: 2000,
-            generator_drops: 50,
-            busy_seconds: 7,
-        };
-        let (verdict, reasons) = input.judge();
-        assert_eq!(verdict, Validity::Invalid);
-        assert_eq!(
-            reasons,
-            [
-                "the generator was late: p99 schedule lag 12.0 ms, tolerated 5.00 ms",
-                "the generator could not offer 50 of 2000 arrivals (2.50%)",
-                "the generator used over 90% of its processors for 7 s in a row",
-            ]
-        );
-    }
-}
+mod tests;

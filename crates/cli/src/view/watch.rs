@@ -119,7 +119,7 @@ impl Watch {
             judged: None,
             recent_times: VecDeque::new(),
             measured_times: Histogram::new(edges.clone()),
-            tracker: ValidityTracker::new(edges.clone()),
+            tracker: ValidityTracker::new(edges.clone(), started.info.started_nanos),
             started,
         }
     }
