@@ -518,3 +518,29 @@ async fn a_demo_too_short_for_its_story_is_bad_usage() {
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.stderr.contains("at least 30s"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn several_targets_have_their_shares() {
+    let _machine = beside_others().await;
+    let (one, other) =
+        (Target::start(["--latency", "none"]).await, Target::start(["--latency", "none"]).await);
+    let desk = Desk::new();
+    let plan = format!(
+        "
+name: shares
+target: [ {{ url: \"{}\", weight: 3 }}, {{ url: \"{}\" }} ]
+load: {{ stages: [ {{ hold: 100/s, for: 2s }} ] }}
+http: {{ connect_rate: 1000/s, source: [127.0.0.2, 127.0.0.3] }}
+scenarios: [ {{ name: read, steps: [ {{ name: page, get: /products/1 }} ] }} ]",
+        one.url(),
+        other.url()
+    );
+    let ended = desk.run(&plan).ended().await;
+    let json = desk.json();
+    ends(&ended, &json, 0);
+    assert_eq!(json["run"]["target"], one.url(), "the first stands for all");
+    let asked = (one.record().await.count(), other.record().await.count());
+    assert_eq!(asked.0 + asked.1, requests(&json));
+    // A connection found closed takes another turn, and nothing else does.
+    assert!(asked.0.abs_diff(150) <= 2 && asked.1.abs_diff(50) <= 2, "{asked:?}");
+}

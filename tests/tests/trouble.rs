@@ -428,3 +428,97 @@ async fn a_run_that_nobody_listens_to_is_concluded_all_the_same() {
     let unheard = desk.program("sh", ["-c", r#""$0" runs list >/dev/full"#, plimsoll.to_str().unwrap()]);
     assert_eq!(unheard.ended().await.code, 0);
 }
+
+/// A plan whose closed users or arrivals have so many connections at once.
+const CROWD: &str = "load: { model: closed, stages: [ { hold: 400 users, for: 2s } ], grace: 3s }";
+const FLOOD: &str = "load: { max_in_flight: 400, stages: [ { hold: 200/s, for: 2s } ], grace: 4s }";
+
+/// A shell that sets a limit and becomes `plimsoll run`.
+fn limited(desk: &Desk, shell: &str, plan: &str) -> harness::Call {
+    let program = binary("plimsoll").unwrap().display().to_string();
+    let plan = desk.write("plan.yaml", plan);
+    desk.program("sh", ["-c", shell, &program]).args(["run", &plan, "--json", "run.json"])
+}
+
+#[tokio::test]
+async fn too_few_descriptors_are_told_before_the_load() {
+    let _machine = beside_others().await;
+    let target = Target::start(["--latency", "none"]).await;
+    let desk = Desk::new();
+    let call = limited(&desk, "ulimit -n 300 && exec \"$0\" \"$@\"", &plan(CROWD, ""));
+    let ended = call.set([target.setting()]).ended().await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("the plan needs 400 connections at once"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("`ulimit -Hn` 300"), "{}", ended.stderr);
+    assert_eq!(target.record().await.count(), 0, "nothing was offered");
+}
+
+#[tokio::test]
+async fn running_out_of_descriptors_is_named_and_touches_validity() {
+    let _machine = beside_others().await;
+    let target = Target::start(["--latency", "fixed:3s"]).await;
+    let desk = Desk::new();
+    let call = limited(&desk, "ulimit -n 300 && exec \"$0\" \"$@\"", &plan(FLOOD, ""));
+    let ended = call.set([target.setting(), "http.timeout=5s".to_owned()]).ended().await;
+    out_of(&desk.json(), &ended, "no descriptor left for another connection");
+    assert!(notes(&desk.json()).contains("the plan may need 400 connections at once"));
+    // The record had what it needed.
+    let events = desk.events().await;
+    assert_eq!(events.arrivals().iter().sum::<u64>(), 400);
+}
+
+#[tokio::test]
+async fn too_few_ports_are_told_before_the_load() {
+    let _machine = beside_others().await;
+    let desk = Desk::new();
+    let ended = with_few_ports(&desk, "exec \"$@\"", &plan(CROWD, "")).ended().await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    let told = "the plan needs 400 connections at once to 127.0.0.1:1, and there are ports for 100 of them";
+    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    assert!(ended.stderr.contains("list 4 addresses in `http.source`"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn running_out_of_ports_is_named_and_touches_validity() {
+    let _machine = beside_others().await;
+    let desk = Desk::new();
+    let target = binary("plimsoll-demo-target").unwrap().display().to_string();
+    // The target lives in the same network, and no longer than the run or a minute.
+    let shell = format!(
+        "timeout 60 '{target}' --listen 127.0.0.1:7 --latency 'fixed:3s' > target & \
+         until grep -q :// target; do sleep 0.05; done; \"$@\"; code=$?; kill $!; exit $code"
+    );
+    let call = with_few_ports(&desk, &shell, &plan(FLOOD, ""));
+    let ended = call.set(["target=http://127.0.0.1:7", "http.timeout=5s"]).ended().await;
+    out_of(&desk.json(), &ended, "no local port left for another connection");
+    // Another source address has ports of its own.
+    let call = with_few_ports(&desk, &shell, &plan(FLOOD, ""));
+    let sources = "http.source=[127.0.0.2, 127.0.0.3, 127.0.0.4, 127.0.0.5, 127.0.0.6]";
+    let ended = call.set(["target=http://127.0.0.1:7", "http.timeout=5s", sources]).ended().await;
+    assert_eq!(requests(&desk.json()), 400, "{ended:?}");
+    assert_eq!(desk.json()["validity"]["generator_drops"], 0, "{ended:?}");
+}
+
+/// `plimsoll run` in a network of its own, with a hundred ports, started by this shell as `\"$@\"`.
+fn with_few_ports(desk: &Desk, shell: &str, plan: &str) -> harness::Call {
+    let program = binary("plimsoll").unwrap().display().to_string();
+    let plan = desk.write("plan.yaml", plan);
+    let root = nix::unistd::geteuid().is_root();
+    let shell = format!(
+        "ip link set lo up && echo '40000 40099' > /proc/sys/net/ipv4/ip_local_port_range && {{ {shell}; }}"
+    );
+    let call = desk.program("unshare", [if root { "-n" } else { "-rn" }, "sh", "-c", &shell, "sh", &program]);
+    call.args(["run", &plan, "--json", "run.json"])
+}
+
+/// The run says what this machine ran out of and with how many connections, and nobody blames the target.
+fn out_of(json: &Value, ended: &Ended, what: &str) {
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(notes(json).contains(what), "{}", notes(json));
+    assert!(notes(json).contains(" connections are open"), "{}", notes(json));
+    assert_eq!(json["validity"]["verdict"], "invalid");
+    let drops = json["validity"]["generator_drops"].as_u64().unwrap();
+    assert!((1..400).contains(&drops), "{drops}");
+    assert_eq!(requests(json) + drops, 400);
+    assert_eq!(json["errors"], serde_json::json!([]), "no request failed");
+}

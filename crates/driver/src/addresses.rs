@@ -16,6 +16,7 @@ use plimsoll_run::{AddressChoice, RunPlan};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::Failure;
+use crate::resources::Demand;
 use crate::transport::Origin;
 
 /// The most addresses of a name that connections go to: more are a mistake, and samples count them in 16 bits.
@@ -149,7 +150,27 @@ impl Addresses {
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
-        self.all.iter().map(|address| format!("{}:{}", address.place.host, address.place.port)).collect()
+        self.all.iter().map(Address::name).collect()
+    }
+
+    /// Of so many connections in all, the most to one address for the local addresses that reach it.
+    pub(crate) fn demand(&self, connections: u64) -> Demand {
+        let share = |position: usize| {
+            let turns = self.turns.iter().filter(|turn| usize::from(**turn) == position).count() as u64;
+            (connections * turns).div_ceil(self.turns.len() as u64)
+        };
+        let demand = |(position, address): (usize, &Address)| {
+            let fits = |source: &IpAddr| {
+                address.place.address().is_none_or(|target| target.is_ipv4() == source.is_ipv4())
+            };
+            let sources = self.sources.iter().copied().filter(fits).count().max(1) as u64;
+            Demand { to: address.name(), connections: share(position), sources }
+        };
+        let demands = self.all.iter().enumerate().map(demand);
+        // The tightest: connections per source, compared without dividing.
+        demands
+            .max_by(|one, other| (one.connections * other.sources).cmp(&(other.connections * one.sources)))
+            .unwrap_or(Demand { to: self.target.authority(), connections, sources: 1 })
     }
 
     pub(crate) fn turns(&self) -> Turns {
@@ -231,6 +252,13 @@ impl Address {
     fn new(place: Origin) -> Self {
         Self { host: place.host.clone(), place, bound: AtomicUsize::new(0) }
     }
+
+    fn name(&self) -> String {
+        match self.place.address() {
+            Some(address) => address.to_string(),
+            None => format!("{}:{}", self.place.host, self.place.port),
+        }
+    }
 }
 
 fn origin(url: &str) -> Result<Origin, AddressError> {
@@ -306,6 +334,29 @@ mod tests {
                     assert!((had as f64 - due).abs() <= 1.5, "{weights:?}: {had} of {length} for {position}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_tightest_address_is_what_ports_must_do_for() {
+        let addresses = |urls: &[&str], weights: &[u32], sources: &[&str]| Addresses {
+            target: origin(urls[0]).unwrap(),
+            all: urls.iter().map(|url| Address::new(origin(url).unwrap())).collect(),
+            turns: turns(weights).into(),
+            sources: sources.iter().map(|source| source.parse().unwrap()).collect(),
+            elsewhere: AtomicUsize::new(0),
+        };
+        let (one, other, third) = ("http://127.0.0.1:80", "http://[::1]:80", "http://shop.example");
+        for (urls, weights, sources, to, connections, from) in [
+            (vec![one], vec![1], vec![], "127.0.0.1:80", 1000, 1),
+            (vec![one], vec![1], vec!["127.0.0.2", "127.0.0.3", "::1"], "127.0.0.1:80", 1000, 2),
+            (vec![one, other], vec![3, 1], vec![], "127.0.0.1:80", 750, 1),
+            (vec![one, other], vec![2, 1], vec!["127.0.0.2", "127.0.0.3", "::1"], "[::1]:80", 334, 1),
+            (vec![third], vec![1], vec!["127.0.0.2", "::1"], "shop.example:80", 1000, 2),
+        ] {
+            let demand = addresses(&urls, &weights, &sources).demand(1000);
+            let expected = Demand { to: to.to_owned(), connections, sources: from };
+            assert_eq!(demand, expected, "{urls:?} {weights:?} {sources:?}");
         }
     }
 

@@ -19,7 +19,7 @@ use crate::pool::Pool;
 use crate::recorder::Recorder;
 use crate::timers::Timers;
 use crate::worker::{ScriptEnd, Share, Shared, Worker};
-use crate::{Clock, CompileError, Handshakes, Transport};
+use crate::{Clock, CompileError, Handshakes, Room, Transport};
 
 /// How far ahead the start lies, so that every worker is up when the first arrival is due.
 const LEAD: Duration = Duration::from_millis(30);
@@ -167,7 +167,7 @@ impl Driver {
         }
     }
 
-    /// Open connections.
+    /// Connections that are open or being opened.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
@@ -209,7 +209,11 @@ impl Driver {
 }
 
 fn shared(config: &DriverConfig) -> Shared {
-    Shared { pacer: Pacer::new(&config.plan.http), ..Shared::default() }
+    Shared {
+        pacer: Pacer::new(&config.plan.http),
+        room: Room::now(config.workers).descriptors,
+        ..Shared::default()
+    }
 }
 
 fn worker_count(config: &DriverConfig) -> usize {

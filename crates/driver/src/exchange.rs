@@ -22,6 +22,7 @@ use crate::compile::{
 use crate::connection::{Answer, BodyLimit, Connection};
 use crate::pool::Lease;
 use crate::recorder::InFlight;
+use crate::resources::Exhausted;
 use crate::transport::Origin;
 use crate::worker::Worker;
 
@@ -102,14 +103,20 @@ struct Held {
     lease: Option<Lease>,
 }
 
-/// Counts an open connection for as long as it lives.
+/// Counts a connection from before it opens for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct Counted(Arc<AtomicU64>);
 
 impl Counted {
-    pub(crate) fn new(count: &Arc<AtomicU64>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
+    /// The right to open a connection, of which there are `room`: the last descriptors are not ours to
+    /// take, since the record needs some too.
+    pub(crate) fn new(count: &Arc<AtomicU64>, room: Option<u64>) -> Result<Self, Failure> {
+        let counted = Self(Arc::clone(count));
+        let others = count.fetch_add(1, Ordering::Relaxed);
+        if room.is_some_and(|room| others >= room) {
+            return Err(Failure::ours(Exhausted::Descriptors.to_string()));
+        }
+        Ok(counted)
     }
 }
 
@@ -173,7 +180,6 @@ impl Worker {
             };
             if let Some(failure) = &failure
                 && failure.ours
-                && first_sent.is_none()
             {
                 self.recorder.borrow_mut().end(slot);
                 self.trouble(&failure.message);
@@ -277,13 +283,20 @@ impl Worker {
         }
         // Opening is rare and its state is large: in a box it costs waiting users no memory.
         let opening = Box::pin(async {
+            let counted = Counted::new(&self.shared.connections, self.shared.room)?;
             let opened = self.transport.open(origin, address, self.clock).await?;
             opened.handshake.into_iter().for_each(|handshake| self.shared.handshakes.add(handshake));
-            Connection::new(Rc::clone(origin), opened, self.clock, Counted::new(&self.shared.connections))
-                .await
+            Connection::new(Rc::clone(origin), opened, self.clock, counted).await
         });
         match tokio::time::timeout(self.http.connect_timeout, opening).await {
-            Ok(connection) => Ok(Held { connection: connection?, lease }),
+            Ok(Ok(connection)) => Ok(Held { connection, lease }),
+            Ok(Err(mut failure)) => {
+                if failure.ours {
+                    let open = self.shared.connections.load(Ordering::Relaxed);
+                    failure.message = format!("{}: {open} connections are open", failure.message);
+                }
+                Err(failure)
+            }
             Err(_) => Err(Failure::new(
                 Outcome::Timeout,
                 format!(

@@ -121,7 +121,7 @@ impl Recorder {
         self.shard(due).dropped(key, cause);
     }
 
-    /// An iteration that began ended without having sent anything, by our own fault.
+    /// An iteration that began could not be offered to its end, by our own fault.
     pub(crate) fn given_up(&mut self, key: IterationKey, at: u64, cause: DropCause) {
         self.shard(at).given_up(key, cause);
         self.leave(key);

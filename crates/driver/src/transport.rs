@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::addresses::{AddressError, Addresses, Reached, Turns};
+use crate::resources::{self, Room, Shortage};
 use crate::tls::{Handshake, Tls, TlsError};
 use crate::{Clock, Failure};
 
@@ -103,6 +104,12 @@ impl NetworkTransport {
     pub async fn new(plan: &RunPlan) -> Result<Self, TransportError> {
         let tls = Tls::new(&plan.tls, plan.http.version)?;
         Ok(Self { tls, addresses: Arc::new(Addresses::of(plan).await?) })
+    }
+
+    /// What the plan has at once and this machine has no room for.
+    pub fn shortages(&self, plan: &RunPlan, room: &Room) -> Vec<Shortage> {
+        let demand = self.addresses.demand(u64::from(plan.connections().most));
+        resources::shortages(plan, &demand, room)
     }
 
     /// Where connections to the target go, in the order that requests are counted by: host and port.

@@ -45,8 +45,10 @@ pub(crate) struct Shared {
     pub(crate) started: AtomicU64,
     /// Users active in the closed model.
     pub(crate) users: AtomicU64,
-    /// Open connections.
+    /// Connections that are open or being opened.
     pub(crate) connections: Arc<AtomicU64>,
+    /// How many there may be, as far as this machine tells.
+    pub(crate) room: Option<u64>,
     /// When the next connection may start.
     pub(crate) pacer: Pacer,
     /// TLS handshakes made.
@@ -379,7 +381,6 @@ impl Worker {
     ) -> Ran {
         let mut ran = Ran { done: due, end: ScriptEnd::Succeeded, no_answer: true };
         let mut due = due;
-        let mut first = true;
         for (place_in_script, action) in (0_u64..).zip(&script.actions) {
             match action {
                 CompiledAction::Pause(range) => {
@@ -390,10 +391,10 @@ impl Worker {
                 }
                 CompiledAction::Request(step) => {
                     let end = self.step(user, values, step, place, due).await;
-                    if end.not_offered && first {
+                    // Also where earlier steps were answered: the target did not fail this one.
+                    if end.not_offered {
                         return Ran { done: end.done, end: ScriptEnd::NotOffered, no_answer: true };
                     }
-                    first = false;
                     ran.done = end.done;
                     due = end.done;
                     ran.no_answer &= end.no_answer;
@@ -474,7 +475,7 @@ pub(crate) struct Ran {
 pub(crate) enum ScriptEnd {
     Succeeded,
     Failed,
-    /// This machine could not even begin.
+    /// This machine could not go on.
     NotOffered,
 }
 

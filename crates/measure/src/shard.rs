@@ -258,7 +258,7 @@ impl Shard {
         }
     }
 
-    /// Counts an arrival, already counted as due, that had to be given up before anything was sent.
+    /// Counts an arrival, already counted as due, that had to be given up before its end.
     pub fn given_up(&mut self, key: IterationKey, cause: DropCause) {
         let iterations = self.iterations.entry(key);
         match cause {

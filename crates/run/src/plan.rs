@@ -71,20 +71,15 @@ impl RunPlan {
     /// requests at once as it has streams.
     pub fn connections(&self) -> Connections {
         let http = &self.http;
-        let (at_once, is_bound) = match &self.load.model {
+        let (at_once, is_open) = match &self.load.model {
             LoadModel::Open { max_in_flight, .. } => (*max_in_flight, true),
             LoadModel::Closed { stages, .. } => (UserProfile::new(stages).peak(), false),
         };
-        match (http.version, &self.load.model) {
-            (HttpVersion::Http1, LoadModel::Closed { .. }) => Connections { most: at_once, is_bound },
-            (HttpVersion::Http1, LoadModel::Open { .. }) => {
-                Connections { most: http.connections.unwrap_or(at_once), is_bound }
-            }
-            (HttpVersion::Http2, _) => {
-                let needed = at_once.div_ceil(http.streams.max(1)).max(1);
-                Connections { most: http.connections.unwrap_or(needed), is_bound }
-            }
-        }
+        let (asked, needed) = match http.version {
+            HttpVersion::Http1 => (http.connections.filter(|_| is_open), at_once),
+            HttpVersion::Http2 => (http.connections, at_once.div_ceil(http.streams.max(1)).max(1)),
+        };
+        Connections { most: asked.unwrap_or(needed), is_bound: is_open && asked.is_none() }
     }
 }
 
@@ -93,7 +88,8 @@ impl RunPlan {
 pub struct Connections {
     /// The most there can be; at least 1 where there is load at all.
     pub most: u32,
-    /// Whether it is only a bound: arrivals of the open model need as many as the target's answers take.
+    /// Whether it is only a bound that nobody asked for: how many arrivals of the open model need depends
+    /// on the target.
     pub is_bound: bool,
 }
 

@@ -2,8 +2,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_driver::{
-    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Message, NetworkTransport, Once, Transport,
-    TransportError,
+    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Message, NetworkTransport, Once, Room,
+    Shortage, Transport, TransportError,
 };
 use plimsoll_exporters::Exporters;
 use plimsoll_history::{History, Recorded, Recorder};
@@ -64,6 +64,9 @@ pub enum RunError {
     /// Connections cannot be made ready.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// This machine has no room for what the plan has at once.
+    #[error(transparent)]
+    Shortage(#[from] Shortage),
     /// The load cannot be offered.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -90,6 +93,7 @@ pub struct Finished {
 /// the schedule does not wait for a file, so load goes out until that is known, and then no more.
 pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
     let plan = Arc::clone(&config.plan);
+    let (network, warnings) = Box::pin(network(&plan, config.workers)).await?;
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
     let driver_config = DriverConfig {
         plan: Arc::clone(&plan),
@@ -97,7 +101,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
         seed,
         run_id: uuid::Uuid::now_v7().to_string(),
         workers: config.workers.max(1),
-        transport: Transport::Network(NetworkTransport::new(&plan).await?),
+        transport: Transport::Network(network),
         setup: Arc::new([]),
         feeds: Feeds::new(&plan.feeds, seed),
     };
@@ -113,20 +117,34 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
                 false => (RunStatus::Failed, failure),
             };
             let telling = Telling::begin(config, &driver_config, Instant::now()).await?;
-            Ok(telling.fail(frame, end, &driver_config).await)
+            Ok(Box::pin(telling.fail(frame, end, &driver_config)).await)
         }
         setup => {
             let driver = Driver::start(&driver_config)?;
-            let telling = match Telling::begin(config, &driver_config, driver.started).await {
+            let mut telling = match Telling::begin(config, &driver_config, driver.started).await {
                 Ok(telling) => telling,
                 Err(error) => {
                     driver.stop();
                     return Err(error);
                 }
             };
-            Ok(telling.follow(driver, setup, &driver_config, &control).await)
+            warnings.into_iter().for_each(|warning| telling.note(warning));
+            Ok(Box::pin(telling.follow(driver, setup, &driver_config, &control)).await)
         }
     }
+}
+
+/// What connections need, and what this machine may turn out to have too little of.
+async fn network(plan: &RunPlan, workers: usize) -> Result<(NetworkTransport, Vec<String>), RunError> {
+    let network = NetworkTransport::new(plan).await?;
+    let mut warnings = Vec::new();
+    for shortage in network.shortages(plan, &Room::now(workers.max(1))) {
+        if shortage.is_certain() {
+            return Err(shortage.into());
+        }
+        warnings.push(shortage.to_string());
+    }
+    Ok((network, warnings))
 }
 
 async fn before(config: &DriverConfig, control: &Control) -> Result<Option<Once>, DriverError> {

@@ -217,3 +217,30 @@ async fn addresses_that_cannot_be_used_are_told_before_the_load() {
         assert!(error.to_string().starts_with(expected), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_this_machine_cannot_do_at_a_later_step_is_not_the_targets_failure() {
+    let target = demo("127.0.0.1:0");
+    let mut plan = plan(&format!("http://{}", target.addr()), open(20.0, 0.5), {
+        let mut elsewhere = get(1, "http://[::1]:9/");
+        elsewhere.on_failure = plimsoll_run::OnFailure::Continue;
+        vec![
+            Action::Request(Box::new(get(0, "/"))),
+            Action::Request(Box::new(elsewhere)),
+            Action::Request(Box::new(get(2, "/"))),
+        ]
+    });
+    // No source reaches the second step's host.
+    plan.http.source = vec!["127.0.0.3".parse().unwrap()];
+    let transport = Transport::Network(NetworkTransport::new(&plan).await.unwrap());
+    let mut driver = Driver::start(&config(plan, transport)).unwrap();
+    let messages = crate::common::until_finished(&mut driver).await;
+    let trouble = driver.trouble().unwrap();
+    driver.join();
+    assert!(trouble.starts_with("no address of `http.source` reaches [::1]:9: "), "{trouble}");
+    let measured = Measured::of(messages);
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 10)], "the first step only");
+    assert_eq!(measured.dropped_by_generator(), 10, "no iteration was offered to its end");
+    let iterations = measured.frames.iter().flat_map(|frame| frame.iterations.values());
+    assert_eq!(iterations.map(|series| series.failed + series.ended).sum::<u64>(), 0);
+}

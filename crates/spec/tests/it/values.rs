@@ -445,10 +445,10 @@ fn how_many_connections_a_plan_needs() {
     let open = "{ max_in_flight: 450, stages: [{ hold: 10/s, for: 10s }] }";
     for (load, http, most, is_bound) in [
         (open, "{}", 450, true),
-        (open, "{ connections: 7 }", 7, true),
+        (open, "{ connections: 7 }", 7, false),
         (open, "{ version: 2 }", 5, true),
         (open, "{ version: 2, streams: 451 }", 1, true),
-        (open, "{ version: 2, connections: 9 }", 9, true),
+        (open, "{ version: 2, connections: 9 }", 9, false),
         (closed, "{}", 300, false),
         (closed, "{ connections: 7 }", 300, false),
         (closed, "{ version: 2, streams: 7 }", 43, false),
