@@ -58,6 +58,8 @@ impl Fixture {
                 severity: Severity::Critical,
                 message: None,
             }],
+            addresses: Vec::new(),
+            limits: plimsoll_measure::Limits::default(),
         };
         let info = RunInfo {
             id: run.to_owned(),

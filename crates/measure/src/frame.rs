@@ -45,6 +45,13 @@ pub struct Series {
     pub timings: BTreeMap<Timing, Distribution>,
 }
 
+impl Series {
+    /// How many buckets its distributions hold, which is what they occupy.
+    pub fn buckets(&self) -> usize {
+        self.timings.values().map(|distribution| distribution.buckets().len()).sum()
+    }
+}
+
 /// Which requests to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AddressKey {

@@ -247,6 +247,8 @@ fn started() -> Started {
             iterations: None,
             edges: Edges::with_thresholds([250 * MS, 500 * MS]),
             objectives: Vec::new(),
+            addresses: Vec::new(),
+            limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront\ntarget: http://127.0.0.1:8080\n".into(),
     }

@@ -86,6 +86,8 @@ mod tests {
             iterations: None,
             edges: Edges::default(),
             objectives: objective.into_iter().collect(),
+            addresses: Vec::new(),
+            limits: plimsoll_measure::Limits::default(),
         };
         let info = RunInfo {
             id: "r".into(),

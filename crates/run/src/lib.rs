@@ -5,8 +5,10 @@
 //! the form events have in records and exports; domain types are not serialized themselves.
 //! Nothing here drives load, opens a file or looks at a clock.
 
+mod addresses;
 mod event;
 mod exit;
+mod kept;
 mod plan;
 mod shape;
 mod state;
@@ -15,6 +17,7 @@ mod template;
 mod timeline;
 pub mod wire;
 
+pub use addresses::{AddressSummary, Skew};
 pub use event::{
     Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, Second, Started,
 };
@@ -25,11 +28,11 @@ pub use plan::{
     OnFailure, PauseRange, PlannedTarget, PrometheusExport, Request, RunPlan, Scenario, Secret, StatusRange,
     TlsSettings,
 };
-pub use shape::{Model, ScenarioShape, Shape, StageShape, StepShape};
+pub use shape::{AddressShape, Model, ScenarioShape, Shape, StageShape, StepShape};
 pub use state::State;
 pub use summary::{
-    ErrorSummary, LatencyCurve, ObjectiveSummary, PhaseSummary, ScenarioSummary, StageSummary, StepSummary,
-    Summary, Totals,
+    ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,
+    StageSummary, StepSummary, Summary, Totals,
 };
 pub use template::{Part, Template, Variable};
 pub use timeline::{Timeline, TimelinePoint};

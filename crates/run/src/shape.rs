@@ -1,4 +1,4 @@
-use plimsoll_measure::{Edges, Phase};
+use plimsoll_measure::{Edges, Limits, Phase};
 use plimsoll_sla::{Objective, Span};
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Level, Stage, StageKind};
@@ -33,6 +33,20 @@ pub struct Shape {
     pub edges: Edges,
     /// What is promised.
     pub objectives: Vec<Objective>,
+    /// The addresses that requests go to, where there are several; a sample's address is an index into
+    /// it. Those of a name are known only when the run starts.
+    pub addresses: Vec<AddressShape>,
+    /// What measuring may cost.
+    pub limits: Limits,
+}
+
+/// One of several addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressShape {
+    /// What people call it: a target's URL, or an IP address with its port.
+    pub name: String,
+    /// Its share among the weights; at least 1.
+    pub weight: u32,
 }
 
 /// How load is offered.
@@ -124,6 +138,8 @@ impl Shape {
             iterations,
             edges: Edges::with_thresholds(thresholds),
             objectives: plan.objectives.clone(),
+            addresses: Vec::new(),
+            limits: plan.limits,
         }
     }
 
@@ -212,6 +228,8 @@ mod tests {
             iterations: None,
             edges: Edges::default(),
             objectives: Vec::new(),
+            addresses: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

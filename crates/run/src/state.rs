@@ -1,16 +1,18 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    ErrorSample, Histogram, IterationKey, IterationSeries, LatencyFigures, Outcome, Phase, SECOND, Series,
-    SeriesKey, Timing,
+    AddressKey, AddressSeries, ConnectionFigures, ErrorSample, Histogram, IterationKey, IterationSeries,
+    LatencyFigures, Limits, Outcome, Phase, SECOND, Series, SeriesKey, Timing,
 };
 use plimsoll_sla::{Evaluator, ValidityTracker};
 use plimsoll_units::Quantile;
 
+use crate::addresses;
+use crate::kept::KeptRequests;
 use crate::summary::{
-    ErrorSummary, LatencyCurve, ObjectiveSummary, PhaseSummary, ScenarioSummary, StageSummary, StepSummary,
-    Summary, Totals,
+    ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,
+    StageSummary, StepSummary, Summary, Totals,
 };
 use crate::timeline::whole_seconds;
 use crate::{Ended, Judged, Note, RunEvent, Second, Shape, Started, Timeline};
@@ -29,6 +31,11 @@ pub struct State {
     iterations: BTreeMap<IterationKey, IterationSeries>,
     errors: BTreeMap<Outcome, Vec<ErrorSample>>,
     notes: Vec<Note>,
+    connections: ConnectionFigures,
+    reconnects: u64,
+    addresses: BTreeMap<AddressKey, AddressSeries>,
+    kept: KeptRequests,
+    overflow: Overflow,
     timeline: Timeline,
     evaluator: Evaluator,
     validity: ValidityTracker,
@@ -48,6 +55,11 @@ impl State {
             iterations: BTreeMap::new(),
             errors: BTreeMap::new(),
             notes: Vec::new(),
+            connections: ConnectionFigures::default(),
+            reconnects: 0,
+            addresses: BTreeMap::new(),
+            kept: KeptRequests::default(),
+            overflow: Overflow::default(),
             timeline: Timeline::new(shape.edges.clone()),
             evaluator: Evaluator::new(shape.objectives.clone(), shape.edges.clone(), shape.span()),
             validity: ValidityTracker::new(shape.edges.clone(), started.info.started_nanos),
@@ -82,7 +94,9 @@ impl State {
     fn second(&mut self, second: &Second) {
         let frame = &second.frame;
         for (key, series) in &frame.series {
-            let total = self.series.entry(*key).or_default();
+            let key = self.overflow.admit(*key, &self.series, &self.started.shape.limits);
+            let total = self.series.entry(key).or_default();
+            let before = total.buckets();
             total.requests += series.requests;
             total.received_bytes += series.received_bytes;
             total.sent_bytes += series.sent_bytes;
@@ -97,7 +111,15 @@ impl State {
                     }
                 }
             }
+            self.overflow.grown(total.buckets() - before);
         }
+        self.overflow.seen = self.overflow.seen.max(frame.overflowed_series);
+        self.connections.merge(&frame.connections);
+        self.reconnects += frame.reconnects;
+        for (key, series) in &frame.addresses {
+            self.addresses.entry(*key).or_default().merge(series);
+        }
+        self.kept.add(frame);
         for (key, series) in &frame.iterations {
             let total = self.iterations.entry(*key).or_default();
             total.arrivals += series.arrivals;
@@ -196,6 +218,7 @@ impl State {
         let duration = self.ended.as_ref().map_or(so_far, |ended| ended.at);
         let response = self.latency(Timing::ResponseTime, |_| true);
         let service = self.latency(Timing::ServiceTime, |_| true);
+        let addresses = addresses::summaries(&started.shape, &self.addresses);
         Summary {
             info: started.info.clone(),
             plan: started.shape.plan.clone(),
@@ -224,6 +247,11 @@ impl State {
             objectives: self.objectives(measured_seconds),
             exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),
             notes: self.notes.clone(),
+            connections: self.connections.clone(),
+            reconnects: self.reconnects,
+            skew: addresses::skew(&addresses),
+            addresses,
+            overflow: self.overflow.summary(&self.series),
             timeline: self.timeline.points().to_vec(),
         }
     }
@@ -389,6 +417,10 @@ impl State {
                 response_time: LatencyFigures::from(&self.latency(Timing::ResponseTime, here)),
                 service_time: LatencyFigures::from(&self.latency(Timing::ServiceTime, here)),
                 statuses,
+                slowest: self.kept.slowest(|key| usize::from(key.step) == index && counted(key.phase)),
+                first_failed: self
+                    .kept
+                    .first_failed(|key| usize::from(key.step) == index && counted(key.phase)),
             }
         };
         self.started.shape.steps.iter().enumerate().map(summary).filter(|step| step.requests > 0).collect()
@@ -437,6 +469,47 @@ impl State {
                 judgement,
             })
             .collect()
+    }
+}
+
+/// Keeps what a run holds within its limits. Workers keep each second within them; what differs from
+/// second to second, like stages, adds up here.
+#[derive(Debug, Default)]
+struct Overflow {
+    /// What the histograms of all series occupy.
+    memory_bytes: u64,
+    /// Series that found no room, the first of them.
+    turned_away: BTreeSet<SeriesKey>,
+    /// The most that a second says of itself.
+    seen: u64,
+}
+
+impl Overflow {
+    /// How many series are remembered to say how many there were.
+    const REMEMBERED: usize = 4096;
+
+    /// Where a series is counted.
+    fn admit(&mut self, key: SeriesKey, known: &BTreeMap<SeriesKey, Series>, limits: &Limits) -> SeriesKey {
+        let fits = known.len() < limits.series as usize && self.memory_bytes < limits.memory_bytes;
+        if fits || key.is_overflow() || known.contains_key(&key) {
+            return key;
+        }
+        if self.turned_away.len() < Self::REMEMBERED {
+            self.turned_away.insert(key);
+        }
+        key.overflow()
+    }
+
+    fn grown(&mut self, buckets: usize) {
+        // A bucket is its bound and its count.
+        self.memory_bytes += buckets as u64 * 16;
+    }
+
+    fn summary(&self, series: &BTreeMap<SeriesKey, Series>) -> Option<OverflowSummary> {
+        let overflowed = series.iter().filter(|(key, _)| key.is_overflow());
+        let requests = overflowed.map(|(_, series)| series.requests).sum();
+        let series = self.seen.max(self.turned_away.len() as u64);
+        (requests > 0 || series > 0).then_some(OverflowSummary { series, requests })
     }
 }
 

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
-use plimsoll_measure::{ErrorSample, LatencyFigures, Outcome, Phase, Timing};
+use plimsoll_measure::{ConnectionFigures, ErrorSample, KeptRequest, LatencyFigures, Outcome, Phase, Timing};
 use plimsoll_sla::{Judgement, Severity, ValidityReport};
 
-use crate::{ExportCount, Model, Note, RunInfo, RunStatus, StageShape, TimelinePoint};
+use crate::{AddressSummary, ExportCount, Model, Note, RunInfo, RunStatus, Skew, StageShape, TimelinePoint};
 
 /// A run in figures. Seconds, shares of one, requests per second; what has no data is `None`.
 ///
@@ -58,8 +58,28 @@ pub struct Summary {
     pub exports: Vec<ExportCount>,
     /// What else is worth telling.
     pub notes: Vec<Note>,
+    /// Connections opened and closed, all phases.
+    pub connections: ConnectionFigures,
+    /// Connections replaced because the target had closed them while idle, all phases.
+    pub reconnects: u64,
+    /// One per address, where there are several.
+    pub addresses: Vec<AddressSummary>,
+    /// How unequal the addresses are, where there are several.
+    pub skew: Option<Skew>,
+    /// What was counted together because the limits of measuring were reached, all phases.
+    pub overflow: Option<OverflowSummary>,
     /// The course of the run, all phases.
     pub timeline: Vec<TimelinePoint>,
+}
+
+/// Requests counted together because the limits of measuring were reached: they are in totals, phases
+/// and errors, and in no step, scenario or stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OverflowSummary {
+    /// At least how many series found no room.
+    pub series: u64,
+    /// Requests counted together.
+    pub requests: u64,
 }
 
 /// Counts of one phase.
@@ -166,6 +186,10 @@ pub struct StepSummary {
     pub service_time: LatencyFigures,
     /// Requests per HTTP status.
     pub statuses: BTreeMap<u16, u64>,
+    /// The slowest of each minute (or of longer stretches of a long run), slowest first.
+    pub slowest: Vec<KeptRequest>,
+    /// The first that failed in each minute (or longer stretch), in the order they ended.
+    pub first_failed: Vec<KeptRequest>,
 }
 
 /// One stage.

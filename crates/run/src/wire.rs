@@ -10,15 +10,22 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use plimsoll_measure::{
-    Distribution, Edges, ErrorSample, Frame, IterationKey, IterationSeries, Outcome, Pending, PendingKey,
-    Phase, Series, SeriesKey, Timing, Vitals,
+    Distribution, Edges, ErrorSample, Frame, IterationKey, IterationSeries, Limits, Outcome, Pending,
+    PendingKey, Phase, Series, SeriesKey, Timing, Vitals,
 };
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Ended, ExportCount, Gauges, Machine, Model, Note, RunEvent, RunInfo, RunStatus, ScenarioShape, Second,
-    Shape, StageShape, Started, StepShape,
+    AddressShape, Ended, ExportCount, Gauges, Machine, Model, Note, RunEvent, RunInfo, RunStatus,
+    ScenarioShape, Second, Shape, StageShape, Started, StepShape,
+};
+
+mod measured;
+
+use measured::{
+    AddressLine, ConnectionsLine, KeptLine, addresses_in, addresses_out, connections_in, connections_out,
+    kept_in, kept_out,
 };
 
 /// The version written into every `started` line. Readers accept it and every earlier one.
@@ -198,6 +205,22 @@ struct ShapeLine {
     edges: Vec<u64>,
     #[serde(default)]
     objectives: Vec<ObjectiveLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<AddressShapeLine>,
+    #[serde(default)]
+    limits: Option<LimitsLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AddressShapeLine {
+    name: String,
+    weight: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LimitsLine {
+    series: u32,
+    memory_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -277,6 +300,14 @@ struct HeadLine {
     pending: Vec<PendingLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     errors: Vec<ErrorLine>,
+    #[serde(default, skip_serializing_if = "ConnectionsLine::is_empty")]
+    connection_counts: ConnectionsLine,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<AddressLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptLine>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    overflowed_series: u64,
 }
 
 /// What the machine did to the generator, less the share of processors it used: that one stands beside
@@ -509,6 +540,12 @@ fn shape_out(shape: &Shape) -> ShapeLine {
         iterations: shape.iterations,
         edges: shape.edges.nanos().to_vec(),
         objectives: shape.objectives.iter().map(objective_out).collect(),
+        addresses: shape
+            .addresses
+            .iter()
+            .map(|a| AddressShapeLine { name: a.name.clone(), weight: a.weight })
+            .collect(),
+        limits: Some(LimitsLine { series: shape.limits.series, memory_bytes: shape.limits.memory_bytes }),
     }
 }
 
@@ -542,6 +579,15 @@ fn shape_in(line: ShapeLine) -> Result<Shape, WireError> {
         iterations: line.iterations,
         edges: Edges::exactly(line.edges),
         objectives: line.objectives.into_iter().map(objective_in).collect::<Result<_, _>>()?,
+        addresses: line
+            .addresses
+            .into_iter()
+            .map(|a| AddressShape { name: a.name, weight: a.weight })
+            .collect(),
+        limits: line
+            .limits
+            .map(|limits| Limits { series: limits.series, memory_bytes: limits.memory_bytes })
+            .unwrap_or_default(),
     })
 }
 
@@ -630,6 +676,10 @@ fn head_out(second: &Second) -> HeadLine {
                 last: error.last,
             })
             .collect(),
+        connection_counts: connections_out(&frame.connections),
+        addresses: addresses_out(frame),
+        kept: kept_out(frame),
+        overflowed_series: frame.overflowed_series,
     }
 }
 
@@ -716,6 +766,10 @@ fn second_in(head: HeadLine, series: Vec<SeriesLine>, edges: &Edges) -> Result<S
         });
     }
     frame.reconnects = head.reconnects;
+    frame.connections = connections_in(head.connection_counts, edges)?;
+    frame.addresses = addresses_in(head.addresses, edges)?;
+    frame.kept = kept_in(head.kept)?;
+    frame.overflowed_series = head.overflowed_series;
     let gauges = Gauges {
         offered_rate: head.offered_rate,
         virtual_users: head.virtual_users,

@@ -55,6 +55,8 @@ pub(super) fn started() -> Started {
                 objective("keeps up", "throughput >= 450/s", Some(5), Severity::Warning),
                 objective("tail", "p99.99(service_time) <= 2s", None, Severity::Critical),
             ],
+            addresses: Vec::new(),
+            limits: plimsoll_measure::Limits::default(),
         },
         plan_text: String::new(),
     }

@@ -60,6 +60,8 @@ impl Run {
                 severity: Severity::Critical,
                 message: None,
             }],
+            addresses: Vec::new(),
+            limits: plimsoll_measure::Limits::default(),
         };
         let info = RunInfo {
             id: id.clone(),

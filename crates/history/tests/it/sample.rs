@@ -41,6 +41,8 @@ pub(crate) fn started(id: &str, steps: u16) -> Started {
             iterations: None,
             edges: Edges::with_thresholds([123_000_000]),
             objectives: vec![],
+            addresses: Vec::new(),
+            limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront\n".into(),
     }

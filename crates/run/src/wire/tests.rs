@@ -1,5 +1,5 @@
 use super::*;
-use plimsoll_measure::{Sample, Shard};
+use plimsoll_measure::{CloseReason, DataRow, KeptRequest, Opening, Sample, Shard};
 use proptest::prelude::*;
 
 fn started() -> Started {
@@ -41,17 +41,19 @@ fn started() -> Started {
                 severity: Severity::Warning,
                 message: Some("look at the cache".into()),
             }],
+            addresses: vec![AddressShape { name: "10.0.0.1:80".into(), weight: 2 }],
+            limits: Limits { series: 7, memory_bytes: 8 },
         },
         plan_text: "name: p\n".into(),
     }
 }
 
 fn second(samples: &[(u8, u64, u64)]) -> Second {
-    let mut shard = Shard::new(4, started().shape.edges);
+    let mut shard = Shard::new(4, started().shape.edges).with_addresses(3);
     for (outcome, due, took) in samples {
         let outcome = Outcome::ALL[usize::from(*outcome) % Outcome::ALL.len()];
         let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome };
-        shard.record(&Sample {
+        let sample = Sample {
             key,
             due: *due,
             ready: due + 10,
@@ -63,8 +65,22 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
             status: Some(200),
             received_bytes: 7,
             sent_bytes: 3,
-            address: 0,
+            address: (took % 3) as u16,
+        };
+        shard.record(&sample);
+        shard.keep(&KeptRequest {
+            sample,
+            message: outcome.is_failure().then(|| "it \"failed\"".to_owned()),
+            iteration: *due,
+            user: (took % 2 == 0).then_some(7),
+            row: (took % 5 == 0).then(|| DataRow { feed: "users".into(), row: 3 }),
+            worker: 1,
         });
+        shard.connection_opened(Opening::ALL[(took % 4) as usize]);
+        shard.connection_closed(CloseReason::ALL[(took % 9) as usize], took % 2500);
+        if took % 2 == 0 {
+            shard.connection_waited(*took);
+        }
         shard.error(outcome, 0, *due, "it went wrong");
         shard.pending(PendingKey { step: 0, phase: Phase::Measured, stage: None }, *took, None);
         let key = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
@@ -73,6 +89,7 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
     }
     let mut frame = Frame::new(4);
     shard.merge_into(&mut frame);
+    frame.overflowed_series = samples.len() as u64;
     Second {
         frame,
         gauges: Gauges { offered_rate: 5.0, ..Gauges::default() },
@@ -104,6 +121,21 @@ fn a_later_version_is_refused_by_its_number() {
     );
     let error = from_line(&line, &Edges::default()).unwrap_err();
     assert_eq!(error.to_string(), "the record is of version 2, this build reads up to 1");
+}
+
+#[test]
+fn a_record_of_before_connections_were_counted_is_read() {
+    let line = r#"{"event":"second","second":4,"connections":3,"reconnects":2}"#;
+    let RunEvent::Second(second) = from_line(line, &Edges::default()).unwrap() else { panic!() };
+    assert_eq!(second.frame, Frame { reconnects: 2, ..Frame::new(4) });
+    assert_eq!(second.gauges.connections, 3);
+}
+
+#[test]
+fn a_reason_that_a_later_version_knows_is_skipped() {
+    let line = r#"{"event":"second","second":4,"connection_counts":{"closed":{"error":2,"tired":1}}}"#;
+    let RunEvent::Second(second) = from_line(line, &Edges::default()).unwrap() else { panic!() };
+    assert_eq!(second.frame.connections.closed(CloseReason::Error), 2);
 }
 
 #[test]

@@ -113,6 +113,8 @@ pub(crate) fn started(id: &str) -> Started {
                 objective("quick", "p95(response_time) <= 50ms"),
                 objective("few errors", "error_ratio <= 50%"),
             ],
+            addresses: Vec::new(),
+            limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront".into(),
     }

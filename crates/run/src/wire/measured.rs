@@ -1,0 +1,218 @@
+//! Connections, addresses and kept requests of a second, as records have them.
+
+use std::collections::BTreeMap;
+
+use plimsoll_measure::{
+    AddressKey, AddressSeries, CloseReason, ConnectionFigures, DataRow, Edges, Frame, Kept, KeptKey,
+    KeptRequest, Opening, Outcome, Phase, RequestCounts, Sample, SeriesKey,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{DistributionLine, WireError, distribution_in, distribution_out, is_zero, label};
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+pub(super) struct ConnectionsLine {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    opened: BTreeMap<String, u64>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    closed: BTreeMap<String, u64>,
+    /// A distribution in which a request is 512 ns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requests: Option<DistributionLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait: Option<DistributionLine>,
+}
+
+impl ConnectionsLine {
+    pub(super) fn is_empty(&self) -> bool {
+        self.opened.is_empty() && self.closed.is_empty() && self.requests.is_none() && self.wait.is_none()
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct AddressLine {
+    address: u16,
+    phase: String,
+    requests: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    response_time: Option<DistributionLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptLine {
+    step: u16,
+    phase: String,
+    #[serde(default)]
+    stage: Option<u16>,
+    outcome: String,
+    due: u64,
+    ready: u64,
+    #[serde(default)]
+    sent: Option<u64>,
+    done: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    connect: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_byte: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(default)]
+    received_bytes: u64,
+    #[serde(default)]
+    sent_bytes: u64,
+    #[serde(default)]
+    address: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(default)]
+    iteration: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    row: Option<RowLine>,
+    #[serde(default)]
+    worker: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RowLine {
+    feed: String,
+    row: u64,
+}
+
+pub(super) fn addresses_out(frame: &Frame) -> Vec<AddressLine> {
+    let addresses = frame.addresses.iter().map(|(key, series)| AddressLine {
+        address: key.address,
+        phase: key.phase.label().to_owned(),
+        requests: series.requests,
+        failed: series.failed,
+        response_time: series.response_time.as_ref().map(distribution_out),
+    });
+    addresses.collect()
+}
+
+pub(super) fn addresses_in(
+    lines: Vec<AddressLine>,
+    edges: &Edges,
+) -> Result<BTreeMap<AddressKey, AddressSeries>, WireError> {
+    let mut addresses = BTreeMap::new();
+    for line in lines {
+        let key =
+            AddressKey { address: line.address, phase: label("phase", &line.phase, Phase::from_label)? };
+        let series = AddressSeries {
+            requests: line.requests,
+            failed: line.failed,
+            response_time: line
+                .response_time
+                .map(|times| distribution_in("response_time", &times, edges))
+                .transpose()?,
+        };
+        addresses.insert(key, series);
+    }
+    Ok(addresses)
+}
+
+pub(super) fn kept_out(frame: &Frame) -> Vec<KeptLine> {
+    frame.kept.values().flat_map(|kept| kept.requests().map(request_out)).collect()
+}
+
+pub(super) fn kept_in(lines: Vec<KeptLine>) -> Result<BTreeMap<KeptKey, Kept>, WireError> {
+    let mut all: BTreeMap<KeptKey, Kept> = BTreeMap::new();
+    for line in lines {
+        let request = request_in(line)?;
+        let SeriesKey { step, phase, .. } = request.sample.key;
+        all.entry(KeptKey { step, phase }).or_default().offer(&request);
+    }
+    Ok(all)
+}
+
+pub(super) fn connections_out(figures: &ConnectionFigures) -> ConnectionsLine {
+    let opened = Opening::ALL.into_iter().map(|way| (way.label().to_owned(), figures.opened(way)));
+    let closed = CloseReason::ALL.into_iter().map(|why| (why.label().to_owned(), figures.closed(why)));
+    let requests = figures.requests.distribution();
+    ConnectionsLine {
+        opened: opened.filter(|(_, count)| *count > 0).collect(),
+        closed: closed.filter(|(_, count)| *count > 0).collect(),
+        requests: (!requests.is_empty()).then(|| distribution_out(requests)),
+        wait: figures.wait.as_ref().map(distribution_out),
+    }
+}
+
+pub(super) fn connections_in(line: ConnectionsLine, edges: &Edges) -> Result<ConnectionFigures, WireError> {
+    let mut figures = ConnectionFigures::default();
+    // A word that a later version knows is no reason to refuse the rest.
+    for (way, count) in line.opened {
+        Opening::from_label(&way).into_iter().for_each(|way| figures.add_opened(way, count));
+    }
+    for (why, count) in line.closed {
+        CloseReason::from_label(&why).into_iter().for_each(|why| figures.add_closed(why, count));
+    }
+    if let Some(requests) = line.requests {
+        let none = Edges::exactly([]);
+        figures.requests = RequestCounts::from_distribution(distribution_in("requests", &requests, &none)?);
+    }
+    figures.wait = line.wait.map(|wait| distribution_in("wait", &wait, edges)).transpose()?;
+    Ok(figures)
+}
+
+fn request_out(request: &KeptRequest) -> KeptLine {
+    let KeptRequest { sample, message, iteration, user, row, worker } = request;
+    let SeriesKey { step, phase, stage, outcome } = sample.key;
+    KeptLine {
+        step,
+        phase: phase.label().to_owned(),
+        stage,
+        outcome: outcome.label().to_owned(),
+        due: sample.due,
+        ready: sample.ready,
+        sent: sample.sent,
+        done: sample.done,
+        connect: sample.connect,
+        tls: sample.tls,
+        first_byte: sample.first_byte,
+        status: sample.status,
+        received_bytes: sample.received_bytes,
+        sent_bytes: sample.sent_bytes,
+        address: sample.address,
+        message: message.clone(),
+        iteration: *iteration,
+        user: *user,
+        row: row.as_ref().map(|row| RowLine { feed: row.feed.clone(), row: row.row }),
+        worker: *worker,
+    }
+}
+
+fn request_in(line: KeptLine) -> Result<KeptRequest, WireError> {
+    let key = SeriesKey {
+        step: line.step,
+        phase: label("phase", &line.phase, Phase::from_label)?,
+        stage: line.stage,
+        outcome: label("outcome", &line.outcome, Outcome::from_label)?,
+    };
+    Ok(KeptRequest {
+        sample: Sample {
+            key,
+            due: line.due,
+            ready: line.ready,
+            sent: line.sent,
+            done: line.done,
+            connect: line.connect,
+            tls: line.tls,
+            first_byte: line.first_byte,
+            status: line.status,
+            received_bytes: line.received_bytes,
+            sent_bytes: line.sent_bytes,
+            address: line.address,
+        },
+        message: line.message,
+        iteration: line.iteration,
+        user: line.user,
+        row: line.row.map(|row| DataRow { feed: row.feed, row: row.row }),
+        worker: line.worker,
+    })
+}
