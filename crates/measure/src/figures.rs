@@ -1,6 +1,6 @@
 use plimsoll_units::Quantile;
 
-use crate::Histogram;
+use crate::{Histogram, Intervals};
 
 /// The figures people read off a latency distribution, in seconds. What has no data is `None`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -29,6 +29,8 @@ pub struct LatencyFigures {
     pub p99_9: Option<f64>,
     /// The 99.99th percentile.
     pub p99_99: Option<f64>,
+    /// Within what each of these quantiles really lies.
+    pub intervals: Intervals,
 }
 
 impl From<&Histogram> for LatencyFigures {
@@ -48,6 +50,7 @@ impl From<&Histogram> for LatencyFigures {
             p99: quantile(Quantile::P99),
             p99_9: quantile(Quantile::P99_9),
             p99_99: quantile(Quantile::P99_99),
+            intervals: Intervals::from(histogram),
         }
     }
 }

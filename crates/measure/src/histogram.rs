@@ -202,7 +202,7 @@ impl Histogram {
     }
 
     /// (bucket, count), ascending, counts above zero.
-    fn buckets(&self) -> impl Iterator<Item = (usize, u64)> {
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (usize, u64)> {
         self.pages().flat_map(|(first, counts)| {
             let counts = counts.iter().enumerate().filter(|(_, count)| **count > 0);
             counts.map(move |(offset, count)| (first + offset, *count))

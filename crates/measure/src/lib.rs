@@ -14,6 +14,7 @@ mod figures;
 mod frame;
 mod hdr;
 mod histogram;
+mod interval;
 mod kept;
 mod layout;
 mod limits;
@@ -33,6 +34,7 @@ pub use frame::{
 };
 pub use hdr::MalformedHistogram;
 pub use histogram::Histogram;
+pub use interval::{Interval, Intervals};
 pub use kept::{DataRow, FAILED_KEPT, KEPT_PERIOD, Kept, KeptKey, KeptRequest, SLOWEST_KEPT};
 pub use layout::{LONGEST_NANOS, RESOLUTION_NANOS};
 pub use limits::Limits;

@@ -1,6 +1,6 @@
 //! The JSON of a run: a contract. Keys keep their names and order; new ones come behind the old.
 
-use plimsoll_measure::{LatencyFigures, Timing};
+use plimsoll_measure::{Interval, LatencyFigures, Timing};
 use plimsoll_run::{ErrorSummary, ObjectiveSummary, ScenarioSummary, StageSummary, StepSummary, Summary};
 use serde_json::{Map, Value, json};
 
@@ -135,7 +135,20 @@ fn latency(figures: &LatencyFigures) -> Value {
         "p99": figures.p99,
         "p99_9": figures.p99_9,
         "p99_99": figures.p99_99,
+        "intervals": {
+            "p50": interval(figures.intervals.p50),
+            "p75": interval(figures.intervals.p75),
+            "p90": interval(figures.intervals.p90),
+            "p95": interval(figures.intervals.p95),
+            "p99": interval(figures.intervals.p99),
+            "p99_9": interval(figures.intervals.p99_9),
+            "p99_99": interval(figures.intervals.p99_99),
+        },
     })
+}
+
+fn interval(interval: Option<Interval>) -> Value {
+    interval.map_or(Value::Null, |Interval { low, high }| json!([low, high]))
 }
 
 fn error(kind: &ErrorSummary, run: &Run) -> Value {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use plimsoll_measure::Timing;
+use plimsoll_measure::{Intervals, Timing};
 use plimsoll_units::ByteCount;
 
 use crate::{Run, words};
@@ -74,13 +74,20 @@ fn figures(text: &mut String, run: &Run) {
 }
 
 fn latencies(text: &mut String, run: &Run) {
+    let row = |name: &str, cells: &mut dyn Iterator<Item = String>| {
+        std::iter::once(name.to_owned()).chain(cells).collect::<Vec<_>>()
+    };
     let rows: Vec<_> = [Timing::ResponseTime, Timing::ServiceTime]
         .into_iter()
         .filter_map(|timing| Some((timing, run.summary.timings.get(&timing)?)))
-        .map(|(timing, figures)| {
-            let values = [figures.p50, figures.p90, figures.p95, figures.p99, figures.p99_9, figures.max]
-                .map(words::seconds);
-            std::iter::once(timing.name().replace('_', " ")).chain(values).collect()
+        .flat_map(|(timing, figures)| {
+            let values = [figures.p50, figures.p90, figures.p95, figures.p99, figures.p99_9, figures.max];
+            let Intervals { p50, p90, p95, p99, p99_9, .. } = figures.intervals;
+            let within = [p50, p90, p95, p99, p99_9].map(words::interval);
+            [
+                row(&timing.name().replace('_', " "), &mut values.map(words::seconds).into_iter()),
+                row("95% within", &mut within.into_iter().chain([String::new()])),
+            ]
         })
         .collect();
     table(text, "Latency", &["", "p50", "p90", "p95", "p99", "p99.9", "Max"], 1..7, &rows);

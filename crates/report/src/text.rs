@@ -1,9 +1,9 @@
 //! What a terminal shows when a run has ended: verdicts first, then figures, then where to read on.
 
-use plimsoll_measure::{LatencyFigures, Timing};
+use plimsoll_measure::{Interval, Intervals, LatencyFigures, Timing};
 use plimsoll_run::ObjectiveSummary;
 use plimsoll_sla::{Severity, Validity, Verdict};
-use plimsoll_units::{ByteCount, Quantile};
+use plimsoll_units::{ByteCount, Quantile, duration};
 
 use crate::{Run, words};
 
@@ -139,6 +139,19 @@ fn latencies(out: &mut Writer, run: &Run) {
         let values = [p50, p90, p95, p99, p99_9, max].map(words::seconds);
         let values: String = values[..columns].iter().map(|value| format!("{value:>9}")).collect();
         out.line(&format!("{:<14}{values}", timing.name().replace('_', " ")));
+        let Intervals { p50, p90, p95, p99, p99_9, .. } = figures.intervals;
+        let intervals = &[p50, p90, p95, p99, p99_9][..columns.min(5)];
+        let ends = |name: &str, end: fn(Interval) -> f64| {
+            let cells = intervals
+                .iter()
+                .map(|interval| interval.map_or_else(String::new, |found| duration::human(end(found))));
+            let cells: String = cells.map(|cell| format!("{cell:>9}")).collect();
+            (!cells.trim().is_empty()).then(|| format!("{name:<14}{cells}"))
+        };
+        for line in [ends("  95% from", |interval| interval.low), ends("  to", |interval| interval.high)] {
+            let line = line.map(|line| out.toned(Tone::Soft, line.trim_end()));
+            line.into_iter().for_each(|line| out.line(&line));
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! How figures read in every format that is for people.
 
+use plimsoll_measure::Interval;
 use plimsoll_run::{Model, ObjectiveSummary, StageShape, Summary};
 use plimsoll_sla::{Expression, Verdict};
 use plimsoll_units::duration;
@@ -20,6 +21,14 @@ pub(crate) fn status_word(summary: &Summary) -> &'static str {
 /// A length of time that was measured.
 pub(crate) fn seconds(value: Option<f64>) -> String {
     value.map_or_else(|| NO_DATA.to_owned(), duration::human)
+}
+
+/// Within what a length of time lies.
+pub(crate) fn interval(interval: Option<Interval>) -> String {
+    interval.map_or_else(
+        || NO_DATA.to_owned(),
+        |Interval { low, high }| format!("{} to {}", duration::human(low), duration::human(high)),
+    )
 }
 
 /// Something per second.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use plimsoll_measure::{LatencyFigures, Timing};
+use plimsoll_measure::{Intervals, LatencyFigures, Timing};
 use plimsoll_run::Summary;
 use plimsoll_sla::Verdict;
 use plimsoll_units::ByteCount;
@@ -149,8 +149,19 @@ fn latencies(page: &mut Page, summary: &Summary) {
             let mut cells = vec![words::count(figures.count)];
             cells.extend(values.map(words::seconds));
             row(page, &timing.name().replace('_', " "), &cells);
+            if always {
+                row(page, &"95% within", &intervals(figures));
+            }
         }
     });
+}
+
+/// What the quantiles of a row may really be, in its columns.
+fn intervals(figures: &LatencyFigures) -> Vec<String> {
+    let Intervals { p50, p75, p90, p95, p99, p99_9, p99_99 } = figures.intervals;
+    let none = || [String::new(), String::new(), String::new()];
+    let within = [p50, p75, p90, p95, p99, p99_9, p99_99].map(words::interval);
+    none().into_iter().chain(within).chain([String::new()]).collect()
 }
 
 fn stages(page: &mut Page, run: &Run) {
