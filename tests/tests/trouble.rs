@@ -451,6 +451,11 @@ async fn too_few_descriptors_are_told_before_the_load() {
     assert!(ended.stderr.contains("the plan needs 400 connections at once"), "{}", ended.stderr);
     assert!(ended.stderr.contains("`ulimit -Hn` 300"), "{}", ended.stderr);
     assert_eq!(target.record().await.count(), 0, "nothing was offered");
+    // A lower limit that may be raised is raised.
+    let call = limited(&desk, "ulimit -Sn 300 && exec \"$0\" \"$@\"", &plan(CROWD, ""));
+    let ended = call.set([target.setting()]).ended().await;
+    ends(&ended, &desk.json(), 0);
+    assert_eq!(requests(&desk.json()), target.record().await.count());
 }
 
 #[tokio::test]

@@ -81,6 +81,7 @@ pub(crate) struct Tls {
     config: Arc<rustls::ClientConfig>,
     server_name: Option<String>,
     version: HttpVersion,
+    always_full: bool,
 }
 
 impl fmt::Debug for Tls {
@@ -111,13 +112,17 @@ impl Tls {
             _ => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![protocol(version).to_vec()];
-        Ok(Self { config: Arc::new(config), server_name: settings.server_name.clone(), version })
+        let (server_name, always_full) = (settings.server_name.clone(), settings.always_full);
+        Ok(Self { config: Arc::new(config), server_name, version, always_full })
     }
 
     /// The same with sessions of its own, so that workers neither share tickets nor wait for each other.
     pub(crate) fn with_own_sessions(&self) -> Self {
         let mut config = rustls::ClientConfig::clone(&self.config);
-        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        config.resumption = match self.always_full {
+            true => Resumption::disabled(),
+            false => Resumption::in_memory_sessions(SESSIONS),
+        };
         Self { config: Arc::new(config), ..self.clone() }
     }
 

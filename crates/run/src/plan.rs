@@ -206,6 +206,8 @@ pub struct TlsSettings {
     pub server_name: Option<String>,
     /// Accept any certificate. Only ever by explicit word.
     pub insecure: bool,
+    /// Make every handshake in full, in place of resuming sessions.
+    pub always_full: bool,
 }
 
 /// Rows that templates draw from.

@@ -284,6 +284,7 @@ pub(crate) fn tls(reader: &mut Reader<'_>, node: &Node) -> TlsSettings {
     }
     settings.server_name = object.get("server_name").and_then(|node| reader.text(node, "a host name"));
     settings.insecure = object.get("insecure").and_then(|node| reader.flag(node)).unwrap_or(false);
+    settings.always_full = !object.get("resumption").and_then(|node| reader.flag(node)).unwrap_or(true);
     settings
 }
 

@@ -176,6 +176,9 @@ fn normal(plan: &RunPlan) -> Json {
     if !http.source.is_empty() {
         normal["http"]["source"] = json!(http.source);
     }
+    if plan.tls.always_full {
+        normal["tls"]["resumption"] = json!(false);
+    }
     if plan.limits != Limits::default() {
         normal["limits"] = json!({ "series": plan.limits.series, "memory": plan.limits.memory_bytes });
     }

@@ -324,6 +324,11 @@ pub(crate) static TLS: Table = Table {
         key("key", Kind::Text, "PEM file of the key of `cert`"),
         key("server_name", Kind::Text, "the name to verify and to send, instead of the target's host"),
         key("insecure", Kind::Flag, "accepts any certificate; default false"),
+        key(
+            "resumption",
+            Kind::Flag,
+            "new connections resume TLS sessions where the target lets them; `false` makes every handshake in full; default true",
+        ),
     ],
     later: &[],
 };

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Measured, closed, config, get, open, plan, seconds};
 use plimsoll_demo_target::{Config, DemoTarget, TlsConfig};
-use plimsoll_driver::{AddressError, Driver, NetworkTransport, Transport, TransportError};
+use plimsoll_driver::{AddressError, Driver, Handshakes, NetworkTransport, Transport, TransportError};
 use plimsoll_measure::{Outcome, Timing};
 use plimsoll_run::{Action, AddressChoice, Header, PlannedTarget, RunPlan, Template, TlsSettings};
 use plimsoll_units::Rate;
@@ -151,8 +151,8 @@ async fn what_the_connect_rate_held_back_is_not_the_targets_failure() {
     assert!(measured.dropped_by_generator() > 2, "two users tried again and again");
 }
 
-#[tokio::test]
-async fn sessions_are_resumed_and_counted() {
+/// Users whose every request is a connection: handshakes made, and requests answered.
+async fn handshakes(always_full: bool) -> (Handshakes, u64) {
     let certificate = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let cert_pem = certificate.cert.pem();
     let tls = TlsConfig {
@@ -162,7 +162,7 @@ async fn sessions_are_resumed_and_counted() {
     let listen = "127.0.0.1:0".parse().unwrap();
     let target = DemoTarget::spawn_thread(Config { listen, tls: Some(tls), ..Config::default() }).unwrap();
     let mut plan = plan(&format!("https://{}", target.addr()), closed(2, 0.5), steps());
-    plan.tls = TlsSettings { ca: Some(cert_pem.into()), ..TlsSettings::default() };
+    plan.tls = TlsSettings { ca: Some(cert_pem.into()), always_full, ..TlsSettings::default() };
     let close = Header { name: "connection".into(), value: Template::text("close"), secret: false };
     plan.http.headers.push(close);
     let transport = Transport::Network(NetworkTransport::new(&plan).await.unwrap());
@@ -173,10 +173,22 @@ async fn sessions_are_resumed_and_counted() {
     let measured = Measured::of(messages);
     let requests = measured.outcome(Outcome::Ok);
     assert!(requests > 10, "{:?}", measured.outcomes());
+    (handshakes, requests)
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_and_counted() {
+    let (Handshakes { full, resumed }, requests) = handshakes(false).await;
     // Each of two workers begins without a session, and a handshake in flight at the end has no answer.
-    assert_eq!(handshakes.full, 2);
-    let resumed = handshakes.resumed;
+    assert_eq!(full, 2);
     assert!((requests - 2..=requests).contains(&resumed), "{resumed} resumed for {requests} requests");
+}
+
+#[tokio::test]
+async fn handshakes_are_all_full_where_the_plan_says_so() {
+    let (Handshakes { full, resumed }, requests) = handshakes(true).await;
+    assert_eq!(resumed, 0);
+    assert!((requests..=requests + 2).contains(&full), "{full} for {requests} requests");
 }
 
 #[tokio::test]

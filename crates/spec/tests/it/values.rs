@@ -345,6 +345,7 @@ fn the_hash_is_about_what_a_run_does() {
             "seed: 5\ntags: { version: x }\nexport: { prometheus: { listen: 127.0.0.1:0 } }\nhttp: {",
         ),
         ("http: {", "limits: { series: 10000 }\nhttp: {"),
+        ("http: {", "tls: { resumption: true }\nhttp: {"),
         ("redirects: 3", "redirects: 3, version: \"1.1\""),
         ("http: {", "auth: { bearer: abc }\nhttp: {"),
     ] {
@@ -369,6 +370,7 @@ fn the_hash_is_about_what_a_run_does() {
         ("redirects: 3", "redirects: 3, connect_rate: 5/s"),
         ("redirects: 3", "redirects: 3, source: 127.0.0.2"),
         ("http: {", "limits: { series: 5 }\nhttp: {"),
+        ("http: {", "tls: { resumption: false }\nhttp: {"),
     ] {
         assert_ne!(hash(&base.replace(from, to)), first, "{to}");
     }
