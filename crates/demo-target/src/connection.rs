@@ -7,6 +7,9 @@
 //!
 //! An answer's time ends just before its last write, not after it: a write wakes the client, which may
 //! take the core at once, and a time that ends after it would be longer than what the client saw.
+//!
+//! Over HTTP/2 answers share the writes, and no flush belongs to one of them: there an answer ends when
+//! its last frame was taken, just before it is written.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -26,11 +29,27 @@ use crate::record::{Answer, Ticket};
 use crate::routes::Route;
 use crate::server::Worker;
 
-/// The state that the service, the body and the stream of one connection share, all in one task.
+/// The state that the service, the body and the stream of one connection share, all on one thread.
+/// Each stream of an HTTP/2 connection has one of its own, for its single exchange.
 #[derive(Debug)]
 pub(crate) struct Connection {
     worker: Rc<Worker>,
+    carries: Carries,
     exchange: RefCell<Option<Exchange>>,
+    traffic: Rc<Traffic>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carries {
+    /// HTTP/1.1: one exchange after the other.
+    Exchanges,
+    /// HTTP/2: a stream, whose answer's end no flush tells.
+    Stream,
+}
+
+/// Bytes since the last answer ended.
+#[derive(Debug, Default)]
+struct Traffic {
     received_bytes: Cell<u64>,
     sent_bytes: Cell<u64>,
 }
@@ -49,7 +68,18 @@ struct Exchange {
 impl Connection {
     pub(crate) fn new(worker: Rc<Worker>) -> Rc<Self> {
         let exchange = RefCell::new(None);
-        Rc::new(Self { worker, exchange, received_bytes: Cell::new(0), sent_bytes: Cell::new(0) })
+        Rc::new(Self { worker, carries: Carries::Exchanges, exchange, traffic: Rc::default() })
+    }
+
+    /// A stream of this connection.
+    pub(crate) fn stream(&self) -> Rc<Self> {
+        let (worker, traffic) = (Rc::clone(&self.worker), Rc::clone(&self.traffic));
+        Rc::new(Self { worker, carries: Carries::Stream, exchange: RefCell::new(None), traffic })
+    }
+
+    /// Whether this is a stream of HTTP/2.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.carries == Carries::Stream
     }
 
     pub(crate) fn worker(&self) -> &Worker {
@@ -62,7 +92,10 @@ impl Connection {
         if let Some(before) = self.exchange.take() {
             self.finish(before);
         }
-        let ticket = route.map(|route| locked(self.worker.shard()).begin(route));
+        let ticket = route.map(|route| {
+            let gap = self.worker.control().arrival_gap(started);
+            locked(self.worker.shard()).begin(route, gap)
+        });
         let exchange = Exchange { ticket, started, status: 0, body_ended: false, last_write: None };
         self.exchange.replace(Some(exchange));
     }
@@ -74,7 +107,15 @@ impl Connection {
         }
     }
 
-    fn body_ended(&self) {
+    /// The body is gone, taken to its end or not.
+    fn body_ended(&self, whole: bool) {
+        if self.is_stream() {
+            // One that was not taken whole is abandoned when the stream goes.
+            if whole && let Some(exchange) = self.exchange.take() {
+                self.finish(exchange);
+            }
+            return;
+        }
         if let Some(exchange) = self.exchange.borrow_mut().as_mut() {
             exchange.body_ended = true;
         }
@@ -96,8 +137,8 @@ impl Connection {
     }
 
     fn finish(&self, exchange: Exchange) {
-        let received_bytes = self.received_bytes.take();
-        let sent_bytes = self.sent_bytes.take();
+        let received_bytes = self.traffic.received_bytes.take();
+        let sent_bytes = self.traffic.sent_bytes.take();
         let Some(ticket) = exchange.ticket else { return };
         let ended = exchange.last_write.unwrap_or_else(Instant::now);
         let took = ended.duration_since(exchange.started);
@@ -128,7 +169,7 @@ impl<S> Observed<S> {
 
     fn count_sent(&self, written: &io::Result<usize>) {
         let bytes = written.as_ref().map_or(0, |&bytes| bytes as u64);
-        self.connection.sent_bytes.update(|sent| sent + bytes);
+        self.connection.traffic.sent_bytes.update(|sent| sent + bytes);
     }
 }
 
@@ -141,7 +182,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
         let before = buffer.filled().len();
         let outcome = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         let bytes = (buffer.filled().len() - before) as u64;
-        self.connection.received_bytes.update(|received| received + bytes);
+        self.connection.traffic.received_bytes.update(|received| received + bytes);
         Poll::Ready(outcome)
     }
 }
@@ -200,6 +241,14 @@ impl Content {
         Self { whole: whole.into(), ..Self::default() }
     }
 
+    /// How many bytes it has, where that is known beforehand.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &self.echo {
+            Some(echo) => echo.size_hint().exact(),
+            None => Some(self.whole.len() as u64 + self.spaces),
+        }
+    }
+
     /// Fills the content up with spaces to at least `bytes`. An echo stays what it is.
     pub(crate) fn at_least(mut self, bytes: u64) -> Self {
         if self.echo.is_none() {
@@ -224,7 +273,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.connection.body_ended();
+        self.connection.body_ended(self.is_end_stream());
     }
 }
 
@@ -261,7 +310,7 @@ impl Body for Reply {
     fn size_hint(&self) -> SizeHint {
         match &self.content.echo {
             Some(echo) => echo.size_hint(),
-            None => SizeHint::with_exact(self.content.whole.len() as u64 + self.content.spaces),
+            None => self.content.length().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Plimsoll's demo target: a small shop over HTTP/1.1 whose behaviour is known and can be changed.
+//! Plimsoll's demo target: a small shop over HTTP/1.1 and HTTP/2 whose behaviour is known and can be changed.
 //!
 //! `plimsoll demo` drives it, tests and benchmarks compare a generator's figures with it. It exists
 //! because a measurement can only be checked against a truth: the target does what its [`Model`] says
@@ -179,6 +179,8 @@ struct Shared {
     decided: AtomicU64,
     /// Freezes are moments on this clock.
     origin: Instant,
+    /// Nanoseconds since the origin at which the last request arrived; zero before the first.
+    last_arrival: AtomicU64,
     /// Nanoseconds since the origin until which nothing is answered.
     frozen_until: AtomicU64,
     held_memory: Mutex<Vec<u8>>,
@@ -197,6 +199,7 @@ impl Control {
             gate: Gate::new(None, 0),
             decided: AtomicU64::new(0),
             origin: Instant::now(),
+            last_arrival: AtomicU64::new(0),
             frozen_until: AtomicU64::new(0),
             held_memory: Mutex::default(),
             metrics: Metrics::new()?,
@@ -240,6 +243,7 @@ impl Control {
 
     /// Forgets the record. Requests in flight are left out of the new one.
     pub fn reset_record(&self) {
+        self.0.last_arrival.store(0, Ordering::Relaxed);
         record::reset(&self.0.shards);
     }
 
@@ -301,6 +305,14 @@ impl Control {
             }
             tokio::time::sleep_until((self.0.origin + until).into()).await;
         }
+    }
+
+    /// A request arrived now: how long after the one before it, at whichever worker.
+    fn arrival_gap(&self, now: Instant) -> Option<Duration> {
+        let nanos = u64::try_from(now.duration_since(self.0.origin).as_nanos()).unwrap_or(u64::MAX);
+        let before = self.0.last_arrival.swap(nanos.max(1), Ordering::Relaxed);
+        // Workers may swap in another order than they looked at the clock: then there was no gap.
+        (before > 0).then(|| Duration::from_nanos(nanos.saturating_sub(before)))
     }
 
     fn gate(&self) -> &Arc<Gate> {

@@ -23,8 +23,8 @@ struct Arguments {
     /// Threads that serve.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
     workers: u16,
-    /// none, fixed:20ms, uniform:5ms..20ms, lognormal:20ms,80ms (median and 99th percentile) or
-    /// bimodal:10ms,200ms,5% (fast, slow, share of slow).
+    /// none, fixed:20ms, uniform:5ms..20ms, lognormal:20ms,80ms or pareto:20ms,200ms (median and 99th
+    /// percentile) or bimodal:10ms,200ms,5% (fast, slow, share of slow).
     #[arg(long, default_value = "none")]
     latency: Latency,
     /// How many requests are worked on at once [default: no limit].

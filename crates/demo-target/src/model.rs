@@ -16,6 +16,9 @@ pub const MOST_MEMORY_MB: u64 = 16_384;
 /// The largest answer body, in bytes.
 pub const LARGEST_BODY: u64 = 16 << 30;
 
+/// How many times as often a value beyond the median comes as one beyond the 99th percentile.
+const MEDIAN_BEYOND_P99: f64 = 0.5 / 0.01;
+
 /// The 99th percentile of the standard normal distribution.
 const Z99: f64 = 2.326_347_874_040_841;
 
@@ -57,8 +60,8 @@ pub enum ModelError {
     Delay(f64),
     #[error("the latency's {high} ms must not be below its {low} ms")]
     Order { low: f64, high: f64 },
-    #[error("a lognormal latency needs a p50_ms above zero")]
-    ZeroMedian,
+    #[error("a {0} latency needs a p50_ms above zero")]
+    ZeroMedian(&'static str),
     #[error("{name} {value} is not within 0 to 1")]
     Ratio { name: &'static str, value: f64 },
     #[error("capacity must be at least 1, or null for no limit")]
@@ -141,6 +144,9 @@ pub enum Latency {
     Uniform { min_ms: f64, max_ms: f64 },
     /// Lognormal through its median and its 99th percentile, cut off at [`LONGEST_DELAY`].
     Lognormal { p50_ms: f64, p99_ms: f64 },
+    /// Pareto, whose tail is heavy, through its median and its 99th percentile, cut off at
+    /// [`LONGEST_DELAY`]. With p99 over 50 times the median not even the mean is finite without the cut.
+    Pareto { p50_ms: f64, p99_ms: f64 },
     /// Fast as a rule and slow for a share of the requests, from 0 to 1.
     Bimodal { fast_ms: f64, slow_ms: f64, slow_ratio: f64 },
 }
@@ -151,8 +157,11 @@ impl Latency {
             Self::None => Ok(()),
             Self::Fixed { ms } => check_delay(ms),
             Self::Uniform { min_ms, max_ms } => check_span(min_ms, max_ms),
-            Self::Lognormal { p50_ms: 0.0, .. } => Err(ModelError::ZeroMedian),
-            Self::Lognormal { p50_ms, p99_ms } => check_span(p50_ms, p99_ms),
+            Self::Lognormal { p50_ms: 0.0, .. } => Err(ModelError::ZeroMedian("lognormal")),
+            Self::Pareto { p50_ms: 0.0, .. } => Err(ModelError::ZeroMedian("pareto")),
+            Self::Lognormal { p50_ms, p99_ms } | Self::Pareto { p50_ms, p99_ms } => {
+                check_span(p50_ms, p99_ms)
+            }
             Self::Bimodal { fast_ms, slow_ms, slow_ratio } => {
                 check_span(fast_ms, slow_ms)?;
                 check_ratio("slow_ratio", slow_ratio)
@@ -170,6 +179,13 @@ impl Latency {
                 // x = p50 e^(sigma z), with sigma such that z = 2.326 gives p99.
                 let sigma = (p99_ms / p50_ms).ln() / Z99;
                 p50_ms * (sigma * standard_normal(share(0), share(1))).exp()
+            }
+            Self::Pareto { p50_ms, p99_ms } => {
+                // P(X > x) = (m / x)^a. Two quantiles fix both: p99 / p50 = 50^(1/a) and
+                // p50 = m 2^(1/a), so a share s of the values lies beyond p50 (2 s)^(-1/a).
+                let inverse_shape = (p99_ms / p50_ms).ln() / MEDIAN_BEYOND_P99.ln();
+                let beyond = 1.0 - share(0);
+                p50_ms * (2.0 * beyond).powf(-inverse_shape)
             }
             Self::Bimodal { fast_ms, slow_ms, slow_ratio } => {
                 if share(0) < slow_ratio {
@@ -229,7 +245,7 @@ pub(crate) fn mix(word: u64) -> u64 {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LatencyTextError {
     #[error(
-        "`{0}` is not a latency; write none, fixed:20ms, uniform:5ms..20ms, lognormal:20ms,80ms (median and 99th percentile) or bimodal:10ms,200ms,5% (fast, slow, share of slow)"
+        "`{0}` is not a latency; write none, fixed:20ms, uniform:5ms..20ms, lognormal:20ms,80ms or pareto:20ms,200ms (median and 99th percentile) or bimodal:10ms,200ms,5% (fast, slow, share of slow)"
     )]
     Form(String),
     #[error(transparent)]
@@ -241,7 +257,8 @@ pub enum LatencyTextError {
 impl FromStr for Latency {
     type Err = LatencyTextError;
 
-    /// Reads `none`, `fixed:20ms`, `uniform:5ms..20ms`, `lognormal:20ms,80ms` or `bimodal:10ms,200ms,5%`.
+    /// Reads `none`, `fixed:20ms`, `uniform:5ms..20ms`, `lognormal:20ms,80ms`, `pareto:20ms,200ms` or
+    /// `bimodal:10ms,200ms,5%`.
     fn from_str(text: &str) -> Result<Self, LatencyTextError> {
         let wrong = || LatencyTextError::Form(text.to_owned());
         let (kind, values) = text.trim().split_once(':').unwrap_or((text.trim(), ""));
@@ -256,6 +273,10 @@ impl FromStr for Latency {
             "lognormal" => {
                 let (p50, p99) = pair(",")?;
                 Self::Lognormal { p50_ms: read_ms(p50)?, p99_ms: read_ms(p99)? }
+            }
+            "pareto" => {
+                let (p50, p99) = pair(",")?;
+                Self::Pareto { p50_ms: read_ms(p50)?, p99_ms: read_ms(p99)? }
             }
             "bimodal" => {
                 let (fast, rest) = pair(",")?;
@@ -296,11 +317,18 @@ mod tests {
     #[test]
     fn delays_follow_the_distribution_that_was_asked_for() {
         let lognormal = Latency::Lognormal { p50_ms: 20.0, p99_ms: 80.0 };
+        // A tail of 1/x^1.7: beyond p99 each tenth of the share is 10^(1/1.7) times as slow.
+        let pareto = Latency::Pareto { p50_ms: 20.0, p99_ms: 200.0 };
         let bimodal = Latency::Bimodal { fast_ms: 10.0, slow_ms: 200.0, slow_ratio: 0.05 };
         check_quantile(Latency::Fixed { ms: 5.0 }, 0.9, 5.0);
         check_quantile(Latency::Uniform { min_ms: 10.0, max_ms: 20.0 }, 0.5, 15.0);
         check_quantile(lognormal, 0.5, 20.0);
         check_quantile(lognormal, 0.99, 80.0);
+        check_quantile(pareto, 0.001, 20.0 / 10.0_f64.powf(2.0_f64.ln() / 50.0_f64.ln()));
+        check_quantile(pareto, 0.5, 20.0);
+        check_quantile(pareto, 0.9, 20.0 * 10.0_f64.powf(5.0_f64.ln() / 50.0_f64.ln()));
+        check_quantile(pareto, 0.99, 200.0);
+        check_quantile(Latency::Pareto { p50_ms: 5.0, p99_ms: 5.0 }, 0.99, 5.0);
         check_quantile(bimodal, 0.94, 10.0);
         check_quantile(bimodal, 0.96, 200.0);
     }
@@ -329,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_wrong_change_is_refused_in_words() {
-        let cases: [(&str, &str); 13] = [
+        let cases: [(&str, &str); 14] = [
             ("", "not a model: EOF while parsing a value"),
             ("[]", "not a model: invalid type"),
             (r#"{"latncy": 1}"#, "not a model: unknown field `latncy`"),
@@ -338,6 +366,7 @@ mod tests {
             (r#"{"latency": {"kind": "fixed", "ms": -1}}"#, "a latency of -1 ms is not within"),
             (r#"{"latency": {"kind": "fixed", "ms": 1e9}}"#, "a latency of 1000000000 ms is not within"),
             (r#"{"latency": {"kind": "lognormal", "p50_ms": 0, "p99_ms": 1}}"#, "a lognormal latency needs"),
+            (r#"{"latency": {"kind": "pareto", "p50_ms": 0, "p99_ms": 1}}"#, "a pareto latency needs"),
             (r#"{"latency": {"kind": "uniform", "min_ms": 2, "max_ms": 1}}"#, "the latency's 1 ms must not"),
             (r#"{"error_ratio": 1.5}"#, "error_ratio 1.5 is not within 0 to 1"),
             (r#"{"capacity": 0}"#, "capacity must be at least 1"),
@@ -357,13 +386,22 @@ mod tests {
             ("fixed:250us", Latency::Fixed { ms: 0.25 }),
             ("uniform:5ms..20ms", Latency::Uniform { min_ms: 5.0, max_ms: 20.0 }),
             ("lognormal:20ms,80ms", Latency::Lognormal { p50_ms: 20.0, p99_ms: 80.0 }),
+            ("pareto:20ms,200ms", Latency::Pareto { p50_ms: 20.0, p99_ms: 200.0 }),
             ("bimodal:10ms,1s,5%", Latency::Bimodal { fast_ms: 10.0, slow_ms: 1000.0, slow_ratio: 0.05 }),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse(), Ok(expected), "{text}");
         }
-        for text in ["", "none:1ms", "fixed", "fixed:20", "uniform:5ms", "bimodal:1ms,2ms", "lognormal:0,1ms"]
-        {
+        for text in [
+            "",
+            "none:1ms",
+            "fixed",
+            "fixed:20",
+            "uniform:5ms",
+            "bimodal:1ms,2ms",
+            "lognormal:0,1ms",
+            "pareto:2ms,1ms",
+        ] {
             assert!(text.parse::<Latency>().is_err(), "{text}");
         }
     }
@@ -384,8 +422,13 @@ mod tests {
         #[test]
         fn delays_stay_within_bounds(p50 in 0.001..600_000.0_f64, factor in 1.0..1e6_f64, n: u64, seed: u64) {
             let p99_ms = (p50 * factor).min(600_000.0);
-            let model = Model { latency: Latency::Lognormal { p50_ms: p50, p99_ms }, ..Model::default() };
-            prop_assert!(model.fate(seed, n).delay <= LONGEST_DELAY);
+            for latency in [
+                Latency::Lognormal { p50_ms: p50, p99_ms },
+                Latency::Pareto { p50_ms: p50, p99_ms },
+            ] {
+                let model = Model { latency, ..Model::default() };
+                prop_assert!(model.fate(seed, n).delay <= LONGEST_DELAY);
+            }
         }
     }
 }

@@ -11,8 +11,12 @@
 //!   the last byte of the answer begins. So it is never longer than what the client saw; the client
 //!   sees more by the time a request waits in the socket's receive buffer before the target reads it,
 //!   by parsing, by the last write and by the network.
+//!   Over HTTP/2 it ends when the answer's last frame was taken to be written.
+//! - **arrival gap**: between the moments at which one request head and the next were parsed,
+//!   whichever connections they came on. It tells whether a load comes evenly or in bursts.
 //! - **bytes**: HTTP bytes read and written on the connection up to the end of the answer, heads
-//!   included, TLS framing not.
+//!   included, TLS framing not. Over HTTP/2, where answers share a connection, they are what was read
+//!   and written since the answer that ended before: right in sum and not for each.
 //!
 //! Each worker owns a shard and is the only one to lock it on the way of a request, so the lock is
 //! never waited for except while a snapshot is taken. Memory is bounded by routes and statuses.
@@ -33,13 +37,21 @@ use crate::routes::Route;
 const DIGITS: u8 = 3;
 
 /// What one worker recorded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shard {
     /// Raised by a reset; a request that began under an older one is left out.
     epoch: u64,
     routes: Vec<RouteShard>,
+    /// Since the arrival before, at whichever worker, in nanoseconds.
+    arrival_gaps: Histogram<u64>,
     /// Requests being worked on, from whichever epoch.
     in_flight: u64,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self { epoch: 0, routes: Vec::new(), arrival_gaps: empty_histogram(), in_flight: 0 }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -64,8 +76,12 @@ pub(crate) struct Ticket {
 }
 
 impl Shard {
-    pub(crate) fn begin(&mut self, route: Route) -> Ticket {
+    /// A request arrived, so long after the one before it; the first one came after none.
+    pub(crate) fn begin(&mut self, route: Route, gap: Option<Duration>) -> Ticket {
         self.in_flight += 1;
+        if let Some(gap) = gap {
+            record(&mut self.arrival_gaps, gap);
+        }
         self.route(route).access_count += 1;
         Ticket { route, epoch: self.epoch }
     }
@@ -108,6 +124,7 @@ impl Shard {
     fn reset(&mut self) {
         self.epoch += 1;
         self.routes.clear();
+        self.arrival_gaps.reset();
     }
 }
 
@@ -128,6 +145,7 @@ pub(crate) fn snapshot(shards: &[Mutex<Shard>]) -> Record {
         for (route, recorded) in Route::ALL.into_iter().zip(&shard.routes) {
             record.route_mut(route).add(recorded);
         }
+        merge(&mut record.arrival_gaps, &shard.arrival_gaps);
     }
     record.routes.retain(|route| route.access_count > 0);
     record
@@ -147,10 +165,18 @@ pub(crate) fn in_flight(shards: &[Mutex<Shard>]) -> u64 {
 }
 
 /// The target's own record as of one moment.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Record {
     /// The routes that were asked for at least once, in a fixed order.
     pub routes: Vec<RouteRecord>,
+    /// Times between one arrival and the next, in nanoseconds, three significant digits.
+    pub arrival_gaps: Histogram<u64>,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { routes: Vec::new(), arrival_gaps: empty_histogram() }
+    }
 }
 
 /// The record of one route.
@@ -184,9 +210,7 @@ impl Answers {
     }
 
     fn add(&mut self, answer: &Answer) {
-        let nanos = u64::try_from(answer.took.as_nanos()).unwrap_or(u64::MAX);
-        // It cannot fail: the histogram grows to whatever 64 bits hold.
-        let _ = self.latency.record(nanos.max(1));
+        record(&mut self.latency, answer.took);
         self.received_bytes += answer.received_bytes;
         self.sent_bytes += answer.sent_bytes;
     }
@@ -314,6 +338,7 @@ impl Record {
         });
         let all: Vec<Answers> = self.routes.iter().flat_map(|route| route.answers.iter().cloned()).collect();
         extend(&mut whole, answers_json(&all));
+        extend(&mut whole, json!({ "arrival_gap": times_json(&self.arrival_gaps) }));
         let routes: Vec<Value> = self.routes.iter().map(RouteRecord::to_json).collect();
         extend(&mut whole, json!({ "routes": routes }));
         whole
@@ -323,6 +348,12 @@ impl Record {
 fn empty_histogram() -> Histogram<u64> {
     // It grows with the values it sees: a fast route keeps a small one.
     Histogram::new(DIGITS).unwrap_or_else(|_| unreachable!("three digits are within one to five"))
+}
+
+fn record(histogram: &mut Histogram<u64>, time: Duration) {
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    // It cannot fail: the histogram grows to whatever 64 bits hold.
+    let _ = histogram.record(nanos.max(1));
 }
 
 fn merge(into: &mut Histogram<u64>, other: &Histogram<u64>) {
@@ -346,12 +377,12 @@ fn answers_json(all: &[Answers]) -> Value {
     json!({
         "received_bytes": sum.received_bytes,
         "sent_bytes": sum.sent_bytes,
-        "latency": latency_json(&sum.latency),
+        "latency": times_json(&sum.latency),
     })
 }
 
 /// Seconds. A quantile q is `null` with fewer than 1/(1-q) values: it would only repeat the maximum.
-fn latency_json(histogram: &Histogram<u64>) -> Value {
+fn times_json(histogram: &Histogram<u64>) -> Value {
     let count = histogram.len();
     let seconds = |nanos: f64| nanos / 1e9;
     let quantile = |quantile: Quantile| {
@@ -385,7 +416,7 @@ mod tests {
         let mut histogram = Histogram::new(3).unwrap();
         histogram.record_n(1_000_000, 2997).unwrap();
         histogram.record_n(9_000_000, 3).unwrap();
-        let p99_9 = latency_json(&histogram)["p99_9"].as_f64().unwrap();
+        let p99_9 = times_json(&histogram)["p99_9"].as_f64().unwrap();
         assert!((p99_9 - 0.001).abs() < 1e-5, "{p99_9}");
     }
 }

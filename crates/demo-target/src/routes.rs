@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
+};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -178,7 +180,20 @@ pub(crate) async fn serve(connection: Rc<Connection>, request: Request<Incoming>
         }
     };
     connection.answered(response.status().as_u16());
+    if connection.is_stream() && parts.method == Method::HEAD {
+        return Ok(without_body(response).map(|content| Reply::new(content, connection)));
+    }
     Ok(response.map(|content| Reply::new(content, connection)))
+}
+
+/// The head alone, with the length that the body would have had. Over HTTP/1.1 hyper does this.
+fn without_body(page: Page) -> Page {
+    let length = page.body().length();
+    let mut page = page.map(|_| Content::default());
+    if let Some(length) = length {
+        set_header(&mut page, CONTENT_LENGTH, &length.to_string());
+    }
+    page
 }
 
 pub(crate) type Page = Response<Content>;

@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use hyper::server::conn::http1;
+use http::Version;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -33,6 +34,12 @@ const BACKLOG: i32 = 4096;
 const DEALT_AHEAD: usize = 1024;
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// Streams that an HTTP/2 client may have open at once on a connection: more than any test asks for.
+const MOST_STREAMS: u32 = 100_000;
+/// What an HTTP/2 client that knows of it beforehand says first. No request begins like this.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How soon to look again for the rest of a preface that came in pieces.
+const PREFACE_RETRY: Duration = Duration::from_millis(1);
 /// How long to wait when accepting failed, mostly for want of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(10);
 
@@ -168,23 +175,64 @@ fn open(worker: &Rc<Worker>, stream: TcpStream) {
         // An option that cannot be set belongs to a connection that is gone already.
         let _ = stream.set_nodelay(true);
         match worker.control.tls() {
-            None => serve(worker, stream).await,
+            None => {
+                if let Ok(version) = version_of(&stream).await {
+                    serve(worker, stream, version).await;
+                }
+            }
             Some(tls) => {
                 let handshake = TlsAcceptor::from(tls).accept(stream);
                 if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_LIMIT, handshake).await {
-                    serve(worker, stream).await;
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
+                    serve(worker, stream, version).await;
                 }
             }
         }
     }));
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: Rc<Worker>, stream: S) {
+/// What a plain client speaks, by the first bytes it sends.
+async fn version_of(stream: &TcpStream) -> io::Result<Version> {
+    let mut buffer = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut buffer).await?;
+        let first = &buffer[..length];
+        if first.is_empty() || !PREFACE.starts_with(first) {
+            return Ok(Version::HTTP_11);
+        }
+        if first.len() == PREFACE.len() {
+            return Ok(Version::HTTP_2);
+        }
+        tokio::time::sleep(PREFACE_RETRY).await;
+    }
+}
+
+async fn serve<S>(worker: Rc<Worker>, stream: S, version: Version)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let connection = Connection::new(worker);
     let stream = TokioIo::new(Observed::new(stream, Rc::clone(&connection)));
-    let service = service_fn(move |request| routes::serve(Rc::clone(&connection), request));
     // How a client ends a connection is its own affair; what it left unanswered is in the record.
-    let _ = http1::Builder::new().serve_connection(stream, service).await;
+    if version == Version::HTTP_2 {
+        let service = service_fn(move |request| routes::serve(connection.stream(), request));
+        let mut builder = http2::Builder::new(OnThisThread);
+        let _ = builder.max_concurrent_streams(MOST_STREAMS).serve_connection(stream, service).await;
+    } else {
+        let service = service_fn(move |request| routes::serve(Rc::clone(&connection), request));
+        let _ = http1::Builder::new().serve_connection(stream, service).await;
+    }
+}
+
+/// Runs the streams of a connection where the connection itself runs.
+#[derive(Debug, Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, stream: F) {
+        drop(tokio::task::spawn_local(stream));
+    }
 }
 
 /// The TLS side of a configuration, from PEM text.
@@ -201,6 +249,6 @@ pub(crate) fn tls_config(tls: &crate::TlsConfig) -> Result<Arc<rustls::ServerCon
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

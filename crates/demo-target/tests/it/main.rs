@@ -4,6 +4,7 @@
 
 mod binary;
 mod client;
+mod http2;
 mod misbehave;
 mod shop;
 mod tls;

@@ -83,6 +83,25 @@ fn a_fixed_delay_is_what_the_record_and_the_client_see() {
 }
 
 #[test]
+fn the_record_knows_the_gaps_between_arrivals_of_all_connections() {
+    let target = target(Model::default());
+    let (mut first, mut second) = (Client::to(target.addr()), Client::to(target.addr()));
+    assert!(first.get("/record").json()["arrival_gap"]["p50"].is_null(), "nothing arrived");
+    first.get("/");
+    let before = Instant::now();
+    second.get("/stall?for=20ms");
+    first.get("/");
+    first.get("/health");
+    let (gaps, passed) = (target.record().arrival_gaps, before.elapsed().as_nanos() as u64);
+    assert_eq!(gaps.len(), 2, "the first came after none, and /health does not count");
+    // Three significant digits.
+    assert!((20_000_000..=passed + passed / 500).contains(&gaps.max()), "{} of {passed}", gaps.max());
+    target.control().reset_record();
+    first.get("/");
+    assert_eq!(target.record().arrival_gaps.len(), 0);
+}
+
+#[test]
 fn a_request_may_ask_for_its_own_delay() {
     let target = target(fixed(600_000.0));
     let mut client = Client::to(target.addr());
