@@ -6,6 +6,8 @@
 mod bench;
 mod command;
 mod deny;
+mod instructions;
+mod null_server;
 mod packages;
 mod soak;
 mod test;

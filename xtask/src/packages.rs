@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 use crate::command::run;
 
 /// What the tests need, each with the reason.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 11] = [
     "prometheus",              // scrapes us; promtool checks rules
     "prometheus-alertmanager", // amtool checks its configuration
     "influxdb",                // a real line-protocol parser
@@ -20,16 +20,22 @@ const PACKAGES: [&str; 10] = [
     "chromium-driver",
     "fonts-dejavu-core", // without a font, screenshots show no text
     "jq",                // what people read our JSON with
+    "valgrind",          // counts instructions
 ];
 
 /// Debian asks this script before a package starts its service; 101 means no.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
-/// Installs what is missing when that is possible, else names it.
+/// Installs what the tests need and is missing when that is possible, else names it.
 pub(crate) fn ensure() -> anyhow::Result<()> {
-    let missing: Vec<&str> = PACKAGES.into_iter().filter(|package| !is_installed(package)).collect();
+    install(&PACKAGES)
+}
+
+/// Installs those of some packages that are missing when that is possible, else names them.
+pub(crate) fn install(packages: &[&str]) -> anyhow::Result<()> {
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {
-        println!("all {} packages are installed", PACKAGES.len());
+        println!("all {} packages are installed", packages.len());
         return Ok(());
     }
     if !geteuid().is_root() || !Path::new("/etc/debian_version").exists() {

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
 use crate::command::{cargo, describe, run as run_command};
-use crate::{deny, packages};
+use crate::{deny, instructions, packages};
 
 /// One check. The order of the variants is the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Build,
     /// All tests, against real servers
     Test,
+    /// Instructions per request, at most so many
+    Instructions,
     /// Documentation, warnings being errors
     Doc,
     /// Licences, bans and sources of dependencies
@@ -59,7 +61,7 @@ pub(crate) fn run(only: &[Step]) -> ExitCode {
     heading("summary");
     for (step, time) in &times {
         let word = if failure.as_ref().is_some_and(|(failed, _)| failed == step) { "FAILED" } else { "ok" };
-        println!("{:10} {word:6} {:>7.1} s", step.name(), time.as_secs_f64());
+        println!("{:12} {word:6} {:>7.1} s", step.name(), time.as_secs_f64());
     }
     if let Some((step, error)) = &failure {
         println!("\nthe step `{}` failed: {error:#}", step.name());
@@ -78,6 +80,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Instructions => "instructions",
             Self::Doc => "doc",
             Self::Deny => "deny",
         }
@@ -98,6 +101,7 @@ impl Step {
             // Cargo builds a package's programs for that package's own tests only.
             Self::Build => run_command(cargo().args(["build", "--workspace", "--bins"])),
             Self::Test => run_tests(count),
+            Self::Instructions => instructions::check(),
             Self::Doc => run_command(
                 cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
             ),

@@ -3,6 +3,7 @@
 use anyhow::Context;
 
 const FILE: &str = "docs/benchmarks.md";
+const IMAGES: &str = "docs/images";
 
 /// Replaces what stands between a benchmark's markers.
 pub(super) fn write(benchmark: &str, section: &str) -> anyhow::Result<()> {
@@ -12,6 +13,12 @@ pub(super) fn write(benchmark: &str, section: &str) -> anyhow::Result<()> {
         .with_context(|| format!("{FILE} has no markers `{}` and `{}`", begin(benchmark), end(benchmark)))?;
     std::fs::write(path, written)?;
     Ok(())
+}
+
+/// Writes a picture that the document shows.
+pub(super) fn write_image(file: &str, svg: &str) -> anyhow::Result<()> {
+    let path = crate::root()?.join(IMAGES).join(file);
+    std::fs::write(&path, svg).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn begin(benchmark: &str) -> String {

@@ -1,118 +1,89 @@
-//! Pinned processes and the CPU time they used.
+//! What the figures were taken on.
 
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, bail};
-use nix::sys::resource::{UsageWho, getrusage};
-
-/// How long a server may take to listen.
-const START_DEADLINE: Duration = Duration::from_secs(20);
-
-/// A command for `program` that runs on one core only.
-pub(super) fn pinned(core: usize, program: &str) -> Command {
-    let mut command = Command::new("taskset");
-    command.arg("--cpu-list").arg(core.to_string()).arg(program);
-    command
-}
-
-/// What a program printed and what it cost.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) output: String,
-    /// User and system time, its own children included.
-    pub(super) cpu_seconds: f64,
-}
-
-/// Runs a program to its end. One at a time: the CPU time of whatever else we wait for meanwhile
-/// would be counted too.
-pub(super) fn run(command: &mut Command) -> anyhow::Result<Finished> {
-    let before = waited_children_cpu()?;
-    let output = crate::command::read(command)?;
-    Ok(Finished { output, cpu_seconds: (waited_children_cpu()? - before).as_secs_f64() })
-}
-
-/// CPU time of all children that were waited for.
-pub(super) fn waited_children_cpu() -> anyhow::Result<Duration> {
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
-    let parts = [usage.user_time(), usage.system_time()];
-    let micros: i64 = parts.iter().map(|part| part.tv_sec() * 1_000_000 + part.tv_usec()).sum();
-    Ok(Duration::from_micros(u64::try_from(micros)?))
-}
-
-/// A server on the target's core, killed when dropped.
-#[derive(Debug)]
-pub(super) struct Server {
-    child: Child,
-}
-
-impl Server {
-    /// Starts it and waits until `port` takes connections.
-    pub(super) fn start(command: &mut Command, port: u16) -> anyhow::Result<Self> {
-        let child = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn()?;
-        let mut server = Self { child };
-        let started = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if let Some(status) = server.child.try_wait()? {
-                bail!("{} ended with {status}", crate::command::describe(command));
-            }
-            if started.elapsed() > START_DEADLINE {
-                bail!("{} does not listen on port {port}", crate::command::describe(command));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Ok(server)
-    }
-
-    /// nginx with a small static answer: one process, no log, connections that are never closed.
-    pub(super) fn nginx(core: usize, folder: &Path, port: u16) -> anyhow::Result<Self> {
-        // The system's folders for these are root's.
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|kind| format!("{kind}_temp_path {kind};"));
-        let temporary = temporary.concat();
-        let configuration = format!(
-            "daemon off; master_process off; pid nginx.pid; error_log stderr warn;\n\
-             events {{ worker_connections 19000; }}\n\
-             http {{ access_log off; {temporary} keepalive_requests 1000000000; server {{ listen 127.0.0.1:{port} backlog=4096;\n\
-             location / {{ return 200 \"hello\\n\"; }} }} }}\n"
-        );
-        std::fs::write(folder.join("nginx.conf"), configuration)?;
-        let folder = folder.to_str().context("the folder's name is not text")?;
-        Self::start(pinned(core, "nginx").args(["-p", folder, "-c", "nginx.conf", "-e", "stderr"]), port)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only when it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A port nobody listens on right now.
-pub(super) fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
-}
-
-/// Requests that wrk says it completed.
-pub(super) fn wrk_requests(output: &str) -> anyhow::Result<f64> {
-    let line = output.lines().find_map(|line| line.trim().split_once(" requests in "));
-    let (count, _) = line.with_context(|| format!("wrk did not say how many requests it made:\n{output}"))?;
-    Ok(count.parse()?)
-}
-
-/// What the figures were taken on, in a line.
+/// The machine in a line: what a reader must know before comparing.
 pub(super) fn facts() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let processors = read("/proc/cpuinfo");
-    let processor = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let processor = processor.map_or("unknown processor", |(_, name)| name);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let system = read("/proc/sys/kernel/osrelease");
-    format!("{cores} cores of {processor}, Linux {}, loopback", system.trim())
+    let governor = read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    describe(
+        cores,
+        &read("/proc/cpuinfo"),
+        &read("/proc/meminfo"),
+        &read("/proc/sys/kernel/osrelease"),
+        &governor,
+    )
+}
+
+fn describe(cores: usize, processors: &str, memory: &str, system: &str, governor: &str) -> String {
+    let value = |name: &str| processors.lines().find_map(|line| line.strip_prefix(name)?.split_once(": "));
+    let model = value("model name").map_or("an unknown processor", |(_, model)| model);
+    let flags = value("flags").map_or("", |(_, flags)| flags);
+    let kind = if flags.split(' ').any(|flag| flag == "hypervisor") {
+        "virtual machine"
+    } else {
+        "no virtual machine"
+    };
+    let governor = match governor.trim() {
+        "" => "frequency not ours to see".to_owned(),
+        governor => format!("governor {governor}"),
+    };
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    let total = total.and_then(|total| total.parse::<f64>().ok());
+    let memory =
+        total.map_or_else(|| "unknown memory".to_owned(), |total| format!("{:.0} GB", total * 1024.0 / 1e9));
+    format!("{cores} cores of {model} ({kind}, {governor}), {memory}, Linux {}, loopback", system.trim())
+}
+
+/// What the whole machine did while figures were taken: on a busy one they mean less.
+#[derive(Debug)]
+pub(super) struct Busyness {
+    began: Instant,
+    at_start: Option<Ticks>,
+    load: String,
+}
+
+/// From `/proc/stat`, in ticks since boot: all time, and the part that the host gave to others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Ticks {
+    all: u64,
+    stolen: u64,
+}
+
+impl Busyness {
+    pub(super) fn start() -> Self {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default().to_owned();
+        Self { began: Instant::now(), at_start: Ticks::now(), load }
+    }
+
+    /// In words.
+    pub(super) fn describe(&self) -> String {
+        let minutes = self.began.elapsed().as_secs_f64() / 60.0;
+        let stolen = match (self.at_start, Ticks::now()) {
+            (Some(before), Some(after)) if after.all > before.all => {
+                let share = (after.stolen - before.stolen) as f64 / (after.all - before.all) as f64;
+                format!("{:.1}% of all CPU time stolen by the host", share * 100.0)
+            }
+            _ => "stolen CPU time unknown".to_owned(),
+        };
+        format!("Taken in {minutes:.0} minutes; load average before {}, {stolen}.", self.load)
+    }
+}
+
+impl Ticks {
+    fn now() -> Option<Self> {
+        Self::parse(&std::fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// The line `cpu user nice system idle iowait irq softirq steal guest guest_nice`; guests' time is
+    /// in user already.
+    fn parse(stat: &str) -> Option<Self> {
+        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks: Vec<u64> = line.split_whitespace().map_while(|tick| tick.parse().ok()).take(8).collect();
+        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
 }
 
 #[cfg(test)]
@@ -120,19 +91,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cpu_time_of_a_busy_child_is_seen() {
-        let busy =
-            run(Command::new("sh")
-                .args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; echo done"]));
-        let busy = busy.unwrap();
-        assert_eq!(busy.output, "done\n");
-        assert!(busy.cpu_seconds > 0.0);
+    fn a_machine_is_described_in_a_line() {
+        let cpu = "processor\t: 0\nmodel name\t: Example CPU @ 2GHz\nflags\t\t: fpu hypervisor avx2\n";
+        assert_eq!(
+            describe(2, cpu, "MemTotal:       24576000 kB\nMemFree: 1 kB\n", "6.1.0-1\n", ""),
+            "2 cores of Example CPU @ 2GHz (virtual machine, frequency not ours to see), 25 GB, Linux 6.1.0-1, loopback"
+        );
+        assert_eq!(
+            describe(8, "flags : fpu\n", "", "6.1", "performance\n"),
+            "8 cores of an unknown processor (no virtual machine, governor performance), unknown memory, Linux 6.1, loopback"
+        );
     }
 
     #[test]
-    fn what_wrk_prints_is_read() {
-        let output = "Running 1s test @ http://127.0.0.1:1/\n  51234 requests in 1.00s, 7.5MB read\nRequests/sec: 51234\n";
-        assert_eq!(wrk_requests(output).unwrap(), 51234.0);
-        wrk_requests("unable to connect").unwrap_err();
+    fn stolen_time_is_the_eighth_figure() {
+        let ticks = Ticks::parse("cpu  10 1 5 80 2 0 1 7 3 0\ncpu0 1 2\n");
+        assert_eq!(ticks, Some(Ticks { all: 106, stolen: 7 }));
+        assert_eq!(Ticks::parse("cpu  10 1\n"), None);
+        assert_eq!(Ticks::parse(""), None);
     }
 }

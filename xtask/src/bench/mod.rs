@@ -1,17 +1,23 @@
-//! Benchmarks: ratios between two programs, taken side by side on one machine.
+//! Benchmarks: programs side by side on one machine.
 //!
-//! Absolute figures of a shared machine mean little, so every benchmark alternates its two sides
-//! round by round and reports the ratio within each round. The generator has one core and the
+//! Absolute figures of a shared machine mean little, so the sides of every comparison take turns round
+//! by round, and ratios are those within a round. The generator has one core and the
 //! target the other. Work is measured per CPU-second of the generator, which waiting for the
 //! other core does not change. `noise` compares a program with itself: no ratio nearer to 1 than
 //! its spread says anything.
 
+mod chart;
 mod document;
 mod engine;
 mod machine;
+mod nginx;
 mod noise;
+mod peers;
+pub(crate) mod process;
 pub(crate) mod programs;
-mod ratio;
+mod quantiles;
+mod rounds;
+mod table;
 
 use anyhow::ensure;
 
@@ -21,26 +27,39 @@ const GENERATOR_CORE: usize = 1;
 const TARGET_CORE: usize = 0;
 
 /// Every benchmark by name, each in its own module.
-const BENCHMARKS: [(&str, Benchmark); 2] = [("noise", noise::compare), ("engine", engine::measure)];
+const BENCHMARKS: [(&str, Benchmark); 3] = [
+    ("noise", noise::compare),
+    ("engine", engine::measure),
+    ("instructions", |_| crate::instructions::show()),
+];
 
 type Benchmark = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one; all of them when left out
+    /// Which one: noise, engine or instructions; all of them when left out
     name: Option<String>,
-    /// How often the two sides take turns
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How often the sides take turns
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
     /// How long each side runs in a round, in seconds
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(2..=600))]
     seconds: u32,
-    /// Takes our programs as they were built last
+    /// Runs these parts of `engine` and no others, in their usual order
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<engine::Part>,
+    /// Takes our programs and the peers as they are
     #[arg(long)]
     no_build: bool,
-    /// Writes the result into docs/benchmarks.md
-    #[arg(long)]
+    /// Writes the whole result into docs/benchmarks.md
+    #[arg(long, conflicts_with = "only")]
     write: bool,
+}
+
+impl Arguments {
+    fn runs(&self, part: engine::Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -51,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism()?.get();
     ensure!(cores >= 2, "a benchmark needs a core for each side, and this machine has {cores}");
     for (name, benchmark) in chosen {
-        println!("{name}: {} rounds of 2 x {} s", arguments.rounds, arguments.seconds);
+        println!("{name}: {} rounds of {} s a side", arguments.rounds, arguments.seconds);
         benchmark(arguments)?;
     }
     Ok(())

@@ -1,31 +1,30 @@
-//! Our own two programs, built for release, and what a run of a plan gave and cost.
+//! Our own programs, built for release, and what a run of a plan gave and cost.
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
-use super::machine::{Server, free_port, pinned, waited_children_cpu};
+use super::process::{Finished, Memory, Server, free_port, pinned, run};
+use super::quantiles::number;
 use super::{GENERATOR_CORE, TARGET_CORE};
-
-/// How often a run is looked at. The kernel keeps the high-water mark of memory by itself, so
-/// looking rarely loses only what comes after the last look.
-const LOOK: Duration = Duration::from_millis(50);
+use crate::command::cargo;
 
 /// How much longer than its load a run may take before it is taken for hanging.
-const LONGEST_TAIL: Duration = Duration::from_secs(60);
+const LONGEST_TAIL: Duration = Duration::from_secs(90);
 
-/// `plimsoll` and `plimsoll-demo-target`, and a folder for what they write.
+/// `plimsoll`, the demo target and the engine alone, and a folder for what they write.
 #[derive(Debug)]
 pub(crate) struct Programs {
     plimsoll: PathBuf,
     target: PathBuf,
-    folder: PathBuf,
+    alone: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 /// A run of a plan that came to its end.
@@ -33,9 +32,7 @@ pub(crate) struct Programs {
 pub(crate) struct Ran {
     /// What `--json` wrote.
     pub(crate) json: Value,
-    pub(crate) cpu_seconds: f64,
-    /// The most memory it ever had resident, in bytes.
-    pub(crate) peak_memory: u64,
+    pub(crate) cost: Finished,
 }
 
 impl Ran {
@@ -43,18 +40,26 @@ impl Ran {
     pub(crate) fn number(&self, pointer: &str) -> anyhow::Result<f64> {
         number(&self.json, pointer).with_context(|| format!("the run has no {pointer}"))
     }
-}
 
-/// A number by its JSON pointer; none where there is `null` or nothing.
-pub(super) fn number(json: &Value, pointer: &str) -> Option<f64> {
-    json.pointer(pointer)?.as_f64()
+    /// Requests that succeeded; an error when one did not.
+    pub(super) fn succeeded(&self) -> anyhow::Result<f64> {
+        let failed = self.number("/totals/failed")?;
+        ensure!(failed == 0.0, "{failed} requests failed: {}", self.json["errors"]);
+        self.number("/totals/succeeded")
+    }
 }
 
 impl Programs {
     /// Builds them.
     pub(crate) fn build() -> anyhow::Result<Self> {
+        let build = || {
+            let mut command = cargo();
+            command.args(["build", "--release"]);
+            command
+        };
         let packages = ["--package", "plimsoll", "--package", "plimsoll-demo-target"];
-        crate::command::run(crate::command::cargo().args(["build", "--release"]).args(packages))?;
+        crate::command::run(build().args(packages))?;
+        crate::command::run(build().args(["--package", "plimsoll-driver", "--example", "closed_loop"]))?;
         Self::built()
     }
 
@@ -62,63 +67,122 @@ impl Programs {
     pub(crate) fn built() -> anyhow::Result<Self> {
         let target_folder = crate::target_folder()?;
         let release = target_folder.join("release");
-        let folder = target_folder.join("bench").join("engine");
+        let folder = target_folder.join("bench");
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { plimsoll: release.join("plimsoll"), target: release.join("plimsoll-demo-target"), folder })
+        Ok(Self {
+            plimsoll: release.join("plimsoll"),
+            target: release.join("plimsoll-demo-target"),
+            alone: release.join("examples").join("closed_loop"),
+            folder,
+        })
     }
 
     /// The demo target on its core, with a latency model as its flag takes it.
     pub(crate) fn target(&self, latency: &str) -> anyhow::Result<Target> {
         let port = free_port()?;
         let listen = format!("127.0.0.1:{port}");
-        let mut command = pinned(TARGET_CORE, text(&self.target)?);
+        let mut command = pinned(TARGET_CORE, &self.target);
         let server = Server::start(command.args(["--listen", &listen, "--latency", latency]), port)?;
         Ok(Target { addr: listen.parse()?, _server: server })
     }
 
-    /// Runs a plan on the generator's core, with one worker and a history of its own. `watch` sees
-    /// the resident memory in bytes now and then.
+    /// Runs a plan on the generator's core, with one worker and a history of its own.
     pub(crate) fn run(
         &self,
         plan: &str,
         length: Duration,
-        mut watch: impl FnMut(Duration, u64),
+        watch: impl FnMut(Duration, Memory),
     ) -> anyhow::Result<Ran> {
-        let [plan_file, json, history, log] =
-            ["plan.yaml", "run.json", "history.db", "plimsoll.log"].map(|name| self.folder.join(name));
+        let [plan_file, json, history] =
+            ["plan.yaml", "run.json", "history.db"].map(|name| self.folder.join(name));
         for old in ["run.json", "history.db", "history.db-wal", "history.db-shm"] {
             remove(&self.folder.join(old))?;
         }
         std::fs::write(&plan_file, plan)?;
-        let mut command = pinned(GENERATOR_CORE, text(&self.plimsoll)?);
+        let mut command: Command = pinned(GENERATOR_CORE, &self.plimsoll);
         command.arg("run").arg(&plan_file).args(["--workers", "1", "--no-tui", "--history"]).arg(&history);
         command.arg("--json").arg(&json);
-        let output = File::create(&log)?;
-        command.stdout(output.try_clone()?).stderr(output).stdin(Stdio::null());
-        let before = waited_children_cpu()?;
-        let mut child = Kept(command.spawn()?);
-        let (started, mut peak_memory) = (Instant::now(), 0);
-        let status = loop {
-            if let Some(status) = child.0.try_wait()? {
-                break status;
-            }
-            ensure!(started.elapsed() < length + LONGEST_TAIL, "the run does not end");
-            if let Some(memory) = Memory::of(child.0.id()) {
-                peak_memory = peak_memory.max(memory.peak);
-                watch(started.elapsed(), memory.resident);
-            }
-            std::thread::sleep(LOOK);
-        };
-        let cpu_seconds = (waited_children_cpu()? - before).as_secs_f64();
+        let cost = run(&mut command, &self.folder, length + LONGEST_TAIL, watch)?;
+        // A run that missed an objective or was suspect ends with another code, and has a result.
         let Ok(json) = std::fs::read(&json) else {
-            bail!("the run ended with {status}:\n{}", std::fs::read_to_string(&log)?);
+            bail!("the run ended with {}:\n{}", cost.status, cost.output);
         };
-        Ok(Ran { json: serde_json::from_slice(&json)?, cpu_seconds, peak_memory })
+        Ok(Ran { json: serde_json::from_slice(&json)?, cost })
+    }
+
+    /// Runs a plan with everything on: two objectives, `/metrics` scraped each second as Prometheus
+    /// would, history.
+    pub(super) fn run_whole(&self, plan: &Plan<'_>, length: Duration) -> anyhow::Result<Ran> {
+        self.run_whole_watched(plan, length, |_, _| {})
+    }
+
+    pub(super) fn run_whole_watched(
+        &self,
+        plan: &Plan<'_>,
+        length: Duration,
+        watch: impl FnMut(Duration, Memory) + Send,
+    ) -> anyhow::Result<Ran> {
+        let metrics: SocketAddr = format!("127.0.0.1:{}", free_port()?).parse()?;
+        let text = plan.text(metrics);
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let scraper = scope.spawn(|| scrape(metrics, &ended));
+            let ran = self.run(&text, length, watch);
+            ended.store(true, Ordering::Relaxed);
+            let scrapes = scraper.join().ok().context("the scraper panicked")?;
+            let ran = ran?;
+            ensure!(scrapes > 0, "/metrics was never scraped");
+            Ok(ran)
+        })
+    }
+
+    /// The engine without everything around it, for so many requests in a closed loop.
+    pub(super) fn run_alone(&self, addr: &str, requests: u64) -> anyhow::Result<Finished> {
+        let mut command = pinned(GENERATOR_CORE, &self.alone);
+        command.arg(addr).arg(requests.to_string());
+        run(&mut command, &self.folder, LONGEST_TAIL * 4, |_, _| {})?.well()
     }
 }
 
-fn text(path: &Path) -> anyhow::Result<&str> {
-    path.to_str().context("the build folder's name is not text")
+/// A plan with everything on; only what differs between benchmarks is said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Plan<'a> {
+    pub(super) target: &'a str,
+    /// Lines of `load`, each indented by two.
+    pub(super) load: &'a str,
+    /// The value of `http`.
+    pub(super) http: &'a str,
+    /// The value of `steps`.
+    pub(super) steps: &'a str,
+}
+
+/// The steps of most benchmarks.
+pub(super) const HOME: &str = "[ { name: home, get: / } ]";
+
+impl Plan<'_> {
+    fn text(&self, metrics: SocketAddr) -> String {
+        let Plan { target, load, http, steps } = self;
+        format!(
+            "name: bench\ntarget: {target}\nload:\n{load}\nhttp: {http}\n\
+             scenarios:\n  - name: bench\n    steps: {steps}\n\
+             sla:\n  - {{ name: quick, objective: \"p95(response_time) <= 250ms\", over: 2s, severity: warning }}\n  \
+             - {{ name: few errors, objective: \"error_ratio <= 0.1%\" }}\n\
+             export:\n  prometheus: {{ listen: \"{metrics}\" }}\n"
+        )
+    }
+}
+
+/// Scrapes once a second until told, and says how often it was answered.
+fn scrape(metrics: SocketAddr, ended: &AtomicBool) -> u32 {
+    let (mut scrapes, mut last) = (0, Instant::now());
+    while !ended.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(20));
+        if last.elapsed() >= Duration::from_secs(1) {
+            last = Instant::now();
+            scrapes += u32::from(ask(metrics, "GET", "/metrics").is_ok());
+        }
+    }
+    scrapes
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
@@ -128,43 +192,10 @@ fn remove(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// A child that does not outlive an error of ours.
-struct Kept(Child);
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        // Both fail only when it is gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Memory of a process in bytes, as Linux tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Memory {
-    resident: u64,
-    peak: u64,
-}
-
-impl Memory {
-    fn of(process: u32) -> Option<Self> {
-        Self::parse(&std::fs::read_to_string(format!("/proc/{process}/status")).ok()?)
-    }
-
-    /// From `/proc/PID/status`; a process that has ended has none.
-    fn parse(status: &str) -> Option<Self> {
-        let kilobytes = |name: &str| -> Option<u64> {
-            let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            value.trim().strip_suffix("kB")?.trim().parse().ok()
-        };
-        Some(Self { resident: kilobytes("VmRSS")? * 1024, peak: kilobytes("VmHWM")? * 1024 })
-    }
-}
-
 /// A demo target that runs.
 #[derive(Debug)]
 pub(crate) struct Target {
-    addr: SocketAddr,
+    pub(super) addr: SocketAddr,
     _server: Server,
 }
 
@@ -182,10 +213,15 @@ impl Target {
     pub(super) fn forget(&self) -> anyhow::Result<()> {
         ask(self.addr, "DELETE", "/record").map(drop)
     }
+
+    /// Answers nothing for so many seconds.
+    pub(super) fn freeze(&self, seconds: u64) -> anyhow::Result<()> {
+        ask(self.addr, "POST", &format!("/control/freeze?for={seconds}s")).map(drop)
+    }
 }
 
 /// One small request on a connection of its own; returns the body.
-pub(super) fn ask(addr: SocketAddr, method: &str, path: &str) -> anyhow::Result<String> {
+fn ask(addr: SocketAddr, method: &str, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     // HTTP/1.0 has no chunks, so that the end of the connection is the end of the body.
@@ -196,25 +232,4 @@ pub(super) fn ask(addr: SocketAddr, method: &str, path: &str) -> anyhow::Result<
     let status = head.split_whitespace().nth(1).unwrap_or_default();
     ensure!(status.starts_with('2'), "{method} {path} was answered {status}");
     Ok(body.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_read_and_a_dead_process_has_none() {
-        let status = "Name:\tplimsoll\nVmPeak:\t  900 kB\nVmHWM:\t    40 kB\nVmRSS:\t    12 kB\n";
-        assert_eq!(Memory::parse(status), Some(Memory { resident: 12 * 1024, peak: 40 * 1024 }));
-        assert_eq!(Memory::parse("Name:\tplimsoll\nState:\tZ (zombie)\n"), None);
-        assert!(Memory::of(std::process::id()).is_some_and(|memory| memory.peak >= memory.resident));
-    }
-
-    #[test]
-    fn a_number_that_is_null_is_none() {
-        let json = serde_json::json!({ "latency": { "p50": 0.5, "p99_9": null } });
-        assert_eq!(number(&json, "/latency/p50"), Some(0.5));
-        assert_eq!(number(&json, "/latency/p99_9"), None);
-        assert_eq!(number(&json, "/latency/p10"), None);
-    }
 }
