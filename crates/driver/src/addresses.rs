@@ -5,14 +5,14 @@
 //! address by its weight, as nearly as whole numbers allow. Nothing here is random, and nothing waits.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use plimsoll_measure::Outcome;
-use plimsoll_run::{AddressChoice, RunPlan};
+use plimsoll_run::{AddressChoice, AddressShape, PlannedTarget, RunPlan};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::Failure;
@@ -70,6 +70,8 @@ struct Address {
     place: Origin,
     /// The host that TLS verifies.
     host: String,
+    /// What people call it, and its weight.
+    shape: AddressShape,
     /// Connections bound so far, for sources in turn: by address, so that each address meets each source.
     bound: AtomicUsize,
 }
@@ -112,21 +114,25 @@ impl Addresses {
     /// The addresses of a plan's target.
     pub(crate) async fn of(plan: &RunPlan) -> Result<Self, AddressError> {
         let target = origin(&plan.target)?;
-        let (all, weights): (Vec<Address>, Vec<u32>) = match plan.addresses {
+        let all: Vec<Address> = match plan.addresses {
             AddressChoice::First => {
-                let read = plan.targets.iter().map(|planned| Ok((origin(&planned.url)?, planned.weight)));
-                let read = read.collect::<Result<Vec<_>, AddressError>>()?;
-                read.into_iter().map(|(place, weight)| (Address::new(place), weight)).unzip()
+                let address = |planned: &PlannedTarget| {
+                    let shape = AddressShape { name: planned.url.clone(), weight: planned.weight };
+                    Ok(Address::new(origin(&planned.url)?, shape))
+                };
+                plan.targets.iter().map(address).collect::<Result<_, AddressError>>()?
             }
             AddressChoice::All => {
                 let resolved = resolve(&target).await?;
-                let place = |found: &SocketAddr| Address {
-                    host: target.host.clone(),
-                    ..Address::new(Origin { host: found.ip().to_string(), ..target.clone() })
+                let address = |found: &SocketAddr| {
+                    let shape = AddressShape { name: found.to_string(), weight: 1 };
+                    let place = Origin { host: found.ip().to_string(), ..target.clone() };
+                    Address { host: target.host.clone(), ..Address::new(place, shape) }
                 };
-                resolved.iter().map(|found| (place(found), 1)).unzip()
+                resolved.iter().map(address).collect()
             }
         };
+        let weights: Vec<u32> = all.iter().map(|address| address.shape.weight).collect();
         let (turns, sources) = (turns(&weights).into(), plan.http.source.clone());
         let addresses = Self { target, all, turns, sources, elsewhere: AtomicUsize::new(0) };
         addresses.check_sources()?;
@@ -136,7 +142,8 @@ impl Addresses {
     /// Tells before the load what would fail every connection.
     fn check_sources(&self) -> Result<(), AddressError> {
         for address in &self.sources {
-            std::net::TcpListener::bind((*address, 0))
+            // Of UDP: this asks the same, and listens to nobody.
+            UdpSocket::bind((*address, 0))
                 .map_err(|reason| AddressError::Source { address: *address, reason })?;
         }
         let known = self.all.iter().filter_map(|address| address.place.address());
@@ -149,24 +156,22 @@ impl Addresses {
         Ok(())
     }
 
-    pub(crate) fn names(&self) -> Vec<String> {
-        self.all.iter().map(Address::name).collect()
+    pub(crate) fn shapes(&self) -> Vec<AddressShape> {
+        self.all.iter().map(|address| address.shape.clone()).collect()
     }
 
     /// Of so many connections in all, the most to one address for the local addresses that reach it.
     pub(crate) fn demand(&self, connections: u64) -> Demand {
-        let share = |position: usize| {
-            let turns = self.turns.iter().filter(|turn| usize::from(**turn) == position).count() as u64;
-            (connections * turns).div_ceil(self.turns.len() as u64)
-        };
-        let demand = |(position, address): (usize, &Address)| {
+        let weights: u64 = self.all.iter().map(|address| u64::from(address.shape.weight)).sum();
+        let demand = |address: &Address| {
+            let share = (connections * u64::from(address.shape.weight)).div_ceil(weights.max(1));
             let fits = |source: &IpAddr| {
                 address.place.address().is_none_or(|target| target.is_ipv4() == source.is_ipv4())
             };
             let sources = self.sources.iter().copied().filter(fits).count().max(1) as u64;
-            Demand { to: address.name(), connections: share(position), sources }
+            Demand { to: address.place_name(), connections: share, sources }
         };
-        let demands = self.all.iter().enumerate().map(demand);
+        let demands = self.all.iter().map(demand);
         // The tightest: connections per source, compared without dividing.
         demands
             .max_by(|one, other| (one.connections * other.sources).cmp(&(other.connections * one.sources)))
@@ -249,11 +254,11 @@ async fn connect(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpS
 }
 
 impl Address {
-    fn new(place: Origin) -> Self {
-        Self { host: place.host.clone(), place, bound: AtomicUsize::new(0) }
+    fn new(place: Origin, shape: AddressShape) -> Self {
+        Self { host: place.host.clone(), place, shape, bound: AtomicUsize::new(0) }
     }
 
-    fn name(&self) -> String {
+    fn place_name(&self) -> String {
         match self.place.address() {
             Some(address) => address.to_string(),
             None => format!("{}:{}", self.place.host, self.place.port),
@@ -341,7 +346,14 @@ mod tests {
     fn the_tightest_address_is_what_ports_must_do_for() {
         let addresses = |urls: &[&str], weights: &[u32], sources: &[&str]| Addresses {
             target: origin(urls[0]).unwrap(),
-            all: urls.iter().map(|url| Address::new(origin(url).unwrap())).collect(),
+            all: urls
+                .iter()
+                .zip(weights)
+                .map(|(url, weight)| {
+                    let shape = AddressShape { name: (*url).to_owned(), weight: *weight };
+                    Address::new(origin(url).unwrap(), shape)
+                })
+                .collect(),
             turns: turns(weights).into(),
             sources: sources.iter().map(|source| source.parse().unwrap()).collect(),
             elsewhere: AtomicUsize::new(0),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::HeaderValue;
-use plimsoll_run::RunPlan;
+use plimsoll_run::{AddressShape, RunPlan};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -112,9 +112,9 @@ impl NetworkTransport {
         resources::shortages(plan, &demand, room)
     }
 
-    /// Where connections to the target go, in the order that requests are counted by: host and port.
-    pub fn addresses(&self) -> Vec<String> {
-        self.addresses.names()
+    /// Where connections to the target go, in the order that requests are counted by.
+    pub fn addresses(&self) -> Vec<AddressShape> {
+        self.addresses.shapes()
     }
 }
 

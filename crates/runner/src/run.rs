@@ -95,9 +95,12 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
     let plan = Arc::clone(&config.plan);
     let (network, warnings) = Box::pin(network(&plan, config.workers)).await?;
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
+    let mut shape = Shape::of(&plan);
+    // One address is the target itself, and told by it.
+    shape.addresses = Some(network.addresses()).filter(|all| all.len() > 1).unwrap_or_default();
     let driver_config = DriverConfig {
         plan: Arc::clone(&plan),
-        shape: Arc::new(Shape::of(&plan)),
+        shape: Arc::new(shape),
         seed,
         run_id: uuid::Uuid::now_v7().to_string(),
         workers: config.workers.max(1),
