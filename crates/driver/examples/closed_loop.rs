@@ -37,7 +37,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let requests: u64 = requests.parse()?;
     let plan = plan(address, requests)?;
     let transport = Transport::Network(NetworkTransport::new(&plan).await?);
-    let config = DriverConfig { workers: 1, ..common::config(plan, transport) };
+    let config =
+        DriverConfig { workers: 1, ..common::config(plan, transport, plimsoll_driver::Http1::Compiled) };
     let succeeded = drive(&config, shards).await?;
     if shards == Shards::Checked && succeeded != requests {
         return Err(format!("{succeeded} of {requests} requests succeeded").into());

@@ -11,6 +11,7 @@ use plimsoll_run::{
     Template, Variable,
 };
 
+use crate::message::{Message, decides_framing};
 use crate::transport::Origin;
 
 /// A step that cannot be sent as it stands.
@@ -51,30 +52,32 @@ pub(crate) enum CompiledAction {
 pub(crate) struct Step {
     pub(crate) index: u16,
     pub(crate) method: Method,
+    /// The whole request, where it has no holes.
+    pub(crate) fixed: Option<Rc<Message>>,
     pub(crate) url: CompiledUrl,
     pub(crate) headers: CompiledHeaders,
     pub(crate) body: CompiledBody,
     pub(crate) expect: CompiledExpect,
     pub(crate) captures: Vec<CompiledCapture>,
     pub(crate) on_failure: OnFailure,
+    /// Whether anybody looks at the headers of the answer.
+    pub(crate) reads_headers: bool,
     /// Whether anybody looks at the body.
     pub(crate) reads_body: bool,
 }
 
 #[derive(Debug)]
 pub(crate) enum CompiledUrl {
-    /// Path and query on the plan's target.
-    Fixed(Uri),
+    /// Without holes.
+    Fixed(Rc<Origin>, Uri),
     /// Path and query, or an absolute URL, to be filled.
     Filled(Template),
-    /// An absolute URL without holes.
-    Absolute(Rc<Origin>, Uri),
 }
 
 #[derive(Debug)]
 pub(crate) struct CompiledHeaders {
     /// Everything without holes; `host` too where it is known before the load starts.
-    pub(crate) fixed: Rc<HeaderMap>,
+    pub(crate) fixed: HeaderMap,
     pub(crate) filled: Vec<(HeaderName, Template)>,
 }
 
@@ -194,24 +197,49 @@ impl Step {
             || captures.iter().any(|capture| !matches!(capture.source, CompiledSource::Header(_)));
         let url = CompiledUrl::new(target, &request.url).map_err(wrong)?;
         let origin = match &url {
-            CompiledUrl::Fixed(_) => Some(&*target.origin),
-            CompiledUrl::Absolute(origin, _) => Some(&**origin),
+            CompiledUrl::Fixed(origin, _) => Some(&**origin),
             CompiledUrl::Filled(_) => None,
         };
         let headers = CompiledHeaders::new(&plan.http.headers, &request.headers, origin).map_err(wrong)?;
+        let reads_headers = !expect.plain.headers.is_empty()
+            || captures.iter().any(|capture| matches!(capture.source, CompiledSource::Header(_)));
+        let method = Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| wrong(format!("`{}` is no HTTP method", request.method)))?;
+        let fixed = match (&url, &body) {
+            (CompiledUrl::Fixed(origin, uri), CompiledBody::Fixed(body))
+                if headers.filled.is_empty() && headers.fixed.contains_key(HOST) =>
+            {
+                let (origin, uri) = (Rc::clone(origin), uri.clone());
+                Some(Message::new(origin, method.clone(), uri, headers.fixed.clone(), body.clone()))
+            }
+            _ => None,
+        };
         Ok(Self {
             index: request.step,
-            method: Method::from_bytes(request.method.as_bytes())
-                .map_err(|_| wrong(format!("`{}` is no HTTP method", request.method)))?,
+            method,
+            fixed,
             url,
             headers,
             body,
             expect,
             captures,
             on_failure: request.on_failure,
+            reads_headers,
             reads_body,
         })
     }
+}
+
+/// Whether all requests of a plan can be compiled into bytes.
+pub(crate) fn is_plain(plan: &RunPlan) -> bool {
+    let plain =
+        |headers: &[Header]| !headers.iter().any(|header| decides_framing(&header.name.to_ascii_lowercase()));
+    let scenarios = plan.scenarios.iter().flat_map(|scenario| &scenario.actions);
+    plain(&plan.http.headers)
+        && scenarios.chain(&plan.setup).chain(&plan.teardown).all(|action| match action {
+            Action::Pause(_) => true,
+            Action::Request(request) => request.method != "CONNECT" && plain(&request.headers),
+        })
 }
 
 impl CompiledUrl {
@@ -220,7 +248,7 @@ impl CompiledUrl {
             None => Ok(Self::Filled(template.clone())),
             Some(text) => {
                 let (origin, uri) = resolve(target, &text)?;
-                Ok(if origin == target.origin { Self::Fixed(uri) } else { Self::Absolute(origin, uri) })
+                Ok(Self::Fixed(origin, uri))
             }
         }
     }
@@ -276,7 +304,7 @@ impl CompiledHeaders {
         if let Some(host) = origin.filter(|_| !names_host).and_then(Origin::host_header) {
             fixed.insert(HOST, host);
         }
-        Ok(Self { fixed: Rc::new(fixed), filled })
+        Ok(Self { fixed, filled })
     }
 }
 

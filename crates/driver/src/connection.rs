@@ -1,24 +1,57 @@
 //! One HTTP/1.1 connection, one request at a time, polled in the task of the request it carries.
+//!
+//! Two clients speak over it and differ in nothing that is measured: ours, which writes compiled bytes
+//! and reads answers in place, and hyper's, for requests whose framing a plan decides by itself.
 
-use std::future::Future;
+use std::cell::RefCell;
+use std::future::{Future as _, poll_fn};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use plimsoll_measure::Outcome;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::Counted;
-use crate::transport::{Metered, Opened, Origin, Traffic};
+use crate::http1::{KnownHead, ReadError, ResponseReader, Want};
+use crate::message::Message;
+use crate::traffic::{Metered, Traffic};
+use crate::transport::{Opened, Origin};
 use crate::{Clock, Failure};
 
-type Driver = http1::Connection<TokioIo<Metered>, Full<Bytes>>;
+/// Bytes read at once. One buffer serves all connections of a worker, because what was read is
+/// handled before anything else is.
+const READ: usize = 64 * 1024;
+
+/// What all connections of a worker share for reading.
+struct Reading {
+    buffer: Box<[u8]>,
+    head: KnownHead,
+}
+
+thread_local! {
+    static READING: RefCell<Reading> =
+        RefCell::new(Reading { buffer: vec![0; READ].into(), head: KnownHead::default() });
+}
+
+/// Which client speaks HTTP/1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Http1 {
+    /// Ours.
+    #[default]
+    Compiled,
+    /// hyper's.
+    Hyper,
+}
 
 /// An open connection that nobody uses, or somebody alone does.
 #[derive(Debug)]
@@ -27,29 +60,72 @@ pub(crate) struct Connection {
     /// Which of the target's addresses it leads to, if to any.
     pub(crate) address: Option<u16>,
     pub(crate) traffic: Rc<Traffic>,
-    sender: http1::SendRequest<Full<Bytes>>,
-    driver: Pin<Box<Driver>>,
-    /// hyper has finished with the connection: it takes no further request.
-    ended: bool,
+    client: Client,
     /// How long opening took, until its first request has told.
     pub(crate) opened: Option<(u64, Option<u64>)>,
     _counted: Counted,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "the usual client is at hand without another pointer")]
+enum Client {
+    Compiled(Compiled),
+    Hyper(Box<Hyper>),
+}
+
+/// Compiled bytes out, answers read in place.
+#[derive(Debug)]
+struct Compiled {
+    stream: Metered,
+    reader: ResponseReader,
+    clock: Clock,
+    /// It takes no further request.
+    ended: bool,
+}
+
+#[derive(Debug)]
+struct Hyper {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: http1::Connection<TokioIo<Metered>, Full<Bytes>>,
+    clock: Clock,
+    ended: bool,
 }
 
 /// A whole answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    /// Where they were asked for, or one of them matters to everybody: `location`, `set-cookie`. Boxed,
+    /// because most answers have none and all are moved from hand to hand.
+    headers: Option<Box<HeaderMap>>,
     /// The body, where it was asked for.
     pub(crate) body: Vec<u8>,
+    /// When its last byte came.
+    pub(crate) done: u64,
 }
 
-/// How much of the body the caller wants.
+impl Answer {
+    pub(crate) fn header(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
+        self.headers.as_ref()?.get(name)
+    }
+
+    pub(crate) fn headers(&self) -> Option<&HeaderMap> {
+        self.headers.as_deref()
+    }
+}
+
+/// How much of an answer the caller wants.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BodyLimit {
-    pub(crate) keep: bool,
-    pub(crate) max: u64,
+pub(crate) struct AnswerLimit {
+    pub(crate) headers: bool,
+    pub(crate) body: bool,
+    pub(crate) max_body: u64,
+}
+
+impl AnswerLimit {
+    pub(crate) fn too_large(&self) -> Failure {
+        Failure::new(Outcome::TooLarge, format!("the body is larger than {} bytes", self.max_body))
+    }
 }
 
 impl Connection {
@@ -59,78 +135,210 @@ impl Connection {
         opened: Opened,
         clock: Clock,
         counted: Counted,
-    ) -> Result<Self, Failure> {
-        let traffic = Traffic::new(clock);
-        let stream = TokioIo::new(Metered::new(opened.stream, Rc::clone(&traffic)));
-        let (sender, driver) =
-            http1::Builder::new().handshake(stream).await.map_err(|error| Failure::of_hyper(&error))?;
-        Ok(Self {
-            origin,
-            address: opened.address,
-            traffic,
-            sender,
-            driver: Box::pin(driver),
-            ended: false,
-            opened: Some((opened.connect, opened.tls)),
-            _counted: counted,
-        })
+        http1: Http1,
+    ) -> Result<Box<Self>, Failure> {
+        let traffic = Traffic::new(clock, opened.address.unwrap_or(0));
+        let stream = Metered::new(opened.stream, Rc::clone(&traffic));
+        let client = match http1 {
+            Http1::Compiled => {
+                Client::Compiled(Compiled { stream, reader: ResponseReader::new(), clock, ended: false })
+            }
+            Http1::Hyper => {
+                let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
+                let (sender, driver) = handshake.map_err(|error| Failure::of_hyper(&error))?;
+                Client::Hyper(Box::new(Hyper { sender, driver, clock, ended: false }))
+            }
+        };
+        let (address, opened) = (opened.address, Some((opened.connect, opened.tls)));
+        Ok(Box::new(Self { origin, address, traffic, client, opened, _counted: counted }))
     }
 
     /// Whether it can carry another request: looks once whether the target has closed it.
-    pub(crate) async fn is_usable(&mut self) -> bool {
-        std::future::poll_fn(|context| {
-            self.poll_driver(context);
-            Poll::Ready(!self.ended && self.sender.is_ready())
-        })
-        .await
+    pub(crate) fn is_usable(&mut self) -> bool {
+        match &mut self.client {
+            Client::Compiled(client) => !client.ended && client.stream.is_idle(),
+            Client::Hyper(client) => client.is_usable(),
+        }
     }
 
-    /// The same just after an answer, with whose last byte hyper mostly asks for the next request.
-    pub(crate) async fn is_reusable(&mut self) -> bool {
-        (!self.ended && self.sender.is_ready()) || self.is_usable().await
-    }
-
-    fn poll_driver(&mut self, context: &mut std::task::Context<'_>) {
-        if !self.ended && self.driver.as_mut().poll(context).is_ready() {
-            // Its error reaches the exchange through the response; here only the end matters.
-            self.ended = true;
+    /// The same just after an answer.
+    pub(crate) fn is_reusable(&mut self) -> bool {
+        match &mut self.client {
+            Client::Compiled(client) => !client.ended,
+            // With the last byte of an answer hyper mostly asks for the next request.
+            Client::Hyper(client) => (!client.ended && client.sender.is_ready()) || client.is_usable(),
         }
     }
 
     /// Sends a request and reads the whole answer. The caller bounds the time.
     pub(crate) async fn exchange(
         &mut self,
+        message: &Message,
+        cookies: Option<HeaderValue>,
+        limit: AnswerLimit,
+    ) -> Result<Answer, Failure> {
+        match &mut self.client {
+            Client::Compiled(client) => match cookies {
+                None => client.exchange(message.wire(), &message.method, limit, &self.traffic).await,
+                Some(cookies) => {
+                    let wire = message.wire_with_cookies(&cookies);
+                    client.exchange(&wire, &message.method, limit, &self.traffic).await
+                }
+            },
+            // Its state is large, and in a box it costs users of the other client no memory.
+            Client::Hyper(client) => Box::pin(client.exchange(message.request(cookies), limit)).await,
+        }
+    }
+}
+
+impl Compiled {
+    async fn exchange(
+        &mut self,
+        wire: &[u8],
+        method: &Method,
+        limit: AnswerLimit,
+        traffic: &Traffic,
+    ) -> Result<Answer, Failure> {
+        self.reader.begin(Want {
+            head_request: *method == Method::HEAD,
+            keep_headers: limit.headers,
+            keep_body: limit.body,
+            max_body: limit.max_body,
+        });
+        // Whatever ends the exchange before its answer is whole leaves bytes on the way.
+        self.ended = true;
+        let mut sending = Sending { left: wire, flushed: false, broken: None };
+        let mut reads = 0;
+        let goes_on = poll_fn(|context| {
+            sending.poll(&mut self.stream, context);
+            self.poll_answer(context, &sending, limit, &mut reads)
+        })
+        .await?;
+        self.ended = !(goes_on && sending.flushed && self.reader.keeps_alive());
+        // An answer that came in one piece ended when it began.
+        let done = traffic.first_byte().filter(|_| reads == 1).unwrap_or_else(|| self.clock.now());
+        let status = StatusCode::from_u16(self.reader.status())
+            .map_err(|_| Failure::new(Outcome::Protocol, "not HTTP/1.1: a status below 100"))?;
+        let headers = self.reader.has_headers().then(|| Box::new(self.reader.take_headers()));
+        Ok(Answer { status, headers, body: self.reader.take_body(), done })
+    }
+
+    /// Reads what has come. The answer is whole when it is ready: true when nothing came after it.
+    fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        sending: &Sending<'_>,
+        limit: AnswerLimit,
+        reads: &mut u32,
+    ) -> Poll<Result<bool, Failure>> {
+        READING.with_borrow_mut(|Reading { buffer, head }| {
+            loop {
+                let mut read = ReadBuf::new(buffer);
+                match Pin::new(&mut self.stream).poll_read(context, &mut read) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::of_exchange(&error))),
+                    // A target may answer and close before it has read everything: its answer counts.
+                    Poll::Pending => match &sending.broken {
+                        Some(error) => return Poll::Ready(Err(Failure::of_exchange(error))),
+                        None => return Poll::Pending,
+                    },
+                }
+                let bytes = read.filled();
+                let failed = |error| Poll::Ready(Err(Failure::of_answer(&error, limit)));
+                if bytes.is_empty() {
+                    return self.reader.end().map_or_else(failed, |()| Poll::Ready(Ok(false)));
+                }
+                *reads += 1;
+                match self.reader.read_knowing(bytes, head) {
+                    Ok(None) => {}
+                    Ok(Some(end)) => return Poll::Ready(Ok(end == bytes.len())),
+                    Err(error) => return failed(error),
+                }
+            }
+        })
+    }
+}
+
+/// A request on its way out.
+struct Sending<'a> {
+    left: &'a [u8],
+    flushed: bool,
+    broken: Option<io::Error>,
+}
+
+impl Sending<'_> {
+    fn poll(&mut self, stream: &mut Metered, context: &mut Context<'_>) {
+        while !self.flushed && self.broken.is_none() {
+            let poll = if self.left.is_empty() {
+                Pin::new(&mut *stream).poll_flush(context).map_ok(|()| self.flushed = true)
+            } else {
+                Pin::new(&mut *stream).poll_write(context, self.left).map(|written| match written? {
+                    0 => Err(io::ErrorKind::WriteZero.into()),
+                    bytes => {
+                        self.left = &self.left[bytes..];
+                        Ok(())
+                    }
+                })
+            };
+            match poll {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => self.broken = Some(error),
+                Poll::Pending => return,
+            }
+        }
+    }
+}
+
+impl Hyper {
+    fn is_usable(&mut self) -> bool {
+        // Nobody waits for an idle connection, so nobody has to be woken.
+        self.poll_driver(&mut Context::from_waker(Waker::noop()));
+        !self.ended && self.sender.is_ready()
+    }
+
+    fn poll_driver(&mut self, context: &mut Context<'_>) {
+        if !self.ended && Pin::new(&mut self.driver).poll(context).is_ready() {
+            // Its error reaches the exchange through the response; here only the end matters.
+            self.ended = true;
+        }
+    }
+
+    async fn exchange(
+        &mut self,
         request: Request<Full<Bytes>>,
-        limit: BodyLimit,
+        limit: AnswerLimit,
     ) -> Result<Answer, Failure> {
         let mut response = std::pin::pin!(self.sender.send_request(request));
         let (driver, ended) = (&mut self.driver, &mut self.ended);
-        let response = std::future::poll_fn(|context| {
-            if !*ended && driver.as_mut().poll(context).is_ready() {
+        let response = poll_fn(|context| {
+            if !*ended && Pin::new(&mut *driver).poll(context).is_ready() {
                 *ended = true;
             }
             response.as_mut().poll(context)
         })
         .await
         .map_err(|error| Failure::of_hyper(&error))?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            self.ended = true;
+            return Err(Failure::of_answer(&ReadError::SwitchingProtocols, limit));
+        }
         let (parts, body) = response.into_parts();
         let body = self.body(body, limit).await?;
-        Ok(Answer { status: parts.status, headers: parts.headers, body })
+        let headers = Some(Box::new(parts.headers));
+        Ok(Answer { status: parts.status, headers, body, done: self.clock.now() })
     }
 
-    async fn body(&mut self, mut body: Incoming, limit: BodyLimit) -> Result<Vec<u8>, Failure> {
-        let too_large =
-            || Failure::new(Outcome::TooLarge, format!("the body is larger than {} bytes", limit.max));
-        if body.size_hint().lower() > limit.max {
+    async fn body(&mut self, mut body: Incoming, limit: AnswerLimit) -> Result<Vec<u8>, Failure> {
+        if body.size_hint().lower() > limit.max_body {
             self.ended = true;
-            return Err(too_large());
+            return Err(limit.too_large());
         }
         let (mut kept, mut size) = (Vec::new(), 0_u64);
         loop {
             if body.is_end_stream() {
                 return Ok(kept);
             }
-            let frame = std::future::poll_fn(|context| {
+            let frame = poll_fn(|context| {
                 // What came with the head is here already; for the rest the connection has to be read.
                 let frame = Pin::new(&mut body).poll_frame(context);
                 if frame.is_ready() {
@@ -147,11 +355,11 @@ impl Connection {
             };
             let Ok(data) = data else { continue };
             size += data.len() as u64;
-            if size > limit.max {
+            if size > limit.max_body {
                 self.ended = true;
-                return Err(too_large());
+                return Err(limit.too_large());
             }
-            if limit.keep {
+            if limit.body {
                 kept.extend_from_slice(&data);
             }
         }

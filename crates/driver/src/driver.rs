@@ -4,21 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use plimsoll_measure::{Phase, Shard};
+use plimsoll_measure::{IterationKey, Phase, Shard};
 use plimsoll_run::{Action, HttpVersion, LoadModel, RunPlan, Shape};
 use plimsoll_workload::{Mix, MixError, RateProfile};
+use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::compile::{Script, Target};
-use crate::exchange::{User, Values};
+use crate::compile::{Script, Target, is_plain};
+use crate::connection::Http1;
+use crate::exchange::User;
 use crate::feed::Feeds;
+use crate::journey::{Crowd, Halt, Journey, Journeys, ScriptEnd};
 use crate::pacer::Pacer;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
 use crate::timers::Timers;
-use crate::worker::{ScriptEnd, Share, Shared, Worker};
+use crate::worker::{Share, Shared, Worker};
 use crate::{Clock, CompileError, Handshakes, Room, Transport};
 
 /// How far ahead the start lies, so that every worker is up when the first arrival is due.
@@ -43,6 +46,8 @@ pub struct DriverConfig {
     pub setup: Arc<[Option<String>]>,
     /// The rows that templates draw from.
     pub feeds: Feeds,
+    /// Which client speaks HTTP/1.1 where both can.
+    pub http1: Http1,
 }
 
 /// A load that cannot be offered.
@@ -115,7 +120,7 @@ impl Driver {
         // Compiled once here so that a mistake is told before any thread starts.
         let _ = parts(config)?;
         let started = Instant::now() + LEAD;
-        let clock = Clock::Real(started);
+        let clock = Clock::real(started);
         let (mut spare, mut threads) = (Vec::new(), Vec::new());
         for index in 0..workers {
             let (give_back, taken_back) = std::sync::mpsc::channel();
@@ -270,12 +275,17 @@ impl Build<'_> {
             transport: self.config.transport.for_worker(),
             target,
             http: plan.http.clone(),
+            timeout: u64::try_from(plan.http.timeout.as_nanos()).unwrap_or(u64::MAX),
+            http1: if is_plain(plan) { self.config.http1 } else { Http1::Hyper },
             shape: Arc::clone(&self.config.shape),
             scripts,
             mix,
             planned,
             pool: Pool::new(mine, turns.clone(), turns.start(self.share.index, self.share.of)),
             turns,
+            place: Cell::new((0, 0, (Phase::Measured, None))),
+            journeys: Journeys::default(),
+            crowd: Crowd::default(),
             feeds: self.config.feeds.clone(),
             setup: Arc::clone(&self.config.setup),
             run_id: self.config.run_id.clone(),
@@ -316,14 +326,17 @@ fn run_worker(build: Build<'_>, config: &DriverConfig) {
     let (shared, stop) = (Arc::clone(&build.shared), build.stop.clone());
     let ran = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        // Tasks on such a runtime wake each other without a lock or a system call.
+        .build_local(LocalOptions::default())
         .map_err(DriverError::Thread)
         .and_then(|runtime| {
             let recorder = Recorder::new(config.shape.edges.clone());
             let worker = build.worker(recorder)?;
-            let local = LocalSet::new();
-            local.block_on(&runtime, worker.run(&config.plan.load.model, config.plan.load.grace));
-            drop(local);
+            let load = config.plan.load.clone();
+            let run = runtime.spawn_local(async move { worker.run(&load.model, load.grace).await });
+            if let Err(Ok(panic)) = runtime.block_on(run).map_err(tokio::task::JoinError::try_into_panic) {
+                std::panic::resume_unwind(panic);
+            }
             // A name lookup that hangs cannot be called back and is not waited for.
             runtime.shutdown_background();
             Ok(())
@@ -408,15 +421,23 @@ async fn once(
     };
     let worker = build.worker(Recorder::pinned(second, config.shape.edges.clone()))?;
     tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
+    tokio::task::spawn_local(Rc::clone(&worker).end_overdue());
     let script = Script::new(&config.plan, &worker.target, actions, config.plan.setup_captures)?;
-    let rows = worker.draw(&script).unwrap_or_default();
-    let mut values = Values { captures: vec![None; script.captures], rows, iteration: 0, user: 0 };
-    let mut user = User::owning(0);
     let due = worker.clock.now();
+    let key = IterationKey { scenario: 0, phase, stage: None };
+    let mut journey = Journey::single(User::owning(0), 0, key, due);
+    journey.values.captures.resize(script.captures, None);
     let ran = {
-        let steps = worker.follow(&script, &mut user, &mut values, (phase, None), due);
+        let steps = async {
+            // A feed without a row left has ended the run already.
+            worker.draw(&script, &mut journey.values.rows);
+            while worker.follow(&script, &mut journey).await == Halt::Pause {
+                worker.timers.sleep_until(journey.due).await;
+            }
+            journey.end
+        };
         tokio::select! {
-            ran = steps => Some(ran.end),
+            end = steps => Some(end),
             () = stop.cancelled() => None,
         }
     };
@@ -431,7 +452,7 @@ async fn once(
         }
         None => Some(format!("{phase} was stopped")),
     };
-    Ok(Once { shard, captures: values.captures.into(), failure })
+    Ok(Once { shard, captures: journey.values.captures.into(), failure })
 }
 
 fn failure_words(shard: &Shard, trouble: Option<String>, shape: &Shape, phase: Phase) -> String {

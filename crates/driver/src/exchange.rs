@@ -1,8 +1,11 @@
 //! One step: from its due to its end, over redirects.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +13,7 @@ use cookie_store::{Cookie, CookieStore};
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, SET_COOKIE,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use plimsoll_measure::{Outcome, PendingKey, Phase, Sample, SeriesKey};
 use plimsoll_run::Variable;
 
@@ -19,7 +21,8 @@ use crate::Failure;
 use crate::compile::{
     CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, fill, fill_url, path_and_query, resolve,
 };
-use crate::connection::{Answer, BodyLimit, Connection};
+use crate::connection::{Answer, AnswerLimit, Connection};
+use crate::message::Message;
 use crate::pool::Lease;
 use crate::recorder::InFlight;
 use crate::resources::Exhausted;
@@ -39,7 +42,7 @@ pub(crate) struct User {
     pub(crate) number: u64,
     cookies: Option<Box<CookieStore>>,
     /// A closed user keeps its own connection; others share the worker's pool.
-    own: Option<Option<Connection>>,
+    own: Option<Option<Box<Connection>>>,
     /// Waiting for the plan's rate of new connections.
     waits_to_connect: bool,
 }
@@ -53,6 +56,11 @@ impl User {
     /// A user with a connection of its own.
     pub(crate) fn owning(number: u64) -> Self {
         Self { number, cookies: None, own: Some(None), waits_to_connect: false }
+    }
+
+    /// Whether it lives for more than an iteration.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.own.is_some()
     }
 }
 
@@ -80,15 +88,6 @@ pub(crate) struct StepEnd {
     pub(crate) no_answer: bool,
 }
 
-/// Where the next hop of a step goes.
-struct Hop {
-    origin: Rc<Origin>,
-    uri: Uri,
-    method: Method,
-    headers: Rc<HeaderMap>,
-    body: Bytes,
-}
-
 /// Why a step's request cannot be made. It is a step not reached, and not counted as a request.
 enum Unsendable {
     /// A hole has no value: an earlier step did not capture it.
@@ -99,8 +98,18 @@ enum Unsendable {
 
 /// A connection in use, and what gives it back.
 struct Held {
-    connection: Connection,
+    connection: Box<Connection>,
     lease: Option<Lease>,
+}
+
+/// What there is to send a request on.
+enum Access {
+    /// A connection.
+    Held(Held),
+    /// The right to open one to this address of the target.
+    Open(Option<Lease>, u16),
+    /// Nothing until somebody gives a connection back.
+    Wait(u16),
 }
 
 /// Counts a connection from before it opens for as long as it lives.
@@ -139,8 +148,8 @@ impl Worker {
         let ready = self.clock.now();
         let (phase, stage) = place;
         let key = PendingKey { step: step.index, phase, stage };
-        let mut hop = match self.first_hop(step, values) {
-            Ok(hop) => hop,
+        let mut message = match self.message(step, values) {
+            Ok(message) => message,
             Err(unsendable) => {
                 if let Unsendable::Filled(what) = unsendable {
                     let label = self.shape.steps.get(usize::from(step.index)).map_or("?", |step| &*step.step);
@@ -149,25 +158,21 @@ impl Worker {
                 return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: true };
             }
         };
-        let slot =
-            self.recorder.borrow_mut().begin(InFlight { key, due, ready, first_sent: None, traffic: None });
-        let deadline = tokio::time::Instant::now() + self.http.timeout;
-        let limit = BodyLimit { keep: step.reads_body, max: self.http.max_body };
+        let request = InFlight { key, due, ready, first_sent: None, traffic: None };
+        let slot = self.recorder.borrow_mut().begin(request, ready.saturating_add(self.timeout));
+        let limit =
+            AnswerLimit { headers: step.reads_headers, body: step.reads_body, max_body: self.http.max_body };
         let mut first_sent = None;
         for followed in 0.. {
-            let limited = tokio::time::timeout_at(deadline, self.attempt(user, slot, &hop, limit)).await;
-            let (result, opened) = match limited {
-                Ok(done) => done,
-                Err(_) => (Err(user.timed_out(self.http.timeout)), None),
-            };
-            let done = self.clock.now();
+            let (result, opened) = self.attempt(user, slot, &message, limit).await;
+            let done = result.as_ref().map_or_else(|_| self.clock.now(), |answer| answer.done);
             let traffic =
                 self.recorder.borrow_mut().in_flight(slot).and_then(|request| request.traffic.take());
             let sent = traffic.as_ref().and_then(|traffic| traffic.sent());
             first_sent = first_sent.or(sent);
             let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
             let next = match &result {
-                Ok(answer) => self.redirect(user, &hop, step, answer, followed),
+                Ok(answer) => self.redirect(user, &message, step, answer, followed),
                 Err(_) => Ok(None),
             };
             let (outcome, failure, next) = match (result, next) {
@@ -198,13 +203,13 @@ impl Worker {
                 status,
                 received_bytes: traffic.as_ref().map_or(0, |traffic| traffic.read()),
                 sent_bytes: traffic.as_ref().map_or(0, |traffic| traffic.written()),
-                address: 0,
+                address: traffic.as_ref().map_or(0, |traffic| traffic.address),
             };
             let mut recorder = self.recorder.borrow_mut();
             recorder.record(&sample);
             if let Some(next) = next {
                 recorder.in_flight(slot).into_iter().for_each(|request| request.first_sent = first_sent);
-                hop = next;
+                message = next;
                 continue;
             }
             recorder.end(slot);
@@ -226,68 +231,106 @@ impl Worker {
         &self,
         user: &mut User,
         slot: usize,
-        hop: &Hop,
-        limit: BodyLimit,
+        message: &Message,
+        limit: AnswerLimit,
     ) -> (Result<Answer, Failure>, Option<(u64, Option<u64>)>) {
-        let mut fresh = false;
         loop {
-            let mut held = match self.hold(user, &hop.origin, fresh).await {
-                Ok(held) => held,
-                Err(failure) => return (Err(failure), None),
+            let mut held = match self.access(user, &message.origin) {
+                Access::Held(held) => held,
+                other => {
+                    // Rare, and its state is large: in a box it costs waiting users no memory.
+                    let opening = Box::pin(self.hold(user, &message.origin, other));
+                    match self.in_time(slot, opening).await {
+                        Some(Ok(held)) => held,
+                        Some(Err(failure)) => return (Err(failure), None),
+                        None => return (Err(user.timed_out(self.http.timeout)), None),
+                    }
+                }
             };
             let opened = held.connection.opened.take();
-            let traffic = Rc::clone(&held.connection.traffic);
+            let traffic = &held.connection.traffic;
             traffic.reset();
             if let Some(request) = self.recorder.borrow_mut().in_flight(slot) {
-                request.traffic = Some(Rc::clone(&traffic));
+                request.traffic = Some(Rc::clone(traffic));
             }
-            let result = held.connection.exchange(hop.request(user), limit).await;
-            if result.is_err() && opened.is_none() && traffic.sent().is_none() {
-                // It had been closed while idle and not a byte left: another connection, no other request.
-                self.recorder.borrow_mut().reconnect(self.clock.now());
-                fresh = true;
-                continue;
-            }
-            if result.is_ok() && held.connection.is_reusable().await {
-                held.release(user);
+            let cookies = user.cookies_for(message);
+            let result = {
+                let exchange = std::pin::pin!(held.connection.exchange(message, cookies, limit));
+                self.in_time(slot, exchange).await
+            };
+            let Some(result) = result else {
+                return (Err(user.timed_out(self.http.timeout)), opened);
+            };
+            match &result {
+                Ok(_) if held.connection.is_reusable() => held.release(user),
+                Err(_) if opened.is_none() && held.connection.traffic.sent().is_none() => {
+                    // It had been closed while idle and not a byte left: another connection, no other request.
+                    self.recorder.borrow_mut().reconnect(self.clock.now());
+                    continue;
+                }
+                Ok(_) | Err(_) => {}
             }
             return (result, opened);
         }
     }
 
-    /// A usable connection: the user's own, an idle one, or a new one.
-    async fn hold(&self, user: &mut User, origin: &Rc<Origin>, fresh: bool) -> Result<Held, Failure> {
-        let mut lease = None;
-        let mut address = self.turns.at(user.number);
-        let known = match &mut user.own {
-            Some(own) => own.take().filter(|connection| *connection.origin == **origin),
+    /// What there is to send a request on right now.
+    fn access(&self, user: &mut User, origin: &Rc<Origin>) -> Access {
+        let (known, lease, address) = match &mut user.own {
+            Some(own) => {
+                let known = own.take().filter(|connection| *connection.origin == **origin);
+                (known, None, self.turns.at(user.number))
+            }
             None => {
-                let mut taken = self.pool.lease(origin).await;
-                let known = taken.connection.take();
-                address = taken.address;
-                lease = Some(taken);
-                known
+                let address = self.pool.next_address();
+                let Some(mut lease) = self.pool.take(origin, address) else { return Access::Wait(address) };
+                (lease.connection.take(), Some(lease), address)
             }
         };
-        if let Some(mut connection) = known.filter(|_| !fresh) {
-            if connection.is_usable().await {
-                return Ok(Held { connection, lease });
-            }
-            self.recorder.borrow_mut().reconnect(self.clock.now());
+        match known {
+            None => Access::Open(lease, address),
+            Some(connection) => self.use_or_replace(connection, lease, address),
         }
+    }
+
+    /// A connection if it is usable, else the right to open another.
+    fn use_or_replace(&self, mut connection: Box<Connection>, lease: Option<Lease>, address: u16) -> Access {
+        if connection.is_usable() {
+            return Access::Held(Held { connection, lease });
+        }
+        self.recorder.borrow_mut().reconnect(self.clock.now());
+        Access::Open(lease, address)
+    }
+
+    /// A connection to send a request on, once it is open or somebody gives it back.
+    async fn hold(&self, user: &mut User, origin: &Rc<Origin>, access: Access) -> Result<Held, Failure> {
+        let access = match access {
+            Access::Wait(address) => {
+                let mut lease = self.pool.wait(origin).await;
+                match lease.connection.take() {
+                    Some(connection) => self.use_or_replace(connection, Some(lease), address),
+                    None => Access::Open(Some(lease), address),
+                }
+            }
+            other => other,
+        };
+        let (lease, address) = match access {
+            Access::Held(held) => return Ok(held),
+            Access::Open(lease, address) => (lease, address),
+            Access::Wait(address) => (None, address),
+        };
         if self.shared.pacer.is_limited() {
             // Waiting for the plan's own rate is no part of connecting.
             user.waits_to_connect = true;
-            Box::pin(self.shared.pacer.turn(self.clock)).await;
+            self.shared.pacer.turn(self.clock).await;
             user.waits_to_connect = false;
         }
-        // Opening is rare and its state is large: in a box it costs waiting users no memory.
-        let opening = Box::pin(async {
+        let opening = async {
             let counted = Counted::new(&self.shared.connections, self.shared.room)?;
             let opened = self.transport.open(origin, address, self.clock).await?;
             opened.handshake.into_iter().for_each(|handshake| self.shared.handshakes.add(handshake));
-            Connection::new(Rc::clone(origin), opened, self.clock, counted).await
-        });
+            Connection::new(Rc::clone(origin), opened, self.clock, counted, self.http1).await
+        };
         match tokio::time::timeout(self.http.connect_timeout, opening).await {
             Ok(Ok(connection)) => Ok(Held { connection, lease }),
             Ok(Err(mut failure)) => {
@@ -307,30 +350,33 @@ impl Worker {
         }
     }
 
-    fn first_hop(&self, step: &Step, values: &Values) -> Result<Hop, Unsendable> {
+    /// The step's request: made before the load where it has no holes, else filled now.
+    fn message(&self, step: &Step, values: &Values) -> Result<Rc<Message>, Unsendable> {
+        if let Some(message) = &step.fixed {
+            return Ok(Rc::clone(message));
+        }
         let unknown = |_| Unsendable::Unknown;
         let value = |variable| self.value(variable, values);
         let (origin, uri) = match &step.url {
-            CompiledUrl::Fixed(uri) => (Rc::clone(&self.target.origin), uri.clone()),
-            CompiledUrl::Absolute(origin, uri) => (Rc::clone(origin), uri.clone()),
+            CompiledUrl::Fixed(origin, uri) => (Rc::clone(origin), uri.clone()),
             CompiledUrl::Filled(template) => {
                 let text = fill_url(template, value).map_err(unknown)?;
                 resolve(&self.target, &text)
                     .map_err(|_| Unsendable::Filled("its URL is no URL".to_owned()))?
             }
         };
-        let mut headers = Rc::clone(&step.headers.fixed);
+        let mut headers = HeaderMap::clone(&step.headers.fixed);
         for (name, template) in &step.headers.filled {
             let text = fill(template, value, |value, out| out.push_str(value)).map_err(unknown)?;
             let text = HeaderValue::from_str(&text).map_err(|_| {
                 Unsendable::Filled(format!("its header `{name}` holds a line feed or control character"))
             })?;
-            Rc::make_mut(&mut headers).append(name, text);
+            headers.append(name, text);
         }
         if !headers.contains_key(HOST) {
             let host = origin.host_header();
             let host = host.ok_or_else(|| Unsendable::Filled("its host cannot be named".to_owned()))?;
-            Rc::make_mut(&mut headers).insert(HOST, host);
+            headers.insert(HOST, host);
         }
         let body = match &step.body {
             CompiledBody::Fixed(bytes) => bytes.clone(),
@@ -338,7 +384,19 @@ impl Worker {
                 fill(template, value, |value, out| escape_body(*kind, value, out)).map_err(unknown)?.into()
             }
         };
-        Ok(Hop { origin, uri, method: step.method.clone(), headers, body })
+        Ok(Message::new(origin, step.method.clone(), uri, headers, body))
+    }
+
+    /// What a future makes before the request of this slot is overdue.
+    async fn in_time<T>(&self, slot: usize, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
+        std::future::poll_fn(|context| match Pin::new(&mut future).poll(context) {
+            Poll::Ready(made) => Poll::Ready(Some(made)),
+            Poll::Pending if self.recorder.borrow_mut().is_overdue(slot, context.waker()) => {
+                Poll::Ready(None)
+            }
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     fn value(&self, variable: Variable, values: &Values) -> Option<String> {
@@ -360,15 +418,16 @@ impl Worker {
     fn redirect(
         &self,
         user: &mut User,
-        hop: &Hop,
+        message: &Message,
         step: &Step,
         answer: &Answer,
         followed: u32,
-    ) -> Result<Option<Hop>, Failure> {
-        if answer.headers.contains_key(SET_COOKIE) {
-            user.keep_cookies(hop, &answer.headers);
+    ) -> Result<Option<Rc<Message>>, Failure> {
+        let Some(headers) = answer.headers() else { return Ok(None) };
+        if headers.contains_key(SET_COOKIE) {
+            user.keep_cookies(message, headers);
         }
-        let location = match answer.headers.get(LOCATION) {
+        let location = match headers.get(LOCATION) {
             Some(location) if is_redirect(answer.status) && self.http.redirects > 0 => location,
             _ => return Ok(None),
         };
@@ -384,19 +443,20 @@ impl Worker {
             ));
         }
         let wrong = || Failure::new(Outcome::Protocol, "redirected to what is no http or https URL");
-        let base = hop.url().ok_or_else(wrong)?;
+        let base = message.url().ok_or_else(wrong)?;
         let url = location.to_str().ok().and_then(|location| base.join(location).ok()).ok_or_else(wrong)?;
         let origin = Origin::of(&url).ok_or_else(wrong)?;
-        let mut headers = HeaderMap::clone(&hop.headers);
-        if origin != *hop.origin {
+        let mut headers = message.headers.clone();
+        if origin != *message.origin {
             // Credentials were given for one host, not for whatever it points to.
             for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE] {
                 headers.remove(name);
             }
             headers.insert(HOST, origin.host_header().ok_or_else(wrong)?);
         }
-        let origin = if origin == *hop.origin { Rc::clone(&hop.origin) } else { Rc::new(origin) };
-        let (mut method, mut body) = (hop.method.clone(), hop.body.clone());
+        let same = origin == *message.origin;
+        let origin = if same { Rc::clone(&message.origin) } else { Rc::new(origin) };
+        let (mut method, mut body) = (message.method.clone(), message.body.clone());
         let becomes_get = answer.status == StatusCode::SEE_OTHER
             || (method == Method::POST
                 && matches!(answer.status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND));
@@ -405,30 +465,16 @@ impl Worker {
             headers.remove(CONTENT_TYPE);
             headers.remove(CONTENT_LENGTH);
         }
-        let (uri, headers) = (path_and_query(&url).map_err(|_| wrong())?, Rc::new(headers));
-        Ok(Some(Hop { origin, uri, method, headers, body }))
+        let uri = path_and_query(&url).map_err(|_| wrong())?;
+        Ok(Some(Message::new(origin, method, uri, headers, body)))
     }
 }
 
-impl Hop {
-    fn url(&self) -> Option<url::Url> {
-        let scheme = if self.origin.tls { "https" } else { "http" };
-        url::Url::parse(&format!("{scheme}://{}{}", self.origin.authority(), self.uri)).ok()
-    }
-
-    fn request(&self, user: &User) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = HeaderMap::clone(&self.headers);
-        if let Some(cookies) = user.cookies.as_ref().and_then(|cookies| self.cookies(cookies)) {
-            request.headers_mut().append(COOKIE, cookies);
-        }
-        request
-    }
-
-    fn cookies(&self, store: &CookieStore) -> Option<HeaderValue> {
-        let url = self.url()?;
+impl User {
+    /// The `cookie` header for a request, where the user has any for it.
+    fn cookies_for(&self, message: &Message) -> Option<HeaderValue> {
+        let store = self.cookies.as_ref()?;
+        let url = message.url()?;
         let pairs: Vec<_> =
             store.get_request_values(&url).map(|(name, value)| format!("{name}={value}")).collect();
         if pairs.is_empty() {
@@ -438,9 +484,7 @@ impl Hop {
         value.set_sensitive(true);
         Some(value)
     }
-}
 
-impl User {
     /// Why the time of a step ran out. Where the plan let no connection start, that is not the target's doing.
     fn timed_out(&mut self, timeout: Duration) -> Failure {
         let timeout = plimsoll_units::duration::format(timeout);
@@ -450,8 +494,8 @@ impl User {
         Failure::new(Outcome::Timeout, format!("no whole answer within {timeout}"))
     }
 
-    fn keep_cookies(&mut self, hop: &Hop, headers: &HeaderMap) {
-        let Some(url) = hop.url() else { return };
+    fn keep_cookies(&mut self, message: &Message, headers: &HeaderMap) {
+        let Some(url) = message.url() else { return };
         let store = self.cookies.get_or_insert_with(Box::default);
         let texts = headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
         for text in texts.filter(|text| text.len() <= COOKIE_BYTES) {
@@ -509,7 +553,7 @@ fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result
     let unexpected = |message: String| Err(Failure::new(Outcome::Expectation, message));
     let shown = |value: String| if expect.secret { "***".to_owned() } else { value };
     for header in &expect.headers {
-        let found = answer.headers.get(&header.name);
+        let found = answer.header(&header.name);
         match (&header.value, found) {
             (_, None) => return unexpected(format!("header `{}` is missing", header.name)),
             (Some(value), Some(found)) if found.as_bytes() != value.as_bytes() => {
@@ -540,7 +584,7 @@ fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result
     for capture in &step.captures {
         let found = match &capture.source {
             CompiledSource::Header(name) => {
-                answer.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+                answer.header(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
             }
             CompiledSource::Regex(regex) => capture_regex(regex, &answer.body),
             CompiledSource::JsonPath(query) => {
@@ -589,6 +633,7 @@ fn as_text(value: &serde_json::Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Uri;
 
     fn kept(user: &User) -> usize {
         user.cookies.as_ref().map_or(0, |store| store.iter_any().count())
@@ -597,18 +642,14 @@ mod tests {
     #[test]
     fn a_user_keeps_a_bounded_number_of_cookies() {
         let url = url::Url::parse("http://shop.test/").unwrap();
-        let hop = Hop {
-            origin: Rc::new(Origin::of(&url).unwrap()),
-            uri: Uri::from_static("/"),
-            method: Method::GET,
-            headers: Rc::default(),
-            body: Bytes::new(),
-        };
+        let origin = Rc::new(Origin::of(&url).unwrap());
+        let message =
+            Message::new(origin, Method::GET, Uri::from_static("/"), HeaderMap::new(), Bytes::new());
         let mut user = User::owning(0);
         let set = |user: &mut User, cookie: String| {
             let mut headers = HeaderMap::new();
             headers.append(SET_COOKIE, HeaderValue::from_str(&cookie).unwrap());
-            user.keep_cookies(&hop, &headers);
+            user.keep_cookies(&message, &headers);
         };
         (0..1000).for_each(|number| set(&mut user, format!("n{number}=1")));
         assert_eq!(kept(&user), COOKIES);

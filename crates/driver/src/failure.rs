@@ -2,6 +2,8 @@ use std::io;
 
 use plimsoll_measure::Outcome;
 
+use crate::connection::AnswerLimit;
+use crate::http1::ReadError;
 use crate::resources::Exhausted;
 
 /// Why a request did not get its answer, in words that carry no secret.
@@ -33,17 +35,28 @@ impl Failure {
         Exhausted::of(error).map(|exhausted| Self::ours(exhausted.to_string()))
     }
 
+    /// A stream that broke between request and answer.
+    pub(crate) fn of_exchange(error: &io::Error) -> Self {
+        if is_reset(error.kind()) {
+            return Self::new(Outcome::Reset, format!("the connection broke: {error}"));
+        }
+        Self::new(Outcome::Protocol, format!("not HTTP/1.1: {error}"))
+    }
+
+    /// An answer that cannot be read.
+    pub(crate) fn of_answer(error: &ReadError, limit: AnswerLimit) -> Self {
+        match error.outcome() {
+            Outcome::TooLarge => limit.too_large(),
+            Outcome::Reset => Self::new(Outcome::Reset, "the connection ended before the answer did"),
+            outcome => Self::new(outcome, format!("not HTTP/1.1: {error}")),
+        }
+    }
+
     /// What hyper says of an exchange that broke off.
     pub(crate) fn of_hyper(error: &hyper::Error) -> Self {
         let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
         let outcome = match io.map(io::Error::kind) {
-            Some(
-                io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::BrokenPipe
-                | io::ErrorKind::NotConnected
-                | io::ErrorKind::UnexpectedEof,
-            ) => Outcome::Reset,
+            Some(kind) if is_reset(kind) => Outcome::Reset,
             _ if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => Outcome::Reset,
             _ => Outcome::Protocol,
         };
@@ -55,4 +68,15 @@ impl Failure {
         };
         Self::new(outcome, message)
     }
+}
+
+fn is_reset(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::UnexpectedEof
+    )
 }

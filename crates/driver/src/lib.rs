@@ -5,7 +5,9 @@
 //! second over when it is complete, so no lock, channel or allocation is needed per request to
 //! record it. Arrivals leave when they are due whatever the target does.
 //!
-//! It knows HTTP/1.1, one request at a time per connection. It judges nothing but answers: verdicts
+//! It knows HTTP/1.1, one request at a time per connection. Requests without holes are compiled into bytes
+//! before the load starts and answers are read where they lie; a plan whose headers decide the framing
+//! themselves is served by hyper. Both clients are measured alike. It judges nothing but answers: verdicts
 //! on objectives are made elsewhere, from the frames that [`Collector`] puts together.
 
 mod addresses;
@@ -18,6 +20,8 @@ mod exchange;
 mod failure;
 mod feed;
 pub mod http1;
+mod journey;
+mod message;
 mod pacer;
 mod pool;
 mod recorder;
@@ -25,6 +29,7 @@ mod resources;
 mod stalls;
 mod timers;
 mod tls;
+mod traffic;
 mod transport;
 mod worker;
 
@@ -32,6 +37,7 @@ pub use addresses::AddressError;
 pub use clock::Clock;
 pub use collector::Collector;
 pub use compile::CompileError;
+pub use connection::Http1;
 pub use driver::{Driver, DriverConfig, DriverError, Message, Once, Simulation};
 pub(crate) use failure::Failure;
 pub use feed::Feeds;

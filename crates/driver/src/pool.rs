@@ -18,7 +18,8 @@ use crate::transport::Origin;
 /// them serves only when no more may be opened.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    idle: RefCell<Vec<Connection>>,
+    #[expect(clippy::vec_box, reason = "connections move from hand to hand")]
+    idle: RefCell<Vec<Box<Connection>>>,
     waiting: RefCell<VecDeque<oneshot::Sender<Lease>>>,
     /// Rights given out or held by idle connections.
     taken: Cell<usize>,
@@ -41,43 +42,36 @@ impl Pool {
         })
     }
 
-    /// Waits for a connection to `origin` or the right to open one.
-    pub(crate) async fn lease(self: &Rc<Self>, origin: &Origin) -> Lease {
-        let address = self.next_address();
-        let mut lease = match self.lease_now(origin, address) {
-            Some(lease) => lease,
-            None => {
-                let (sender, receiver) = oneshot::channel();
-                self.waiting.borrow_mut().push_back(sender);
-                match receiver.await {
-                    Ok(lease) => lease,
-                    // Only a pool that is being torn down forgets who waits.
-                    Err(_) => std::future::pending().await,
-                }
-            }
-        };
-        // A connection that leads elsewhere makes room for one that leads here.
-        lease.connection = lease.connection.take().filter(|connection| *connection.origin == *origin);
-        lease.address = address;
-        lease
+    /// Waits for a connection that somebody gives back, or the right to open one.
+    pub(crate) async fn wait(self: &Rc<Self>, origin: &Origin) -> Lease {
+        let (sender, receiver) = oneshot::channel();
+        self.waiting.borrow_mut().push_back(sender);
+        match receiver.await {
+            Ok(lease) => lease.to(origin),
+            // Only a pool that is being torn down forgets who waits.
+            Err(_) => std::future::pending().await,
+        }
     }
 
-    fn next_address(&self) -> u16 {
+    /// Which of the target's addresses is next.
+    pub(crate) fn next_address(&self) -> u16 {
         if !self.turns.is_choice() {
             return 0;
         }
         self.turns.at(self.turn.replace(self.turn.get() + 1))
     }
 
-    fn lease_now(self: &Rc<Self>, origin: &Origin, address: u16) -> Option<Lease> {
+    /// An idle connection to `origin` or the right to open one, if either is to be had.
+    pub(crate) fn take(self: &Rc<Self>, origin: &Origin, address: u16) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         let leads_there = |connection: &Connection| *connection.origin == *origin;
         let fits = |connection: &Connection| {
             leads_there(connection) && connection.address.is_none_or(|leads_to| leads_to == address)
         };
-        let fitting = idle.iter().rposition(fits).or_else(|| {
+        let fitting = idle.iter().rposition(|connection| fits(connection)).or_else(|| {
             // To another address of the target: better than closing it to open one.
-            idle.iter().rposition(leads_there).filter(|_| self.taken.get() >= self.limit)
+            let leading = idle.iter().rposition(|connection| leads_there(connection));
+            leading.filter(|_| self.taken.get() >= self.limit)
         });
         if let Some(position) = fitting {
             return Some(Lease::new(self, Some(idle.remove(position))));
@@ -86,10 +80,10 @@ impl Pool {
             self.taken.set(self.taken.get() + 1);
             return Some(Lease::new(self, None));
         }
-        idle.pop().map(|connection| Lease::new(self, Some(connection)))
+        idle.pop().map(|connection| Lease::new(self, Some(connection)).to(origin))
     }
 
-    fn give_back(self: &Rc<Self>, mut connection: Option<Connection>) {
+    fn give_back(self: &Rc<Self>, mut connection: Option<Box<Connection>>) {
         loop {
             // Taken in a statement of its own: a lease that comes back drops into this very function.
             let next = self.waiting.borrow_mut().pop_front();
@@ -112,17 +106,21 @@ impl Pool {
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Option<Rc<Pool>>,
-    pub(crate) connection: Option<Connection>,
-    /// Which address of the target another connection would go to.
-    pub(crate) address: u16,
+    pub(crate) connection: Option<Box<Connection>>,
 }
 
 impl Lease {
-    fn new(pool: &Rc<Pool>, connection: Option<Connection>) -> Self {
-        Self { pool: Some(Rc::clone(pool)), connection, address: 0 }
+    fn new(pool: &Rc<Pool>, connection: Option<Box<Connection>>) -> Self {
+        Self { pool: Some(Rc::clone(pool)), connection }
     }
 
-    fn disarm(mut self) -> Option<Connection> {
+    /// A connection that leads elsewhere makes room for one that leads here.
+    fn to(mut self, origin: &Origin) -> Self {
+        self.connection = self.connection.take().filter(|connection| *connection.origin == *origin);
+        self
+    }
+
+    fn disarm(mut self) -> Option<Box<Connection>> {
         self.pool = None;
         self.connection.take()
     }

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::task::Waker;
 
 use plimsoll_measure::{
     DropCause, Edges, IterationKey, Outcome, PendingKey, SECOND, Sample, SeriesKey, Shard,
 };
-use rustc_hash::FxHashMap;
 use slab::Slab;
 
-use crate::transport::Traffic;
+use crate::traffic::Traffic;
 
 /// Shards kept for later seconds: one for the next, and one more for a worker that keeps two open.
 const SPARE: usize = 2;
@@ -24,9 +24,55 @@ pub(crate) struct Recorder {
     /// Consecutive open seconds, the earliest first; never empty.
     open: VecDeque<Shard>,
     spare: Vec<Shard>,
-    in_flight: Slab<InFlight>,
-    iterations: FxHashMap<IterationKey, u64>,
-    closes: bool,
+    in_flight: Slab<Flight>,
+    /// The oldest and the youngest request in flight that has a deadline ahead.
+    oldest: Option<usize>,
+    youngest: Option<usize>,
+    running: Running,
+    /// Where the first open second ends; never where it does not close by time.
+    first_end: u64,
+}
+
+/// Iterations begun and not ended, by key: few keys at a time, and mostly the one asked for last.
+#[derive(Debug, Default)]
+struct Running {
+    counts: Vec<(IterationKey, u64)>,
+    last: usize,
+}
+
+/// Keys of which nothing runs are forgotten beyond this many.
+const FEW_KEYS: usize = 32;
+
+impl Running {
+    fn of(&mut self, key: IterationKey) -> &mut u64 {
+        if self.counts.get(self.last).is_none_or(|(last, _)| *last != key) {
+            self.last = self.find(key);
+        }
+        &mut self.counts[self.last].1
+    }
+
+    fn find(&mut self, key: IterationKey) -> usize {
+        if let Some(known) = self.counts.iter().position(|(known, _)| *known == key) {
+            return known;
+        }
+        if self.counts.len() >= FEW_KEYS {
+            self.counts.retain(|(_, count)| *count > 0);
+        }
+        self.counts.push((key, 0));
+        self.counts.len() - 1
+    }
+}
+
+/// A request in flight, in the order of the deadlines. All wait equally long, so that is the order in
+/// which they began, and a list costs less per request than a timer.
+#[derive(Debug)]
+struct Flight {
+    request: InFlight,
+    deadline: u64,
+    older: Option<usize>,
+    younger: Option<usize>,
+    overdue: bool,
+    waker: Option<Waker>,
 }
 
 /// A request between its due and its end.
@@ -54,8 +100,10 @@ impl Recorder {
             edges,
             spare: Vec::new(),
             in_flight: Slab::new(),
-            iterations: FxHashMap::default(),
-            closes: true,
+            oldest: None,
+            youngest: None,
+            running: Running::default(),
+            first_end: SECOND,
         }
     }
 
@@ -63,14 +111,21 @@ impl Recorder {
     pub(crate) fn pinned(second: u64, edges: Edges) -> Self {
         let mut recorder = Self::new(edges.clone());
         recorder.open = VecDeque::from([Shard::new(second, edges)]);
-        recorder.closes = false;
+        recorder.first_end = u64::MAX;
         recorder
     }
 
     /// The shard of an offset. Seconds handed over are closed: what is late by then goes to the first open one.
     fn shard(&mut self, offset: u64) -> &mut Shard {
+        let index = if offset < self.first_end { 0 } else { self.later(offset) };
+        &mut self.open[index]
+    }
+
+    /// Opens seconds up to that of an offset behind the first, and says which it is.
+    #[cold]
+    fn later(&mut self, offset: u64) -> usize {
         let first = self.open.front().map_or(0, Shard::second);
-        let wanted = if self.closes { (offset / SECOND).max(first) } else { first };
+        let wanted = offset / SECOND;
         while self.open.back().is_none_or(|last| last.second() < wanted) {
             let next = self.open.back().map_or(wanted, |last| last.second() + 1);
             let shard = match self.spare.pop() {
@@ -82,22 +137,79 @@ impl Recorder {
             };
             self.open.push_back(shard);
         }
-        let index = (wanted - first) as usize;
-        &mut self.open[index]
+        (wanted - first) as usize
     }
 
-    /// A request became due and a worker has it in hand.
-    pub(crate) fn begin(&mut self, request: InFlight) -> usize {
-        self.in_flight.insert(request)
+    /// A request became due and a worker has it in hand. It may last until `deadline`, which never is
+    /// before that of a request that began earlier.
+    pub(crate) fn begin(&mut self, request: InFlight, deadline: u64) -> usize {
+        let older = self.youngest;
+        let slot = self.in_flight.insert(Flight {
+            request,
+            deadline,
+            older,
+            younger: None,
+            overdue: false,
+            waker: None,
+        });
+        match older.and_then(|older| self.in_flight.get_mut(older)) {
+            Some(older) => older.younger = Some(slot),
+            None => self.oldest = Some(slot),
+        }
+        self.youngest = Some(slot);
+        slot
     }
 
     pub(crate) fn in_flight(&mut self, slot: usize) -> Option<&mut InFlight> {
-        self.in_flight.get_mut(slot)
+        self.in_flight.get_mut(slot).map(|flight| &mut flight.request)
     }
 
     /// The request of this slot is over.
     pub(crate) fn end(&mut self, slot: usize) {
+        self.unlink(slot);
         self.in_flight.try_remove(slot);
+    }
+
+    /// Takes a request out of the list of those with a deadline ahead.
+    fn unlink(&mut self, slot: usize) {
+        let Some(flight) = self.in_flight.get_mut(slot).filter(|flight| !flight.overdue) else { return };
+        let (older, younger) = (flight.older.take(), flight.younger.take());
+        match older.and_then(|older| self.in_flight.get_mut(older)) {
+            Some(older) => older.younger = younger,
+            None => self.oldest = younger,
+        }
+        match younger.and_then(|younger| self.in_flight.get_mut(younger)) {
+            Some(younger) => younger.older = older,
+            None => self.youngest = older,
+        }
+    }
+
+    /// Whether the request of this slot has outlived its deadline; if not, `waker` is told when it does.
+    pub(crate) fn is_overdue(&mut self, slot: usize, waker: &Waker) -> bool {
+        let Some(flight) = self.in_flight.get_mut(slot) else { return false };
+        if flight.overdue {
+            return true;
+        }
+        match &mut flight.waker {
+            Some(known) => known.clone_from(waker),
+            unknown => *unknown = Some(waker.clone()),
+        }
+        false
+    }
+
+    /// Wakes the requests whose deadline has come and says when the next one comes, if any is waiting.
+    pub(crate) fn wake_overdue(&mut self, now: u64) -> Option<u64> {
+        loop {
+            let slot = self.oldest?;
+            let deadline = self.in_flight.get(slot)?.deadline;
+            if deadline > now {
+                return Some(deadline);
+            }
+            self.unlink(slot);
+            let flight = self.in_flight.get_mut(slot)?;
+            flight.overdue = true;
+            flight.waker.take().into_iter().for_each(Waker::wake);
+        }
     }
 
     pub(crate) fn record(&mut self, sample: &Sample) {
@@ -114,7 +226,7 @@ impl Recorder {
 
     pub(crate) fn arrival(&mut self, key: IterationKey, due: u64) {
         self.shard(due).arrival(key);
-        *self.iterations.entry(key).or_default() += 1;
+        *self.running.of(key) += 1;
     }
 
     pub(crate) fn dropped(&mut self, key: IterationKey, due: u64, cause: DropCause) {
@@ -133,14 +245,13 @@ impl Recorder {
     }
 
     fn leave(&mut self, key: IterationKey) {
-        if let Some(running) = self.iterations.get_mut(&key) {
-            *running = running.saturating_sub(1);
-        }
+        let running = self.running.of(key);
+        *running = running.saturating_sub(1);
     }
 
     /// Iterations begun and not ended.
     pub(crate) fn running(&self) -> u64 {
-        self.iterations.values().sum()
+        self.running.counts.iter().map(|(_, count)| count).sum()
     }
 
     /// Takes the next complete second, if there is one. Arrivals before `frontier` have been handled.
@@ -151,9 +262,10 @@ impl Recorder {
             return None;
         }
         // The next second opens before this one goes, so there is always one open.
-        self.shard(end);
+        self.later(end);
+        self.first_end = end + SECOND;
         let mut shard = self.open.pop_front()?;
-        for (_, request) in &self.in_flight {
+        for (_, Flight { request, .. }) in &self.in_flight {
             if request.due < end {
                 let sent = request.sent().filter(|sent| *sent < end);
                 shard.pending(request.key, end - request.due, sent.map(|sent| end - sent));
@@ -177,8 +289,9 @@ impl Recorder {
 
     /// Counts everything still in flight as cut at `now`.
     pub(crate) fn cut(&mut self, now: u64) {
+        (self.oldest, self.youngest) = (None, None);
         for request in std::mem::take(&mut self.in_flight) {
-            let (_, request) = request;
+            let (_, Flight { request, .. }) = request;
             let PendingKey { step, phase, stage } = request.key;
             let sample = Sample {
                 key: SeriesKey { step, phase, stage, outcome: Outcome::Cut },
@@ -196,7 +309,7 @@ impl Recorder {
             };
             self.record(&sample);
         }
-        for (key, running) in std::mem::take(&mut self.iterations) {
+        for (key, running) in std::mem::take(&mut self.running).counts {
             for _ in 0..running {
                 self.shard(now).iteration_cut(key);
             }
@@ -218,6 +331,33 @@ mod tests {
         frame
     }
 
+    fn in_flight(due: u64) -> InFlight {
+        InFlight { key: PENDING, due, ready: due, first_sent: None, traffic: None }
+    }
+
+    #[test]
+    fn deadlines_come_in_order_and_pass_over_what_has_ended() {
+        let mut recorder = Recorder::new(Edges::default());
+        assert_eq!(recorder.wake_overdue(0), None);
+        let slots: Vec<_> = (0..6).map(|n| recorder.begin(in_flight(n), 10 + n)).collect();
+        let waker = Waker::noop();
+        for ended in [3, 0, 5] {
+            recorder.end(slots[ended]);
+        }
+        assert_eq!(recorder.wake_overdue(9), Some(11), "the first has ended");
+        assert_eq!(recorder.wake_overdue(12), Some(14), "1 and 2 are overdue, 3 has ended");
+        let overdue: Vec<_> = [1, 2, 4].map(|n| recorder.is_overdue(slots[n], waker)).into();
+        assert_eq!(overdue, [true, true, false]);
+        recorder.end(slots[1]);
+        let again = recorder.begin(in_flight(9), 20);
+        assert_eq!(again, slots[1], "slots are used again");
+        recorder.end(slots[2]);
+        recorder.end(slots[4]);
+        assert_eq!(recorder.wake_overdue(19), Some(20));
+        assert_eq!(recorder.wake_overdue(20), None);
+        assert!(recorder.is_overdue(again, waker));
+    }
+
     #[test]
     fn a_late_arrival_belongs_to_the_second_of_its_due() {
         let mut recorder = Recorder::new(Edges::default());
@@ -232,13 +372,7 @@ mod tests {
     #[test]
     fn a_request_in_flight_is_seen_with_its_age() {
         let mut recorder = Recorder::new(Edges::default());
-        let slot = recorder.begin(InFlight {
-            key: PENDING,
-            due: 400_000_000,
-            ready: 400_000_000,
-            first_sent: None,
-            traffic: None,
-        });
+        let slot = recorder.begin(in_flight(400_000_000), u64::MAX);
         let first = recorder.take_complete(1_000_000_000, u64::MAX).unwrap();
         assert_eq!(frame(&first).pending[&PENDING].since_due.max(), Some(600_000_000));
         recorder.end(slot);
@@ -250,7 +384,7 @@ mod tests {
     fn what_is_left_is_cut_at_the_time_waited() {
         let mut recorder = Recorder::new(Edges::default());
         recorder.arrival(KEY, 0);
-        recorder.begin(InFlight { key: PENDING, due: 100, ready: 100, first_sent: None, traffic: None });
+        recorder.begin(in_flight(100), u64::MAX);
         recorder.cut(2_000_000_100);
         let mut whole = Frame::new(2);
         recorder.take_all().for_each(|shard| shard.merge_into(&mut whole));

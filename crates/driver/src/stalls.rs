@@ -70,7 +70,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_was_held_up_is_late_by_that_much() {
-        let clock = Clock::Real(Instant::now());
+        let clock = Clock::real(Instant::now());
         let (timers, stalls) = (Timers::new(clock), Arc::new(Stalls::default()));
         let hold = Duration::from_millis(60);
         let least = hold - Duration::from_nanos(BEAT);

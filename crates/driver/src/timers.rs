@@ -69,36 +69,31 @@ impl Timers {
     pub(crate) async fn drive(self: Rc<Self>) {
         match self.clock {
             // Only a machine without a descriptor left fails here: then sleepers wake later, never not.
-            Clock::Real(start) => match self.drive_finely(start).await {
+            Clock::Real(start) => match self.drive_finely().await {
                 Ok(never) => match never {},
-                Err(_) => self.drive_coarsely(start).await,
+                Err(_) => self.drive_coarsely(start.instant()).await,
             },
             // The simulated clock sleeps in tokio's own timers.
             Clock::Simulated(_) => std::future::pending().await,
         }
     }
 
-    async fn drive_finely(&self, start: std::time::Instant) -> io::Result<Infallible> {
+    async fn drive_finely(&self) -> io::Result<Infallible> {
         let timer = Descriptor::open()?;
         loop {
             let Some(due) = self.wake_due() else {
                 self.earlier.notified().await;
                 continue;
             };
-            let wait =
-                (start + Duration::from_nanos(due)).saturating_duration_since(std::time::Instant::now());
             // A zero would disarm the timer instead of firing it.
-            let wait = wait.max(Duration::from_nanos(1));
+            let wait = Duration::from_nanos(self.clock.until(due).max(1));
             timer
                 .get_ref()
                 .0
                 .set(Expiration::OneShot(TimeSpec::from_duration(wait)), TimerSetTimeFlags::empty())?;
             tokio::select! {
-                ready = timer.readable() => {
-                    let mut ready = ready?;
-                    let _ = timer.get_ref().0.wait();
-                    ready.clear_ready();
-                }
+                // Setting it anew forgets that it fired, so it need not be read.
+                ready = timer.readable() => ready?.clear_ready(),
                 () = self.earlier.notified() => {}
             }
         }
@@ -200,7 +195,7 @@ mod tests {
     async fn sleepers_wake_in_their_order_with_and_without_a_descriptor() {
         for coarsely in [false, true] {
             let start = std::time::Instant::now();
-            let timers = Timers::new(Clock::Real(start));
+            let timers = Timers::new(Clock::real(start));
             let woken = RefCell::new(Vec::new());
             let sleep = |millis: u64| {
                 let (timers, woken) = (Rc::clone(&timers), &woken);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use plimsoll_measure::{DropCause, IterationKey, SECOND, Shard};
-use plimsoll_run::{HttpSettings, LoadModel, OnFailure, PauseRange, Shape};
+use plimsoll_run::{HttpSettings, LoadModel, PauseRange, Shape};
 use plimsoll_units::Users;
 use plimsoll_workload::{Arrivals, Mix, RateProfile, Stage, UserProfile};
 use rand::{RngExt, SeedableRng};
@@ -18,9 +18,11 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Turns;
-use crate::compile::{CompiledAction, Script, Target};
-use crate::exchange::{Place, User, Values};
+use crate::compile::{Script, Target};
+use crate::connection::Http1;
+use crate::exchange::{Place, User};
 use crate::feed::Feeds;
+use crate::journey::{Crowd, Journey, Journeys};
 use crate::pacer::Pacer;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
@@ -28,10 +30,6 @@ use crate::stalls::{Stalls, keep_appointments};
 use crate::timers::Timers;
 use crate::tls::HandshakeCounts;
 use crate::{Clock, Message, Transport};
-
-/// How long a closed user whose iteration got no answer at all waits before the next: without it a
-/// refusing target would be hammered as fast as the processor allows, and nothing learnt by it.
-const NO_ANSWER_PAUSE: u64 = 100_000_000;
 
 /// Arrivals handled in one go when the worker is late, before running requests get a turn.
 const CATCH_UP: u32 = 32;
@@ -71,6 +69,11 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// The place of a user of this worker among its users.
+    pub(crate) fn slot(self, number: u64) -> usize {
+        (number / self.of) as usize
+    }
+
     /// The arrivals of this worker, of a mix that repeats after `period`: every `of`-th, moving on by
     /// one worker each time workers and mix have come round together. Without that a worker of two
     /// would have one of two scenarios to itself, and half of the connections with it.
@@ -93,6 +96,9 @@ pub(crate) struct Worker {
     pub(crate) transport: Transport,
     pub(crate) target: Target,
     pub(crate) http: HttpSettings,
+    /// The plan's timeout in nanoseconds.
+    pub(crate) timeout: u64,
+    pub(crate) http1: Http1,
     pub(crate) shape: Arc<Shape>,
     pub(crate) scripts: Vec<Script>,
     pub(crate) mix: Mix,
@@ -101,6 +107,10 @@ pub(crate) struct Worker {
     pub(crate) pool: Rc<Pool>,
     /// Which address of the target each user's own connection goes to.
     pub(crate) turns: Turns,
+    /// From when until when which phase and stage last: asked for with every iteration.
+    pub(crate) place: Cell<(u64, u64, Place)>,
+    pub(crate) journeys: Journeys,
+    pub(crate) crowd: Crowd,
     pub(crate) feeds: Feeds,
     pub(crate) setup: Arc<[Option<String>]>,
     pub(crate) run_id: String,
@@ -116,13 +126,15 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Offers the worker's share of the load and waits for its answers. Must run inside a `LocalSet`,
-    /// which the caller drops afterwards with whatever is still in flight.
+    /// Offers the worker's share of the load and waits for its answers. Must run where tasks can be
+    /// spawned that stay on their thread; the caller drops afterwards whatever is still in flight.
     pub(crate) async fn run(self: Rc<Self>, model: &LoadModel, grace: Duration) {
         tokio::task::spawn_local(Rc::clone(&self.timers).drive());
         tokio::task::spawn_local(Rc::clone(&self).close_seconds_in_time());
         let stalls = Arc::clone(&self.shared.stalls);
         tokio::task::spawn_local(keep_appointments(Rc::clone(&self.timers), self.clock, stalls));
+        tokio::task::spawn_local(Rc::clone(&self).end_overdue());
+        tokio::task::spawn_local(Rc::clone(&self).wake_thinking());
         let stages_end = (self.shape.stages_end() * 1e9).round() as u64;
         let early = match model {
             LoadModel::Open { stages, spacing, max_in_flight } => {
@@ -208,16 +220,17 @@ impl Worker {
             return;
         }
         self.recorder.borrow_mut().arrival(key, due);
-        let worker = Rc::clone(self);
-        tokio::task::spawn_local(async move {
-            let mut user = User::sharing(n);
-            worker.iteration(&mut user, n, key, due).await;
-            worker.shared.running.fetch_sub(1, Ordering::Relaxed);
-        });
+        self.set_out(self.journeys.single(n, key, due));
     }
 
-    fn key(&self, scenario: usize, due: u64) -> IterationKey {
-        let (phase, stage) = self.shape.place(due);
+    pub(crate) fn key(&self, scenario: usize, due: u64) -> IterationKey {
+        let (from, until, mut place) = self.place.get();
+        if due < from || due >= until {
+            let (until, now) = self.shape.place_until(due);
+            self.place.set((due, until, now));
+            place = now;
+        }
+        let (phase, stage) = place;
         IterationKey { scenario: scenario as u16, phase, stage }
     }
 
@@ -231,8 +244,7 @@ impl Worker {
     ) -> ControlFlow<()> {
         let profile = UserProfile::new(stages);
         let mut stopped = pin!(self.stop.cancelled());
-        let wanted = Rc::new(Cell::new(0_u64));
-        let running: Rc<RefCell<Vec<bool>>> = Rc::default();
+        self.crowd.iterations.set(iterations);
         let mut at = Some(0);
         let flow = loop {
             let next = at.unwrap_or(stages_end);
@@ -245,11 +257,11 @@ impl Worker {
             if next >= stages_end {
                 break ControlFlow::Continue(());
             }
-            wanted.set(u64::from(profile.users_at(next)));
-            self.start_users(next, &wanted, &running, iterations);
+            self.crowd.wanted.set(u64::from(profile.users_at(next)));
+            self.start_users(next);
             at = profile.next_change(next);
         };
-        wanted.set(0);
+        self.crowd.wanted.set(0);
         flow
     }
 
@@ -259,74 +271,25 @@ impl Worker {
         }
     }
 
-    fn start_users(
-        self: &Rc<Self>,
-        at: u64,
-        wanted: &Rc<Cell<u64>>,
-        running: &Rc<RefCell<Vec<bool>>>,
-        iterations: Option<u64>,
-    ) {
+    /// Lets those users in that are wanted and not there.
+    fn start_users(self: &Rc<Self>, at: u64) {
         let mine = (0..).map(|slot| (slot, slot as u64 * self.share.of + self.share.index));
-        for (slot, number) in mine.take_while(|(_, number)| *number < wanted.get()) {
-            let mut slots = running.borrow_mut();
-            if slots.len() <= slot {
-                slots.resize(slot + 1, false);
-            }
-            if std::mem::replace(&mut slots[slot], true) {
-                continue;
-            }
-            let (worker, wanted, running) = (Rc::clone(self), Rc::clone(wanted), Rc::clone(running));
-            tokio::task::spawn_local(async move {
-                worker.shared.users.fetch_add(1, Ordering::Relaxed);
-                worker.user(number, at, &wanted, iterations).await;
-                worker.shared.users.fetch_sub(1, Ordering::Relaxed);
-                running.borrow_mut()[slot] = false;
-            });
-        }
-    }
-
-    /// A closed user: one iteration after the other for as long as it is wanted.
-    async fn user(self: &Rc<Self>, number: u64, start: u64, wanted: &Cell<u64>, iterations: Option<u64>) {
-        let mut user = User::owning(number);
-        let mut due = start;
-        while number < wanted.get() && !self.stop.is_cancelled() {
-            let n = self.shared.started.fetch_add(1, Ordering::Relaxed);
-            if iterations.is_some_and(|limit| n >= limit) {
-                self.shared.exhausted.store(true, Ordering::Relaxed);
-                return;
-            }
-            let key = self.key(self.mix.scenario(n), due);
-            self.recorder.borrow_mut().arrival(key, due);
-            let end = self.iteration(&mut user, n, key, due).await;
-            due = end.done;
-            if end.no_answer {
-                due += NO_ANSWER_PAUSE;
-                self.timers.sleep_until(due).await;
+        for (slot, number) in mine.take_while(|(_, number)| *number < self.crowd.wanted.get()) {
+            if self.crowd.came(slot) {
+                self.shared.users.fetch_add(1, Ordering::Relaxed);
+                self.set_out(Journey::closed(User::owning(number), self.key(0, at), at));
             }
         }
     }
 
-    /// Runs one iteration and records it. `key` says which and where it belongs.
-    async fn iteration(&self, user: &mut User, n: u64, key: IterationKey, due: u64) -> IterationEnd {
-        let script = &self.scripts[usize::from(key.scenario)];
-        let Some(rows) = self.draw(script) else {
+    /// Ends requests that have outlived the plan's timeout, for as long as it is polled.
+    pub(crate) async fn end_overdue(self: Rc<Self>) {
+        loop {
             let now = self.clock.now();
-            self.recorder.borrow_mut().iteration(key, due, now, true);
-            self.ended.notify_one();
-            return IterationEnd { done: now, no_answer: true };
-        };
-        let mut values =
-            Values { captures: vec![None; script.captures], rows, iteration: n, user: user.number };
-        let ran = self.follow(script, user, &mut values, (key.phase, key.stage), due).await;
-        let mut recorder = self.recorder.borrow_mut();
-        match ran.end {
-            ScriptEnd::NotOffered => recorder.given_up(key, ran.done, DropCause::Generator),
-            ScriptEnd::Succeeded => recorder.iteration(key, due, ran.done, false),
-            ScriptEnd::Failed => recorder.iteration(key, due, ran.done, true),
+            let next = self.recorder.borrow_mut().wake_overdue(now);
+            // What begins later than now is not due before this either.
+            self.timers.sleep_until(next.unwrap_or(now.saturating_add(self.timeout))).await;
         }
-        drop(recorder);
-        self.ended.notify_one();
-        IterationEnd { done: ran.done, no_answer: ran.no_answer }
     }
 
     /// How many rows of a feed the whole plan draws: iterations planned x weights of the scenarios
@@ -345,9 +308,8 @@ impl Worker {
         self.planned.map(|iterations| (iterations * share).ceil() as u64)
     }
 
-    /// One row of each feed the script draws from; `None` when a feed has run out, which ends the run.
-    pub(crate) fn draw(&self, script: &Script) -> Option<Vec<(u16, usize)>> {
-        let mut rows = Vec::with_capacity(script.feeds.len());
+    /// Draws one row of each feed the script draws from; false when one has run out, which ends the run.
+    pub(crate) fn draw(&self, script: &Script, rows: &mut Vec<(u16, usize)>) -> bool {
         for feed in &script.feeds {
             let Some(feed_rows) = self.feeds.get(*feed) else { continue };
             match feed_rows.draw() {
@@ -363,51 +325,11 @@ impl Worker {
                         rows.name,
                         rows.rows.len()
                     ));
-                    return None;
+                    return false;
                 }
             }
         }
-        Some(rows)
-    }
-
-    /// Follows a script's steps and pauses, the first of them due at `due`.
-    pub(crate) async fn follow(
-        &self,
-        script: &Script,
-        user: &mut User,
-        values: &mut Values,
-        place: Place,
-        due: u64,
-    ) -> Ran {
-        let mut ran = Ran { done: due, end: ScriptEnd::Succeeded, no_answer: true };
-        let mut due = due;
-        for (place_in_script, action) in (0_u64..).zip(&script.actions) {
-            match action {
-                CompiledAction::Pause(range) => {
-                    // A pause counts from the end of the step before it, or from the arrival.
-                    due = ran.done.max(due) + pause(*range, self.seed, values.iteration, place_in_script);
-                    ran.done = due;
-                    self.timers.sleep_until(due).await;
-                }
-                CompiledAction::Request(step) => {
-                    let end = self.step(user, values, step, place, due).await;
-                    // Also where earlier steps were answered: the target did not fail this one.
-                    if end.not_offered {
-                        return Ran { done: end.done, end: ScriptEnd::NotOffered, no_answer: true };
-                    }
-                    ran.done = end.done;
-                    due = end.done;
-                    ran.no_answer &= end.no_answer;
-                    if !end.succeeded {
-                        ran.end = ScriptEnd::Failed;
-                        if step.on_failure == OnFailure::EndIteration {
-                            return ran;
-                        }
-                    }
-                }
-            }
-        }
-        ran
+        true
     }
 
     /// Ends the run: it cannot go on as planned.
@@ -447,7 +369,7 @@ impl Worker {
 
 /// How long a pause lasts, in nanoseconds: decided by the seed, the iteration and the pause's place in
 /// its script alone, so that a run repeats however many workers there are and whoever is quicker.
-fn pause(range: PauseRange, seed: u64, iteration: u64, place: u64) -> u64 {
+pub(crate) fn pause(range: PauseRange, seed: u64, iteration: u64, place: u64) -> u64 {
     let (min, max) = (range.min.as_nanos() as u64, range.max.as_nanos() as u64);
     if min >= max {
         return min;
@@ -456,27 +378,6 @@ fn pause(range: PauseRange, seed: u64, iteration: u64, place: u64) -> u64 {
     // Stream 0 is that of the arrivals.
     random.set_stream((iteration << 16) + place + 1);
     random.random_range(min..=max)
-}
-
-struct IterationEnd {
-    done: u64,
-    no_answer: bool,
-}
-
-/// How following a script ended.
-pub(crate) struct Ran {
-    pub(crate) done: u64,
-    pub(crate) end: ScriptEnd,
-    /// None of its requests got an answer, or none was sent.
-    pub(crate) no_answer: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ScriptEnd {
-    Succeeded,
-    Failed,
-    /// This machine could not go on.
-    NotOffered,
 }
 
 #[cfg(test)]

@@ -168,12 +168,21 @@ impl Shape {
 
     /// The stage and phase that something due at an offset (nanoseconds) within the stages belongs to.
     pub fn place(&self, due: u64) -> (Phase, Option<u16>) {
+        self.place_until(due).1
+    }
+
+    /// The same, behind the offset (nanoseconds) until which nothing due belongs elsewhere.
+    pub fn place_until(&self, due: u64) -> (u64, (Phase, Option<u16>)) {
         // Compared in whole nanoseconds: seconds written as a fraction may miss a boundary by a hair.
         let nanos = |seconds: f64| (seconds * 1e9).round() as u64;
-        let phase = if due < nanos(self.warmup) { Phase::Warmup } else { Phase::Measured };
+        let warmup = nanos(self.warmup);
+        let (phase, phase_end) =
+            if due < warmup { (Phase::Warmup, warmup) } else { (Phase::Measured, u64::MAX) };
         let last = self.stages.len().saturating_sub(1);
         let stage = self.stages.partition_point(|stage| nanos(stage.end) <= due).min(last);
-        (phase, (!self.stages.is_empty()).then_some(stage as u16))
+        let stage_end = self.stages.get(..last).and_then(|stages| stages.get(stage));
+        let until = phase_end.min(stage_end.map_or(u64::MAX, |stage| nanos(stage.end)));
+        (until, (phase, (!self.stages.is_empty()).then_some(stage as u16)))
     }
 
     /// Where sliding windows may lie. The end is open while a run that ends by iterations goes on.
@@ -259,6 +268,8 @@ mod tests {
             let due = boundary.as_nanos() as u64;
             assert_eq!(shape.place(due - 1), (Phase::Warmup, Some(0)), "{millis} ms");
             assert_eq!(shape.place(due), (Phase::Measured, Some(1)), "{millis} ms");
+            assert_eq!(shape.place_until(0).0, due, "{millis} ms");
+            assert_eq!(shape.place_until(due).0, u64::MAX, "{millis} ms: nothing begins after the last");
         }
     }
 }

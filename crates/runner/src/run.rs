@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_driver::{
-    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Message, NetworkTransport, Once, Room,
+    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Http1, Message, NetworkTransport, Once, Room,
     Shortage, Transport, TransportError,
 };
 use plimsoll_exporters::Exporters;
@@ -107,6 +107,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
         transport: Transport::Network(network),
         setup: Arc::new([]),
         feeds: Feeds::new(&plan.feeds, seed),
+        http1: Http1::default(),
     };
     let setup = before(&driver_config, &control).await?;
     let captures = setup.as_ref().map(|setup| Arc::clone(&setup.captures)).unwrap_or_default();
@@ -154,7 +155,7 @@ async fn before(config: &DriverConfig, control: &Control) -> Result<Option<Once>
     if config.plan.setup.is_empty() {
         return Ok(None);
     }
-    let clock = Clock::Real(Instant::now());
+    let clock = Clock::real(Instant::now());
     let (steps, stop) = (config.plan.setup.clone(), control.stop.clone());
     Once::run(config.clone(), steps, Phase::Setup, 0, clock, stop).await.map(Some)
 }
@@ -360,7 +361,7 @@ impl Telling {
             config.plan.teardown.clone(),
             Phase::Teardown,
             second,
-            Clock::Real(self.started),
+            Clock::real(self.started),
             // Teardown cleans up after the run, also after one that was stopped.
             CancellationToken::new(),
         )

@@ -35,4 +35,4 @@ mod reader;
 
 pub use chunked::{MAX_EXTENSIONS, MAX_TRAILER, MAX_TRAILERS};
 pub use error::ReadError;
-pub use reader::{MAX_HEAD, MAX_HEADERS, MAX_INFORMATIONAL, ResponseReader, Want};
+pub use reader::{KnownHead, MAX_HEAD, MAX_HEADERS, MAX_INFORMATIONAL, ResponseReader, Want};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_driver::{Collector, DriverConfig, Feeds, Message, Transport};
+use plimsoll_driver::{Collector, DriverConfig, Feeds, Http1, Message, Transport};
 use plimsoll_measure::Limits;
 use plimsoll_measure::{Distribution, Edges, Frame, Outcome, Phase, SeriesKey, Timing};
 use plimsoll_run::{
@@ -98,7 +98,7 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
     }
 }
 
-pub(crate) fn config(plan: RunPlan, transport: Transport) -> DriverConfig {
+pub(crate) fn config(plan: RunPlan, transport: Transport, http1: Http1) -> DriverConfig {
     DriverConfig {
         shape: Arc::new(Shape::of(&plan)),
         seed: 1,
@@ -107,6 +107,7 @@ pub(crate) fn config(plan: RunPlan, transport: Transport) -> DriverConfig {
         transport,
         setup: Arc::new([]),
         feeds: Feeds::new(&plan.feeds, 1),
+        http1,
         plan: Arc::new(plan),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Measured, closed, config, get, open, plan, seconds};
 use plimsoll_demo_target::{Config, DemoTarget, TlsConfig};
-use plimsoll_driver::{AddressError, Driver, Handshakes, NetworkTransport, Transport, TransportError};
+use plimsoll_driver::{AddressError, Driver, Handshakes, Http1, NetworkTransport, Transport, TransportError};
 use plimsoll_measure::{Outcome, Timing};
 use plimsoll_run::{Action, AddressChoice, Header, PlannedTarget, RunPlan, Template, TlsSettings};
 use plimsoll_units::Rate;
@@ -57,7 +57,7 @@ fn steps() -> Vec<Action> {
 
 async fn run(plan: RunPlan) -> Measured {
     let transport = Transport::Network(NetworkTransport::new(&plan).await.unwrap());
-    Measured::run(&config(plan, transport)).await
+    Measured::run(&config(plan, transport, Http1::default())).await
 }
 
 fn demo(listen: &str) -> DemoTarget {
@@ -141,7 +141,7 @@ async fn what_the_connect_rate_held_back_is_not_the_targets_failure() {
     plan.http.connect_rate = Rate::new(0.1);
     plan.http.timeout = seconds(0.2);
     let transport = Transport::Network(NetworkTransport::new(&plan).await.unwrap());
-    let mut driver = Driver::start(&config(plan, transport)).unwrap();
+    let mut driver = Driver::start(&config(plan, transport, Http1::default())).unwrap();
     let messages = crate::common::until_finished(&mut driver).await;
     let trouble = driver.trouble().unwrap();
     driver.join();
@@ -166,7 +166,7 @@ async fn handshakes(always_full: bool) -> (Handshakes, u64) {
     let close = Header { name: "connection".into(), value: Template::text("close"), secret: false };
     plan.http.headers.push(close);
     let transport = Transport::Network(NetworkTransport::new(&plan).await.unwrap());
-    let mut driver = Driver::start(&config(plan, transport)).unwrap();
+    let mut driver = Driver::start(&config(plan, transport, Http1::default())).unwrap();
     let messages = crate::common::until_finished(&mut driver).await;
     let handshakes = driver.handshakes();
     driver.join();
@@ -199,7 +199,7 @@ async fn all_addresses_of_a_name_are_looked_up_once() {
     let transport = NetworkTransport::new(&plan).await.unwrap();
     let names: Vec<_> = transport.addresses().into_iter().map(|address| address.name).collect();
     assert!(names.contains(&target.addr().to_string()), "{names:?}");
-    let measured = Measured::run(&config(plan, Transport::Network(transport))).await;
+    let measured = Measured::run(&config(plan, Transport::Network(transport), Http1::default())).await;
     let asked = target.record().access_count();
     assert_eq!(measured.outcome(Outcome::Ok), asked);
     assert_eq!(asked, 10 / names.len() as u64);
@@ -245,7 +245,7 @@ async fn what_this_machine_cannot_do_at_a_later_step_is_not_the_targets_failure(
     // No source reaches the second step's host.
     plan.http.source = vec!["127.0.0.3".parse().unwrap()];
     let transport = Transport::Network(NetworkTransport::new(&plan).await.unwrap());
-    let mut driver = Driver::start(&config(plan, transport)).unwrap();
+    let mut driver = Driver::start(&config(plan, transport, Http1::default())).unwrap();
     let messages = crate::common::until_finished(&mut driver).await;
     let trouble = driver.trouble().unwrap();
     driver.join();

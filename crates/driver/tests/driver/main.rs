@@ -1,7 +1,9 @@
-//! The driver, in simulated time and against real sockets. One binary: it shares its build.
+//! The driver, in simulated time and against real sockets, with each of its clients. One binary: it
+//! shares its build.
 #![expect(clippy::unwrap_used, reason = "a test that cannot begin has failed")]
+#![expect(clippy::duplicate_mod, reason = "every case runs with each client")]
 
 mod common;
+mod compiled;
 mod connecting;
-mod real;
-mod simulated;
+mod hyper;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::CLIENT;
 use crate::common::{Measured, closed, config, get, open, plan, seconds};
 use plimsoll_demo_target::misbehave::{self, Kind};
 use plimsoll_demo_target::{Config, DemoTarget};
@@ -20,7 +21,7 @@ async fn network(plan: &RunPlan) -> Transport {
 
 async fn run(plan: RunPlan) -> Measured {
     let transport = network(&plan).await;
-    Measured::run(&config(plan, transport)).await
+    Measured::run(&config(plan, transport, CLIENT)).await
 }
 
 fn target() -> DemoTarget {
@@ -201,7 +202,7 @@ async fn no_worker_has_a_scenario_to_itself() {
     let mut plan = plan(&url(&target), open(100.0, 1.0), steps(vec![get(0, "/")]));
     plan.scenarios.push(plan.scenarios[0].clone());
     let transport = network(&plan).await;
-    let mut driver = plimsoll_driver::Driver::start(&config(plan, transport)).unwrap();
+    let mut driver = plimsoll_driver::Driver::start(&config(plan, transport, CLIENT)).unwrap();
     assert_eq!(driver.workers(), 2);
     let (mut arrivals, mut left) = ([[0; 2]; 2], driver.workers());
     while left > 0 {
@@ -226,7 +227,7 @@ async fn stopping_offers_no_more_and_keeps_what_was_offered() {
     let target = target();
     let plan = plan(&url(&target), open(100.0, 60.0), steps(vec![get(0, "/latency/50")]));
     let transport = network(&plan).await;
-    let mut driver = plimsoll_driver::Driver::start(&config(plan, transport)).unwrap();
+    let mut driver = plimsoll_driver::Driver::start(&config(plan, transport, CLIENT)).unwrap();
     let began = Instant::now();
     let (mut messages, mut left) = (Vec::new(), driver.workers());
     while left > 0 {
@@ -420,7 +421,7 @@ async fn odd_answers_are_one_answer_each() {
         (
             "GET",
             b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nraw",
-            Outcome::Status,
+            Outcome::Protocol,
         ),
         ("GET", b"HTTP/1.1 204 No Content\r\ncontent-length: 5\r\n\r\nhello", Outcome::Ok),
         ("GET", b"HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n", Outcome::Ok),

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::CLIENT;
 use crate::common::{Measured, closed, config, get, open, plan};
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -46,7 +47,7 @@ fn server(service: Duration, frozen: std::ops::Range<u64>) -> Transport {
 }
 
 async fn simulate(plan: RunPlan, transport: Transport) -> Measured {
-    Measured::of(Simulation::run(&config(plan, transport)).await.unwrap())
+    Measured::of(Simulation::run(&config(plan, transport, CLIENT)).await.unwrap())
 }
 
 /// How many took more than `from` and at most `to` milliseconds, as the buckets tell them apart.
@@ -110,7 +111,7 @@ async fn a_closed_run_hides_the_same_freeze_from_all_but_its_users() {
 async fn seconds_are_handed_over_while_the_run_goes_on() {
     for model in [open(100.0, 4.0), closed(4, 4.0)] {
         let plan = plan("http://simulated", model, step());
-        let config = config(plan, server(Duration::from_millis(10), 0..0));
+        let config = config(plan, server(Duration::from_millis(10), 0..0), CLIENT);
         let messages = Simulation::run(&config).await.unwrap();
         let before_the_end =
             messages.iter().take_while(|message| !matches!(message, Message::OfferingEnded { .. }));

@@ -1,0 +1,145 @@
+//! A request as it goes out: made once for a step without holes, anew for one with.
+
+use std::cell::OnceCell;
+use std::io::Write as _;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+
+use crate::transport::Origin;
+
+/// One request, complete but for a user's cookies.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) origin: Rc<Origin>,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    wire: OnceCell<Wire>,
+}
+
+/// The bytes of HTTP/1.1.
+#[derive(Debug)]
+struct Wire {
+    /// Head and body.
+    bytes: Box<[u8]>,
+    /// Where the empty line begins: there is room for one more header.
+    end_of_headers: usize,
+}
+
+/// Headers that decide how a message is framed or what becomes of its connection. The compiled
+/// bytes leave all of this to themselves; a plan that sets one is served by hyper.
+const FRAMING: [&str; 6] = ["connection", "content-length", "expect", "te", "transfer-encoding", "upgrade"];
+
+/// Whether requests with this header (its name in lower case) cannot be compiled into bytes.
+pub(crate) fn decides_framing(name: &str) -> bool {
+    FRAMING.contains(&name)
+}
+
+impl Message {
+    pub(crate) fn new(
+        origin: Rc<Origin>,
+        method: Method,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Rc<Self> {
+        Rc::new(Self { origin, method, uri, headers, body, wire: OnceCell::new() })
+    }
+
+    /// Where it goes, as a URL.
+    pub(crate) fn url(&self) -> Option<url::Url> {
+        let scheme = if self.origin.tls { "https" } else { "http" };
+        url::Url::parse(&format!("{scheme}://{}{}", self.origin.authority(), self.uri)).ok()
+    }
+
+    /// The bytes of HTTP/1.1, made when they are first asked for.
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.wire.get_or_init(|| Wire::new(self)).bytes
+    }
+
+    /// The same with a `cookie` header.
+    pub(crate) fn wire_with_cookies(&self, cookies: &HeaderValue) -> Vec<u8> {
+        let Wire { bytes, end_of_headers } = self.wire.get_or_init(|| Wire::new(self));
+        let (head, rest) = bytes.split_at(*end_of_headers);
+        [head, b"cookie: ", cookies.as_bytes(), b"\r\n", rest].concat()
+    }
+
+    /// The same for hyper.
+    pub(crate) fn request(&self, cookies: Option<HeaderValue>) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = HeaderMap::clone(&self.headers);
+        if let Some(cookies) = cookies {
+            request.headers_mut().append(http::header::COOKIE, cookies);
+        }
+        request
+    }
+
+    /// Whether its length is told even where there is no body: a method that means to send one
+    /// (RFC 9110, section 8.6).
+    fn tells_length(&self) -> bool {
+        !self.body.is_empty() || matches!(self.method, Method::POST | Method::PUT | Method::PATCH)
+    }
+}
+
+impl Wire {
+    fn new(message: &Message) -> Self {
+        let mut bytes = Vec::with_capacity(256 + message.body.len());
+        bytes.extend_from_slice(message.method.as_str().as_bytes());
+        bytes.push(b' ');
+        // Writing into a vector cannot fail.
+        let _ = write!(bytes, "{}", message.uri);
+        bytes.extend_from_slice(b" HTTP/1.1\r\n");
+        for (name, value) in &message.headers {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        if message.tells_length() {
+            let _ = write!(bytes, "content-length: {}\r\n", message.body.len());
+        }
+        let end_of_headers = bytes.len();
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&message.body);
+        Self { bytes: bytes.into(), end_of_headers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(method: Method, body: &'static str) -> Rc<Message> {
+        let url = url::Url::parse("http://shop.test:81/").unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert("accept", HeaderValue::from_static("text/plain"));
+        headers.insert("host", HeaderValue::from_static("shop.test:81"));
+        let uri = Uri::from_static("/cart?page=2");
+        Message::new(Rc::new(Origin::of(&url).unwrap()), method, uri, headers, body.into())
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_standard() {
+        let wire = |method, body| String::from_utf8(message(method, body).wire().to_vec()).unwrap();
+        let head = |method| {
+            format!("{method} /cart?page=2 HTTP/1.1\r\naccept: text/plain\r\nhost: shop.test:81\r\n")
+        };
+        assert_eq!(wire(Method::GET, ""), format!("{}\r\n", head("GET")));
+        assert_eq!(wire(Method::DELETE, "x"), format!("{}content-length: 1\r\n\r\nx", head("DELETE")));
+        assert_eq!(wire(Method::POST, ""), format!("{}content-length: 0\r\n\r\n", head("POST")));
+    }
+
+    #[test]
+    fn cookies_are_one_more_header() {
+        let message = message(Method::POST, "body");
+        let with = message.wire_with_cookies(&HeaderValue::from_static("a=1; b=2"));
+        let with = String::from_utf8(with).unwrap();
+        assert!(with.ends_with("\r\ncontent-length: 4\r\ncookie: a=1; b=2\r\n\r\nbody"), "{with}");
+    }
+}

@@ -1,0 +1,193 @@
+//! What goes over a connection, and when.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::Clock;
+use crate::transport::Stream;
+
+/// What went over a connection, seen from just above it.
+#[derive(Debug)]
+pub(crate) struct Traffic {
+    clock: Clock,
+    /// Which of the target's addresses the connection leads to.
+    pub(crate) address: u16,
+    sent: Cell<Option<u64>>,
+    first_byte: Cell<Option<u64>>,
+    written: Cell<u64>,
+    read: Cell<u64>,
+}
+
+impl Traffic {
+    pub(crate) fn new(clock: Clock, address: u16) -> Rc<Self> {
+        Rc::new(Self {
+            clock,
+            address,
+            sent: Cell::new(None),
+            first_byte: Cell::new(None),
+            written: Cell::new(0),
+            read: Cell::new(0),
+        })
+    }
+
+    /// Starts over for the next request on the connection.
+    pub(crate) fn reset(&self) {
+        self.sent.set(None);
+        self.first_byte.set(None);
+        self.written.set(0);
+        self.read.set(0);
+    }
+
+    /// When the first byte of the request left.
+    pub(crate) fn sent(&self) -> Option<u64> {
+        self.sent.get()
+    }
+
+    /// When the first byte of the answer came.
+    pub(crate) fn first_byte(&self) -> Option<u64> {
+        self.first_byte.get()
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.get()
+    }
+
+    pub(crate) fn read(&self) -> u64 {
+        self.read.get()
+    }
+
+    fn note_write(&self, before: u64, result: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = result {
+            if self.sent.get().is_none() {
+                self.sent.set(Some(before));
+            }
+            self.written.set(self.written.get() + *bytes as u64);
+        }
+    }
+}
+
+/// A stream that notes its traffic.
+#[derive(Debug)]
+pub(crate) struct Metered {
+    stream: Stream,
+    traffic: Rc<Traffic>,
+}
+
+impl Metered {
+    pub(crate) fn new(stream: Stream, traffic: Rc<Traffic>) -> Self {
+        Self { stream, traffic }
+    }
+
+    /// Whether a connection nobody uses is still open and silent. It asks no one: what the target has done
+    /// since is known when the runtime has heard of it.
+    pub(crate) fn is_idle(&mut self) -> bool {
+        match &mut self.stream {
+            // Costs no system call while nothing has come, and leaves no waker behind.
+            Stream::Tcp(stream) => {
+                matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Stream::Tls(stream) => is_silent(stream),
+            Stream::Memory(stream) => is_silent(stream),
+        }
+    }
+
+    /// The clock is read only for a request's first write, before the bytes are handed over.
+    fn before_write(&self) -> u64 {
+        if self.traffic.sent.get().is_none() { self.traffic.clock.now() } else { 0 }
+    }
+}
+
+fn is_silent(stream: &mut (impl AsyncRead + Unpin)) -> bool {
+    let mut byte = [0];
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Memory(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        let bytes = buffer.filled().len() - before;
+        if bytes > 0 {
+            let traffic = &self.traffic;
+            if traffic.first_byte.get().is_none() {
+                traffic.first_byte.set(Some(traffic.clock.now()));
+            }
+            traffic.read.set(traffic.read.get() + bytes as u64);
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let before = self.before_write();
+        let result = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Memory(stream) => Pin::new(stream).poll_write(context, bytes),
+        };
+        self.traffic.note_write(before, &result);
+        result
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // A request without a body is one part, and writing one is cheaper than gathering one.
+        if let [part] = parts {
+            return self.poll_write(context, part);
+        }
+        let before = self.before_write();
+        let result = match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Stream::Memory(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+        };
+        self.traffic.note_write(before, &result);
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+            Stream::Memory(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Memory(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Memory(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Every case with ours client.
+
+const CLIENT: plimsoll_driver::Http1 = plimsoll_driver::Http1::Compiled;
+
+#[path = "../real.rs"]
+mod real;
+#[path = "../simulated.rs"]
+mod simulated;

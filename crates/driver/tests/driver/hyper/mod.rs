@@ -1,0 +1,8 @@
+//! Every case with hyper's client.
+
+const CLIENT: plimsoll_driver::Http1 = plimsoll_driver::Http1::Hyper;
+
+#[path = "../real.rs"]
+mod real;
+#[path = "../simulated.rs"]
+mod simulated;
