@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    DropCause, Edges, Frame, IterationKey, LatencyFigures, Outcome, PendingKey, Phase, SECOND, Sample,
-    SeriesKey, Shard, Vitals,
+    CloseReason, DataRow, DropCause, Edges, Frame, IterationKey, KeptRequest, LatencyFigures, Opening,
+    Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
 };
 use plimsoll_run::{
-    Ended, ExportCount, Gauges, Machine, Model, Note, ObjectiveSummary, RunEvent, RunInfo, RunStatus,
-    ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
+    AddressShape, Ended, ExportCount, Gauges, Machine, Model, Note, ObjectiveSummary, RunEvent, RunInfo,
+    RunStatus, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -111,9 +111,15 @@ pub(crate) fn hostile(text: &str) -> Run {
         .flat_map(|kind| &mut kind.samples)
         .for_each(|sample| everywhere(&mut sample.message));
     summary.scenarios.iter_mut().for_each(|scenario| everywhere(&mut scenario.name));
+    summary.addresses.iter_mut().for_each(|address| everywhere(&mut address.address));
+    started.shape.addresses.iter_mut().for_each(|address| everywhere(&mut address.name));
     for step in &mut summary.steps {
         everywhere(&mut step.step);
         everywhere(&mut step.scenario);
+        for request in step.slowest.iter_mut().chain(&mut step.first_failed) {
+            request.message = Some(text.to_owned());
+            request.row = Some(DataRow { feed: text.to_owned(), row: 0 });
+        }
     }
     started.shape.steps.iter_mut().for_each(|step| everywhere(&mut step.step));
     summary.stages.iter_mut().for_each(|stage| everywhere(&mut stage.shape.kind));
@@ -247,7 +253,10 @@ fn started() -> Started {
             iterations: None,
             edges: Edges::with_thresholds([250 * MS, 500 * MS]),
             objectives: Vec::new(),
-            addresses: Vec::new(),
+            addresses: vec![
+                AddressShape { name: "10.0.0.7:8080".into(), weight: 2 },
+                AddressShape { name: "10.0.0.8:8080".into(), weight: 1 },
+            ],
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront\ntarget: http://127.0.0.1:8080\n".into(),
@@ -257,7 +266,9 @@ fn started() -> Started {
 /// Every second as workers would have measured it.
 fn shards(shape: &Shape) -> Vec<Shard> {
     let mut dice = Dice(42);
-    let mut shards: Vec<_> = (0..SECONDS).map(|second| Shard::new(second, shape.edges.clone())).collect();
+    let mut shards: Vec<_> = (0..SECONDS)
+        .map(|second| Shard::new(second, shape.edges.clone()).with_addresses(shape.addresses.len()))
+        .collect();
     let login = SeriesKey { step: 0, phase: Phase::Setup, stage: None, outcome: Outcome::Ok };
     shards[0].record(&sample(login, 0, 40 * MS, Some(200)));
     for second in 0..60 {
@@ -272,6 +283,7 @@ fn shards(shape: &Shape) -> Vec<Shard> {
         (0..30).for_each(|_| shards[second as usize].pending(key, 900 * MS, Some(800 * MS)));
     }
     let cut = SeriesKey { step: 2, phase: Phase::Measured, stage: Some(3), outcome: Outcome::Cut };
+    connections(&mut shards);
     (0..3).for_each(|_| shards[61].record(&sample(cut, 59 * SECOND, 2 * SECOND, None)));
     shards
 }
@@ -311,15 +323,46 @@ fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {
     };
     let step = scenario + 1;
     let done_in = &mut shards[((due + time) / SECOND) as usize];
-    done_in.record(&sample(SeriesKey { step, phase, stage, outcome }, due, time, status));
+    let sample = sample(SeriesKey { step, phase, stage, outcome }, due, time, status);
+    done_in.record(&sample);
     done_in.iteration(iteration, time, outcome != Outcome::Ok);
     let message = match outcome {
         Outcome::Timeout => "no whole answer within 2s",
         Outcome::Status => "503 Service Unavailable: <h1>try | later</h1>\u{1b}[2J",
         Outcome::Reset => "connection reset by peer",
-        _ => return,
+        _ => "",
     };
-    done_in.error(outcome, step, due + time, message);
+    if !message.is_empty() {
+        done_in.error(outcome, step, due + time, message);
+    }
+    if done_in.would_keep(&sample) {
+        done_in.keep(&KeptRequest {
+            sample,
+            message: (!message.is_empty()).then(|| message.to_owned()),
+            iteration: due / MS,
+            user: None,
+            row: (step == 2).then(|| DataRow { feed: "users".into(), row: due % 40 }),
+            worker: 0,
+        });
+    }
+}
+
+/// Connections as a target closes some of them while idle, and some time out.
+fn connections(shards: &mut [Shard]) {
+    (0..16).for_each(|_| shards[0].connection_opened(Opening::TlsFull));
+    for (second, reason) in [(30, CloseReason::Timeout), (40, CloseReason::IdleClosed)] {
+        for index in 0..12 {
+            let shard = &mut shards[second];
+            shard.connection_closed(reason, 300 + index);
+            shard.connection_opened(Opening::TlsResumed);
+            shard.connection_waited((200 + index * 10) * 1000);
+            if reason == CloseReason::IdleClosed {
+                shard.reconnect();
+            }
+        }
+    }
+    shards[31].connection_opened(Opening::Failed);
+    (0..16).for_each(|index| shards[61].connection_closed(CloseReason::RunEnded, 150 + index));
 }
 
 fn sample(key: SeriesKey, due: u64, time: u64, status: Option<u16>) -> Sample {
@@ -335,7 +378,7 @@ fn sample(key: SeriesKey, due: u64, time: u64, status: Option<u16>) -> Sample {
         status,
         received_bytes: status.map_or(0, |_| 2_400),
         sent_bytes: 180,
-        address: 0,
+        address: u16::from(due.is_multiple_of(3)),
     }
 }
 

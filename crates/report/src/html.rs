@@ -4,6 +4,7 @@
 //! and fits a telephone; every table has headers and every chart a text, so that it can be heard.
 
 mod compare;
+mod measured;
 mod page;
 mod plots;
 mod single;

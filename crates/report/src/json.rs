@@ -6,6 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{Run, words};
 
+mod measured;
+
+pub(crate) use measured::waits;
+
 /// The JSON of a run in figures: seconds, shares of one, requests per second; no data is `null`.
 ///
 /// Of a run that goes on, `status` is `running` and `ended` is `null`.
@@ -28,7 +32,7 @@ pub fn json(run: &Run) -> Value {
         "service_time": figures(Timing::ServiceTime),
         "errors": summary.errors.iter().map(|kind| error(kind, run)).collect::<Vec<_>>(),
         "scenarios": summary.scenarios.iter().map(scenario).collect::<Vec<_>>(),
-        "steps": summary.steps.iter().map(step).collect::<Vec<_>>(),
+        "steps": summary.steps.iter().map(|one| step(one, run)).collect::<Vec<_>>(),
         "stages": summary.stages.iter().map(|one| stage(one, run)).collect::<Vec<_>>(),
         "resources": [],
         "sla": summary.objectives.iter().map(objective).collect::<Vec<_>>(),
@@ -48,6 +52,10 @@ pub fn json(run: &Run) -> Value {
             "at": offset(note.at),
             "text": note.text,
         })).collect::<Vec<_>>(),
+        "connections": measured::connections(summary),
+        "addresses": summary.addresses.iter().map(measured::address).collect::<Vec<_>>(),
+        "skew": measured::skew(summary),
+        "overflow": measured::overflow(summary),
     })
 }
 
@@ -182,7 +190,7 @@ fn scenario(scenario: &ScenarioSummary) -> Value {
     })
 }
 
-fn step(step: &StepSummary) -> Value {
+fn step(step: &StepSummary, run: &Run) -> Value {
     let statuses: Map<_, _> =
         step.statuses.iter().map(|(status, count)| (status.to_string(), json!(count))).collect();
     json!({
@@ -195,6 +203,8 @@ fn step(step: &StepSummary) -> Value {
         "response_time": latency(&step.response_time),
         "service_time": latency(&step.service_time),
         "statuses": statuses,
+        "slowest": measured::kept(&step.slowest, run),
+        "first_failed": measured::kept(&step.first_failed, run),
     })
 }
 

@@ -14,6 +14,7 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod parts;
 mod run;
 mod text;
 mod words;

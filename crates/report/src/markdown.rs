@@ -2,10 +2,10 @@
 
 use std::fmt::Write;
 
-use plimsoll_measure::{Intervals, Timing};
+use plimsoll_measure::{CloseReason, Intervals, Opening, Timing};
 use plimsoll_units::ByteCount;
 
-use crate::{Run, words};
+use crate::{Run, parts, words};
 
 /// The run in GitHub-flavoured Markdown.
 ///
@@ -32,6 +32,9 @@ pub fn markdown(run: &Run) -> String {
     latencies(&mut text, run);
     steps(&mut text, run);
     errors(&mut text, run);
+    slowest(&mut text, run);
+    addresses(&mut text, run);
+    connections(&mut text, run);
     facts(&mut text, run);
     text
 }
@@ -127,6 +130,65 @@ fn errors(text: &mut String, run: &Run) {
         ]);
     }
     table(text, "Errors", &["Kind", "Requests", "Step", "Most often"], 1..2, &rows);
+}
+
+/// The slowest request of each step, and what it spent its time on.
+fn slowest(text: &mut String, run: &Run) {
+    let mut rows = Vec::new();
+    for step in &run.summary.steps {
+        let Some(request) = step.slowest.first() else { continue };
+        let seconds = |nanos: u64| words::seconds(Some(nanos as f64 / 1e9));
+        let mut row = vec![
+            escaped(&step.step),
+            words::offset(request.sample.due as f64 / 1e9),
+            seconds(request.response_time()),
+        ];
+        row.extend(parts::parts(&request.sample).map(|part| seconds(part.nanos)));
+        row.push(parts::ending(request));
+        rows.push(row);
+    }
+    let columns = ["Step", "Due", "Response", "Lag", "Wait", "First byte", "Body", "Ended"];
+    table(text, "Slowest requests", &columns, 1..7, &rows);
+}
+
+fn addresses(text: &mut String, run: &Run) {
+    let rows: Vec<_> = run
+        .summary
+        .addresses
+        .iter()
+        .map(|address| {
+            vec![
+                escaped(&address.address),
+                address.weight.to_string(),
+                words::count(address.requests),
+                words::ratio(address.share),
+                words::count(address.failed),
+                words::seconds(address.response_time.p50),
+                words::seconds(address.response_time.p99),
+            ]
+        })
+        .collect();
+    let columns = ["Address", "Weight", "Requests", "Share", "Failed", "p50", "p99"];
+    table(text, "Addresses", &columns, 1..7, &rows);
+}
+
+fn connections(text: &mut String, run: &Run) {
+    let figures = &run.summary.connections;
+    if figures.is_empty() {
+        return;
+    }
+    let count = |name: &str, count: u64| vec![name.to_owned(), words::count(count)];
+    let mut rows = vec![
+        vec!["opened".to_owned(), words::opened(figures)],
+        count("not opened", figures.opened(Opening::Failed)),
+        vec!["requests that went over a used one".to_owned(), words::ratio(figures.reuse_ratio())],
+    ];
+    let closed = CloseReason::ALL.into_iter().filter(|reason| figures.closed(*reason) > 0);
+    rows.extend(
+        closed
+            .map(|reason| count(&format!("closed {}", words::close_reason(reason)), figures.closed(reason))),
+    );
+    table(text, "Connections", &["", "Count or share"], 1..2, &rows);
 }
 
 fn facts(text: &mut String, run: &Run) {

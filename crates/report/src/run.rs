@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
-use plimsoll_measure::ErrorSample;
+use plimsoll_measure::{ErrorSample, SeriesKey};
 use plimsoll_run::{RunStatus, StageSummary, Started, State, Summary};
 use plimsoll_sla::{Severity, Validity, Verdict};
+
+use crate::words;
 
 /// What a report is about: the figures of a run, and the names and the plan they refer to.
 #[derive(Debug, Clone)]
@@ -56,7 +58,24 @@ impl Run {
             reasons => format!("{word}: {}", reasons.join("; ")),
         });
         let remarks = summary.validity.remarks.iter().cloned();
-        end.into_iter().chain(trust).chain(remarks).map(|sentence| capital(&sentence)).collect()
+        end.into_iter()
+            .chain(trust)
+            .chain(self.overflow())
+            .chain(remarks)
+            .map(|sentence| capital(&sentence))
+            .collect()
+    }
+
+    /// That figures of steps leave something out.
+    fn overflow(&self) -> Option<String> {
+        let overflow = self.summary.overflow?;
+        Some(format!(
+            "{} requests of at least {} series found no room within `limits` and were counted together as {}: \
+             they are in the totals, and in no step, scenario or stage, nor in objectives about one.",
+            words::count(overflow.requests),
+            words::count(overflow.series),
+            SeriesKey::OVERFLOW_NAME
+        ))
     }
 
     /// A rate of a stage; `None` for one that was warm-up all through, of which nothing is measured.

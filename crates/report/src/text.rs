@@ -1,11 +1,11 @@
 //! What a terminal shows when a run has ended: verdicts first, then figures, then where to read on.
 
-use plimsoll_measure::{Interval, Intervals, LatencyFigures, Timing};
+use plimsoll_measure::{Interval, Intervals, LatencyFigures, Opening, Timing};
 use plimsoll_run::ObjectiveSummary;
 use plimsoll_sla::{Severity, Validity, Verdict};
 use plimsoll_units::{ByteCount, Quantile, duration};
 
-use crate::{Run, words};
+use crate::{Run, parts, words};
 
 /// How the text is to look, and what it points to.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +45,7 @@ pub fn text(run: &Run, options: &Text) -> String {
     latencies(&mut out, run);
     chart(&mut out, run);
     errors(&mut out, run);
+    measured(&mut out, run);
     if !options.files.is_empty() {
         out.line("");
         let longest = options.files.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
@@ -204,6 +205,50 @@ fn errors(out: &mut Writer, run: &Run) {
     }
     if errors.len() > ERRORS {
         out.line(&format!("and {} more kinds", errors.len() - ERRORS));
+    }
+}
+
+/// The slowest request, the connections and how unequal addresses are, each in a sentence.
+fn measured(out: &mut Writer, run: &Run) {
+    let summary = &run.summary;
+    let slowest = summary.steps.iter().filter_map(|step| Some((step, step.slowest.first()?)));
+    let slowest = slowest.max_by_key(|(_, request)| request.response_time()).map(|(step, request)| {
+        let seconds = |nanos: u64| words::seconds(Some(nanos as f64 / 1e9));
+        let parts =
+            parts::parts(&request.sample).map(|part| format!("{} {}", part.name, seconds(part.nanos)));
+        format!(
+            "slowest: {} of {}, due at {}, ended as {}: {}",
+            seconds(request.response_time()),
+            step.step,
+            words::offset(request.sample.due as f64 / 1e9),
+            parts::ending(request),
+            parts.join(", ")
+        )
+    });
+    let figures = &summary.connections;
+    let connections = (!figures.is_empty()).then(|| {
+        let failed = figures.opened(Opening::Failed);
+        format!(
+            "connections: opened {}, {} failed to open; {} of requests went over a used one",
+            words::opened(figures),
+            words::count(failed),
+            words::ratio(figures.reuse_ratio())
+        )
+    });
+    let skew = summary.skew.map(|skew| {
+        let ratio =
+            |value: Option<f64>| value.map_or(words::NO_DATA.to_owned(), |value| format!("{value:.2}"));
+        format!(
+            "{} addresses: largest share over smallest {}, largest median over smallest {}",
+            summary.addresses.len(),
+            ratio(skew.share),
+            ratio(skew.p50)
+        )
+    });
+    let sentences: Vec<_> = slowest.into_iter().chain(connections).chain(skew).collect();
+    if !sentences.is_empty() {
+        out.line("");
+        sentences.iter().for_each(|sentence| out.wrapped("", sentence, Tone::Soft));
     }
 }
 

@@ -1,6 +1,6 @@
 //! How figures read in every format that is for people.
 
-use plimsoll_measure::Interval;
+use plimsoll_measure::{CloseReason, ConnectionFigures, Interval, Opening};
 use plimsoll_run::{Model, ObjectiveSummary, StageShape, Summary};
 use plimsoll_sla::{Expression, Verdict};
 use plimsoll_units::duration;
@@ -112,6 +112,31 @@ pub(crate) fn stage(stage: &StageShape, model: Model) -> String {
         "pause" => "pause".to_owned(),
         "ramp" => format!("ramp to {level}"),
         kind => format!("{kind} {level}"),
+    }
+}
+
+/// How many connections were opened, and with what handshakes.
+pub(crate) fn opened(figures: &ConnectionFigures) -> String {
+    let all = count(figures.opened_in_all());
+    let (full, resumed) = (figures.opened(Opening::TlsFull), figures.opened(Opening::TlsResumed));
+    if full + resumed == 0 {
+        return all;
+    }
+    format!("{all} ({} with a full TLS handshake, {} resumed)", count(full), count(resumed))
+}
+
+/// Why connections were closed, after their number.
+pub(crate) fn close_reason(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::IdleClosed => "by the target while idle",
+        CloseReason::TargetClosed => "by the target with an answer",
+        CloseReason::Error => "broken under a request",
+        CloseReason::Timeout => "after a time-out",
+        CloseReason::TooLarge => "after an answer too large",
+        CloseReason::UnaskedBytes => "after bytes nobody asked for",
+        CloseReason::UserEnded => "with their user",
+        CloseReason::RunEnded => "at the end of the run",
+        CloseReason::GoAway => "by GOAWAY",
     }
 }
 

@@ -569,3 +569,76 @@ fn curve(histogram: &Histogram) -> LatencyCurve {
     points.push((1.0, max as f64 / 1e9));
     points
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Gauges, Model, RunInfo, StepShape};
+    use plimsoll_measure::{Edges, Frame, Sample, Shard, Vitals};
+
+    fn state(limits: Limits) -> State {
+        let shape = Shape {
+            plan: "p".into(),
+            plan_hash: "h".into(),
+            model: Model::Open,
+            scenarios: Vec::new(),
+            steps: vec![StepShape { scenario: "s".into(), scenario_index: Some(0), step: "s".into() }],
+            stages: Vec::new(),
+            warmup: 0.0,
+            grace: 0.0,
+            iterations: None,
+            edges: Edges::default(),
+            objectives: Vec::new(),
+            addresses: Vec::new(),
+            limits,
+        };
+        let info = RunInfo {
+            id: "r".into(),
+            started_nanos: 0,
+            seed: 0,
+            version: None,
+            environment: None,
+            tags: BTreeMap::new(),
+            machine: crate::Machine::default(),
+            plimsoll: String::new(),
+            target: String::new(),
+        };
+        State::new(Arc::new(Started { info, shape, plan_text: String::new() }))
+    }
+
+    /// A second of `requests` requests in a stage of its own.
+    fn second(number: u64, requests: u64) -> RunEvent {
+        let mut shard = Shard::new(number, Edges::default());
+        let key =
+            SeriesKey { step: 0, phase: Phase::Measured, stage: Some(number as u16), outcome: Outcome::Ok };
+        for request in 0..requests {
+            let due = number * SECOND;
+            shard.record(&Sample { done: due + request * request, ..Sample::at(key, due) });
+        }
+        let mut frame = Frame::new(number);
+        shard.merge_into(&mut frame);
+        let (gauges, vitals) = (Gauges::default(), Vitals::default());
+        RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos: 0 }))
+    }
+
+    #[test]
+    fn stages_that_add_up_to_too_many_series_are_counted_together() {
+        for limits in [
+            Limits { series: 4, ..Limits::default() },
+            Limits { memory_bytes: 4 * 16 * 400, ..Limits::default() },
+        ] {
+            let mut state = state(limits);
+            (0..100).for_each(|number| state.apply(&second(number, 2000)));
+            assert!(state.series.len() < 12, "{limits:?}: {}", state.series.len());
+            let summary = state.summary();
+            assert_eq!(summary.totals.requests, 200_000, "nothing is lost");
+            assert_eq!(summary.timings[&Timing::ResponseTime].count, 200_000);
+            let overflow = summary.overflow.unwrap();
+            assert!(overflow.series >= 88, "{overflow:?}");
+            assert_eq!(overflow.requests + summary.steps[0].requests, 200_000);
+        }
+        let mut unlimited = state(Limits::default());
+        (0..100).for_each(|number| unlimited.apply(&second(number, 20)));
+        assert_eq!(unlimited.summary().overflow, None);
+    }
+}

@@ -7,7 +7,7 @@ use plimsoll_run::Summary;
 use plimsoll_sla::Verdict;
 use plimsoll_units::ByteCount;
 
-use super::{Page, plots};
+use super::{Page, measured, plots};
 use crate::{Run, words};
 
 pub(super) fn article(page: &mut Page, run: &Run) {
@@ -21,6 +21,9 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     steps(page, &run.summary);
     scenarios(page, &run.summary);
     errors(page, run);
+    measured::kept(page, run);
+    measured::addresses(page, &run.summary);
+    measured::connections(page, &run.summary);
     phases(page, &run.summary);
     validity(page, &run.summary);
     exports(page, &run.summary);
@@ -437,13 +440,13 @@ pub(super) fn row(page: &mut Page, name: &dyn Display, values: &[String]) {
     page.put("</tr>\n", &[]);
 }
 
-fn cells(page: &mut Page, values: &[String]) {
+pub(super) fn cells(page: &mut Page, values: &[String]) {
     for value in values {
         page.put("<td class=\"n\">{}</td>", &[value]);
     }
 }
 
-fn list(page: &mut Page, facts: &[(&str, String)]) {
+pub(super) fn list(page: &mut Page, facts: &[(&str, String)]) {
     page.put("<dl class=\"facts\">", &[]);
     for (name, value) in facts {
         page.put("<div><dt>{}</dt><dd>{}</dd></div>", &[name, value]);
