@@ -10,8 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 use harness::{
     Desk, Ended, PATIENCE, Running, Target, alone, beside_others, ends, requests, undisturbed, verdict,
 };
+use nix::sched::{CpuSet, sched_getaffinity};
 use nix::sys::signal::Signal;
-use plimsoll_testkit::{wait_for, wait_until};
+use nix::unistd::Pid;
+use plimsoll_testkit::{binary, wait_for, wait_until};
 use serde_json::Value;
 
 /// How long the target is frozen.
@@ -242,4 +244,72 @@ scenarios: [ { name: read, steps: [ { name: page, get: /products/1 } ] } ]
 async fn resident_at(run: &Running, moment: Instant) -> u64 {
     reach(moment).await;
     run.resident()
+}
+
+/// A processor that others keep busy: whoever is pinned to it hardly runs.
+struct Crowd {
+    processor: String,
+    _others: Vec<Running>,
+}
+
+impl Crowd {
+    /// Three that do nothing but count, on the last processor this test may use.
+    fn gather(desk: &Desk) -> Self {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let last = (0..CpuSet::count()).rfind(|processor| allowed.is_set(*processor).unwrap()).unwrap();
+        let processor = last.to_string();
+        let other = || desk.program("taskset", ["-c", &processor, "sh", "-c", "while :; do :; done"]).start();
+        Self { _others: (0..3).map(|_| other()).collect(), processor }
+    }
+
+    /// Runs a plan among them, with a tenth of the weight that each of them has.
+    async fn run(&self, desk: &Desk, plan: &str, more: &[&str]) -> (Value, Ended) {
+        let plan = desk.write("plan.yaml", plan);
+        let plimsoll = binary("plimsoll").unwrap();
+        let call = desk.program("taskset", ["-c", &self.processor, "nice", "-n", "10"]).arg(plimsoll);
+        let json = desk.path("run.json");
+        let ended = call.args(["run", &plan, "--json"]).arg(json).args(more).ended().await;
+        (desk.json(), ended)
+    }
+}
+
+/// 500/s take a quarter of a second of processor time per second at the very most, and there is a thirtieth.
+#[tokio::test]
+async fn a_starved_generator_is_invalid_and_says_why() {
+    let _machine = alone().await;
+    let (target, desk) = (Target::start(["--latency", "none"]).await, Desk::new());
+    let crowd = Crowd::gather(&desk);
+    let (json, ended) = crowd.run(&desk, &steady(&target, "500/s"), &[]).await;
+    assert_eq!(ended.code, 4, "{}", ended.stderr);
+    let validity = &json["validity"];
+    assert_eq!(validity["verdict"], "invalid", "{validity}");
+    let reason = validity["reasons"][0].as_str().unwrap();
+    assert!(reason.starts_with("the generator, not the target, added up to "), "{reason}");
+    assert!(reason.contains("CPU") && reason.contains(" UTC"), "{reason}");
+}
+
+/// Too few requests for a p99 make a run suspect at worst, however late they were.
+#[tokio::test]
+async fn a_suspect_generator_counts_where_strictness_was_asked_for() {
+    let _machine = alone().await;
+    let (target, desk) = (Target::start(["--latency", "none"]).await, Desk::new());
+    let crowd = Crowd::gather(&desk);
+    for (more, code) in [(&[][..], 0), (&["--strict"], 4)] {
+        let (json, ended) = crowd.run(&desk, &steady(&target, "20/s"), more).await;
+        assert_eq!(json["validity"]["verdict"], "suspect", "{}", json["validity"]);
+        assert_eq!(ended.code, code, "{more:?}: {}", ended.stderr);
+    }
+}
+
+fn steady(target: &Target, rate: &str) -> String {
+    format!(
+        "
+name: steady
+target: {}
+load: {{ stages: [ {{ hold: {rate}, for: 4s }} ], grace: 60s }}
+http: {{ timeout: 60s }}
+scenarios: [ {{ name: read, steps: [ {{ name: page, get: /products/1 }} ] }} ]
+",
+        target.url()
+    )
 }

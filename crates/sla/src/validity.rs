@@ -124,8 +124,15 @@ struct Span {
 /// The rows of seconds in which something lasted.
 #[derive(Debug, Clone, Copy)]
 struct Lasting {
-    present: Span,
-    longest: Span,
+    present: Row,
+    longest: Row,
+}
+
+/// Seconds in a row, and the least of it that there was in any of them.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    span: Span,
+    least: f64,
 }
 
 /// The seconds in which lag was beyond what is tolerated.
@@ -207,8 +214,10 @@ impl ValidityTracker {
             self.hindrance = Some((second, cause, figure));
         }
         for cause in Cause::ALL {
-            if cause.figure(vitals, INVALID_LAG_FACTOR * tolerated).is_some() {
-                Lasting::extend(self.lasting.entry(cause).or_insert(Lasting::begin(second)), second);
+            if let Some(figure) = cause.figure(vitals, INVALID_LAG_FACTOR * tolerated) {
+                let row = Row { span: Span::at(second), least: figure };
+                let first = Lasting { present: row, longest: row };
+                self.lasting.entry(cause).and_modify(|rows| rows.extend(row)).or_insert(first);
             }
         }
         if let Some(count) = vitals.retransmits {
@@ -309,10 +318,10 @@ impl ValidityTracker {
     }
 
     fn judge_lasting(&self) -> impl Iterator<Item = (Validity, String)> {
-        let long = self.lasting.iter().filter(|(_, rows)| rows.longest.seconds >= LASTING_SECONDS);
+        let long = self.lasting.iter().filter(|(_, rows)| rows.longest.span.seconds >= LASTING_SECONDS);
         long.filter_map(|(cause, rows)| {
-            let words = cause.lasting(INVALID_LAG_FACTOR * self.tolerated())?;
-            let (length, when) = (rows.longest.seconds, self.when(Some(rows.longest)));
+            let Row { span, least } = rows.longest;
+            let (words, length, when) = (cause.lasting(least)?, span.seconds, self.when(Some(span)));
             Some((Validity::Suspect, format!("{words} for {length} s in a row{when}")))
         })
     }
@@ -361,19 +370,16 @@ impl Span {
 }
 
 impl Lasting {
-    /// Before its first second.
-    fn begin(second: u64) -> Self {
-        let none = Span { first: second, last: second, seconds: 0 };
-        Self { present: none, longest: none }
-    }
-
-    fn extend(&mut self, second: u64) {
-        let follows = self.present.seconds > 0 && self.present.last.checked_add(1) == Some(second);
-        self.present = match follows {
-            true => Span { last: second, seconds: self.present.seconds + 1, ..self.present },
-            false => Span::at(second),
+    /// Goes on with a row of one second, or begins another.
+    fn extend(&mut self, next: Row) {
+        let Row { span, least } = self.present;
+        self.present = if span.last.checked_add(1) == Some(next.span.first) {
+            let span = Span { last: next.span.last, seconds: span.seconds + 1, ..span };
+            Row { span, least: least.min(next.least) }
+        } else {
+            next
         };
-        if self.present.seconds > self.longest.seconds {
+        if self.present.span.seconds > self.longest.span.seconds {
             self.longest = self.present;
         }
     }
@@ -382,8 +388,10 @@ impl Lasting {
 impl Late {
     /// What hindered the generator in most of these seconds, in words.
     fn cause(&self) -> Option<String> {
-        // Among equals the first, whose cause lies deepest.
-        let most = self.causes.iter().rev().max_by_key(|(_, (count, _))| *count);
+        // Among equals the first, whose cause lies deepest. A stall is what the others look like where
+        // the kernel counts them late: a wait for a processor shows when it is over.
+        let most =
+            self.causes.iter().rev().max_by_key(|(cause, (count, _))| (**cause != Cause::Stalled, *count));
         most.map(|(cause, (_, figure))| cause.words(*figure))
     }
 }

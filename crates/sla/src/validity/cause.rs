@@ -73,9 +73,9 @@ impl Cause {
         }
     }
 
-    /// What is said when it lasted for some seconds; `None` where lasting alone does no harm: it is
-    /// the lag that counts then.
-    pub(super) fn lasting(self, stall: f64) -> Option<String> {
+    /// What is said when it lasted for some seconds, in none of which it was less than `least`; `None`
+    /// where lasting alone does no harm: it is the lag that counts then.
+    pub(super) fn lasting(self, least: f64) -> Option<String> {
         let percent = |ratio: f64| format!("{:.0}%", ratio * 100.0);
         match self {
             Self::Throttled => {
@@ -95,8 +95,8 @@ impl Cause {
                 Some(format!("the generator's network link was over {} full", percent(FULL_LINK_RATIO)))
             }
             Self::Stalled => Some(format!(
-                "a worker of the generator stood still for over {} each second",
-                duration::human(stall)
+                "a worker of the generator stood still for at least {} each second",
+                duration::human(least)
             )),
             Self::Crowded | Self::Memory => None,
         }

@@ -202,6 +202,16 @@ fn the_cause_that_hindered_most_of_the_late_seconds_is_named() {
     }
 }
 
+/// The kernel counts a wait for a processor when it is over: until then there is only a stall.
+#[test]
+fn a_stall_is_no_cause_where_there_is_another() {
+    let stall = Vitals { stall_seconds: Some(1.0), ..Vitals::default() };
+    let crowded = Vitals { worker_wait_ratio: Some(0.9), ..stall };
+    let second = |(second, vitals)| (frame(second, Phase::Measured, 200, 400 * MS, 420 * MS), vitals);
+    let report = judged(&(0..).zip([stall, stall, crowded, stall]).map(second).collect::<Vec<_>>());
+    assert!(report.reasons[0].contains("others had the CPU"), "{:?}", report.reasons);
+}
+
 /// The seconds that a stall spans close together when it is over: the first of them has the vitals, and
 /// what was late ends in the last.
 #[test]
@@ -235,7 +245,7 @@ fn what_hinders_for_seconds_in_a_row_makes_suspect() {
         (Vitals { link_ratio: Some(0.95), ..none }, "the generator's network link was over 90% full"),
         (
             Vitals { stall_seconds: Some(0.011), ..none },
-            "a worker of the generator stood still for over 10.0 ms each second",
+            "a worker of the generator stood still for at least 11.0 ms each second",
         ),
     ] {
         let row = |count| {
