@@ -6,6 +6,7 @@
 mod bench;
 mod command;
 mod deny;
+mod fuzz;
 mod instructions;
 mod null_server;
 mod packages;
@@ -34,6 +35,8 @@ enum Chore {
     Bench(bench::Arguments),
     /// Runs one endurance test
     Soak(soak::Arguments),
+    /// Fuzzes what reads bytes from outside, with the nightly toolchain
+    Fuzz(fuzz::Arguments),
     /// Rebuilds the committed web assets with npm
     Web,
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Chore::Fmt => command::run(command::cargo().args(["fmt", "--all"])),
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Soak(arguments) => soak::run(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Web => web::run(),
     };
     match outcome {
