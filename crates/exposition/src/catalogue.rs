@@ -187,6 +187,43 @@ pub static IN_FLIGHT_REQUESTS: Metric =
 /// Open connections.
 pub static CONNECTIONS: Metric =
     gauge("plimsoll_connections", None, PLAN, "Open connections at the end of the last second.");
+/// Connections opened.
+pub static CONNECTIONS_OPENED: Metric = counter(
+    "plimsoll_connections_opened_total",
+    None,
+    &["plan", "tls"],
+    "Connections opened: tls is none, full or resumed.",
+);
+/// Connections not opened.
+pub static CONNECTIONS_FAILED: Metric = counter(
+    "plimsoll_connections_failed_total",
+    None,
+    PLAN,
+    "Attempts to open a connection that opened none.",
+);
+/// Connections closed.
+pub static CONNECTIONS_CLOSED: Metric =
+    counter("plimsoll_connections_closed_total", None, &["plan", "reason"], "Connections closed, by why.");
+/// What closed connections had carried.
+pub static CONNECTION_REQUESTS: Metric = counter(
+    "plimsoll_connection_requests_total",
+    None,
+    PLAN,
+    "Requests that connections had carried when they closed; over the connections closed, the mean of each.",
+);
+/// How often connections are used again.
+pub static CONNECTION_REUSE: Metric = gauge(
+    "plimsoll_connection_reuse_ratio",
+    Some(Unit::Ratio),
+    PLAN,
+    "Share of requests that went over a connection which had carried one before, of the run's connections that have closed.",
+);
+/// Waiting for a connection.
+pub static CONNECTION_WAIT: Metric = duration(
+    "plimsoll_connection_wait_seconds",
+    PLAN,
+    "From when a request that found no idle connection asked for one to when it had one.",
+);
 /// Our own work.
 pub static GENERATOR_CPU: Metric = gauge(
     "plimsoll_generator_cpu_ratio",
@@ -356,7 +393,7 @@ pub static EXPORT_BACKLOG: Metric =
     gauge("plimsoll_export_backlog_points", None, &["sink"], "Points that wait to be taken by a sink.");
 
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 42] = [
+pub static ALL: [&Metric; 48] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -373,6 +410,12 @@ pub static ALL: [&Metric; 42] = [
     &VIRTUAL_USERS,
     &IN_FLIGHT_REQUESTS,
     &CONNECTIONS,
+    &CONNECTIONS_OPENED,
+    &CONNECTIONS_FAILED,
+    &CONNECTIONS_CLOSED,
+    &CONNECTION_REQUESTS,
+    &CONNECTION_REUSE,
+    &CONNECTION_WAIT,
     &GENERATOR_CPU,
     &GENERATOR_WORKER_CPU,
     &GENERATOR_WORKER_WAIT,

@@ -150,7 +150,36 @@ fn panels() -> Vec<Panel> {
                 query("wait p99", quantile("0.99", &catalogue::WAIT, CHOSEN)),
                 query("connect p99", quantile("0.99", &catalogue::CONNECT_TIME, CHOSEN)),
                 query("tls p99", quantile("0.99", &catalogue::TLS_TIME, CHOSEN)),
+                query("none idle p99", quantile("0.99", &catalogue::CONNECTION_WAIT, CHOSEN)),
                 query("first byte p99", quantile("0.99", &catalogue::FIRST_BYTE_TIME, CHOSEN)),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Connections opened and closed",
+            description: "Opened by handshake, closed by reason; a service that keeps connections closes few.",
+            unit: "cps",
+            queries: vec![
+                query("opened, tls {{tls}}", rate("tls", &catalogue::CONNECTIONS_OPENED, CHOSEN)),
+                query("failed to open", rate("", &catalogue::CONNECTIONS_FAILED, CHOSEN)),
+                query("closed: {{reason}}", rate("reason", &catalogue::CONNECTIONS_CLOSED, CHOSEN)),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Connections: use",
+            description: "Requests that each connection had carried when it closed, and the share of requests that went over a used one.",
+            unit: "none",
+            queries: vec![
+                query(
+                    "requests on each",
+                    format!(
+                        "{} / {}",
+                        rate("", &catalogue::CONNECTION_REQUESTS, CHOSEN),
+                        rate("", &catalogue::CONNECTIONS_CLOSED, CHOSEN)
+                    ),
+                ),
+                query("{{plan}} reused", level(&catalogue::CONNECTION_REUSE)),
             ],
             look: Look::Lines,
         },

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
+    CloseReason, DropCause, Edges, Frame, IterationKey, Opening, Outcome, Phase, SECOND, Sample, SeriesKey,
+    Shard, Vitals,
 };
 use plimsoll_run::{
     Ended, Gauges, Judged, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
@@ -92,7 +93,17 @@ impl Fixture {
         fixture.shard.arrival(key);
         fixture.shard.dropped(key, DropCause::Generator);
         fixture.shard.iteration(key, 7_000_000, false);
+        fixture.connections();
         fixture
+    }
+
+    /// Three connections that a run tried to open, of which one is closed after four requests.
+    pub(crate) fn connections(&mut self) {
+        [Opening::Plain, Opening::TlsResumed, Opening::Failed]
+            .into_iter()
+            .for_each(|opening| self.shard.connection_opened(opening));
+        self.shard.connection_closed(CloseReason::IdleClosed, 4);
+        self.shard.connection_waited(3_000_000);
     }
 
     /// One request that ended: with a status `ok`, without one `reset`.

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    Distribution, DropCause, Frame, IterationKey, IterationSeries, SECOND, Series, SeriesKey, Timing, Vitals,
+    CloseReason, ConnectionFigures, Distribution, DropCause, Frame, IterationKey, IterationSeries, Opening,
+    RequestCounts, SECOND, Series, SeriesKey, Timing, Vitals,
 };
 use plimsoll_run::{Judged, RunEvent, Second, Started};
 use plimsoll_sla::Verdict;
@@ -21,6 +22,8 @@ pub struct Readings {
     scenarios: Vec<Scenario>,
     /// Good events and events of each objective so far.
     events: Vec<(u64, u64)>,
+    /// What the connections closed so far had carried.
+    carried: RequestCounts,
 }
 
 #[derive(Debug)]
@@ -87,6 +90,7 @@ impl Readings {
             steps: shape.steps.iter().enumerate().map(step).collect(),
             scenarios: shape.scenarios.iter().enumerate().map(scenario).collect(),
             events: vec![(0, 0); shape.objectives.len()],
+            carried: RequestCounts::default(),
             started,
         }
     }
@@ -116,7 +120,7 @@ impl Readings {
         }
     }
 
-    fn second(&self, second: &Second) -> Vec<Reading> {
+    fn second(&mut self, second: &Second) -> Vec<Reading> {
         let mut readings = Vec::new();
         for (key, series) in self.grouped(&second.frame) {
             self.requests(key, series, &mut readings);
@@ -132,6 +136,7 @@ impl Readings {
             self.level(&metrics::CONNECTIONS, gauges.connections as f64),
             self.run_info(Some(1.0)),
         ]);
+        self.connections(&second.frame.connections, &mut readings);
         let own = |metric, change| Reading { metric, labels: Vec::new(), change };
         readings.extend(levels(&second.vitals).map(|(metric, level)| own(metric, Change::Level(level))));
         readings.extend(
@@ -143,6 +148,7 @@ impl Readings {
     fn requests(&self, key: SeriesKey, series: Series, readings: &mut Vec<Reading>) {
         let (scenario, step) = match self.steps.get(usize::from(key.step)) {
             Some(step) => (Arc::clone(&step.scenario), Arc::clone(&step.step)),
+            None if key.is_overflow() => ("".into(), SeriesKey::OVERFLOW_NAME.into()),
             None => ("".into(), "".into()),
         };
         let labels: Labels = vec![
@@ -188,6 +194,31 @@ impl Readings {
         }
     }
 
+    fn connections(&mut self, figures: &ConnectionFigures, readings: &mut Vec<Reading>) {
+        let plan = || vec![Arc::clone(&self.plan)];
+        let with = |label: &str| vec![Arc::clone(&self.plan), label.into()];
+        let mut push = |metric, labels, change| readings.push(Reading { metric, labels, change });
+        for opening in Opening::ALL {
+            let count = Change::Count(figures.opened(opening));
+            match opening.tls_label() {
+                Some(tls) => push(&metrics::CONNECTIONS_OPENED, with(tls), count),
+                None => push(&metrics::CONNECTIONS_FAILED, plan(), count),
+            }
+        }
+        for reason in CloseReason::ALL {
+            let count = Change::Count(figures.closed(reason));
+            push(&metrics::CONNECTIONS_CLOSED, with(reason.label()), count);
+        }
+        push(&metrics::CONNECTION_REQUESTS, plan(), Change::Count(figures.requests.sum()));
+        if let Some(wait) = &figures.wait {
+            push(&metrics::CONNECTION_WAIT, plan(), Change::Durations(wait.clone()));
+        }
+        self.carried.merge(&figures.requests);
+        if let Some(ratio) = self.carried.reuse_ratio() {
+            push(&metrics::CONNECTION_REUSE, plan(), Change::Level(Some(ratio)));
+        }
+    }
+
     fn judged(&mut self, judged: &Judged) -> Vec<Reading> {
         let mut readings = vec![self.level(&metrics::RUN_VALIDITY, judged.validity.value())];
         let objectives = self.started.shape.objectives.iter();
@@ -223,6 +254,7 @@ impl Readings {
             gone(&metrics::VIRTUAL_USERS, &plan),
             gone(&metrics::IN_FLIGHT_REQUESTS, &plan),
             gone(&metrics::CONNECTIONS, &plan),
+            gone(&metrics::CONNECTION_REUSE, &plan),
             self.run_info(None),
         ];
         readings.extend(own);
@@ -387,6 +419,44 @@ mod tests {
                 assert_eq!(reading.labels.len(), reading.metric.labels.len(), "{}", reading.metric.name);
             }
         }
+    }
+
+    #[test]
+    fn connections_are_counted_by_how_and_why() {
+        let mut fixture = Fixture::new();
+        fixture.connections();
+        let mut readings = Readings::new(fixture.started());
+        let first = readings.read(&fixture.second()).unwrap();
+        let named = |metric, label: &str| {
+            let counts = count(&first, metric);
+            counts.iter().find(|(labels, _)| *labels == format!("shop {label}")).unwrap().1
+        };
+        assert_eq!(named(&metrics::CONNECTIONS_OPENED, "none"), 1);
+        assert_eq!(named(&metrics::CONNECTIONS_OPENED, "resumed"), 1);
+        assert_eq!(named(&metrics::CONNECTIONS_CLOSED, "idle_closed"), 1);
+        assert_eq!(named(&metrics::CONNECTIONS_CLOSED, "goaway"), 0, "there is a series before the first");
+        assert_eq!(count(&first, &metrics::CONNECTIONS_FAILED), [("shop".to_owned(), 1)]);
+        assert_eq!(count(&first, &metrics::CONNECTION_REQUESTS), [("shop".to_owned(), 4)]);
+        assert_eq!(count(&first, &metrics::CONNECTION_WAIT), [("shop".to_owned(), 1)]);
+        let level = |report: &Report, metric: &Metric| {
+            let found = report.readings.iter().find(|reading| reading.metric == metric);
+            found.map(|reading| reading.change.clone())
+        };
+        assert_eq!(level(&first, &metrics::CONNECTION_REUSE), Some(Change::Level(Some(0.75))));
+        let second = readings.read(&Fixture::new().second()).unwrap();
+        assert_eq!(
+            level(&second, &metrics::CONNECTION_REUSE),
+            Some(Change::Level(Some(0.75))),
+            "over the run"
+        );
+    }
+
+    #[test]
+    fn what_found_no_room_has_a_name() {
+        let mut fixture = Fixture::new();
+        fixture.request(SeriesKey::OVERFLOW_STEP, 0, Some(200), 1);
+        let report = Readings::new(fixture.started()).read(&fixture.second()).unwrap();
+        assert_eq!(count(&report, &metrics::REQUESTS), [("shop  (overflow) measured ok 200".to_owned(), 1)]);
     }
 
     #[test]

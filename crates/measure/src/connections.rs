@@ -152,10 +152,9 @@ impl ConnectionFigures {
     }
 
     /// The share of requests that went over a connection which had carried one before, of the
-    /// connections that have closed: `1 - connections used / requests`.
+    /// connections that have closed.
     pub fn reuse_ratio(&self) -> Option<f64> {
-        let requests = self.requests.sum();
-        (requests > 0).then(|| 1.0 - self.requests.used() as f64 / requests as f64)
+        self.requests.reuse_ratio()
     }
 
     /// Adds another's counts.
@@ -233,7 +232,14 @@ impl RequestCounts {
         self.0.quantile(quantile).map(|requests| requests / RESOLUTION_NANOS)
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// The share of requests that were not the first on their connection: `1 - connections used / requests`.
+    pub fn reuse_ratio(&self) -> Option<f64> {
+        let requests = self.sum();
+        (requests > 0).then(|| 1.0 - self.used() as f64 / requests as f64)
+    }
+
+    /// Adds those of other connections.
+    pub fn merge(&mut self, other: &Self) {
         self.0.merge(&other.0);
     }
 }
