@@ -5,15 +5,16 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::bench::programs::Programs;
+use crate::command::{cargo, run as run_command};
 
 /// Every soak by name.
-const SOAKS: [(&str, Soak); 1] = [("engine", engine)];
+const SOAKS: [(&str, Soak); 2] = [("engine", engine), ("simulated", |_| simulated())];
 
 type Soak = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: engine
+    /// Which one: engine, or simulated, which takes its own time
     name: String,
     /// How long, in seconds; before twenty minutes nothing is said about growth
     #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u32).range(10..=86_400))]
@@ -78,6 +79,22 @@ fn engine(arguments: &Arguments) -> anyhow::Result<()> {
     }
     ensure!(growth <= GROWTH, "memory grows with the length of the run: by {:.2}%", growth * 100.0);
     Ok(())
+}
+
+/// A week at 100/s and ten minutes at 10,000/s on a simulated clock: bytes held settle.
+fn simulated() -> anyhow::Result<()> {
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--release",
+        "--package",
+        "plimsoll-driver",
+        "--test",
+        "memory",
+        "--",
+        "--nocapture",
+    ]);
+    run_command(command.env("PLIMSOLL_SIMULATE", "whole"))
 }
 
 /// The medians of the first and of the last third of what follows the warm-up. A median, because single

@@ -482,8 +482,32 @@ impl Simulation {
     /// # Errors
     /// When a step cannot be made ready.
     pub async fn run(config: &DriverConfig) -> Result<Vec<Message>, DriverError> {
+        let mut all = Vec::new();
+        let keep = |message| {
+            all.push(message);
+            None
+        };
+        Self::follow(config, keep).await?;
+        Ok(all)
+    }
+
+    /// Runs the whole plan and tells every message in order as it comes. A shard that is returned gives
+    /// its memory back to the worker.
+    ///
+    /// # Errors
+    /// When a step cannot be made ready.
+    pub async fn follow(
+        config: &DriverConfig,
+        mut told: impl FnMut(Message) -> Option<Shard>,
+    ) -> Result<(), DriverError> {
         let (messages, mut listen) = mpsc::unbounded_channel();
-        let (_give_back, spare) = std::sync::mpsc::channel();
+        let (give_back, spare) = std::sync::mpsc::channel();
+        let mut tell = |message| {
+            if let Some(shard) = told(message) {
+                // A worker that has finished needs no memory.
+                let _ = give_back.send(shard);
+            }
+        };
         let build = Build {
             config,
             clock: Clock::Simulated(tokio::time::Instant::now()),
@@ -495,13 +519,23 @@ impl Simulation {
         };
         let worker = build.worker(Recorder::new(config.shape.edges.clone()))?;
         let local = LocalSet::new();
-        local.run_until(worker.run(&config.plan.load.model, config.plan.load.grace)).await;
+        local
+            .run_until(async {
+                let mut offering =
+                    std::pin::pin!(worker.run(&config.plan.load.model, config.plan.load.grace));
+                loop {
+                    tokio::select! {
+                        () = &mut offering => break,
+                        Some(message) = listen.recv() => tell(message),
+                    }
+                }
+            })
+            .await;
         drop(local);
         listen.close();
-        let mut all = Vec::new();
         while let Some(message) = listen.recv().await {
-            all.push(message);
+            tell(message);
         }
-        Ok(all)
+        Ok(())
     }
 }

@@ -50,9 +50,14 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
+/// Bytes that this thread holds: what it asked for less what it gave back.
+pub(crate) fn held() -> isize {
+    HELD.get()
+}
+
 /// Does the work and says what it took. Without [`Counting`] as the allocator of the program, nothing.
 pub(crate) fn measured<T>(work: impl FnOnce() -> T) -> (T, Usage) {
-    let (count, held) = (COUNT.get(), HELD.get());
+    let (count, held) = (COUNT.get(), held());
     PEAK.set(held);
     let result = work();
     (result, Usage { count: COUNT.get() - count, peak: (PEAK.get() - held).unsigned_abs() })
