@@ -21,6 +21,7 @@ fuzz_target!(|stream: &[u8]| {
     let head = random.up_to(8) == 0;
     let cuts: Vec<usize> = (0..random.up_to(8)).map(|_| random.up_to(stream.len() + 1)).collect();
     harness::check_pieces(stream, &cuts, head);
+    harness::check_known(stream, &cuts, head);
     if stream.len() < 512 {
         harness::check_pieces(stream, &(0..stream.len()).collect::<Vec<_>>(), head);
     }

@@ -164,7 +164,7 @@ impl ResponseReader {
     /// When the bytes are no HTTP/1.1 response, or one beyond a limit. The response is lost, and each further
     /// call gives the same error.
     pub fn read(&mut self, input: &[u8]) -> Result<Option<usize>, ReadError> {
-        self.read_knowing(input, &mut KnownHead::default())
+        self.read_any(input, None)
     }
 
     /// The same, faster where the head is the one that was read before.
@@ -173,6 +173,10 @@ impl ResponseReader {
     ///
     /// Those of [`read`](Self::read).
     pub fn read_knowing(&mut self, input: &[u8], known: &mut KnownHead) -> Result<Option<usize>, ReadError> {
+        self.read_any(input, Some(known))
+    }
+
+    fn read_any(&mut self, input: &[u8], known: Option<&mut KnownHead>) -> Result<Option<usize>, ReadError> {
         let end = self.advance(input, known).inspect_err(|error| self.fail(*error))?;
         if end.is_some_and(|end| end < input.len()) {
             self.persistent = false;
@@ -198,7 +202,7 @@ impl ResponseReader {
             // What arrived after the last parse may be broken rather than cut.
             State::Head => {
                 let kept = std::mem::take(&mut self.kept);
-                self.head(&kept, &mut KnownHead::default()).err().unwrap_or(ReadError::EndInHead)
+                self.head(&kept, None).err().unwrap_or(ReadError::EndInHead)
             }
             State::Length(_) | State::Chunked(_) => ReadError::EndInBody,
         };
@@ -237,12 +241,16 @@ impl ResponseReader {
         self.body.kept.take().unwrap_or_default()
     }
 
-    fn advance(&mut self, input: &[u8], known: &mut KnownHead) -> Result<Option<usize>, ReadError> {
+    fn advance(
+        &mut self,
+        input: &[u8],
+        mut known: Option<&mut KnownHead>,
+    ) -> Result<Option<usize>, ReadError> {
         self.has_begun |= !input.is_empty();
         let mut at = 0;
         while matches!(self.state, State::Head) {
             let rest = input.get(at..).unwrap_or_default();
-            let Some(taken) = self.read_head(rest, known)? else { return Ok(None) };
+            let Some(taken) = self.read_head(rest, known.as_deref_mut())? else { return Ok(None) };
             at += taken;
         }
         let rest = input.get(at..).unwrap_or_default();
@@ -273,7 +281,7 @@ impl ResponseReader {
     }
 
     /// Takes a head: `None` when its end is not in `input`, which is kept then.
-    fn read_head(&mut self, input: &[u8], known: &mut KnownHead) -> Result<Option<usize>, ReadError> {
+    fn read_head(&mut self, input: &[u8], known: Option<&mut KnownHead>) -> Result<Option<usize>, ReadError> {
         if self.kept.is_empty() {
             let window = input.get(..MAX_HEAD).unwrap_or(input);
             let end = self.head(window, known)?;
@@ -310,15 +318,17 @@ impl ResponseReader {
     }
 
     /// Reads a head and decides what follows it: `None` when it is not complete.
-    fn head(&mut self, window: &[u8], known: &mut KnownHead) -> Result<Option<usize>, ReadError> {
-        if !self.keep_headers && known.begins(window) {
-            self.follow(&known.head)?;
-            return Ok(Some(known.bytes.len()));
+    fn head(&mut self, window: &[u8], known: Option<&mut KnownHead>) -> Result<Option<usize>, ReadError> {
+        match known {
+            Some(known) if !self.keep_headers && known.begins(window) => {
+                self.follow(&known.head)?;
+                Ok(Some(known.bytes.len()))
+            }
+            known => self.parse(window, known),
         }
-        self.parse(window, known)
     }
 
-    fn parse(&mut self, window: &[u8], known: &mut KnownHead) -> Result<Option<usize>, ReadError> {
+    fn parse(&mut self, window: &[u8], known: Option<&mut KnownHead>) -> Result<Option<usize>, ReadError> {
         let mut headers = [const { MaybeUninit::uninit() }; MAX_HEADERS];
         let mut parsed = httparse::Response::new(&mut []);
         let parse = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -344,7 +354,9 @@ impl ResponseReader {
         self.follow(&head)?;
         if self.keep_headers || head.framing.keeps {
             self.keep_headers(parsed.headers)?;
-        } else if let Some(bytes) = window.get(..end).filter(|bytes| bytes.len() <= LONGEST_KNOWN) {
+        } else if let Some(known) = known
+            && let Some(bytes) = window.get(..end).filter(|bytes| bytes.len() <= LONGEST_KNOWN)
+        {
             known.bytes.clear();
             known.bytes.extend_from_slice(bytes);
             known.head = head;

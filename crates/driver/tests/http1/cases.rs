@@ -406,6 +406,8 @@ fn chunks() -> Vec<Case> {
         case("sixteen digits", chunked("0000000000000001\r\n!\r\n0\r\n\r\n"), reusable(200, "!")),
         case("seventeen digits", chunked("00000000000000001\r\n!\r\n0\r\n\r\n"), error(ChunkSize))
             .differs(Difference::LongChunkSize),
+        case("a zero before sixteen digits", chunked("0ffffffffffffffff\r\na:\r\n"), error(ChunkSize))
+            .differs(Difference::LongChunkSize),
         case("endless zeros", chunked(&"0".repeat(100_000)), error(ChunkSize))
             .differs(Difference::LongChunkSize),
         case("a hundred nines (h11)", chunked(&format!("{}\r\nxxx", "9".repeat(100))), error(ChunkSize)),

@@ -1,7 +1,7 @@
 //! Reads a stream of bytes as the answer to one request, in whatever pieces.
 
 use http::HeaderMap;
-use plimsoll_driver::http1::{MAX_HEAD, ReadError, ResponseReader, Want};
+use plimsoll_driver::http1::{KnownHead, MAX_HEAD, ReadError, ResponseReader, Want};
 
 use crate::allocations::measured;
 
@@ -26,13 +26,14 @@ pub(crate) fn want(head_request: bool) -> Want {
 
 /// Reads the pieces one after the other, and then the end of the stream.
 pub(crate) fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, want: Want) -> Result<Answer, ReadError> {
-    measure(pieces, want).0
+    measure(pieces, want, None).0
 }
 
-/// Likewise, with how many bytes of the stream belong to the answer.
+/// Likewise, perhaps with a head that is known, and with how many bytes of the stream belong to the answer.
 pub(crate) fn measure<'a>(
     pieces: impl IntoIterator<Item = &'a [u8]>,
     want: Want,
+    mut known: Option<&mut KnownHead>,
 ) -> (Result<Answer, ReadError>, usize) {
     let mut reader = ResponseReader::new();
     reader.begin(want);
@@ -42,7 +43,11 @@ pub(crate) fn measure<'a>(
             surplus |= !piece.is_empty();
             continue;
         }
-        match reader.read(piece) {
+        let read = match &mut known {
+            Some(known) => reader.read_knowing(piece, known),
+            None => reader.read(piece),
+        };
+        match read {
             Ok(None) => consumed += piece.len(),
             Ok(Some(end)) => {
                 complete = true;
@@ -68,14 +73,14 @@ pub(crate) fn measure<'a>(
 /// Fails unless the stream gives the same cut at these places and with nothing kept, in bounded memory.
 pub(crate) fn check_pieces(stream: &[u8], cuts: &[usize], head_request: bool) {
     let want = want(head_request);
-    let whole = measure([stream], want);
+    let whole = measure([stream], want, None);
     let text = || String::from_utf8_lossy(stream);
     let pieces = cut(stream, cuts);
-    let (found, usage) = measured(|| measure(pieces.iter().copied(), want));
+    let (found, usage) = measured(|| measure(pieces.iter().copied(), want, None));
     assert_eq!(found, whole, "cut at {cuts:?}: {:?}", text());
     assert!(usage.peak <= MAX_MEMORY + MAX_BODY as usize, "{usage:?}: {:?}", text());
     let without = Want { keep_headers: false, keep_body: false, ..want };
-    let (dropped, usage) = measured(|| measure(pieces.iter().copied(), without));
+    let (dropped, usage) = measured(|| measure(pieces.iter().copied(), without, None));
     assert!(usage.peak <= MAX_MEMORY, "nothing kept, {usage:?}: {:?}", text());
     assert_eq!(dropped.1, whole.1, "nothing kept, cut at {cuts:?}: {:?}", text());
     match (&dropped.0, &whole.0) {
@@ -88,6 +93,23 @@ pub(crate) fn check_pieces(stream: &[u8], cuts: &[usize], head_request: bool) {
             }
         }
         (dropped, whole) => assert_eq!(dropped, whole, "{:?}", text()),
+    }
+}
+
+/// Fails unless the stream gives the same when its head was read before, whatever that request was.
+pub(crate) fn check_known(stream: &[u8], cuts: &[usize], head_request: bool) {
+    let text = || String::from_utf8_lossy(stream);
+    let pieces = cut(stream, cuts);
+    let mut known = KnownHead::default();
+    for (head_request, keep_headers) in
+        [(head_request, false), (head_request, false), (!head_request, false), (head_request, true)]
+    {
+        let want = Want { head_request, keep_headers, ..want(head_request) };
+        let anew = measure([stream], want, None);
+        let found = measure(pieces.iter().copied(), want, Some(&mut known));
+        assert_eq!(found, anew, "{want:?}, cut at {cuts:?}: {:?}", text());
+        let found = measure([stream], want, Some(&mut known));
+        assert_eq!(found, anew, "{want:?}: {:?}", text());
     }
 }
 

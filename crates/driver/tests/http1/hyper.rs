@@ -10,7 +10,7 @@ use http_body::Body as _;
 use http_body_util::Empty;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use plimsoll_driver::http1::ReadError;
+use plimsoll_driver::http1::{MAX_EXTENSIONS, ReadError};
 use plimsoll_measure::Outcome;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
@@ -72,7 +72,9 @@ fn difference(
 }
 
 fn explained(stream: &[u8], ours: ReadError, theirs: Result<&Answer, Outcome>) -> Option<Difference> {
-    let holds = |bytes: &[u8]| stream.windows(bytes.len()).any(|window| window == bytes);
+    let has_long_size =
+        || stream.windows(17).any(|digits| digits[0] == b'0' && digits.iter().all(u8::is_ascii_hexdigit));
+    let has_blank = || stream.iter().any(|byte| matches!(byte, b' ' | b'\t'));
     let has_stray_line_feed = || stream.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r');
     match (ours, theirs) {
         (ReadError::HeadTooLarge, _) => Some(Difference::HeadTooLarge),
@@ -80,8 +82,10 @@ fn explained(stream: &[u8], ours: ReadError, theirs: Result<&Answer, Outcome>) -
         (ReadError::SwitchingProtocols, Ok(answer)) if answer.status == 101 => {
             Some(Difference::SwitchingProtocols)
         }
-        (ReadError::ChunkSize, _) if holds(b"0000") => Some(Difference::LongChunkSize),
-        (ReadError::ChunkExtension, _) if holds(&[b' '; 64]) => Some(Difference::BlanksAreExtension),
+        (ReadError::ChunkSize, _) if has_long_size() => Some(Difference::LongChunkSize),
+        (ReadError::ChunkExtension, _) if stream.len() > usize::from(MAX_EXTENSIONS) && has_blank() => {
+            Some(Difference::BlanksAreExtension)
+        }
         (ReadError::BodyTooLarge, Err(Outcome::Reset | Outcome::Protocol)) => {
             Some(Difference::AnnouncedTooLarge)
         }
