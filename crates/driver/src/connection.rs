@@ -1,6 +1,6 @@
-//! One HTTP/1.1 connection, one request at a time, polled in the task of the request it carries.
+//! One connection of HTTP/1.1 or one stream of HTTP/2: one request at a time, in the task of that request.
 //!
-//! Two clients speak over it and differ in nothing that is measured: ours, which writes compiled bytes
+//! Two clients speak HTTP/1.1 and differ in nothing that is measured: ours, which writes compiled bytes
 //! and reads answers in place, and hyper's, for requests whose framing a plan decides by itself.
 
 use std::cell::RefCell;
@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::exchange::Counted;
 use crate::http1::{KnownHead, ReadError, ResponseReader, Want};
+use crate::http2::Slot;
 use crate::message::Message;
 use crate::traffic::{Metered, Traffic};
 use crate::transport::{Opened, Origin};
@@ -63,7 +64,8 @@ pub(crate) struct Connection {
     client: Client,
     /// How long opening took, until its first request has told.
     pub(crate) opened: Option<(u64, Option<u64>)>,
-    _counted: Counted,
+    /// A stream shares the connection that is counted.
+    _counted: Option<Counted>,
 }
 
 #[derive(Debug)]
@@ -71,6 +73,7 @@ pub(crate) struct Connection {
 enum Client {
     Compiled(Compiled),
     Hyper(Box<Hyper>),
+    Http2(Slot),
 }
 
 /// Compiled bytes out, answers read in place.
@@ -105,6 +108,10 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    pub(crate) fn new(status: StatusCode, headers: Option<Box<HeaderMap>>, body: Vec<u8>, done: u64) -> Self {
+        Self { status, headers, body, done }
+    }
+
     pub(crate) fn header(&self, name: impl AsHeaderName) -> Option<&HeaderValue> {
         self.headers.as_ref()?.get(name)
     }
@@ -150,7 +157,19 @@ impl Connection {
             }
         };
         let (address, opened) = (opened.address, Some((opened.connect, opened.tls)));
-        Ok(Box::new(Self { origin, address, traffic, client, opened, _counted: counted }))
+        Ok(Box::new(Self { origin, address, traffic, client, opened, _counted: Some(counted) }))
+    }
+
+    /// Makes of a free stream of HTTP/2 what an idle connection is otherwise.
+    pub(crate) fn of_stream(
+        origin: Rc<Origin>,
+        slot: Slot,
+        clock: Clock,
+        opened: Option<(u64, Option<u64>)>,
+    ) -> Box<Self> {
+        let address = slot.address();
+        let traffic = Traffic::new(clock, address.unwrap_or(0));
+        Box::new(Self { origin, address, traffic, client: Client::Http2(slot), opened, _counted: None })
     }
 
     /// Whether it can carry another request: looks once whether the target has closed it.
@@ -158,6 +177,7 @@ impl Connection {
         match &mut self.client {
             Client::Compiled(client) => !client.ended && client.stream.is_idle(),
             Client::Hyper(client) => client.is_usable(),
+            Client::Http2(slot) => slot.is_usable(),
         }
     }
 
@@ -167,6 +187,7 @@ impl Connection {
             Client::Compiled(client) => !client.ended,
             // With the last byte of an answer hyper mostly asks for the next request.
             Client::Hyper(client) => (!client.ended && client.sender.is_ready()) || client.is_usable(),
+            Client::Http2(slot) => slot.is_usable(),
         }
     }
 
@@ -187,6 +208,7 @@ impl Connection {
             },
             // Its state is large, and in a box it costs users of the other client no memory.
             Client::Hyper(client) => Box::pin(client.exchange(message.request(cookies), limit)).await,
+            Client::Http2(slot) => Box::pin(slot.exchange(message, cookies, limit, &self.traffic)).await,
         }
     }
 }

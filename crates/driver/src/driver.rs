@@ -16,6 +16,7 @@ use crate::compile::{Script, Target, is_plain};
 use crate::connection::Http1;
 use crate::exchange::User;
 use crate::feed::Feeds;
+use crate::http2::Sessions;
 use crate::journey::{Crowd, Halt, Journey, Journeys, ScriptEnd};
 use crate::pacer::Pacer;
 use crate::pool::Pool;
@@ -59,9 +60,6 @@ pub enum DriverError {
     /// The scenarios' weights make no mix.
     #[error("scenarios: {0}")]
     Mix(#[from] MixError),
-    /// HTTP/2 was asked for.
-    #[error("`http.version: \"2\"` cannot be offered by this build: write `\"1.1\"`")]
-    Version,
     /// A thread or runtime could not be had.
     #[error("starting a worker: {0}")]
     Thread(#[from] std::io::Error),
@@ -223,15 +221,14 @@ fn shared(config: &DriverConfig) -> Shared {
 
 fn worker_count(config: &DriverConfig) -> usize {
     // More workers than connections would leave some without any.
-    let connections = config.plan.http.connections.map_or(usize::MAX, |connections| connections as usize);
-    config.workers.min(connections).max(1)
+    let connections = match config.plan.http.version {
+        HttpVersion::Http1 => config.plan.http.connections,
+        HttpVersion::Http2 => Some(config.plan.connections().most),
+    };
+    config.workers.min(connections.map_or(usize::MAX, |connections| connections as usize)).max(1)
 }
 
 fn parts(config: &DriverConfig) -> Result<(Target, Vec<Script>, Mix), DriverError> {
-    // Offering something else than was asked for would be a wrong number.
-    if config.plan.http.version == HttpVersion::Http2 {
-        return Err(DriverError::Version);
-    }
     let target = Target::of(&config.plan)?;
     let scripts = config
         .plan
@@ -263,10 +260,20 @@ impl Build<'_> {
             }
             LoadModel::Closed { iterations, .. } => (1, iterations.map(|iterations| iterations as f64)),
         };
-        let connections = plan.http.connections.unwrap_or(in_flight) as usize;
         let (index, of) = (self.share.index as usize, self.share.of as usize);
-        let mine = connections / of + usize::from(index < connections % of);
+        let my =
+            |connections: u32| connections as usize / of + usize::from(index < connections as usize % of);
+        let (shared, pooled) = match plan.http.version {
+            HttpVersion::Http1 => (None, my(plan.http.connections.unwrap_or(in_flight))),
+            HttpVersion::Http2 => {
+                let (connections, streams) = (my(plan.connections().most), plan.http.streams as usize);
+                (Some((connections, streams)), connections * streams)
+            }
+        };
         let turns = self.config.transport.turns();
+        let pool = Pool::new(pooled, turns.clone(), turns.start(self.share.index, self.share.of));
+        let sessions =
+            shared.map(|(connections, streams)| Sessions::new(connections, streams, Rc::clone(&pool)));
         Ok(Rc::new(Worker {
             share: self.share,
             clock: self.clock,
@@ -277,11 +284,12 @@ impl Build<'_> {
             http: plan.http.clone(),
             timeout: u64::try_from(plan.http.timeout.as_nanos()).unwrap_or(u64::MAX),
             http1: if is_plain(plan) { self.config.http1 } else { Http1::Hyper },
+            sessions,
             shape: Arc::clone(&self.config.shape),
             scripts,
             mix,
             planned,
-            pool: Pool::new(mine, turns.clone(), turns.start(self.share.index, self.share.of)),
+            pool,
             turns,
             place: Cell::new((0, 0, (Phase::Measured, None))),
             journeys: Journeys::default(),
@@ -425,7 +433,7 @@ async fn once(
     let script = Script::new(&config.plan, &worker.target, actions, config.plan.setup_captures)?;
     let due = worker.clock.now();
     let key = IterationKey { scenario: 0, phase, stage: None };
-    let mut journey = Journey::single(User::owning(0), 0, key, due);
+    let mut journey = Journey::single(User::closed(0, worker.sessions.is_none()), 0, key, due);
     journey.values.captures.resize(script.captures, None);
     let ran = {
         let steps = async {

@@ -1,5 +1,6 @@
 //! One step: from its due to its end, over redirects.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -26,7 +27,7 @@ use crate::message::Message;
 use crate::pool::Lease;
 use crate::recorder::InFlight;
 use crate::resources::Exhausted;
-use crate::transport::Origin;
+use crate::transport::{Opened, Origin};
 use crate::worker::Worker;
 
 /// The most cookies a user keeps, which is what browsers keep of a site: a target that names each
@@ -36,31 +37,38 @@ const COOKIES: usize = 180;
 /// The longest cookie that is kept, attributes and all, as in browsers (RFC 6265, section 6.1).
 const COOKIE_BYTES: usize = 4096;
 
+/// How often a request is taken to another connection because its own turned out to be closed, or its
+/// stream to be refused. A target that goes on so is told instead of being hammered.
+const MOST_REPLACED: u32 = 8;
+
 /// Whoever makes requests: a virtual user of the closed model, or an iteration of the open one.
 #[derive(Debug)]
 pub(crate) struct User {
     pub(crate) number: u64,
     cookies: Option<Box<CookieStore>>,
+    /// Whether it lives for more than an iteration.
+    closed: bool,
     /// A closed user keeps its own connection; others share the worker's pool.
     own: Option<Option<Box<Connection>>>,
     /// Waiting for the plan's rate of new connections.
-    waits_to_connect: bool,
+    waits_to_connect: Cell<bool>,
 }
 
 impl User {
     /// A user on the shared pool.
     pub(crate) fn sharing(number: u64) -> Self {
-        Self { number, cookies: None, own: None, waits_to_connect: false }
+        Self { number, cookies: None, closed: false, own: None, waits_to_connect: Cell::default() }
     }
 
-    /// A user with a connection of its own.
-    pub(crate) fn owning(number: u64) -> Self {
-        Self { number, cookies: None, own: Some(None), waits_to_connect: false }
+    /// A closed user, with a connection of its own where connections are not shared.
+    pub(crate) fn closed(number: u64, owning: bool) -> Self {
+        let own = owning.then_some(None);
+        Self { number, cookies: None, closed: true, own, waits_to_connect: Cell::default() }
     }
 
     /// Whether it lives for more than an iteration.
     pub(crate) fn is_closed(&self) -> bool {
-        self.own.is_some()
+        self.closed
     }
 }
 
@@ -234,7 +242,7 @@ impl Worker {
         message: &Message,
         limit: AnswerLimit,
     ) -> (Result<Answer, Failure>, Option<(u64, Option<u64>)>) {
-        loop {
+        for replaced in 0.. {
             let mut held = match self.access(user, &message.origin) {
                 Access::Held(held) => held,
                 other => {
@@ -263,7 +271,11 @@ impl Worker {
             };
             match &result {
                 Ok(_) if held.connection.is_reusable() => held.release(user),
-                Err(_) if opened.is_none() && held.connection.traffic.sent().is_none() => {
+                Err(_)
+                    if opened.is_none()
+                        && held.connection.traffic.sent().is_none()
+                        && replaced < MOST_REPLACED =>
+                {
                     // It had been closed while idle and not a byte left: another connection, no other request.
                     self.recorder.borrow_mut().reconnect(self.clock.now());
                     continue;
@@ -272,6 +284,7 @@ impl Worker {
             }
             return (result, opened);
         }
+        unreachable!("replacing is bounded")
     }
 
     /// What there is to send a request on right now.
@@ -303,51 +316,61 @@ impl Worker {
     }
 
     /// A connection to send a request on, once it is open or somebody gives it back.
-    async fn hold(&self, user: &mut User, origin: &Rc<Origin>, access: Access) -> Result<Held, Failure> {
-        let access = match access {
-            Access::Wait(address) => {
-                let mut lease = self.pool.wait(origin).await;
-                match lease.connection.take() {
-                    Some(connection) => self.use_or_replace(connection, Some(lease), address),
-                    None => Access::Open(Some(lease), address),
+    async fn hold(&self, user: &User, origin: &Rc<Origin>, mut access: Access) -> Result<Held, Failure> {
+        loop {
+            let (lease, address) = match access {
+                Access::Held(held) => return Ok(held),
+                Access::Open(lease, address) => (lease, address),
+                Access::Wait(address) => {
+                    let mut lease = self.pool.wait(origin).await;
+                    access = match lease.connection.take() {
+                        Some(connection) => self.use_or_replace(connection, Some(lease), address),
+                        None => Access::Open(Some(lease), address),
+                    };
+                    continue;
                 }
+            };
+            let Some(sessions) = &self.sessions else {
+                let (opened, counted) = self.open(user, origin, address).await?;
+                let origin = Rc::clone(origin);
+                let connection = Connection::new(origin, opened, self.clock, counted, self.http1).await?;
+                return Ok(Held { connection, lease });
+            };
+            let open = || self.open(user, origin, address);
+            if let Some((slot, opened)) = sessions.slot(origin, self.clock, open).await? {
+                let connection = Connection::of_stream(Rc::clone(origin), slot, self.clock, opened);
+                return Ok(Held { connection, lease });
             }
-            other => other,
-        };
-        let (lease, address) = match access {
-            Access::Held(held) => return Ok(held),
-            Access::Open(lease, address) => (lease, address),
-            Access::Wait(address) => (None, address),
-        };
+            // The target allows no more streams at once than there are.
+            lease.into_iter().for_each(Lease::retire);
+            access = Access::Wait(address);
+        }
+    }
+
+    /// Opens a byte stream, in the plan's time for that.
+    async fn open(
+        &self,
+        user: &User,
+        origin: &Rc<Origin>,
+        address: u16,
+    ) -> Result<(Opened, Counted), Failure> {
         if self.shared.pacer.is_limited() {
             // Waiting for the plan's own rate is no part of connecting.
-            user.waits_to_connect = true;
+            user.waits_to_connect.set(true);
             self.shared.pacer.turn(self.clock).await;
-            user.waits_to_connect = false;
+            user.waits_to_connect.set(false);
         }
         let opening = async {
             let counted = Counted::new(&self.shared.connections, self.shared.room)?;
             let opened = self.transport.open(origin, address, self.clock).await?;
             opened.handshake.into_iter().for_each(|handshake| self.shared.handshakes.add(handshake));
-            Connection::new(Rc::clone(origin), opened, self.clock, counted, self.http1).await
+            Ok((opened, counted))
         };
-        match tokio::time::timeout(self.http.connect_timeout, opening).await {
-            Ok(Ok(connection)) => Ok(Held { connection, lease }),
-            Ok(Err(mut failure)) => {
-                if failure.ours {
-                    let open = self.shared.connections.load(Ordering::Relaxed);
-                    failure.message = format!("{}: {open} connections are open", failure.message);
-                }
-                Err(failure)
-            }
-            Err(_) => Err(Failure::new(
-                Outcome::Timeout,
-                format!(
-                    "no connection within {}",
-                    plimsoll_units::duration::format(self.http.connect_timeout)
-                ),
-            )),
-        }
+        let late = |_| {
+            let limit = plimsoll_units::duration::format(self.http.connect_timeout);
+            Failure::new(Outcome::Timeout, format!("no connection within {limit}"))
+        };
+        tokio::time::timeout(self.http.connect_timeout, opening).await.map_err(late)?
     }
 
     /// The step's request: made before the load where it has no holes, else filled now.
@@ -486,9 +509,9 @@ impl User {
     }
 
     /// Why the time of a step ran out. Where the plan let no connection start, that is not the target's doing.
-    fn timed_out(&mut self, timeout: Duration) -> Failure {
+    fn timed_out(&self, timeout: Duration) -> Failure {
         let timeout = plimsoll_units::duration::format(timeout);
-        if std::mem::take(&mut self.waits_to_connect) {
+        if self.waits_to_connect.take() {
             return Failure::ours(format!("`http.connect_rate` let no connection start within {timeout}"));
         }
         Failure::new(Outcome::Timeout, format!("no whole answer within {timeout}"))
@@ -645,7 +668,7 @@ mod tests {
         let origin = Rc::new(Origin::of(&url).unwrap());
         let message =
             Message::new(origin, Method::GET, Uri::from_static("/"), HeaderMap::new(), Bytes::new());
-        let mut user = User::owning(0);
+        let mut user = User::closed(0, true);
         let set = |user: &mut User, cookie: String| {
             let mut headers = HeaderMap::new();
             headers.append(SET_COOKIE, HeaderValue::from_str(&cookie).unwrap());

@@ -5,9 +5,10 @@
 //! second over when it is complete, so no lock, channel or allocation is needed per request to
 //! record it. Arrivals leave when they are due whatever the target does.
 //!
-//! It knows HTTP/1.1, one request at a time per connection. Requests without holes are compiled into bytes
+//! Over HTTP/1.1 a connection carries one request at a time. Requests without holes are compiled into bytes
 //! before the load starts and answers are read where they lie; a plan whose headers decide the framing
-//! themselves is served by hyper. Both clients are measured alike. It judges nothing but answers: verdicts
+//! themselves is served by hyper. Both clients are measured alike. HTTP/2 has its requests on streams of
+//! shared connections. It judges nothing but answers: verdicts
 //! on objectives are made elsewhere, from the frames that [`Collector`] puts together.
 
 mod addresses;
@@ -20,6 +21,7 @@ mod exchange;
 mod failure;
 mod feed;
 pub mod http1;
+mod http2;
 mod journey;
 mod message;
 mod pacer;

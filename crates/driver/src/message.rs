@@ -82,7 +82,7 @@ impl Message {
 
     /// Whether its length is told even where there is no body: a method that means to send one
     /// (RFC 9110, section 8.6).
-    fn tells_length(&self) -> bool {
+    pub(crate) fn tells_length(&self) -> bool {
         !self.body.is_empty() || matches!(self.method, Method::POST | Method::PUT | Method::PATCH)
     }
 }

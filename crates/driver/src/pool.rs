@@ -83,6 +83,18 @@ impl Pool {
         idle.pop().map(|connection| Lease::new(self, Some(connection)).to(origin))
     }
 
+    /// Lets at most so many of those who wait open something.
+    pub(crate) fn invite(self: &Rc<Self>, most: usize) {
+        for _ in 0..most.min(self.limit.saturating_sub(self.taken.get())) {
+            if self.waiting.borrow().is_empty() {
+                return;
+            }
+            self.taken.set(self.taken.get() + 1);
+            // It goes to whoever waits when it is dropped.
+            drop(Lease::new(self, None));
+        }
+    }
+
     fn give_back(self: &Rc<Self>, mut connection: Option<Box<Connection>>) {
         loop {
             // Taken in a statement of its own: a lease that comes back drops into this very function.
@@ -118,6 +130,13 @@ impl Lease {
     fn to(mut self, origin: &Origin) -> Self {
         self.connection = self.connection.take().filter(|connection| *connection.origin == *origin);
         self
+    }
+
+    /// Gives the right up without handing it to somebody else: it cannot be used at the moment.
+    pub(crate) fn retire(mut self) {
+        if let Some(pool) = self.pool.take() {
+            pool.taken.set(pool.taken.get() - 1);
+        }
     }
 
     fn disarm(mut self) -> Option<Box<Connection>> {

@@ -61,6 +61,27 @@ impl Traffic {
         self.read.get()
     }
 
+    /// Notes that the first byte of the request left.
+    pub(crate) fn note_sent(&self, at: u64) {
+        self.sent.set(self.sent.get().or(Some(at)));
+    }
+
+    /// The request is as good as not sent.
+    pub(crate) fn forget_sent(&self) {
+        self.sent.set(None);
+    }
+
+    /// Notes that the first byte of the answer came.
+    pub(crate) fn note_first_byte(&self, at: u64) {
+        self.first_byte.set(self.first_byte.get().or(Some(at)));
+    }
+
+    /// Adds bytes that were read and written for the request.
+    pub(crate) fn charge(&self, read: u64, written: u64) {
+        self.read.set(self.read.get() + read);
+        self.written.set(self.written.get() + written);
+    }
+
     fn note_write(&self, before: u64, result: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = result {
             if self.sent.get().is_none() {
@@ -115,11 +136,7 @@ impl AsyncRead for Metered {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let result = match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-            Stream::Memory(stream) => Pin::new(stream).poll_read(context, buffer),
-        };
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let bytes = buffer.filled().len() - before;
         if bytes > 0 {
             let traffic = &self.traffic;
@@ -139,11 +156,7 @@ impl AsyncWrite for Metered {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let before = self.before_write();
-        let result = match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-            Stream::Memory(stream) => Pin::new(stream).poll_write(context, bytes),
-        };
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.traffic.note_write(before, &result);
         result
     }
@@ -158,36 +171,20 @@ impl AsyncWrite for Metered {
             return self.poll_write(context, part);
         }
         let before = self.before_write();
-        let result = match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-            Stream::Memory(stream) => Pin::new(stream).poll_write_vectored(context, parts),
-        };
+        let result = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
         self.traffic.note_write(before, &result);
         result
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-            Stream::Memory(stream) => stream.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
-            Stream::Memory(stream) => Pin::new(stream).poll_flush(context),
-        }
+        Pin::new(&mut self.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.stream {
-            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-            Stream::Memory(stream) => Pin::new(stream).poll_shutdown(context),
-        }
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

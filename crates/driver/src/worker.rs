@@ -22,6 +22,7 @@ use crate::compile::{Script, Target};
 use crate::connection::Http1;
 use crate::exchange::{Place, User};
 use crate::feed::Feeds;
+use crate::http2::Sessions;
 use crate::journey::{Crowd, Journey, Journeys};
 use crate::pacer::Pacer;
 use crate::pool::Pool;
@@ -99,6 +100,8 @@ pub(crate) struct Worker {
     /// The plan's timeout in nanoseconds.
     pub(crate) timeout: u64,
     pub(crate) http1: Http1,
+    /// The connections of HTTP/2, where it is spoken.
+    pub(crate) sessions: Option<Rc<Sessions>>,
     pub(crate) shape: Arc<Shape>,
     pub(crate) scripts: Vec<Script>,
     pub(crate) mix: Mix,
@@ -277,7 +280,11 @@ impl Worker {
         for (slot, number) in mine.take_while(|(_, number)| *number < self.crowd.wanted.get()) {
             if self.crowd.came(slot) {
                 self.shared.users.fetch_add(1, Ordering::Relaxed);
-                self.set_out(Journey::closed(User::owning(number), self.key(0, at), at));
+                self.set_out(Journey::closed(
+                    User::closed(number, self.sessions.is_none()),
+                    self.key(0, at),
+                    at,
+                ));
             }
         }
     }

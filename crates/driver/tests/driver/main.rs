@@ -6,4 +6,5 @@
 mod common;
 mod compiled;
 mod connecting;
+mod http2;
 mod hyper;
