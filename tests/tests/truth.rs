@@ -313,3 +313,47 @@ scenarios: [ {{ name: read, steps: [ {{ name: page, get: /products/1 }} ] }} ]
         target.url()
     )
 }
+
+/// What this machine adds is learnt from a target of our own: the plan's hears nothing of it.
+#[tokio::test]
+async fn calibration_learns_of_the_machine_and_leaves_the_target_alone() {
+    let _machine = alone().await;
+    let (target, desk) = (Target::start(["--latency", "none"]).await, Desk::new());
+    let plan = desk.write("plan.yaml", &steady(&target, "100/s"));
+    let ended = desk.plimsoll(["calibrate", &plan, "--json", "-"]).ended().await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("noise floor") && ended.stderr.contains("highest rate"),
+        "{}",
+        ended.stderr
+    );
+    let calibration: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert!(calibration["highest_rate"].as_f64().unwrap() > 0.0, "{calibration}");
+    assert!(calibration["service_time"]["p50"].as_f64().unwrap() > 0.0, "{calibration}");
+    assert_eq!(target.record().await.count(), 0);
+}
+
+#[tokio::test]
+async fn a_plan_that_asks_for_more_than_the_machine_has_is_told_before() {
+    let _machine = alone().await;
+    let (target, desk) = (Target::start(["--latency", "none"]).await, Desk::new());
+    let plan = steady(&target, "1000000/s");
+    let run = desk.run(&plan).set(["load.stages[0].for=10s", "load.max_in_flight=4"]).start();
+    let told = async || match run.stderr() {
+        said if said.contains("warning: the plan asks for up to 1000000 iterations/s") => Ok(()),
+        said => Err(said),
+    };
+    wait_for(PATIENCE, "the warning", told).await.unwrap();
+    run.signal(Signal::SIGINT);
+    let ended = run.ended().await;
+    assert_eq!(ended.code, 130, "{}", ended.stderr);
+    let json = desk.json();
+    assert!(json["calibration"]["highest_rate"].as_f64().unwrap() < 1e6, "{}", json["calibration"]);
+
+    // A short run would spend much of its time on it, and nobody has to wait for it.
+    for (length, more) in [("1s", &[][..]), ("10s", &["--no-calibrate"])] {
+        let run = desk.run(&steady(&target, "20/s")).set([format!("load.stages[0].for={length}")]).args(more);
+        assert_eq!(run.ended().await.code, 0);
+        assert_eq!(desk.json()["calibration"], Value::Null);
+    }
+}

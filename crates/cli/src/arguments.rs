@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Serves the pages of live and past runs
     Serve(ServeArguments),
+    /// Learns what this machine adds to every figure and how much of a plan it can offer
+    Calibrate(CalibrateArguments),
     /// Checks plans and gives advice, without running anything
     Validate(ValidateArguments),
     /// Prints the JSON Schema of plans, for editors to complete from
@@ -77,10 +79,28 @@ pub(crate) struct RunArguments {
     /// A suspect generator counts like an invalid one: exit code 4
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Begin at once, without learning first what this machine adds and can offer
+    #[arg(long)]
+    pub(crate) no_calibrate: bool,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
     #[command(flatten)]
     pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArguments {
+    /// The plan whose steps and connections to use; without it a plain GET on 64 connections
+    pub(crate) plan: Option<PathBuf>,
+    /// Changes a value of the plan
+    #[arg(long = "set", value_name = "PATH=VALUE", requires = "plan")]
+    pub(crate) set: Vec<String>,
+    /// Threads that offer load [default: one per processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Writes the result as JSON; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, Args, Clone)]

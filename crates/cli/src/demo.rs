@@ -140,6 +140,8 @@ impl Stage<'_> {
         let finished = offer(
             plan,
             default_workers(),
+            // Its target is in this process too: there is no floor below it to tell apart.
+            None,
             self.history,
             live,
             &output,

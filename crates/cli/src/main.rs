@@ -5,6 +5,7 @@
 //! whenever JSON goes to standard output.
 
 mod arguments;
+mod calibrate;
 mod demo;
 mod files;
 mod plan;
@@ -81,9 +82,10 @@ fn main() -> ProcessCode {
 
 async fn command(command: Command) -> Outcome {
     match command {
-        Command::Demo(arguments) => demo::demo(arguments).await,
+        Command::Demo(arguments) => Box::pin(demo::demo(arguments)).await,
         Command::Run(arguments) => run::run(arguments).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
+        Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Schema => validate::schema(),
         Command::Runs(command) => records::runs(command).await,

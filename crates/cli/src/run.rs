@@ -7,13 +7,13 @@ use anyhow::anyhow;
 use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_history::History;
 use plimsoll_report::{Run, Text};
-use plimsoll_run::{ExitCode, RunEvent, RunPlan};
+use plimsoll_run::{Calibration, ExitCode, RunEvent, RunPlan};
 use plimsoll_runner::{Control, Finished, RunConfig};
 use tokio::sync::mpsc;
 
 use crate::arguments::{OutputArguments, RunArguments};
 use crate::plan::Changes;
-use crate::{Outcome, Stop, files, plan, signals, view};
+use crate::{Outcome, Stop, calibrate, files, plan, signals, view};
 
 /// Events that may wait for the terminal. It draws several times a second, so they never do.
 const WATCHED: usize = 1024;
@@ -28,9 +28,14 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
     let _signals = signals::on_interrupt(move || stopper.stop()).map_err(Stop::internal)?;
     let live = Arc::new(LiveMetrics::new());
     let workers = arguments.workers.map_or_else(default_workers, usize::from);
+    let calibration = match arguments.no_calibrate {
+        true => None,
+        false => Box::pin(calibrate::before(&parsed.plan, workers, &control)).await,
+    };
     let finished = offer(
         Arc::new(parsed.plan),
         workers,
+        calibration,
         &history,
         live,
         &arguments.output,
@@ -55,6 +60,7 @@ pub(crate) fn default_workers() -> usize {
 pub(crate) async fn offer(
     plan: Arc<RunPlan>,
     workers: usize,
+    calibration: Option<Calibration>,
     history: &History,
     live: Arc<LiveMetrics>,
     output: &OutputArguments,
@@ -78,11 +84,12 @@ pub(crate) async fn offer(
         plan,
         workers,
         plimsoll: env!("CARGO_PKG_VERSION").to_owned(),
+        calibration,
         history: Some(history.clone()),
         exporters,
         watcher: Some(watcher),
     };
-    let finished = plimsoll_runner::run(config, control.clone()).await;
+    let finished = Box::pin(plimsoll_runner::run(config, control.clone())).await;
     // The channel is closed now, so the view ends by itself and gives the terminal back.
     let _ = view.await;
     finished.map_err(Stop::usage)

@@ -74,7 +74,7 @@ impl Fixture {
             target: "http://127.0.0.1:1".to_owned(),
         };
         Self {
-            started: Arc::new(Started { info, shape, plan_text: String::new() }),
+            started: Arc::new(Started { info, shape, plan_text: String::new(), calibration: None }),
             shard: Shard::new(0, edges),
             status: Status::default(),
         }

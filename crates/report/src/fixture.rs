@@ -11,8 +11,8 @@ use plimsoll_measure::{
     Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
 };
 use plimsoll_run::{
-    AddressShape, Ended, ExportCount, Gauges, Machine, Model, Note, ObjectiveSummary, RunEvent, RunInfo,
-    RunStatus, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
+    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, Model, Note, ObjectiveSummary,
+    RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -260,6 +260,22 @@ fn started() -> Started {
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront\ntarget: http://127.0.0.1:8080\n".into(),
+        calibration: Some(Calibration {
+            rate: 2000.0,
+            service_time: Floor {
+                count: 1000,
+                p50: Some(48e-6),
+                p90: Some(61e-6),
+                p95: Some(70e-6),
+                p99: Some(90e-6),
+                p99_9: Some(410e-6),
+                max: Some(0.002),
+            },
+            schedule_lag: Floor { count: 1000, p50: Some(9e-6), p99: Some(31e-6), ..Floor::default() },
+            connections: 16,
+            highest_rate: 21_000.0,
+            kept_rate: Some(18_900.0),
+        }),
     }
 }
 

@@ -4,6 +4,7 @@ use plimsoll_measure::{Interval, LatencyFigures, Timing};
 use plimsoll_run::{ErrorSummary, ObjectiveSummary, ScenarioSummary, StageSummary, StepSummary, Summary};
 use serde_json::{Map, Value, json};
 
+use crate::calibration_json;
 use crate::{Run, words};
 
 mod measured;
@@ -56,6 +57,7 @@ pub fn json(run: &Run) -> Value {
         "addresses": summary.addresses.iter().map(measured::address).collect::<Vec<_>>(),
         "skew": measured::skew(summary),
         "overflow": measured::overflow(summary),
+        "calibration": run.started.calibration.as_ref().map(calibration_json),
     })
 }
 

@@ -9,6 +9,7 @@
 //! Names, messages and tags come from plans and targets: each format neutralises what would mean
 //! something in it, down to the escape sequences of a terminal. Nothing here reads a file or a clock.
 
+mod calibration;
 mod chart;
 mod html;
 mod json;
@@ -22,6 +23,7 @@ mod words;
 #[cfg(test)]
 mod fixture;
 
+pub use calibration::{calibration_json, calibration_text};
 pub use html::{SCRIPT, STYLE, html};
 pub use json::{json, json_schema};
 pub use junit::junit;

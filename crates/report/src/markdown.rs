@@ -5,6 +5,7 @@ use std::fmt::Write;
 use plimsoll_measure::{CloseReason, Intervals, Opening, Timing};
 use plimsoll_units::ByteCount;
 
+use crate::run::capital;
 use crate::{Run, parts, words};
 
 /// The run in GitHub-flavoured Markdown.
@@ -94,6 +95,10 @@ fn latencies(text: &mut String, run: &Run) {
         })
         .collect();
     table(text, "Latency", &["", "p50", "p90", "p95", "p99", "p99.9", "Max"], 1..7, &rows);
+    if let Some(calibration) = &run.started.calibration {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{}.\n", escaped(&capital(&calibration.floor())));
+    }
 }
 
 fn steps(text: &mut String, run: &Run) {

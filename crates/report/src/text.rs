@@ -154,6 +154,9 @@ fn latencies(out: &mut Writer, run: &Run) {
             line.into_iter().for_each(|line| out.line(&line));
         }
     }
+    if let Some(calibration) = &run.started.calibration {
+        out.wrapped("", &calibration.floor(), Tone::Soft);
+    }
 }
 
 /// The 95th percentile over the run in one line of blocks, the highest block for the highest value.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use plimsoll_measure::{Frame, Phase, Vitals};
 use plimsoll_sla::{Status, Validity};
 
-use crate::Shape;
+use crate::{Calibration, Shape};
 
 /// Something that happened in a run. Cheap to clone: the large ones are shared.
 #[derive(Debug, Clone)]
@@ -38,6 +38,8 @@ pub struct Started {
     pub shape: Shape,
     /// The resolved plan text, without secrets.
     pub plan_text: String,
+    /// What this machine adds and can offer by itself, where that was learnt before the run.
+    pub calibration: Option<Calibration>,
 }
 
 /// Which run it is and where it ran.

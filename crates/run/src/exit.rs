@@ -100,7 +100,8 @@ mod tests {
             plimsoll: String::new(),
             target: String::new(),
         };
-        let mut state = State::new(Arc::new(Started { info, shape, plan_text: String::new() }));
+        let mut state =
+            State::new(Arc::new(Started { info, shape, plan_text: String::new(), calibration: None }));
         let mut shard = Shard::new(0, Edges::default());
         for outcome in outcomes {
             let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome: *outcome };

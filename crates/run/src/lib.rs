@@ -6,6 +6,7 @@
 //! Nothing here drives load, opens a file or looks at a clock.
 
 mod addresses;
+mod calibration;
 mod event;
 mod exit;
 mod kept;
@@ -18,6 +19,7 @@ mod timeline;
 pub mod wire;
 
 pub use addresses::{AddressSummary, Skew};
+pub use calibration::{Calibration, Floor};
 pub use event::{
     Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, Second, Started,
 };

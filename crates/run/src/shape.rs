@@ -112,6 +112,11 @@ pub struct StageShape {
 }
 
 impl Shape {
+    /// The highest level of any stage: arrivals per second, or users.
+    pub fn peak(&self) -> f64 {
+        self.stages.iter().fold(0.0, |most, stage| most.max(stage.from).max(stage.to))
+    }
+
     /// The shape of a plan.
     pub fn of(plan: &RunPlan) -> Self {
         let (model, stages, iterations) = match &plan.load.model {

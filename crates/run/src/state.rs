@@ -603,7 +603,7 @@ mod tests {
             plimsoll: String::new(),
             target: String::new(),
         };
-        State::new(Arc::new(Started { info, shape, plan_text: String::new() }))
+        State::new(Arc::new(Started { info, shape, plan_text: String::new(), calibration: None }))
     }
 
     /// A second of `requests` requests in a stage of its own.

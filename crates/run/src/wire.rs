@@ -17,8 +17,8 @@ use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressShape, Ended, ExportCount, Gauges, Machine, Model, Note, RunEvent, RunInfo, RunStatus,
-    ScenarioShape, Second, Shape, StageShape, Started, StepShape,
+    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, Model, Note, RunEvent, RunInfo,
+    RunStatus, ScenarioShape, Second, Shape, StageShape, Started, StepShape,
 };
 
 mod measured;
@@ -154,6 +154,31 @@ struct StartedLine {
     shape: ShapeLine,
     #[serde(default)]
     plan_text: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    calibration: Option<CalibrationLine>,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct CalibrationLine {
+    rate: f64,
+    service_time: FloorLine,
+    schedule_lag: FloorLine,
+    connections: u32,
+    highest_rate: f64,
+    kept_rate: Option<f64>,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default)]
+struct FloorLine {
+    count: u64,
+    p50: Option<f64>,
+    p90: Option<f64>,
+    p95: Option<f64>,
+    p99: Option<f64>,
+    p99_9: Option<f64>,
+    max: Option<f64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -455,7 +480,7 @@ fn is_zero(value: &u64) -> bool {
 }
 
 fn started_out(started: &Started) -> StartedLine {
-    let Started { info, shape, plan_text } = started;
+    let Started { info, shape, plan_text, calibration } = started;
     let machine = info.machine.clone();
     StartedLine {
         version: VERSION,
@@ -479,7 +504,28 @@ fn started_out(started: &Started) -> StartedLine {
         },
         shape: shape_out(shape),
         plan_text: plan_text.clone(),
+        calibration: calibration.as_ref().map(calibration_out),
     }
+}
+
+fn calibration_out(calibration: &Calibration) -> CalibrationLine {
+    let Calibration { rate, service_time, schedule_lag, connections, highest_rate, kept_rate } = *calibration;
+    let floor = |floor: Floor| {
+        let Floor { count, p50, p90, p95, p99, p99_9, max } = floor;
+        FloorLine { count, p50, p90, p95, p99, p99_9, max }
+    };
+    let (service_time, schedule_lag) = (floor(service_time), floor(schedule_lag));
+    CalibrationLine { rate, service_time, schedule_lag, connections, highest_rate, kept_rate }
+}
+
+fn calibration_in(line: CalibrationLine) -> Calibration {
+    let CalibrationLine { rate, service_time, schedule_lag, connections, highest_rate, kept_rate } = line;
+    let floor = |floor: FloorLine| {
+        let FloorLine { count, p50, p90, p95, p99, p99_9, max } = floor;
+        Floor { count, p50, p90, p95, p99, p99_9, max }
+    };
+    let (service_time, schedule_lag) = (floor(service_time), floor(schedule_lag));
+    Calibration { rate, service_time, schedule_lag, connections, highest_rate, kept_rate }
 }
 
 fn started_in(line: StartedLine) -> Result<Started, WireError> {
@@ -508,6 +554,7 @@ fn started_in(line: StartedLine) -> Result<Started, WireError> {
         },
         shape: shape_in(line.shape)?,
         plan_text: line.plan_text,
+        calibration: line.calibration.map(calibration_in),
     })
 }
 

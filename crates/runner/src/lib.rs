@@ -7,9 +7,11 @@
 //!
 //! It knows no file format and no terminal, and it never retries a run.
 
+mod calibration;
 mod machine;
 mod run;
 mod vitals;
 
+pub use calibration::{CalibrationError, Thoroughness, calibrate};
 pub use machine::machine;
 pub use run::{Control, Finished, RunConfig, RunError, run};

@@ -9,7 +9,8 @@ use plimsoll_exporters::Exporters;
 use plimsoll_history::{History, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
-    Ended, Gauges, Model, Note, RunEvent, RunInfo, RunPlan, RunStatus, Second, Shape, Started, State,
+    Calibration, Ended, Gauges, Model, Note, RunEvent, RunInfo, RunPlan, RunStatus, Second, Shape, Started,
+    State,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ pub struct RunConfig {
     pub workers: usize,
     /// Our own version.
     pub plimsoll: String,
+    /// What this machine adds and can offer, where that was learnt before.
+    pub calibration: Option<Calibration>,
     /// Where the run is recorded, if anywhere.
     pub history: Option<History>,
     /// Where its measurements go.
@@ -55,6 +58,11 @@ impl Control {
     /// setup that still runs ends at once, without any load after it; teardown runs in any case.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Waits until it was told to stop.
+    pub(crate) async fn stopped(&self) {
+        self.stop.cancelled().await;
     }
 }
 
@@ -133,6 +141,9 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
                 }
             };
             warnings.into_iter().for_each(|warning| telling.note(warning));
+            let shortfall = telling.state.started().calibration.as_ref();
+            let shortfall = shortfall.and_then(|calibration| calibration.shortfall(telling.state.shape()));
+            shortfall.into_iter().for_each(|words| telling.note(words));
             Ok(Box::pin(telling.follow(driver, setup, &driver_config, &control)).await)
         }
     }
@@ -190,6 +201,7 @@ impl Telling {
             },
             shape: Shape::clone(&driver.shape),
             plan_text: plan.text.clone(),
+            calibration: config.calibration,
         });
         let recorder = match &config.history {
             Some(history) => Some(Recorder::start(history, &started).await?),

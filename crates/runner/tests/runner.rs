@@ -102,6 +102,7 @@ async fn config(plan: RunPlan, watcher: Option<mpsc::Sender<RunEvent>>) -> RunCo
         plan: Arc::new(plan),
         workers: 2,
         plimsoll: "0.0.0".into(),
+        calibration: None,
         history: None,
         exporters,
         watcher,

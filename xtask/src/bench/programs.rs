@@ -100,7 +100,11 @@ impl Programs {
         }
         std::fs::write(&plan_file, plan)?;
         let mut command: Command = pinned(GENERATOR_CORE, &self.plimsoll);
-        command.arg("run").arg(&plan_file).args(["--workers", "1", "--no-tui", "--history"]).arg(&history);
+        command
+            .arg("run")
+            .arg(&plan_file)
+            .args(["--workers", "1", "--no-tui", "--no-calibrate", "--history"])
+            .arg(&history);
         command.arg("--json").arg(&json);
         let cost = run(&mut command, &self.folder, length + LONGEST_TAIL, watch)?;
         // A run that missed an objective or was suspect ends with another code, and has a result.

@@ -59,6 +59,7 @@ pub(super) fn started() -> Started {
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: String::new(),
+        calibration: None,
     }
 }
 

@@ -138,6 +138,7 @@ fn started(plan: &RunPlan) -> Started {
         },
         shape: Shape::of(plan),
         plan_text: String::new(),
+        calibration: None,
     }
 }
 

@@ -75,7 +75,7 @@ impl Run {
             plimsoll: "0.1.0".to_owned(),
             target: "http://127.0.0.1:1".to_owned(),
         };
-        let started = Arc::new(Started { info, shape, plan_text: String::new() });
+        let started = Arc::new(Started { info, shape, plan_text: String::new(), calibration: None });
         Self {
             id,
             started,

@@ -45,6 +45,7 @@ pub(crate) fn started(id: &str, steps: u16) -> Started {
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront\n".into(),
+        calibration: None,
     }
 }
 

@@ -8,6 +8,7 @@ use plimsoll_sla::Verdict;
 use plimsoll_units::ByteCount;
 
 use super::{Page, measured, plots};
+use crate::run::capital;
 use crate::{Run, words};
 
 pub(super) fn article(page: &mut Page, run: &Run) {
@@ -16,7 +17,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     key_figures(page, &run.summary);
     objectives(page, &run.summary);
     charts(page, run);
-    latencies(page, &run.summary);
+    latencies(page, run);
     stages(page, run);
     steps(page, &run.summary);
     scenarios(page, &run.summary);
@@ -127,7 +128,8 @@ fn charts(page: &mut Page, run: &Run) {
     page.put("</section>\n", &[]);
 }
 
-fn latencies(page: &mut Page, summary: &Summary) {
+fn latencies(page: &mut Page, run: &Run) {
+    let summary = &run.summary;
     let columns =
         ["Latency", "Count", "Min", "Mean", "p50", "p75", "p90", "p95", "p99", "p99.9", "p99.99", "Max"];
     table(page, "Latency", &columns, &(1..12).collect::<Vec<_>>(), |page| {
@@ -157,6 +159,9 @@ fn latencies(page: &mut Page, summary: &Summary) {
             }
         }
     });
+    if let Some(calibration) = &run.started.calibration {
+        page.put("<p>{}.</p>\n", &[&capital(&calibration.floor())]);
+    }
 }
 
 /// What the quantiles of a row may really be, in its columns.

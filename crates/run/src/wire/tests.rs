@@ -45,6 +45,14 @@ fn started() -> Started {
             limits: Limits { series: 7, memory_bytes: 8 },
         },
         plan_text: "name: p\n".into(),
+        calibration: Some(Calibration {
+            rate: 500.0,
+            service_time: Floor { count: 1000, p50: Some(0.1), p99_9: Some(0.3), ..Floor::default() },
+            schedule_lag: Floor { max: Some(0.5), ..Floor::default() },
+            connections: 16,
+            highest_rate: 20_000.5,
+            kept_rate: Some(1.0 / 3.0),
+        }),
     }
 }
 

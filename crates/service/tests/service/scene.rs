@@ -117,6 +117,7 @@ pub(crate) fn started(id: &str) -> Started {
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront".into(),
+        calibration: None,
     }
 }
 
