@@ -6,11 +6,9 @@
 //! counted and not of the 30,000 buckets there could be. The source of the format is
 //! `AbstractHistogram.encodeIntoByteBuffer` of HdrHistogram for Java.
 
-use std::io::{Read, Write};
+use std::cell::RefCell;
 
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
+use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 use crate::layout::{DIGITS, PAGE, PAGES, bounds, index_of};
 use crate::{LONGEST_NANOS, RESOLUTION_NANOS};
@@ -23,7 +21,7 @@ const V2_DEFLATE: u32 = 0x1c84_9304 | 0x10;
 const HEADER: usize = 4 + 4 + 4 + 4 + 8 + 8 + 8;
 
 /// The most that the counts of all our buckets can take: nine bytes each.
-const MOST_BYTES: u64 = (HEADER + 9 * PAGE * PAGES) as u64;
+const MOST_BYTES: usize = HEADER + 9 * PAGE * PAGES;
 
 /// Readers make room for values up to this one, even if all are smaller.
 const HIGHEST: u64 = 4096 * RESOLUTION_NANOS;
@@ -75,17 +73,8 @@ pub(crate) fn write(buckets: &[(u64, u64)]) -> Vec<u8> {
     ];
     plain[..HEADER].copy_from_slice(&header.concat());
 
-    let mut bytes = Vec::with_capacity(8 + plain.len());
-    bytes.extend_from_slice(&V2_DEFLATE.to_be_bytes());
-    bytes.extend_from_slice(&[0; 4]);
-    let mut encoder = ZlibEncoder::new(bytes, Compression::default());
-    // A vector takes everything.
-    let _ = encoder.write_all(&plain);
-    let mut bytes = encoder.finish().unwrap_or_default();
-    if let Some(length) = bytes.len().checked_sub(8) {
-        bytes[4..8].copy_from_slice(&(length as u32).to_be_bytes());
-    }
-    bytes
+    let packed = deflated(&plain);
+    [&V2_DEFLATE.to_be_bytes()[..], &(packed.len() as u32).to_be_bytes(), &packed].concat()
 }
 
 /// Reads (highest value of the bucket, count), ascending, counts above zero, from either form.
@@ -98,12 +87,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(u64, u64)>, MalformedHistogram> 
         V2_DEFLATE => {
             let (length, rest) = split_u32(rest)?;
             let packed = rest.get(..length as usize).ok_or(wrong("the bytes end too early"))?;
-            let mut plain = Vec::new();
-            ZlibDecoder::new(packed)
-                .take(MOST_BYTES + 1)
-                .read_to_end(&mut plain)
-                .map_err(|_| wrong("its compressed part is damaged"))?;
-            inflated = plain;
+            inflated = inflated_from(packed).ok_or(wrong("its compressed part is damaged"))?;
             &inflated
         }
         _ => return Err(wrong("the first bytes are of another format")),
@@ -139,6 +123,54 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(u64, u64)>, MalformedHistogram> 
         index = index.saturating_add(1);
     }
     Ok(buckets)
+}
+
+thread_local! {
+    // A compressor is some hundred kilobytes and a record has a hundred small histograms a second: to make
+    // one anew for each would cost ten times what it does.
+    static COMPRESS: RefCell<Compress> = RefCell::new(Compress::new(Compression::default(), true));
+    static DECOMPRESS: RefCell<Decompress> = RefCell::new(Decompress::new(true));
+}
+
+/// The bytes in zlib form.
+fn deflated(plain: &[u8]) -> Vec<u8> {
+    COMPRESS.with_borrow_mut(|compress| {
+        compress.reset();
+        // What does not shrink grows by five bytes a block of 32 KB, and by the six of the form.
+        let mut packed = Vec::with_capacity(plain.len() + plain.len() / 1000 + 64);
+        loop {
+            let at = compress.total_in() as usize;
+            match compress.compress_vec(&plain[at..], &mut packed, FlushCompress::Finish) {
+                Ok(Status::Ok | Status::BufError) => packed.reserve(packed.capacity()),
+                // It has no reason to fail: there is no dictionary and no stream that others wrote.
+                Ok(Status::StreamEnd) | Err(_) => return packed,
+            }
+        }
+    })
+}
+
+/// What zlib bytes hold; `None` if they are damaged, cut off, or more than a histogram can be.
+fn inflated_from(packed: &[u8]) -> Option<Vec<u8>> {
+    DECOMPRESS.with_borrow_mut(|decompress| {
+        decompress.reset(true);
+        let mut plain = Vec::with_capacity((packed.len() * 4).clamp(256, MOST_BYTES));
+        loop {
+            let before = (decompress.total_in(), decompress.total_out());
+            let at = decompress.total_in() as usize;
+            let status = decompress.decompress_vec(&packed[at..], &mut plain, FlushDecompress::None).ok()?;
+            if status == Status::StreamEnd {
+                return Some(plain);
+            }
+            if plain.len() == plain.capacity() {
+                if plain.len() >= MOST_BYTES {
+                    return None;
+                }
+                plain.reserve_exact(plain.len().min(MOST_BYTES - plain.len()));
+            } else if before == (decompress.total_in(), decompress.total_out()) {
+                return None;
+            }
+        }
+    })
 }
 
 fn split_u32(bytes: &[u8]) -> Result<(u32, &[u8]), MalformedHistogram> {
@@ -184,6 +216,9 @@ fn take(bytes: &[u8]) -> Option<(i64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
+    use flate2::write::ZlibEncoder;
     use hdrhistogram::Histogram as Hdr;
     use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
     use proptest::prelude::*;
