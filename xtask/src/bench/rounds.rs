@@ -1,6 +1,7 @@
 //! Several sides in turns, and what their rounds say together.
 
 use std::fmt;
+use std::io::IsTerminal;
 
 /// The figure of one side in each round; none where a round gave none.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,17 +71,22 @@ pub(super) fn interleave<S: fmt::Display, T>(
     sides: &[S],
     mut measure: impl FnMut(&S) -> anyhow::Result<T>,
 ) -> anyhow::Result<Vec<Vec<T>>> {
+    let shows = std::io::stderr().is_terminal();
     let mut rows: Vec<Vec<T>> = sides.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds as usize {
         for turn in 0..sides.len() {
             let index = (round + turn) % sides.len();
             let side = &sides[index];
-            eprint!("\r  round {} of {rounds}: {:24}", round + 1, side.to_string());
+            if shows {
+                eprint!("\r  round {} of {rounds}: {:28}", round + 1, side.to_string());
+            }
             let measured = measure(side);
             rows[index].push(measured.map_err(|error| error.context(format!("measuring {side}")))?);
         }
     }
-    eprint!("\r{:50}\r", "");
+    if shows {
+        eprint!("\r{:50}\r", "");
+    }
     Ok(rows)
 }
 

@@ -33,10 +33,14 @@ pub(super) fn figure(value: Option<f64>, write: impl Fn(f64) -> String) -> Strin
     value.map_or_else(|| NONE.to_owned(), write)
 }
 
-/// Seconds as milliseconds or microseconds, whichever reads better.
+/// Seconds as such, as milliseconds or as microseconds, whichever reads better.
 pub(super) fn time(seconds: f64) -> String {
     let micros = seconds * 1e6;
-    if micros.abs() < 1_000.0 { format!("{micros:.0} µs") } else { format!("{:.2} ms", micros / 1e3) }
+    match micros.abs() {
+        small if small < 1e3 => format!("{micros:.0} µs"),
+        middling if middling < 1e6 => format!("{:.2} ms", micros / 1e3),
+        _ => format!("{seconds:.3} s"),
+    }
 }
 
 /// The same with its sign.
@@ -81,7 +85,7 @@ mod tests {
         let cases = [
             (time(0.000_071), "71 µs"),
             (time(0.009_995_4), "10.00 ms"),
-            (time(1.9), "1900.00 ms"),
+            (time(1.9), "1.900 s"),
             (signed_time(-0.000_005), "−5 µs"),
             (signed_time(0.0021), "+2.10 ms"),
             (megabytes(4_949_999.0), "4.9 MB"),

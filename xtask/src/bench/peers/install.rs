@@ -7,8 +7,8 @@ use super::{Found, Peer};
 use crate::command::run;
 use crate::packages;
 
-/// The release of oha that is compared. Without its default features it has no TLS, which no benchmark
-/// here uses, and needs a C compiler only.
+/// The release of oha that is compared. It does not compile without its default features; with them it
+/// needs a C compiler, and neither OpenSSL nor cmake.
 const OHA: &str = "1.16.0";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn program(peer: Peer, tools: &Path) -> Option<PathBuf> {
 fn build_oha(tools: &Path) -> anyhow::Result<()> {
     println!("building oha {OHA}, once (some minutes)");
     let mut install = Command::new("nice");
-    install.arg("cargo").args(["install", "--quiet", "--locked", "--no-default-features", "--root"]);
+    install.arg("cargo").args(["install", "--quiet", "--locked", "--root"]);
     run(install.arg(tools).arg(format!("oha@{OHA}")))
 }
 
