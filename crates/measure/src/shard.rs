@@ -151,14 +151,14 @@ impl Shard {
             }
         }
         // One after the other and not in a loop: each then knows which offsets it needs.
-        let mut grown = series.time(Timing::ResponseTime, sample, &self.edges);
-        grown += series.time(Timing::ServiceTime, sample, &self.edges);
-        grown += series.time(Timing::ScheduleLag, sample, &self.edges);
-        grown += series.time(Timing::Wait, sample, &self.edges);
-        grown += series.time(Timing::ConnectTime, sample, &self.edges);
-        grown += series.time(Timing::TlsTime, sample, &self.edges);
-        grown += series.time(Timing::FirstByteTime, sample, &self.edges);
-        self.memory_bytes += grown;
+        let grown = &mut self.memory_bytes;
+        series.time(Timing::ResponseTime, sample, &self.edges, grown);
+        series.time(Timing::ServiceTime, sample, &self.edges, grown);
+        series.time(Timing::ScheduleLag, sample, &self.edges, grown);
+        series.time(Timing::Wait, sample, &self.edges, grown);
+        series.time(Timing::ConnectTime, sample, &self.edges, grown);
+        series.time(Timing::TlsTime, sample, &self.edges, grown);
+        series.time(Timing::FirstByteTime, sample, &self.edges, grown);
         if self.has_addresses {
             let AddressRecorder { requests, failed, response_time } =
                 self.addresses.entry(AddressKey { address: sample.address, phase: sample.key.phase });
@@ -377,11 +377,11 @@ impl Shard {
 
 impl SeriesRecorder {
     #[inline(always)]
-    fn time(&mut self, timing: Timing, sample: &Sample, edges: &Edges) -> u64 {
-        let Some(nanos) = timing.of(sample) else { return 0 };
+    fn time(&mut self, timing: Timing, sample: &Sample, edges: &Edges, grown: &mut u64) {
+        let Some(nanos) = timing.of(sample) else { return };
         match &mut self.timings[timing as usize] {
-            Some(histogram) => histogram.record_and_tell(nanos),
-            none => first(none, edges, nanos),
+            Some(histogram) => histogram.record_and_tell(nanos, grown),
+            none => *grown += first(none, edges, nanos),
         }
     }
 
