@@ -22,6 +22,9 @@ use crate::transport::Origin;
 /// The most addresses of a name that connections go to: more are a mistake, and samples count them in 16 bits.
 const MOST_ADDRESSES: usize = 1000;
 
+/// The address that requests to other hosts than the target are counted by: none of those that are named.
+pub(crate) const ELSEWHERE: u16 = u16::MAX;
+
 /// Addresses that connections cannot use.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {

@@ -18,12 +18,14 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use plimsoll_measure::Outcome;
+use plimsoll_measure::{CloseReason, Outcome};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::addresses::ELSEWHERE;
 use crate::exchange::Counted;
 use crate::http1::{KnownHead, ReadError, ResponseReader, Want};
 use crate::http2::Slot;
+use crate::ledger::{Entry, Ledger};
 use crate::message::Message;
 use crate::traffic::{Metered, Traffic};
 use crate::transport::{Opened, Origin};
@@ -65,7 +67,7 @@ pub(crate) struct Connection {
     /// How long opening took, until its first request has told.
     pub(crate) opened: Option<(u64, Option<u64>)>,
     /// A stream shares the connection that is counted.
-    _counted: Option<Counted>,
+    counted: Option<(Entry, Counted)>,
 }
 
 #[derive(Debug)]
@@ -142,9 +144,10 @@ impl Connection {
         opened: Opened,
         clock: Clock,
         counted: Counted,
+        ledger: &Rc<Ledger>,
         http1: Http1,
     ) -> Result<Box<Self>, Failure> {
-        let traffic = Traffic::new(clock, opened.address.unwrap_or(0));
+        let traffic = Traffic::new(clock, opened.address.unwrap_or(ELSEWHERE));
         let stream = Metered::new(opened.stream, Rc::clone(&traffic));
         let client = match http1 {
             Http1::Compiled => {
@@ -157,7 +160,8 @@ impl Connection {
             }
         };
         let (address, opened) = (opened.address, Some((opened.connect, opened.tls)));
-        Ok(Box::new(Self { origin, address, traffic, client, opened, _counted: Some(counted) }))
+        let counted = Some((ledger.enter(), counted));
+        Ok(Box::new(Self { origin, address, traffic, client, opened, counted }))
     }
 
     /// Makes of a free stream of HTTP/2 what an idle connection is otherwise.
@@ -168,17 +172,40 @@ impl Connection {
         opened: Option<(u64, Option<u64>)>,
     ) -> Box<Self> {
         let address = slot.address();
-        let traffic = Traffic::new(clock, address.unwrap_or(0));
-        Box::new(Self { origin, address, traffic, client: Client::Http2(slot), opened, _counted: None })
+        let traffic = Traffic::new(clock, address.unwrap_or(ELSEWHERE));
+        Box::new(Self { origin, address, traffic, client: Client::Http2(slot), opened, counted: None })
+    }
+
+    /// Itself, if it leads to this origin; else it makes room.
+    pub(crate) fn leading_to(self: Box<Self>, origin: &Origin) -> Option<Box<Self>> {
+        if *self.origin == *origin {
+            return Some(self);
+        }
+        self.closes(CloseReason::Elsewhere);
+        None
+    }
+
+    /// Why it is about to be closed. What happens to a stream does not end the connection around it.
+    pub(crate) fn closes(&self, reason: CloseReason) {
+        self.counted.iter().for_each(|(entry, _)| entry.closes(reason));
+    }
+
+    /// Starts over for the next request, which it is about to carry.
+    pub(crate) fn begin(&self) {
+        self.traffic.reset();
+        self.counted.iter().for_each(|(entry, _)| entry.carry());
     }
 
     /// Whether it can carry another request: looks once whether the target has closed it.
     pub(crate) fn is_usable(&mut self) -> bool {
-        match &mut self.client {
-            Client::Compiled(client) => !client.ended && client.stream.is_idle(),
-            Client::Hyper(client) => client.is_usable(),
-            Client::Http2(slot) => slot.is_usable(),
-        }
+        let ended = match &mut self.client {
+            Client::Compiled(client) if client.ended => Some(CloseReason::TargetClosed),
+            Client::Compiled(client) => client.stream.ended_while_idle(),
+            Client::Hyper(client) => (!client.is_usable()).then_some(CloseReason::IdleClosed),
+            Client::Http2(slot) => (!slot.is_usable()).then_some(CloseReason::IdleClosed),
+        };
+        ended.into_iter().for_each(|reason| self.closes(reason));
+        ended.is_none()
     }
 
     /// The same just after an answer.

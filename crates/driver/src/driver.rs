@@ -18,12 +18,13 @@ use crate::exchange::User;
 use crate::feed::Feeds;
 use crate::http2::Sessions;
 use crate::journey::{Crowd, Halt, Journey, Journeys, ScriptEnd};
+use crate::ledger::Ledger;
 use crate::pacer::Pacer;
 use crate::pool::Pool;
-use crate::recorder::Recorder;
+use crate::recorder::{Blank, Recorder};
 use crate::timers::Timers;
 use crate::worker::{Share, Shared, Worker};
-use crate::{Clock, CompileError, Handshakes, Room, Transport};
+use crate::{Clock, CompileError, Room, Transport};
 
 /// How far ahead the start lies, so that every worker is up when the first arrival is due.
 const LEAD: Duration = Duration::from_millis(30);
@@ -175,11 +176,6 @@ impl Driver {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// TLS handshakes made so far, full and resumed.
-    pub fn handshakes(&self) -> Handshakes {
-        self.shared.handshakes.get()
-    }
-
     /// Virtual users active: iterations running in the open model.
     pub fn users(&self) -> u64 {
         self.shared.users.load(Ordering::Relaxed) + u64::from(self.shared.running.load(Ordering::Relaxed))
@@ -272,13 +268,16 @@ impl Build<'_> {
         };
         let turns = self.config.transport.turns();
         let pool = Pool::new(pooled, turns.clone(), turns.start(self.share.index, self.share.of));
-        let sessions =
-            shared.map(|(connections, streams)| Sessions::new(connections, streams, Rc::clone(&pool)));
+        let ledger = Ledger::new(self.clock);
+        let sessions = shared.map(|(connections, streams)| {
+            Sessions::new(connections, streams, Rc::clone(&pool), Rc::clone(&ledger))
+        });
         Ok(Rc::new(Worker {
             share: self.share,
             clock: self.clock,
             timers: Timers::new(self.clock),
             recorder: RefCell::new(recorder),
+            ledger,
             transport: self.config.transport.for_worker(),
             target,
             http: plan.http.clone(),
@@ -338,7 +337,7 @@ fn run_worker(build: Build<'_>, config: &DriverConfig) {
         .build_local(LocalOptions::default())
         .map_err(DriverError::Thread)
         .and_then(|runtime| {
-            let recorder = Recorder::new(config.shape.edges.clone());
+            let recorder = Recorder::new(Blank::of(&config.shape, worker_count(config)));
             let worker = build.worker(recorder)?;
             let load = config.plan.load.clone();
             let run = runtime.spawn_local(async move { worker.run(&load.model, load.grace).await });
@@ -427,7 +426,7 @@ async fn once(
         messages,
         spare,
     };
-    let worker = build.worker(Recorder::pinned(second, config.shape.edges.clone()))?;
+    let worker = build.worker(Recorder::pinned(second, Blank::of(&config.shape, 1)))?;
     tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
     tokio::task::spawn_local(Rc::clone(&worker).end_overdue());
     let script = Script::new(&config.plan, &worker.target, actions, config.plan.setup_captures)?;
@@ -450,7 +449,11 @@ async fn once(
         }
     };
     let trouble = worker.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+    let captures = std::mem::take(&mut journey.values.captures);
+    drop(journey);
+    worker.ledger.end();
     let mut recorder = worker.recorder.borrow_mut();
+    worker.ledger.take_closed().iter().for_each(|closed| recorder.closed(closed));
     recorder.cut(worker.clock.now());
     let shard = recorder.take_all().next().unwrap_or_else(|| Shard::new(second, config.shape.edges.clone()));
     let failure = match ran {
@@ -460,7 +463,7 @@ async fn once(
         }
         None => Some(format!("{phase} was stopped")),
     };
-    Ok(Once { shard, captures: journey.values.captures.into(), failure })
+    Ok(Once { shard, captures: captures.into(), failure })
 }
 
 fn failure_words(shard: &Shard, trouble: Option<String>, shape: &Shape, phase: Phase) -> String {
@@ -525,7 +528,7 @@ impl Simulation {
             messages,
             spare,
         };
-        let worker = build.worker(Recorder::new(config.shape.edges.clone()))?;
+        let worker = build.worker(Recorder::new(Blank::of(&config.shape, 1)))?;
         let local = LocalSet::new();
         local
             .run_until(async {

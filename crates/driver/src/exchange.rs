@@ -15,10 +15,11 @@ use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, SET_COOKIE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use plimsoll_measure::{Outcome, PendingKey, Phase, Sample, SeriesKey};
+use plimsoll_measure::{CloseReason, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey};
 use plimsoll_run::Variable;
 
 use crate::Failure;
+use crate::addresses::ELSEWHERE;
 use crate::compile::{
     CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, fill, fill_url, path_and_query, resolve,
 };
@@ -50,20 +51,32 @@ pub(crate) struct User {
     closed: bool,
     /// A closed user keeps its own connection; others share the worker's pool.
     own: Option<Option<Box<Connection>>>,
-    /// Waiting for the plan's rate of new connections.
-    waits_to_connect: Cell<bool>,
+    /// What it does to have a connection.
+    connecting: Cell<Connecting>,
+}
+
+/// What somebody without a connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Connecting {
+    /// Nothing, or waits for one that others have.
+    #[default]
+    No,
+    /// Waits for the plan's rate of new connections.
+    Waits,
+    /// Opens one.
+    Opens,
 }
 
 impl User {
     /// A user on the shared pool.
     pub(crate) fn sharing(number: u64) -> Self {
-        Self { number, cookies: None, closed: false, own: None, waits_to_connect: Cell::default() }
+        Self { number, cookies: None, closed: false, own: None, connecting: Cell::default() }
     }
 
     /// A closed user, with a connection of its own where connections are not shared.
     pub(crate) fn closed(number: u64, owning: bool) -> Self {
         let own = owning.then_some(None);
-        Self { number, cookies: None, closed: true, own, waits_to_connect: Cell::default() }
+        Self { number, cookies: None, closed: true, own, connecting: Cell::default() }
     }
 
     /// Whether it lives for more than an iteration.
@@ -166,7 +179,7 @@ impl Worker {
                 return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: true };
             }
         };
-        let request = InFlight { key, due, ready, first_sent: None, traffic: None };
+        let request = InFlight { key, due, ready, first_sent: None, address: 0, traffic: None };
         let slot = self.recorder.borrow_mut().begin(request, ready.saturating_add(self.timeout));
         let limit =
             AnswerLimit { headers: step.reads_headers, body: step.reads_body, max_body: self.http.max_body };
@@ -174,8 +187,10 @@ impl Worker {
         for followed in 0.. {
             let (result, opened) = self.attempt(user, slot, &message, limit).await;
             let done = result.as_ref().map_or_else(|_| self.clock.now(), |answer| answer.done);
-            let traffic =
-                self.recorder.borrow_mut().in_flight(slot).and_then(|request| request.traffic.take());
+            let (traffic, address) = match self.recorder.borrow_mut().in_flight(slot) {
+                Some(request) => (request.traffic.take(), request.address),
+                None => (None, ELSEWHERE),
+            };
             let sent = traffic.as_ref().and_then(|traffic| traffic.sent());
             first_sent = first_sent.or(sent);
             let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
@@ -211,7 +226,7 @@ impl Worker {
                 status,
                 received_bytes: traffic.as_ref().map_or(0, |traffic| traffic.read()),
                 sent_bytes: traffic.as_ref().map_or(0, |traffic| traffic.written()),
-                address: traffic.as_ref().map_or(0, |traffic| traffic.address),
+                address,
             };
             let mut recorder = self.recorder.borrow_mut();
             recorder.record(&sample);
@@ -246,19 +261,37 @@ impl Worker {
             let mut held = match self.access(user, &message.origin) {
                 Access::Held(held) => held,
                 other => {
+                    if let (Access::Open(_, address) | Access::Wait(address), Some(request)) =
+                        (&other, self.recorder.borrow_mut().in_flight(slot))
+                    {
+                        let to_target = *message.origin == *self.target.origin;
+                        request.address = if to_target { *address } else { ELSEWHERE };
+                    }
+                    let since = self.clock.now();
                     // Rare, and its state is large: in a box it costs waiting users no memory.
                     let opening = Box::pin(self.hold(user, &message.origin, other));
-                    match self.in_time(slot, opening).await {
-                        Some(Ok(held)) => held,
+                    let held = self.in_time(slot, opening).await;
+                    let now = self.clock.now();
+                    match held {
+                        Some(Ok(held)) => {
+                            self.recorder.borrow_mut().waited(now, now - since);
+                            held
+                        }
                         Some(Err(failure)) => return (Err(failure), None),
-                        None => return (Err(user.timed_out(self.http.timeout)), None),
+                        None => {
+                            if user.connecting.get() == Connecting::Opens {
+                                self.recorder.borrow_mut().opened(now, Opening::Failed);
+                            }
+                            return (Err(user.timed_out(self.http.timeout)), None);
+                        }
                     }
                 }
             };
             let opened = held.connection.opened.take();
-            let traffic = &held.connection.traffic;
-            traffic.reset();
+            held.connection.begin();
             if let Some(request) = self.recorder.borrow_mut().in_flight(slot) {
+                let traffic = &held.connection.traffic;
+                request.address = traffic.address;
                 request.traffic = Some(Rc::clone(traffic));
             }
             let cookies = user.cookies_for(message);
@@ -267,20 +300,26 @@ impl Worker {
                 self.in_time(slot, exchange).await
             };
             let Some(result) = result else {
+                held.connection.closes(CloseReason::Timeout);
                 return (Err(user.timed_out(self.http.timeout)), opened);
             };
             match &result {
                 Ok(_) if held.connection.is_reusable() => held.release(user),
+                Ok(_) => held.connection.closes(CloseReason::TargetClosed),
                 Err(_)
                     if opened.is_none()
                         && held.connection.traffic.sent().is_none()
                         && replaced < MOST_REPLACED =>
                 {
                     // It had been closed while idle and not a byte left: another connection, no other request.
+                    held.connection.closes(CloseReason::IdleClosed);
                     self.recorder.borrow_mut().reconnect(self.clock.now());
                     continue;
                 }
-                Ok(_) | Err(_) => {}
+                Err(failure) if failure.outcome == Outcome::TooLarge => {
+                    held.connection.closes(CloseReason::TooLarge);
+                }
+                Err(_) => held.connection.closes(CloseReason::Error),
             }
             return (result, opened);
         }
@@ -291,7 +330,7 @@ impl Worker {
     fn access(&self, user: &mut User, origin: &Rc<Origin>) -> Access {
         let (known, lease, address) = match &mut user.own {
             Some(own) => {
-                let known = own.take().filter(|connection| *connection.origin == **origin);
+                let known = own.take().and_then(|connection| connection.leading_to(origin));
                 (known, None, self.turns.at(user.number))
             }
             None => {
@@ -333,11 +372,12 @@ impl Worker {
             let Some(sessions) = &self.sessions else {
                 let (opened, counted) = self.open(user, origin, address).await?;
                 let origin = Rc::clone(origin);
-                let connection = Connection::new(origin, opened, self.clock, counted, self.http1).await?;
+                let (clock, ledger) = (self.clock, &self.ledger);
+                let connection = Connection::new(origin, opened, clock, counted, ledger, self.http1).await?;
                 return Ok(Held { connection, lease });
             };
             let open = || self.open(user, origin, address);
-            if let Some((slot, opened)) = sessions.slot(origin, self.clock, open).await? {
+            if let Some((slot, opened)) = sessions.slot(origin, address, self.clock, open).await? {
                 let connection = Connection::of_stream(Rc::clone(origin), slot, self.clock, opened);
                 return Ok(Held { connection, lease });
             }
@@ -356,21 +396,35 @@ impl Worker {
     ) -> Result<(Opened, Counted), Failure> {
         if self.shared.pacer.is_limited() {
             // Waiting for the plan's own rate is no part of connecting.
-            user.waits_to_connect.set(true);
+            user.connecting.set(Connecting::Waits);
             self.shared.pacer.turn(self.clock).await;
-            user.waits_to_connect.set(false);
         }
+        user.connecting.set(Connecting::Opens);
         let opening = async {
             let counted = Counted::new(&self.shared.connections, self.shared.room)?;
             let opened = self.transport.open(origin, address, self.clock).await?;
-            opened.handshake.into_iter().for_each(|handshake| self.shared.handshakes.add(handshake));
             Ok((opened, counted))
         };
-        let late = |_| {
+        let opened = tokio::time::timeout(self.http.connect_timeout, opening).await.unwrap_or_else(|_| {
             let limit = plimsoll_units::duration::format(self.http.connect_timeout);
-            Failure::new(Outcome::Timeout, format!("no connection within {limit}"))
-        };
-        tokio::time::timeout(self.http.connect_timeout, opening).await.map_err(late)?
+            Err(Failure::new(Outcome::Timeout, format!("no connection within {limit}")))
+        });
+        user.connecting.set(Connecting::No);
+        match opened {
+            Ok((opened, counted)) => {
+                self.recorder.borrow_mut().opened(self.clock.now(), opened.way());
+                Ok((opened, counted))
+            }
+            // What we could not even try says nothing about connecting.
+            Err(failure) if failure.ours => {
+                let open = self.shared.connections.load(Ordering::Relaxed);
+                Err(Failure::ours(format!("{}: {open} connections are open", failure.message)))
+            }
+            Err(failure) => {
+                self.recorder.borrow_mut().opened(self.clock.now(), Opening::Failed);
+                Err(failure)
+            }
+        }
     }
 
     /// The step's request: made before the load where it has no holes, else filled now.
@@ -511,7 +565,7 @@ impl User {
     /// Why the time of a step ran out. Where the plan let no connection start, that is not the target's doing.
     fn timed_out(&self, timeout: Duration) -> Failure {
         let timeout = plimsoll_units::duration::format(timeout);
-        if self.waits_to_connect.take() {
+        if self.connecting.take() == Connecting::Waits {
             return Failure::ours(format!("`http.connect_rate` let no connection start within {timeout}"));
         }
         Failure::new(Outcome::Timeout, format!("no whole answer within {timeout}"))

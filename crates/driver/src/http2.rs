@@ -17,12 +17,13 @@ use h2::{Reason, RecvStream};
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri, Version};
-use plimsoll_measure::Outcome;
+use plimsoll_measure::{CloseReason, Outcome};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use crate::connection::{Answer, AnswerLimit};
 use crate::exchange::Counted;
+use crate::ledger::{Entry, Ledger};
 use crate::message::Message;
 use crate::pool::Pool;
 use crate::traffic::Traffic;
@@ -48,6 +49,7 @@ pub(crate) struct Sessions {
     changed: Notify,
     /// Where requests wait for streams.
     pool: Rc<Pool>,
+    ledger: Rc<Ledger>,
 }
 
 /// One connection.
@@ -61,6 +63,7 @@ pub(crate) struct Session {
     /// It takes no further request.
     ended: Cell<bool>,
     flow: Rc<Flow>,
+    entry: Entry,
     _counted: Counted,
 }
 
@@ -86,7 +89,7 @@ pub(crate) struct Slot {
 }
 
 impl Sessions {
-    pub(crate) fn new(limit: usize, streams: usize, pool: Rc<Pool>) -> Rc<Self> {
+    pub(crate) fn new(limit: usize, streams: usize, pool: Rc<Pool>, ledger: Rc<Ledger>) -> Rc<Self> {
         Rc::new(Self {
             open: RefCell::default(),
             opening: Cell::new(0),
@@ -94,15 +97,17 @@ impl Sessions {
             streams: streams.max(1),
             changed: Notify::new(),
             pool,
+            ledger,
         })
     }
 
-    /// A free stream to `origin`, on a connection that `open` opens while there may be more; `None` when
+    /// A free stream to `origin`, best to this address of it, on a connection that `open` opens while there may be more; `None` when
     /// the target allows no more streams. With it comes what opening took, where it did. All connections
     /// are opened before two requests share one.
     pub(crate) async fn slot<O: Future<Output = Result<(Opened, Counted), Failure>>>(
         self: &Rc<Self>,
         origin: &Rc<Origin>,
+        address: u16,
         clock: Clock,
         open: impl FnOnce() -> O,
     ) -> Result<Option<(Slot, Option<(u64, Option<u64>)>)>, Failure> {
@@ -113,7 +118,7 @@ impl Sessions {
             if self.open.borrow().len() + self.opening.get() < self.limit {
                 break;
             }
-            if let Some(slot) = self.free(origin) {
+            if let Some(slot) = self.free(origin, address) {
                 return Ok(Some((slot, None)));
             }
             if self.opening.get() == 0 {
@@ -127,17 +132,18 @@ impl Sessions {
         let session = Session::begin(Rc::clone(origin), opened, counted, clock, Rc::clone(self)).await?;
         self.open.borrow_mut().push(session);
         drop(opening);
-        Ok(self.free(origin).map(|slot| (slot, Some(took))))
+        Ok(self.free(origin, address).map(|slot| (slot, Some(took))))
     }
 
     /// Lets go of connections that have ended, and of an unused one elsewhere when there are no more to be had.
     fn forget(&self, origin: &Origin) {
         let mut open = self.open.borrow_mut();
         open.retain(|session| !session.ended.get());
-        if open.len() >= self.limit && !open.iter().any(|session| *session.origin == *origin) {
-            if let Some(unused) = open.iter().position(|session| session.used.get() == 0) {
-                open.swap_remove(unused);
-            }
+        if open.len() >= self.limit
+            && !open.iter().any(|session| *session.origin == *origin)
+            && let Some(unused) = open.iter().position(|session| session.used.get() == 0)
+        {
+            open.swap_remove(unused).entry.closes(CloseReason::Elsewhere);
         }
     }
 
@@ -146,14 +152,16 @@ impl Sessions {
         self.streams.min(session.sender.current_max_send_streams()).saturating_sub(session.used.get())
     }
 
-    /// A stream of the connection that has the fewest.
-    fn free(self: &Rc<Self>, origin: &Origin) -> Option<Slot> {
+    /// A stream of the connection that has the fewest, of those to the address if there are any.
+    fn free(self: &Rc<Self>, origin: &Origin, address: u16) -> Option<Slot> {
         let open = self.open.borrow();
         let session = open
             .iter()
             .filter(|session| *session.origin == *origin && !session.ended.get())
             .filter(|session| self.left(session) > 0)
-            .min_by_key(|session| session.used.get())?;
+            .min_by_key(|session| {
+                (session.address.is_some_and(|leads_to| leads_to != address), session.used.get())
+            })?;
         session.used.set(session.used.get() + 1);
         Some(Slot { session: Rc::clone(session), sender: session.sender.clone() })
     }
@@ -168,7 +176,8 @@ impl Sessions {
     ) {
         let mut allowed = session.upgrade().map_or(0, |session| session.sender.current_max_send_streams());
         poll_fn(|context| {
-            let ended = Pin::new(&mut connection).poll(context).is_ready();
+            let end = Pin::new(&mut connection).poll(context);
+            let ended = end.is_ready();
             let Some(session) = session.upgrade() else {
                 return if ended { Poll::Ready(()) } else { Poll::Pending };
             };
@@ -176,6 +185,11 @@ impl Sessions {
             if ended {
                 // Its error reaches the requests it carries; here only the end matters.
                 session.ended.set(true);
+                session.entry.closes(match end {
+                    Poll::Ready(Err(error)) if error.is_go_away() && error.is_remote() => CloseReason::GoAway,
+                    _ if session.used.get() == 0 => CloseReason::IdleClosed,
+                    _ => CloseReason::Error,
+                });
                 return Poll::Ready(());
             }
             if allowed > before {
@@ -235,6 +249,7 @@ impl Session {
             used: Cell::new(0),
             ended: Cell::new(false),
             flow,
+            entry: sessions.ledger.enter(),
             _counted: counted,
         });
         tokio::task::spawn_local(sessions.drive(connection, Rc::downgrade(&session)));
@@ -261,6 +276,7 @@ impl Slot {
         limit: AnswerLimit,
         traffic: &Rc<Traffic>,
     ) -> Result<Answer, Failure> {
+        self.session.entry.carry();
         let flow = Rc::clone(&self.session.flow);
         let answer = self.carry(message, cookies, limit, traffic).await;
         traffic.charge(flow.read.take(), flow.written.take());
@@ -307,6 +323,7 @@ impl Slot {
         let went_away = error.is_go_away() && error.is_remote();
         if went_away {
             self.session.ended.set(true);
+            self.session.entry.closes(CloseReason::GoAway);
         }
         let unseen = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
         if unseen || (went_away && error.reason() == Some(Reason::NO_ERROR)) {

@@ -128,7 +128,7 @@ impl Lease {
 
     /// A connection that leads elsewhere makes room for one that leads here.
     fn to(mut self, origin: &Origin) -> Self {
-        self.connection = self.connection.take().filter(|connection| *connection.origin == *origin);
+        self.connection = self.connection.take().and_then(|connection| connection.leading_to(origin));
         self
     }
 

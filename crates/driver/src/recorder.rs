@@ -5,14 +5,19 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use plimsoll_measure::{
-    DropCause, Edges, IterationKey, Outcome, PendingKey, SECOND, Sample, SeriesKey, Shard,
+    DropCause, Edges, IterationKey, Limits, Opening, Outcome, PendingKey, SECOND, Sample, SeriesKey, Shard,
 };
+use plimsoll_run::Shape;
 use slab::Slab;
 
+use crate::ledger::Closed;
 use crate::traffic::Traffic;
 
 /// Shards kept for later seconds: one for the next, and one more for a worker that keeps two open.
 const SPARE: usize = 2;
+
+/// Shards of a worker that hold memory at once: two open seconds, and those that are handed over or spare.
+const SHARDS: usize = 2 + SPARE;
 
 /// Records what one worker does and hands each second over when it is complete.
 ///
@@ -20,7 +25,7 @@ const SPARE: usize = 2;
 /// worker gets to late still belongs to the second of its due, so a late worker keeps two seconds open.
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    edges: Edges,
+    blank: Blank,
     /// Consecutive open seconds, the earliest first; never empty.
     open: VecDeque<Shard>,
     spare: Vec<Shard>,
@@ -83,6 +88,8 @@ pub(crate) struct InFlight {
     pub(crate) ready: u64,
     /// When the first byte of its first hop left, once it was redirected.
     pub(crate) first_sent: Option<u64>,
+    /// Which address of the target it is meant for.
+    pub(crate) address: u16,
     /// Knows when the first byte of this hop left, once there is a connection.
     pub(crate) traffic: Option<Rc<Traffic>>,
 }
@@ -93,11 +100,32 @@ impl InFlight {
     }
 }
 
+/// What an empty shard is like.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Blank {
+    edges: Edges,
+    limits: Limits,
+    addresses: usize,
+}
+
+impl Blank {
+    /// A shard of one of so many workers, which share the memory that the plan allows.
+    pub(crate) fn of(shape: &Shape, workers: usize) -> Self {
+        let shares = (workers.max(1) * SHARDS) as u64;
+        let limits = Limits { memory_bytes: shape.limits.memory_bytes / shares, ..shape.limits };
+        Self { edges: shape.edges.clone(), limits, addresses: shape.addresses.len() }
+    }
+
+    pub(crate) fn shard(&self, second: u64) -> Shard {
+        Shard::new(second, self.edges.clone()).with_limits(self.limits).with_addresses(self.addresses)
+    }
+}
+
 impl Recorder {
-    pub(crate) fn new(edges: Edges) -> Self {
+    pub(crate) fn new(blank: Blank) -> Self {
         Self {
-            open: VecDeque::from([Shard::new(0, edges.clone())]),
-            edges,
+            open: VecDeque::from([blank.shard(0)]),
+            blank,
             spare: Vec::new(),
             in_flight: Slab::new(),
             oldest: None,
@@ -108,9 +136,9 @@ impl Recorder {
     }
 
     /// Puts everything into one second, for the steps before and after the load.
-    pub(crate) fn pinned(second: u64, edges: Edges) -> Self {
-        let mut recorder = Self::new(edges.clone());
-        recorder.open = VecDeque::from([Shard::new(second, edges)]);
+    pub(crate) fn pinned(second: u64, blank: Blank) -> Self {
+        let mut recorder = Self::new(blank);
+        recorder.open = VecDeque::from([recorder.blank.shard(second)]);
         recorder.first_end = u64::MAX;
         recorder
     }
@@ -133,7 +161,7 @@ impl Recorder {
                     shard.reuse(next);
                     shard
                 }
-                None => Shard::new(next, self.edges.clone()),
+                None => self.blank.shard(next),
             };
             self.open.push_back(shard);
         }
@@ -224,6 +252,20 @@ impl Recorder {
         self.shard(at).reconnect();
     }
 
+    /// An attempt to open a connection came to its end.
+    pub(crate) fn opened(&mut self, at: u64, opening: Opening) {
+        self.shard(at).connection_opened(opening);
+    }
+
+    /// A request that found no connection has one.
+    pub(crate) fn waited(&mut self, at: u64, nanos: u64) {
+        self.shard(at).connection_waited(nanos);
+    }
+
+    pub(crate) fn closed(&mut self, closed: &Closed) {
+        self.shard(closed.at).connection_closed(closed.reason, closed.requests);
+    }
+
     pub(crate) fn arrival(&mut self, key: IterationKey, due: u64) {
         self.shard(due).arrival(key);
         *self.running.of(key) += 1;
@@ -305,7 +347,7 @@ impl Recorder {
                 status: None,
                 received_bytes: request.traffic.as_ref().map_or(0, |traffic| traffic.read()),
                 sent_bytes: request.traffic.as_ref().map_or(0, |traffic| traffic.written()),
-                address: 0,
+                address: request.address,
             };
             self.record(&sample);
         }
@@ -331,13 +373,17 @@ mod tests {
         frame
     }
 
+    fn recorder() -> Recorder {
+        Recorder::new(Blank::default())
+    }
+
     fn in_flight(due: u64) -> InFlight {
-        InFlight { key: PENDING, due, ready: due, first_sent: None, traffic: None }
+        InFlight { key: PENDING, due, ready: due, first_sent: None, address: 0, traffic: None }
     }
 
     #[test]
     fn deadlines_come_in_order_and_pass_over_what_has_ended() {
-        let mut recorder = Recorder::new(Edges::default());
+        let mut recorder = recorder();
         assert_eq!(recorder.wake_overdue(0), None);
         let slots: Vec<_> = (0..6).map(|n| recorder.begin(in_flight(n), 10 + n)).collect();
         let waker = Waker::noop();
@@ -360,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_late_arrival_belongs_to_the_second_of_its_due() {
-        let mut recorder = Recorder::new(Edges::default());
+        let mut recorder = recorder();
         // At 1.2 s the worker has handled arrivals up to 0.9 s only.
         assert!(recorder.take_complete(1_200_000_000, 900_000_000).is_none());
         recorder.arrival(KEY, 900_000_000);
@@ -371,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_request_in_flight_is_seen_with_its_age() {
-        let mut recorder = Recorder::new(Edges::default());
+        let mut recorder = recorder();
         let slot = recorder.begin(in_flight(400_000_000), u64::MAX);
         let first = recorder.take_complete(1_000_000_000, u64::MAX).unwrap();
         assert_eq!(frame(&first).pending[&PENDING].since_due.max(), Some(600_000_000));
@@ -382,7 +428,7 @@ mod tests {
 
     #[test]
     fn what_is_left_is_cut_at_the_time_waited() {
-        let mut recorder = Recorder::new(Edges::default());
+        let mut recorder = recorder();
         recorder.arrival(KEY, 0);
         recorder.begin(in_flight(100), u64::MAX);
         recorder.cut(2_000_000_100);

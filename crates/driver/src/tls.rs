@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use plimsoll_measure::Outcome;
 use plimsoll_run::{HttpVersion, TlsSettings};
@@ -27,36 +26,6 @@ pub(crate) enum Handshake {
     Full,
     /// From an earlier session.
     Resumed,
-}
-
-/// Handshakes so far, of all workers. Touched once per connection.
-#[derive(Debug, Default)]
-pub(crate) struct HandshakeCounts {
-    full: AtomicU64,
-    resumed: AtomicU64,
-}
-
-/// How many TLS handshakes there were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Handshakes {
-    /// With certificates.
-    pub full: u64,
-    /// From an earlier session.
-    pub resumed: u64,
-}
-
-impl HandshakeCounts {
-    pub(crate) fn add(&self, handshake: Handshake) {
-        let count = match handshake {
-            Handshake::Full => &self.full,
-            Handshake::Resumed => &self.resumed,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> Handshakes {
-        Handshakes { full: self.full.load(Ordering::Relaxed), resumed: self.resumed.load(Ordering::Relaxed) }
-    }
 }
 
 /// TLS settings that cannot be used.

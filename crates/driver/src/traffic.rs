@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use plimsoll_measure::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::Clock;
@@ -104,17 +105,23 @@ impl Metered {
         Self { stream, traffic }
     }
 
-    /// Whether a connection nobody uses is still open and silent. It asks no one: what the target has done
-    /// since is known when the runtime has heard of it.
-    pub(crate) fn is_idle(&mut self) -> bool {
-        match &mut self.stream {
+    /// Why a connection nobody uses cannot be used again, if it cannot. It asks no one: what the target has
+    /// done since is known when the runtime has heard of it.
+    pub(crate) fn ended_while_idle(&mut self) -> Option<CloseReason> {
+        let mut byte = [0];
+        let read = match &mut self.stream {
             // Costs no system call while nothing has come, and leaves no waker behind.
-            Stream::Tcp(stream) => {
-                matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
-            }
-            Stream::Tls(stream) => is_silent(stream),
-            Stream::Memory(stream) => is_silent(stream),
-        }
+            Stream::Tcp(stream) => match stream.try_read(&mut byte) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                read => Some(read),
+            },
+            Stream::Tls(stream) => read_now(stream, &mut byte),
+            Stream::Memory(stream) => read_now(stream, &mut byte),
+        };
+        read.map(|read| match read {
+            Ok(1..) => CloseReason::UnaskedBytes,
+            Ok(0) | Err(_) => CloseReason::IdleClosed,
+        })
     }
 
     /// The clock is read only for a request's first write, before the bytes are handed over.
@@ -123,10 +130,13 @@ impl Metered {
     }
 }
 
-fn is_silent(stream: &mut (impl AsyncRead + Unpin)) -> bool {
-    let mut byte = [0];
+fn read_now(stream: &mut (impl AsyncRead + Unpin), byte: &mut [u8]) -> Option<io::Result<usize>> {
     let mut context = Context::from_waker(std::task::Waker::noop());
-    Pin::new(stream).poll_read(&mut context, &mut ReadBuf::new(&mut byte)).is_pending()
+    let mut read = ReadBuf::new(byte);
+    match Pin::new(stream).poll_read(&mut context, &mut read) {
+        Poll::Ready(result) => Some(result.map(|()| read.filled().len())),
+        Poll::Pending => None,
+    }
 }
 
 impl AsyncRead for Metered {

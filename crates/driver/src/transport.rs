@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::HeaderValue;
+use plimsoll_measure::Opening;
 use plimsoll_run::{AddressShape, RunPlan};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
@@ -128,6 +129,17 @@ pub(crate) struct Opened {
     pub(crate) handshake: Option<Handshake>,
     /// Which of the target's addresses; `None`: it leads to another origin than the plan's target.
     pub(crate) address: Option<u16>,
+}
+
+impl Opened {
+    /// What it is counted as.
+    pub(crate) fn way(&self) -> Opening {
+        match self.handshake {
+            None => Opening::Plain,
+            Some(Handshake::Full) => Opening::TlsFull,
+            Some(Handshake::Resumed) => Opening::TlsResumed,
+        }
+    }
 }
 
 #[derive(Debug)]

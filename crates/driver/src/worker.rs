@@ -24,12 +24,12 @@ use crate::exchange::{Place, User};
 use crate::feed::Feeds;
 use crate::http2::Sessions;
 use crate::journey::{Crowd, Journey, Journeys};
+use crate::ledger::Ledger;
 use crate::pacer::Pacer;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
 use crate::stalls::{Stalls, keep_appointments};
 use crate::timers::Timers;
-use crate::tls::HandshakeCounts;
 use crate::{Clock, Message, Transport};
 
 /// Arrivals handled in one go when the worker is late, before running requests get a turn.
@@ -50,8 +50,6 @@ pub(crate) struct Shared {
     pub(crate) room: Option<u64>,
     /// When the next connection may start.
     pub(crate) pacer: Pacer,
-    /// TLS handshakes made.
-    pub(crate) handshakes: HandshakeCounts,
     /// The closed model's iterations are all started.
     pub(crate) exhausted: AtomicBool,
     /// What ended the run before its time: a feed that ran out.
@@ -94,6 +92,7 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     pub(crate) timers: Rc<Timers>,
     pub(crate) recorder: RefCell<Recorder>,
+    pub(crate) ledger: Rc<Ledger>,
     pub(crate) transport: Transport,
     pub(crate) target: Target,
     pub(crate) http: HttpSettings,
@@ -157,7 +156,9 @@ impl Worker {
         self.drain(offered_until.saturating_add(grace.as_nanos() as u64)).await;
         let now = self.clock.now();
         self.close_seconds();
+        self.ledger.end();
         let mut recorder = self.recorder.borrow_mut();
+        self.ledger.take_closed().iter().for_each(|closed| recorder.closed(closed));
         recorder.cut(now);
         for shard in recorder.take_all() {
             self.tell(Message::Shard { worker: self.share.index as usize, shard });
@@ -363,6 +364,7 @@ impl Worker {
         while let Ok(shard) = self.spare.try_recv() {
             recorder.give_back(shard);
         }
+        self.ledger.take_closed().iter().for_each(|closed| recorder.closed(closed));
         while let Some(shard) = recorder.take_complete(self.clock.now(), self.frontier.get()) {
             self.tell(Message::Shard { worker: self.share.index as usize, shard });
         }

@@ -61,6 +61,8 @@ pub enum CloseReason {
     TooLarge,
     /// The target sent bytes that nobody had asked for.
     UnaskedBytes,
+    /// It made room for one to another host.
+    Elsewhere,
     /// The user it belonged to ended.
     UserEnded,
     /// The run ended.
@@ -71,13 +73,14 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order reports list them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::IdleClosed,
         Self::TargetClosed,
         Self::Error,
         Self::Timeout,
         Self::TooLarge,
         Self::UnaskedBytes,
+        Self::Elsewhere,
         Self::UserEnded,
         Self::RunEnded,
         Self::GoAway,
@@ -92,6 +95,7 @@ impl CloseReason {
             Self::Timeout => "timeout",
             Self::TooLarge => "too_large",
             Self::UnaskedBytes => "unasked_bytes",
+            Self::Elsewhere => "elsewhere",
             Self::UserEnded => "user_ended",
             Self::RunEnded => "run_ended",
             Self::GoAway => "goaway",

@@ -64,7 +64,8 @@ pub struct Sample {
     pub received_bytes: u64,
     /// Bytes written to the connection for it, headers included.
     pub sent_bytes: u64,
-    /// Index of the address it went to, in the order of the run's addresses; 0 where there is one.
+    /// Index of the address it went to, in the order of the run's addresses; 0 where there is one, and
+    /// beyond all of them for another host than the target.
     pub address: u16,
 }
 

@@ -134,6 +134,7 @@ pub(crate) fn close_reason(reason: CloseReason) -> &'static str {
         CloseReason::Timeout => "after a time-out",
         CloseReason::TooLarge => "after an answer too large",
         CloseReason::UnaskedBytes => "after bytes nobody asked for",
+        CloseReason::Elsewhere => "to make room for another host",
         CloseReason::UserEnded => "with their user",
         CloseReason::RunEnded => "at the end of the run",
         CloseReason::GoAway => "by GOAWAY",

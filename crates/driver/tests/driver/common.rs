@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_driver::{Collector, DriverConfig, Feeds, Http1, Message, Transport};
-use plimsoll_measure::Limits;
-use plimsoll_measure::{Distribution, Edges, Frame, Outcome, Phase, SeriesKey, Timing};
+use plimsoll_measure::{
+    ConnectionFigures, Distribution, Edges, Frame, Limits, Outcome, Phase, SeriesKey, Timing,
+};
 use plimsoll_run::{
     Action, AddressChoice, BodyKind, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
     OnFailure, PlannedTarget, Request, RunPlan, Scenario, Shape, StepShape, Template, TlsSettings,
@@ -180,6 +181,13 @@ impl Measured {
 
     pub(crate) fn arrivals(&self) -> u64 {
         self.frames.iter().flat_map(|frame| frame.iterations.values()).map(|series| series.arrivals).sum()
+    }
+
+    /// What became of connections.
+    pub(crate) fn connections(&self) -> ConnectionFigures {
+        let mut all = ConnectionFigures::default();
+        self.frames.iter().for_each(|frame| all.merge(&frame.connections));
+        all
     }
 
     pub(crate) fn dropped_by_generator(&self) -> u64 {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use crate::common::{Measured, closed, config, get, open, plan, seconds};
 use plimsoll_demo_target::{Config, DemoTarget, TlsConfig};
-use plimsoll_driver::{AddressError, Driver, Handshakes, Http1, NetworkTransport, Transport, TransportError};
-use plimsoll_measure::{Outcome, Timing};
-use plimsoll_run::{Action, AddressChoice, Header, PlannedTarget, RunPlan, Template, TlsSettings};
+use plimsoll_driver::{AddressError, Driver, Http1, NetworkTransport, Transport, TransportError};
+use plimsoll_measure::{CloseReason, ConnectionFigures, Opening, Outcome, Timing};
+use plimsoll_run::{Action, AddressChoice, Header, PlannedTarget, RunPlan, Shape, Template, TlsSettings};
 use plimsoll_units::Rate;
 
 /// A server that answers everything and remembers who knocked when.
@@ -151,8 +151,8 @@ async fn what_the_connect_rate_held_back_is_not_the_targets_failure() {
     assert!(measured.dropped_by_generator() > 2, "two users tried again and again");
 }
 
-/// Users whose every request is a connection: handshakes made, and requests answered.
-async fn handshakes(always_full: bool) -> (Handshakes, u64) {
+/// Users whose every request is a connection: connections by how they opened, and requests answered.
+async fn handshakes(always_full: bool) -> (ConnectionFigures, u64) {
     let certificate = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     let cert_pem = certificate.cert.pem();
     let tls = TlsConfig {
@@ -165,30 +165,67 @@ async fn handshakes(always_full: bool) -> (Handshakes, u64) {
     plan.tls = TlsSettings { ca: Some(cert_pem.into()), always_full, ..TlsSettings::default() };
     let close = Header { name: "connection".into(), value: Template::text("close"), secret: false };
     plan.http.headers.push(close);
-    let transport = Transport::Network(NetworkTransport::new(&plan).await.unwrap());
-    let mut driver = Driver::start(&config(plan, transport, Http1::default())).unwrap();
-    let messages = crate::common::until_finished(&mut driver).await;
-    let handshakes = driver.handshakes();
-    driver.join();
-    let measured = Measured::of(messages);
+    let measured = run(plan).await;
     let requests = measured.outcome(Outcome::Ok);
     assert!(requests > 10, "{:?}", measured.outcomes());
-    (handshakes, requests)
+    (measured.connections(), requests)
 }
 
 #[tokio::test]
 async fn sessions_are_resumed_and_counted() {
-    let (Handshakes { full, resumed }, requests) = handshakes(false).await;
+    let (connections, requests) = handshakes(false).await;
     // Each of two workers begins without a session, and a handshake in flight at the end has no answer.
-    assert_eq!(full, 2);
+    assert_eq!(connections.opened(Opening::TlsFull), 2);
+    let resumed = connections.opened(Opening::TlsResumed);
     assert!((requests - 2..=requests).contains(&resumed), "{resumed} resumed for {requests} requests");
+    let closed = connections.closed(CloseReason::TargetClosed);
+    assert!(closed.abs_diff(requests) <= 2, "{closed} closed after {requests} requests");
+    assert_eq!(connections.requests.max(), Some(1));
 }
 
 #[tokio::test]
 async fn handshakes_are_all_full_where_the_plan_says_so() {
-    let (Handshakes { full, resumed }, requests) = handshakes(true).await;
-    assert_eq!(resumed, 0);
+    let (connections, requests) = handshakes(true).await;
+    assert_eq!(connections.opened(Opening::TlsResumed), 0);
+    let full = connections.opened(Opening::TlsFull);
     assert!((requests..=requests + 2).contains(&full), "{full} for {requests} requests");
+}
+
+#[tokio::test]
+async fn connections_are_counted_from_their_opening_to_their_end() {
+    let target = demo("127.0.0.1:0");
+    let measured = run(plan(&format!("http://{}", target.addr()), closed(4, 0.5), steps())).await;
+    let connections = measured.connections();
+    assert_eq!((connections.opened(Opening::Plain), connections.opened_in_all()), (4, 4));
+    let closed = [CloseReason::UserEnded, CloseReason::RunEnded].map(|reason| connections.closed(reason));
+    assert_eq!(closed.iter().sum::<u64>(), 4, "with their users, or with the run: {closed:?}");
+    assert!(connections.requests.max().unwrap() > 10);
+    assert_eq!(connections.wait.unwrap().count(), 4, "each waited once, for its own");
+
+    let refused = run(plan("http://127.0.0.1:1", open(20.0, 0.5), steps())).await;
+    assert_eq!(refused.connections().opened(Opening::Failed), 10);
+    assert_eq!(refused.connections().opened_in_all(), 0);
+}
+
+#[tokio::test]
+async fn an_address_that_refuses_fails_its_share() {
+    let target = demo("127.0.0.1:0");
+    let refusing = "127.0.0.1:1".parse().unwrap();
+    let mut plan = plan(&format!("http://{}", target.addr()), open(40.0, 1.0), steps());
+    plan.targets = targets(&[(target.addr(), 3), (refusing, 1)]);
+    let network = NetworkTransport::new(&plan).await.unwrap();
+    let mut shape = Shape::of(&plan);
+    shape.addresses = network.addresses();
+    let mut config = config(plan, Transport::Network(network), Http1::default());
+    config.shape = Arc::new(shape);
+    let measured = Measured::run(&config).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 30), (Outcome::Connect, 10)]);
+    let mut by_address = BTreeMap::new();
+    for (key, series) in measured.frames.iter().flat_map(|frame| &frame.addresses) {
+        let counts: &mut (u64, u64) = by_address.entry(key.address).or_default();
+        *counts = (counts.0 + series.requests, counts.1 + series.failed);
+    }
+    assert_eq!(by_address, BTreeMap::from([(0, (30, 0)), (1, (10, 10))]));
 }
 
 #[tokio::test]
