@@ -19,7 +19,7 @@ const REQUESTS_PER_SECOND: u64 = 100_000;
 const MOST: f64 = 0.05;
 /// The side with everything on runs longer than in other parts: its start and end belong to a run and
 /// would outweigh a short one.
-const LONGER: u32 = 3;
+const LONGER: u32 = 2;
 
 pub(super) fn measure(bench: &Bench) -> anyhow::Result<Section> {
     let nginx = Nginx::start(&bench.programs.folder)?;
