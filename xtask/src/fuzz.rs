@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u32,
     /// Instead of fuzzing, adds to the corpus in the repository the smallest of what earlier runs found that
-    /// it does not reach yet
+    /// reach code it does not reach yet
     #[arg(long)]
     merge: bool,
 }
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         command.current_dir(&folder);
         // libFuzzer writes into the first folder and reads all of them.
         match arguments.merge {
-            true => command.args([&kept, &found]).args(["--", "-merge=1"]),
+            true => command.args([&kept, &found]).args(["--", "-merge=1", "-use_counters=0"]),
             false => command
                 .args([&found, &kept])
                 .arg("--")
