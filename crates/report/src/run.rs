@@ -71,7 +71,7 @@ impl Run {
         let overflow = self.summary.overflow?;
         Some(format!(
             "{} requests of at least {} series found no room within `limits` and were counted together as {}: \
-             they are in the totals, and in no step, scenario or stage, nor in objectives about one.",
+             they are in the totals and in no step, scenario or stage, and unknown to objectives about one.",
             words::count(overflow.requests),
             words::count(overflow.series),
             SeriesKey::OVERFLOW_NAME

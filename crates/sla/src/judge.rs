@@ -257,10 +257,10 @@ fn count_figure(countable: Countable, sum: &Sum, requests: u64) -> Option<Figure
     let iterations = counts.arrivals + counts.iterations + counts.iterations_cut;
     let (data, count, unknown) = match countable {
         Countable::Timing(_) => (requests, sum.latency.count, sum.unknown()),
-        Countable::Requests => (requests, counts.requests(), counts.dropped),
+        Countable::Requests => (requests, counts.requests(), counts.dropped + counts.unplaced),
         Countable::Succeeded => (requests, counts.succeeded, sum.unknown()),
         Countable::Failed => (requests, counts.failed, sum.unknown()),
-        Countable::Cut => (requests, counts.cut, 0),
+        Countable::Cut => (requests, counts.cut, counts.unplaced),
         Countable::Dropped => (iterations, counts.dropped, 0),
         Countable::Iterations => (iterations, counts.iterations, counts.dropped + counts.iterations_cut),
     };

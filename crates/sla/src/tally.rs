@@ -53,6 +53,13 @@ impl Selection {
             && self.stages.contains(stage)
     }
 
+    /// Whether requests that are counted together for want of room might belong to it: it cannot be
+    /// known of a selection of some steps or stages. One of all requests has them as they are.
+    fn might_have(&self, key: &SeriesKey) -> bool {
+        let narrow = self.filter.steps.is_some() || self.stages != Stages::All;
+        key.is_overflow() && key.phase.is_measured() && narrow
+    }
+
     fn series(&self, key: &SeriesKey) -> bool {
         self.step(key.step, key.phase, key.stage)
     }
@@ -80,6 +87,8 @@ pub(crate) struct Counts {
     pub(crate) failed: u64,
     pub(crate) cut: u64,
     pub(crate) received_bytes: u64,
+    /// Requests of which nobody knows whether they belong to the selection.
+    pub(crate) unplaced: u64,
 }
 
 impl Counts {
@@ -97,6 +106,7 @@ impl Counts {
         change(&mut self.failed, other.failed);
         change(&mut self.cut, other.cut);
         change(&mut self.received_bytes, other.received_bytes);
+        change(&mut self.unplaced, other.unplaced);
     }
 }
 
@@ -134,6 +144,8 @@ impl Second {
                 _ => {}
             }
         }
+        let overflow = frame.series.iter().filter(|(key, _)| selection.might_have(key));
+        counts.unplaced = overflow.map(|(_, series)| series.requests).sum();
         for (_, series) in frame.iterations.iter().filter(|(key, _)| selection.iterations(key)) {
             counts.arrivals += series.arrivals;
             counts.dropped += series.dropped_in_flight_limit + series.dropped_generator;
@@ -201,10 +213,10 @@ impl Sum {
         self.waited.take_away(&second.waited, left.map(|second| &second.waited));
     }
 
-    /// Outcomes nobody knows: arrivals that were dropped and requests that were cut. A dropped
-    /// arrival stands for one request.
+    /// Outcomes nobody knows: arrivals that were dropped, requests that were cut, and requests that
+    /// may belong here or not. A dropped arrival stands for one request.
     pub(crate) fn unknown(&self) -> u64 {
-        self.counts.dropped + self.counts.cut
+        self.counts.dropped + self.counts.cut + self.counts.unplaced
     }
 }
 

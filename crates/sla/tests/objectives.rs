@@ -326,6 +326,31 @@ fn observed_is_the_quantile_of_what_was_recorded() {
 
 // Point 6: unknowns.
 
+/// `#65535` stands in place of a step: requests of any step, for which there was no room.
+#[test]
+fn requests_counted_together_may_belong_to_a_step_or_not() {
+    let of_step = |text: &str| Objective {
+        filter: Filter { steps: Some([0].into()), ..Filter::default() },
+        ..objective(text)
+    };
+    let of_stage =
+        |text: &str| Objective { filter: Filter { stage: Some(0), ..Filter::default() }, ..objective(text) };
+    for (objective, seconds, verdict) in [
+        (objective("p75(response_time) <= 200ms"), "50*8 900#65535*8", Missed),
+        (objective("error_ratio <= 10%"), "5*9 f5#65535", Met),
+        (of_step("p75(response_time) <= 200ms"), "50*8 900#65535*2", Met),
+        (of_step("p75(response_time) <= 200ms"), "50*8 900#65535*8", Inconclusive),
+        (of_step("p75(response_time) <= 200ms"), "900*8 50#65535*2", Missed),
+        (of_step("error_ratio <= 10%"), "5*19 f5#65535", Met),
+        (of_step("error_ratio <= 10%"), "5*8 5#65535*8", Inconclusive),
+        (of_step("count(requests) <= 10"), "5*8 5#65535*8", Inconclusive),
+        (of_step("count(requests) <= 10"), "5*11 5#65535*8", Missed),
+        (of_stage("error_ratio <= 10%"), "5*8 5#65535*8", Inconclusive),
+    ] {
+        check_objective(objective, seconds, verdict);
+    }
+}
+
 #[test]
 fn unknowns_are_taken_both_ways() {
     for (text, seconds, verdict) in [

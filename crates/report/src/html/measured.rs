@@ -96,7 +96,7 @@ fn requests(page: &mut Page, run: &Run, heading: &str, of: impl Fn(&StepSummary)
     let steps: Vec<_> = run.summary.steps.iter().map(|step| (step, of(step))).collect();
     let longest = steps.iter().flat_map(|(_, requests)| requests).map(KeptRequest::response_time).max();
     let Some(longest) = longest else { return };
-    let columns = [
+    let mut columns = vec![
         "Step",
         "Due",
         "Response",
@@ -107,35 +107,48 @@ fn requests(page: &mut Page, run: &Run, heading: &str, of: impl Fn(&StepSummary)
         "Body",
         "Ended",
         "Iteration",
-        "User",
-        "Row",
-        "Address",
-        "What was said",
     ];
-    table(page, heading, &columns, &[1, 2, 4, 5, 6, 7, 9, 10], |page| {
-        for (step, requests) in &steps {
-            for request in requests {
-                page.put("<tr><th scope=\"row\">{}</th>", &[&step.step]);
-                let sample = &request.sample;
-                let seconds = |nanos| words::seconds(Some(plots::nanos_in_seconds(nanos)));
-                let due = words::offset(plots::nanos_in_seconds(sample.due));
-                cells(page, &[due, seconds(request.response_time())]);
-                bar(page, request, longest);
-                let absent = || words::NO_DATA.to_owned();
-                cells(page, &parts::parts(sample).map(|part| seconds(part.nanos)));
-                page.put("<td>{}</td>", &[&parts::ending(request)]);
-                let user = request.user.map_or_else(absent, |user| user.to_string());
-                cells(page, &[request.iteration.to_string(), user]);
-                let feed = request.row.as_ref().map(|row| format!("{} {}", row.feed, row.row));
-                let address = parts::address(request, run).unwrap_or(words::NO_DATA);
-                let said = request.message.as_deref().unwrap_or_default();
-                page.put(
-                    "<td>{}</td><td>{}</td><td class=\"why\">{}</td></tr>\n",
-                    &[&feed.unwrap_or_else(absent), &address, &said],
-                );
+    // What no request has would only make the table wide.
+    let about = ["User", "Row", "Address", "What was said"];
+    let about_all: Vec<_> = steps
+        .iter()
+        .flat_map(|(step, requests)| requests.iter().map(|request| (*step, request, about_of(request, run))))
+        .collect();
+    let shown: Vec<usize> =
+        (0..about.len()).filter(|column| about_all.iter().any(|(_, _, of)| of[*column].is_some())).collect();
+    columns.extend(shown.iter().map(|column| about[*column]));
+    table(page, heading, &columns, &[1, 2, 4, 5, 6, 7, 9], |page| {
+        for (step, request, about) in &about_all {
+            page.put("<tr><th scope=\"row\">{}</th>", &[&step.step]);
+            let sample = &request.sample;
+            let seconds = |nanos| words::seconds(Some(plots::nanos_in_seconds(nanos)));
+            let due = words::offset(plots::nanos_in_seconds(sample.due));
+            cells(page, &[due, seconds(request.response_time())]);
+            bar(page, request, longest);
+            cells(page, &parts::parts(sample).map(|part| seconds(part.nanos)));
+            page.put("<td>{}</td>", &[&parts::ending(request)]);
+            cells(page, &[request.iteration.to_string()]);
+            for column in &shown {
+                let class = if *column == WORDS { "why" } else { "" };
+                let text = about[*column].as_deref().unwrap_or_default();
+                page.put("<td class=\"{}\">{}</td>", &[&class, &text]);
             }
+            page.put("</tr>\n", &[]);
         }
     });
+}
+
+/// Which of these is free text.
+const WORDS: usize = 3;
+
+/// Its user, row of data, address and words, where it has them.
+fn about_of(request: &KeptRequest, run: &Run) -> [Option<String>; 4] {
+    [
+        request.user.map(|user| user.to_string()),
+        request.row.as_ref().map(|row| format!("{} {}", row.feed, row.row)),
+        parts::address(request, run).map(str::to_owned),
+        request.message.clone(),
+    ]
 }
 
 /// A bar as long as the request took, against the slowest of its table.
