@@ -15,7 +15,9 @@ use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, SET_COOKIE,
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use plimsoll_measure::{CloseReason, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey};
+use plimsoll_measure::{
+    CloseReason, DataRow, KeptRequest, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey,
+};
 use plimsoll_run::Variable;
 
 use crate::Failure;
@@ -230,6 +232,7 @@ impl Worker {
             };
             let mut recorder = self.recorder.borrow_mut();
             recorder.record(&sample);
+            recorder.keep(&sample, || self.whole(&sample, failure.as_ref(), user, values));
             if let Some(next) = next {
                 recorder.in_flight(slot).into_iter().for_each(|request| request.first_sent = first_sent);
                 message = next;
@@ -247,6 +250,22 @@ impl Worker {
             };
         }
         unreachable!("redirects are bounded by the plan")
+    }
+
+    /// Everything that is known of a request.
+    fn whole(&self, sample: &Sample, failure: Option<&Failure>, user: &User, values: &Values) -> KeptRequest {
+        let row = values.rows.first().and_then(|(feed, row)| {
+            let feed = self.feeds.get(*feed)?.feed.name.clone();
+            Some(DataRow { feed, row: *row as u64 })
+        });
+        KeptRequest {
+            sample: *sample,
+            message: failure.map(|failure| failure.message.clone()),
+            iteration: values.iteration,
+            user: user.closed.then_some(user.number),
+            row,
+            worker: self.share.index as u16,
+        }
     }
 
     /// Connection and exchange of one hop, with how long opening the connection took if it opened one.

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::task::Waker;
 
 use plimsoll_measure::{
-    DropCause, Edges, IterationKey, Limits, Opening, Outcome, PendingKey, SECOND, Sample, SeriesKey, Shard,
+    DropCause, Edges, IterationKey, KeptRequest, Limits, Opening, Outcome, PendingKey, SECOND, Sample,
+    SeriesKey, Shard,
 };
 use plimsoll_run::Shape;
 use slab::Slab;
@@ -242,6 +243,14 @@ impl Recorder {
 
     pub(crate) fn record(&mut self, sample: &Sample) {
         self.shard(sample.done).record(sample);
+    }
+
+    /// Keeps a request, just recorded, whole if it is among the slowest or the first failed.
+    pub(crate) fn keep(&mut self, sample: &Sample, whole: impl FnOnce() -> KeptRequest) {
+        let shard = self.shard(sample.done);
+        if shard.would_keep(sample) {
+            shard.keep(&whole());
+        }
     }
 
     pub(crate) fn error(&mut self, outcome: Outcome, step: u16, at: u64, message: &str) {

@@ -110,14 +110,14 @@ async fn serve(stream: tokio::net::TcpStream, manners: Manners) {
         builder.max_concurrent_streams(streams);
     });
     let Ok(mut connection) = builder.handshake::<_, Bytes>(stream).await else { return };
-    let served = Rc::new(Cell::new(0));
+    let served = Rc::new(Cell::new(0_u32));
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         served.set(served.get() + 1);
-        if manners.refuses.is_some_and(|every| served.get() % every == 0) {
+        if manners.refuses.is_some_and(|every| served.get().is_multiple_of(every)) {
             respond.send_reset(h2::Reason::REFUSED_STREAM);
             continue;
         }
-        let forgotten = manners.forgets.is_some_and(|every| served.get() % every == 0);
+        let forgotten = manners.forgets.is_some_and(|every| served.get().is_multiple_of(every));
         tokio::task::spawn_local(async move {
             let mut size = 0;
             let mut body = Request::into_body(request);

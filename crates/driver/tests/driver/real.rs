@@ -57,6 +57,22 @@ async fn closed_users_keep_their_connections() {
 }
 
 #[tokio::test]
+async fn the_slowest_requests_of_each_second_are_kept_whole() {
+    let target = target();
+    let measured = run(plan(&url(&target), closed(4, 1.5), steps(vec![get(0, "/")]))).await;
+    for frame in &measured.frames {
+        let slowest = frame.kept.values().flat_map(|kept| kept.slowest()).map(|kept| kept.response_time());
+        let longest =
+            frame.series.values().filter_map(|series| series.timings.get(&Timing::ResponseTime)?.max());
+        assert_eq!(slowest.max(), longest.max(), "second {}", frame.second);
+        for kept in frame.kept.values().flat_map(|kept| kept.slowest()) {
+            assert_eq!(kept.sample.status, Some(200));
+            assert!(kept.user.is_some_and(|user| user < 4) && kept.message.is_none(), "{kept:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_journey_captures_keeps_cookies_and_fills_templates() {
     let target = target();
     let json = |mut request: Request, body: Template| {
