@@ -504,8 +504,8 @@ async fn the_demo_tells_its_story() {
     assert!(told.stderr.contains("The story went as told"), "{}", told.stderr);
     assert!(told.stderr.contains("page     http://127.0.0.1:"), "{}", told.stderr);
     assert!(told.took < Duration::from_secs(60), "{:?}", told.took);
-    assert_eq!(strict.code, 3, "{strict:?}");
     let json: Value = serde_json::from_str(&desk.text("strict.json")).unwrap();
+    ends(&strict, &json, 3);
     conforms(&json);
     assert_eq!(verdict(&json, "quick pages"), "missed");
     assert!(sum(&json["phases"], "failed") > 0, "the incident made errors");
