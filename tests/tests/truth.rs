@@ -353,7 +353,8 @@ async fn a_plan_that_asks_for_more_than_the_machine_has_is_told_before() {
     // A short run would spend much of its time on it, and nobody has to wait for it.
     for (length, more) in [("1s", &[][..]), ("10s", &["--no-calibrate"])] {
         let run = desk.run(&steady(&target, "20/s")).set([format!("load.stages[0].for={length}")]).args(more);
-        assert_eq!(run.ended().await.code, 0);
+        let ended = run.ended().await;
+        ends(&ended, &desk.json(), 0);
         assert_eq!(desk.json()["calibration"], Value::Null);
     }
 }
