@@ -53,6 +53,8 @@ pub(crate) struct User {
     closed: bool,
     /// A closed user keeps its own connection; others share the worker's pool.
     own: Option<Option<Box<Connection>>>,
+    /// When the last answer on its own connection ended.
+    left_off: Option<u64>,
     /// What it does to have a connection.
     connecting: Cell<Connecting>,
 }
@@ -72,13 +74,13 @@ enum Connecting {
 impl User {
     /// A user on the shared pool.
     pub(crate) fn sharing(number: u64) -> Self {
-        Self { number, cookies: None, closed: false, own: None, connecting: Cell::default() }
+        Self { number, cookies: None, closed: false, own: None, left_off: None, connecting: Cell::default() }
     }
 
     /// A closed user, with a connection of its own where connections are not shared.
     pub(crate) fn closed(number: u64, owning: bool) -> Self {
         let own = owning.then_some(None);
-        Self { number, cookies: None, closed: true, own, connecting: Cell::default() }
+        Self { number, cookies: None, closed: true, own, left_off: None, connecting: Cell::default() }
     }
 
     /// Whether it lives for more than an iteration.
@@ -187,7 +189,7 @@ impl Worker {
             AnswerLimit { headers: step.reads_headers, body: step.reads_body, max_body: self.http.max_body };
         let mut first_sent = None;
         for followed in 0.. {
-            let (result, opened) = self.attempt(user, slot, &message, limit).await;
+            let (result, opened) = self.attempt(user, slot, due, &message, limit).await;
             let done = result.as_ref().map_or_else(|_| self.clock.now(), |answer| answer.done);
             let (traffic, address) = match self.recorder.borrow_mut().in_flight(slot) {
                 Some(request) => (request.traffic.take(), request.address),
@@ -273,11 +275,12 @@ impl Worker {
         &self,
         user: &mut User,
         slot: usize,
+        due: u64,
         message: &Message,
         limit: AnswerLimit,
     ) -> (Result<Answer, Failure>, Option<(u64, Option<u64>)>) {
         for replaced in 0.. {
-            let mut held = match self.access(user, &message.origin) {
+            let mut held = match self.access(user, due, &message.origin) {
                 Access::Held(held) => held,
                 other => {
                     if let (Access::Open(_, address) | Access::Wait(address), Some(request)) =
@@ -323,7 +326,10 @@ impl Worker {
                 return (Err(user.timed_out(self.http.timeout)), opened);
             };
             match &result {
-                Ok(_) if held.connection.is_reusable() => held.release(user),
+                Ok(answer) if held.connection.is_reusable() => {
+                    user.left_off = Some(answer.done);
+                    held.release(user);
+                }
                 Ok(_) => held.connection.closes(CloseReason::TargetClosed),
                 Err(_)
                     if opened.is_none()
@@ -346,7 +352,7 @@ impl Worker {
     }
 
     /// What there is to send a request on right now.
-    fn access(&self, user: &mut User, origin: &Rc<Origin>) -> Access {
+    fn access(&self, user: &mut User, due: u64, origin: &Rc<Origin>) -> Access {
         let (known, lease, address) = match &mut user.own {
             Some(own) => {
                 let known = own.take().and_then(|connection| connection.leading_to(origin));
@@ -360,6 +366,10 @@ impl Worker {
         };
         match known {
             None => Access::Open(lease, address),
+            // Due when the last answer ended: nothing can have been heard of the connection since.
+            Some(connection) if user.own.is_some() && user.left_off == Some(due) => {
+                Access::Held(Held { connection, lease })
+            }
             Some(connection) => self.use_or_replace(connection, lease, address),
         }
     }

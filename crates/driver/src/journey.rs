@@ -299,8 +299,10 @@ impl Worker {
 
     /// Gives an iteration its rows and its room for captures; not when a feed has run out.
     fn provide(&self, script: &Script, journey: &mut Journey) -> bool {
-        journey.values.captures.resize(script.captures, None);
-        if self.draw(script, &mut journey.values.rows) {
+        if script.captures > 0 {
+            journey.values.captures.resize(script.captures, None);
+        }
+        if script.feeds.is_empty() || self.draw(script, &mut journey.values.rows) {
             return true;
         }
         journey.done = self.clock.now();
