@@ -28,6 +28,8 @@ const LASTING_SECONDS: u64 = 5;
 /// Fewer lags than these have no p99. Their maximum stands for it, and since one hiccup among a
 /// handful of requests is no pattern, it can make a run suspect but not invalid.
 const FEWEST_LAGS: u64 = 100;
+/// A stall makes late by as long as it lasts; one of less than half a lag is another matter.
+const EXPLAINS: f64 = 0.5;
 /// Segments sent again that are worth a word: more than one for this many requests, and not a handful.
 const REQUESTS_PER_RETRANSMIT: u64 = 1000;
 const FEWEST_RETRANSMITS: u64 = 10;
@@ -242,6 +244,7 @@ impl ValidityTracker {
         let reach = seconds(nanos).ceil() as u64 + 1;
         if let Some((at, cause, figure)) = self.hindrance
             && second.saturating_sub(at) <= reach
+            && (cause != Cause::Stalled || figure >= EXPLAINS * seconds(nanos))
         {
             let (count, most) = self.late.causes.entry(cause).or_insert((0, 0.0));
             (*count, *most) = (*count + 1, most.max(figure));

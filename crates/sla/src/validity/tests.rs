@@ -193,6 +193,7 @@ fn the_cause_that_hindered_most_of_the_late_seconds_is_named() {
         ),
         (Vitals { link_ratio: Some(0.99), ..none }, ": network link 99%"),
         (Vitals { stall_seconds: Some(2.0), ..none }, ": it stood still for 2.00 s"),
+        (Vitals { stall_seconds: Some(0.001_9), ..none }, ""),
         (Vitals { cpu_ratio: Some(f64::NAN), steal_ratio: Some(0.01), ..none }, ""),
         (none, ""),
     ] {
