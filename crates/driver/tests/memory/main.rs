@@ -4,8 +4,8 @@
 //! become, the state of a run that folds them and judges its objectives. Everything happens on one
 //! thread, whose allocator counts the bytes held. They are looked at at the end of each second.
 //!
-//! The ordinary test is short: as many seconds as the course of a run needs to halve its points a few
-//! times, at a lower rate, and a few seconds at the high rate. `PLIMSOLL_SIMULATE=whole` runs a week at 100/s and ten minutes at
+//! The ordinary test is short: as many seconds as it takes until what is bounded by number has been halved
+//! a few times, at a lower rate, and a few seconds at the high rate. `PLIMSOLL_SIMULATE=whole` runs a week at 100/s and ten minutes at
 //! 10,000/s, which `cargo xtask soak simulated` does in a release build.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
@@ -38,7 +38,9 @@ const SERVICE: Duration = Duration::from_millis(5);
 
 #[test]
 fn memory_is_flat_over_a_week_at_a_hundred_per_second() {
-    check((10.0, 7_200), (100.0, 7 * 24 * 3_600));
+    // Kept requests reach their bound after 12,000 s, and again each time in twice the time: after 24,000 s
+    // in the first third, after 48,000 s in the last.
+    check((1.0, 50_000), (100.0, 7 * 24 * 3_600));
 }
 
 #[test]
@@ -156,14 +158,11 @@ fn objective(name: &str, text: &str) -> Objective {
     }
 }
 
-/// The medians of the first and of the last third of what follows the warm-up.
+/// The peaks of the first and of the last third of what follows the warm-up. Points of a course and
+/// requests that are kept grow to their bound and are halved there, so that a middle says little.
 fn thirds(held: &[isize]) -> Option<(isize, isize)> {
     let warm = &held[(held.len() as f64 * WARM_UP).ceil() as usize..];
     let third = warm.len() / 3;
-    let median = |part: &[isize]| {
-        let mut part = part.to_vec();
-        part.sort_unstable();
-        part.get(part.len() / 2).copied()
-    };
-    Some((median(&warm[..third])?, median(&warm[warm.len() - third..])?))
+    let peak = |part: &[isize]| part.iter().max().copied();
+    Some((peak(&warm[..third])?, peak(&warm[warm.len() - third..])?))
 }
