@@ -190,11 +190,14 @@ impl Ord for Deadline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::StreamExt as _;
+    use futures_util::stream::FuturesUnordered;
 
     #[tokio::test]
     async fn sleepers_wake_in_their_order_with_and_without_a_descriptor() {
         for coarsely in [false, true] {
-            let start = std::time::Instant::now();
+            // Ahead, so that all sleep before the first is due.
+            let start = std::time::Instant::now() + Duration::from_millis(100);
             let timers = Timers::new(Clock::real(start));
             let woken = RefCell::new(Vec::new());
             let sleep = |millis: u64| {
@@ -205,12 +208,13 @@ mod tests {
                     woken.borrow_mut().push(millis);
                 }
             };
-            let sleepers = futures_util::future::join4(sleep(30), sleep(10), sleep(20), sleep(0));
+            // They go on in the order in which they are woken, also when several are late at once.
+            let sleepers: FuturesUnordered<_> = [30, 10, 20, 0].into_iter().map(sleep).collect();
             let driving = async {
                 if coarsely { timers.drive_coarsely(start).await } else { Rc::clone(&timers).drive().await }
             };
             tokio::select! {
-                _ = sleepers => {}
+                () = sleepers.collect() => {}
                 () = driving => {}
                 () = tokio::time::sleep(Duration::from_secs(10)) => {}
             }
