@@ -101,9 +101,9 @@ impl Sessions {
         })
     }
 
-    /// A free stream to `origin`, best to this address of it, on a connection that `open` opens while there may be more; `None` when
-    /// the target allows no more streams. With it comes what opening took, where it did. All connections
-    /// are opened before two requests share one.
+    /// A free stream to `origin`, best to this address of it, on a connection that `open` opens while there
+    /// may be more; `None` when the target allows no more streams. With it comes what opening took, where
+    /// it did. All connections are opened before two requests share one.
     pub(crate) async fn slot<O: Future<Output = Result<(Opened, Counted), Failure>>>(
         self: &Rc<Self>,
         origin: &Rc<Origin>,
@@ -165,9 +165,7 @@ impl Sessions {
         session.used.set(session.used.get() + 1);
         Some(Slot { session: Rc::clone(session), sender: session.sender.clone() })
     }
-}
 
-impl Sessions {
     /// Carries a connection to its end. A target that comes to allow more streams is taken at its word.
     async fn drive(
         self: Rc<Self>,
