@@ -37,14 +37,7 @@ const ROUND: Duration = Duration::from_secs(120);
 const INCIDENT: (f64, f64) = (36.0, 44.0);
 
 /// The target on a good day.
-const CALM: Model = Model {
-    latency: Latency::Lognormal { p50_ms: 20.0, p99_ms: 80.0 },
-    capacity: None,
-    queue: 10_000,
-    error_ratio: 0.0,
-    memory_mb: 0,
-    body_bytes: 0,
-};
+const CALM: Model = Model { latency: Latency::Lognormal { p50_ms: 20.0, p99_ms: 80.0 }, ..Model::PLAIN };
 
 /// The target during the incident.
 const INCIDENT_MODEL: Model =

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 mod connection;
+mod floor;
 mod gate;
 mod metrics;
 pub mod misbehave;
@@ -30,8 +31,9 @@ mod pacer;
 pub mod record;
 mod routes;
 mod server;
+mod service;
 
-pub use model::{Latency, Model, ModelError};
+pub use model::{Autoscale, Latency, Limit, Model, ModelError, Pool};
 pub use record::{Answers, Record, RouteRecord};
 pub use routes::KEPT_CARTS;
 
@@ -40,6 +42,7 @@ use metrics::{Metrics, Readings};
 use model::Fate;
 use record::Shard;
 use routes::Shop;
+use service::Service;
 
 /// How to start a target.
 #[derive(Debug, Clone)]
@@ -175,6 +178,8 @@ struct Shared {
     seed: u64,
     model: RwLock<Model>,
     gate: Arc<Gate>,
+    service: Service,
+    open_connections: AtomicU64,
     /// Requests that the model has decided about.
     decided: AtomicU64,
     /// Freezes are moments on this clock.
@@ -197,6 +202,8 @@ impl Control {
             seed: config.seed,
             model: RwLock::new(Model::default()),
             gate: Gate::new(None, 0),
+            service: Service::new(),
+            open_connections: AtomicU64::new(0),
             decided: AtomicU64::new(0),
             origin: Instant::now(),
             last_arrival: AtomicU64::new(0),
@@ -224,6 +231,7 @@ impl Control {
         self.hold_memory(model.memory_mb)?;
         *self.0.model.write().unwrap_or_else(PoisonError::into_inner) = model;
         self.0.gate.set_limit(model.capacity, model.queue);
+        self.0.service.configure(&model);
         Ok(())
     }
 
@@ -279,11 +287,16 @@ impl Control {
     }
 
     fn metrics_text(&self) -> Result<Vec<u8>, prometheus::Error> {
-        self.0.metrics.render(Readings {
+        let (model, service) = (self.model(), self.0.service.readings());
+        self.0.metrics.render(&Readings {
             in_flight: record::in_flight(&self.0.shards),
-            waiting: self.0.gate.waiting(),
-            capacity: self.model().capacity,
+            waiting: self.0.gate.waiting() + service.waiting,
+            capacity: model.capacity,
             held_memory_bytes: locked(&self.0.held_memory).len() as u64,
+            open_connections: self.0.open_connections.load(Ordering::Relaxed),
+            limit: model.limit(service.replicas.unwrap_or(1)),
+            resources: if model.has_floor() { service.resources } else { Vec::new() },
+            replicas: service.replicas,
         })
     }
 
@@ -319,6 +332,16 @@ impl Control {
         &self.0.gate
     }
 
+    fn service(&self) -> &Service {
+        &self.0.service
+    }
+
+    /// Counts a connection as open until what it returns is dropped.
+    fn connection_open(&self) -> OpenConnection {
+        self.0.open_connections.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(Arc::clone(&self.0))
+    }
+
     fn shop(&self) -> &Shop {
         &self.0.shop
     }
@@ -333,6 +356,16 @@ impl Control {
 
     fn tls(&self) -> Option<Arc<rustls::ServerConfig>> {
         self.0.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A connection that is open.
+#[derive(Debug)]
+struct OpenConnection(Arc<Shared>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use plimsoll_demo_target::{Config, DemoTarget, Latency, Model, TlsConfig};
+use plimsoll_demo_target::{Autoscale, Config, DemoTarget, Latency, Model, Pool, TlsConfig};
 use plimsoll_units::Ratio;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -42,6 +42,25 @@ struct Arguments {
     /// Fills answers up to this many bytes.
     #[arg(long, default_value_t = 0)]
     body_bytes: u64,
+    /// Workers that requests share, each for as long as the latency says [default: no limit].
+    #[arg(long, value_name = "N")]
+    service_workers: Option<u32>,
+    /// A resource that requests need for the last part of their work, like 4,30%: places and share.
+    #[arg(long, value_name = "PLACES,SHARE")]
+    pool: Option<Pool>,
+    /// The share of all work that is done one request after the other, like 5%.
+    #[arg(long, default_value = "0%")]
+    contention: Ratio,
+    /// How much each pair of requests that are worked on keeps each other from it, like 0.1%.
+    #[arg(long, default_value = "0%")]
+    coherency: Ratio,
+    /// Microseconds of CPU time that each request really burns.
+    #[arg(long, default_value_t = 0)]
+    cpu_us: u32,
+    /// Adds and removes replicas of the service workers, like 1..4,60%,1s,5s: fewest and most, how
+    /// busy they should be, how often it decides, how long a new one takes.
+    #[arg(long, value_name = "MIN..MAX,TARGET,INTERVAL,DELAY", requires = "service_workers")]
+    autoscale: Option<Autoscale>,
     /// A file with the certificate chain as PEM; turns TLS on.
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
@@ -66,6 +85,12 @@ impl Arguments {
             error_ratio: self.error_ratio.get(),
             memory_mb: self.memory_mb,
             body_bytes: self.body_bytes,
+            workers: self.service_workers,
+            pool: self.pool,
+            contention: self.contention.get(),
+            coherency: self.coherency.get(),
+            cpu_us: self.cpu_us,
+            autoscale: self.autoscale,
         };
         Ok(Config { listen: self.listen, workers: self.workers.into(), model, tls, seed: self.seed })
     }

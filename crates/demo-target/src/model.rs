@@ -16,6 +16,11 @@ pub const MOST_MEMORY_MB: u64 = 16_384;
 /// The largest answer body, in bytes.
 pub const LARGEST_BODY: u64 = 16 << 30;
 
+/// More workers or places than any machine can simulate.
+pub const MOST_PLACES: u32 = 1_000_000;
+/// The most CPU time that one request burns, in microseconds: more would freeze a thread.
+pub const MOST_CPU_US: u32 = 1_000_000;
+
 /// How many times as often a value beyond the median comes as one beyond the 99th percentile.
 const MEDIAN_BEYOND_P99: f64 = 0.5 / 0.01;
 
@@ -38,18 +43,101 @@ pub struct Model {
     pub memory_mb: u64,
     /// Answers shorter than this are filled up with spaces to this many bytes.
     pub body_bytes: u64,
+    /// How many workers work on requests, one each, for as long as the latency says; `None` is no limit.
+    pub workers: Option<u32>,
+    /// A second limited resource, like database connections.
+    pub pool: Option<Pool>,
+    /// The share σ of all work that is done one request after the other, from 0 to 1.
+    pub contention: f64,
+    /// How much κ each pair of requests that are worked on keeps each other from it, from 0 to 1.
+    pub coherency: f64,
+    /// CPU time that each request really burns, in microseconds.
+    pub cpu_us: u32,
+    /// Adds and removes replicas, each with `workers`.
+    pub autoscale: Option<Autoscale>,
+}
+
+/// A resource that requests need for the last part of their work, when their worker is free again.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// How many requests it serves at once.
+    pub places: u32,
+    /// Its part of the work, from 0 to 1; the rest is the workers'.
+    pub share: f64,
+}
+
+/// How replicas come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Autoscale {
+    /// The fewest replicas, at least 1, and how many there are at first.
+    pub min: u32,
+    /// The most.
+    pub max: u32,
+    /// How busy the workers should be, above 0 and up to 1.
+    pub target_utilisation: f64,
+    /// How often it decides, in milliseconds, 10 to 3,600,000.
+    pub interval_ms: u32,
+    /// How long a new replica takes until it works, in milliseconds, up to 3,600,000.
+    pub delay_ms: u32,
+}
+
+impl Autoscale {
+    pub(crate) fn interval(&self) -> f64 {
+        f64::from(self.interval_ms) / 1e3
+    }
+
+    pub(crate) fn delay(&self) -> f64 {
+        f64::from(self.delay_ms) / 1e3
+    }
+
+    fn validate(&self) -> Result<(), ModelError> {
+        const LONGEST_MS: u32 = 3_600_000;
+        let Self { min, max, target_utilisation: target, interval_ms, delay_ms } = *self;
+        if min == 0 || min > max || max > MOST_PLACES {
+            return Err(ModelError::Replicas { min, max });
+        }
+        if !(target > 0.0 && target <= 1.0) {
+            return Err(ModelError::TargetUtilisation(target));
+        }
+        if !(10..=LONGEST_MS).contains(&interval_ms) || delay_ms > LONGEST_MS {
+            return Err(ModelError::AutoscaleTimes);
+        }
+        Ok(())
+    }
+}
+
+/// What a model can do, in requests per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limit {
+    /// At most, at the number of requests worked on at which it does most.
+    pub peak: f64,
+    /// When more requests wait than there are workers: less than the peak where coherency makes it so.
+    pub overloaded: f64,
+}
+
+impl Model {
+    /// A model that answers at once and limits nothing.
+    pub const PLAIN: Self = Self {
+        latency: Latency::None,
+        capacity: None,
+        queue: 10_000,
+        error_ratio: 0.0,
+        memory_mb: 0,
+        body_bytes: 0,
+        workers: None,
+        pool: None,
+        contention: 0.0,
+        coherency: 0.0,
+        cpu_us: 0,
+        autoscale: None,
+    };
 }
 
 impl Default for Model {
     fn default() -> Self {
-        Self {
-            latency: Latency::None,
-            capacity: None,
-            queue: 10_000,
-            error_ratio: 0.0,
-            memory_mb: 0,
-            body_bytes: 0,
-        }
+        Self::PLAIN
     }
 }
 
@@ -66,6 +154,20 @@ pub enum ModelError {
     Ratio { name: &'static str, value: f64 },
     #[error("capacity must be at least 1, or null for no limit")]
     NoCapacity,
+    #[error("workers must be from 1 to 1000000, or null for no limit")]
+    Workers,
+    #[error("pool needs from 1 to 1000000 places")]
+    PoolPlaces,
+    #[error("cpu_us {0} exceeds the limit of 1000000")]
+    TooMuchCpu(u32),
+    #[error("autoscale needs workers: they are what a replica has")]
+    NothingToScale,
+    #[error("autoscale's min {min} must be at least 1 and not above its max {max}, which is at most 1000000")]
+    Replicas { min: u32, max: u32 },
+    #[error("autoscale's target_utilisation {0} is not above 0 and up to 1")]
+    TargetUtilisation(f64),
+    #[error("autoscale's interval_ms is from 10 to 3600000 and its delay_ms up to 3600000")]
+    AutoscaleTimes,
     #[error("memory_mb {0} exceeds the limit of 16384")]
     TooMuchMemory(u64),
     #[error("body_bytes {0} exceeds the limit of 17179869184")]
@@ -93,7 +195,72 @@ impl Model {
         if self.body_bytes > LARGEST_BODY {
             return Err(ModelError::TooLargeBody(self.body_bytes));
         }
+        if self.workers.is_some_and(|workers| !(1..=MOST_PLACES).contains(&workers)) {
+            return Err(ModelError::Workers);
+        }
+        if let Some(Pool { places, share }) = self.pool {
+            check_ratio("pool share", share)?;
+            if !(1..=MOST_PLACES).contains(&places) {
+                return Err(ModelError::PoolPlaces);
+            }
+        }
+        check_ratio("contention", self.contention)?;
+        check_ratio("coherency", self.coherency)?;
+        if self.cpu_us > MOST_CPU_US {
+            return Err(ModelError::TooMuchCpu(self.cpu_us));
+        }
+        if let Some(autoscale) = self.autoscale {
+            if self.workers.is_none() {
+                return Err(ModelError::NothingToScale);
+            }
+            autoscale.validate()?;
+        }
         Ok(())
+    }
+
+    /// Whether requests share workers or a pool, rather than only taking their time.
+    pub(crate) fn has_floor(&self) -> bool {
+        self.workers.is_some() || self.pool.is_some() || self.contention > 0.0 || self.coherency > 0.0
+    }
+
+    /// What the model can do with so many replicas (1 without an autoscaler); `None` where it limits
+    /// nothing, or has both a capacity and a pool, for which there is no closed form. What the machine
+    /// and `cpu_us` allow is not in it.
+    ///
+    /// With S the mean of the latency, f the pool's share, D = (1 - f) S and m the workers, n requests
+    /// worked on are done at X(n) = n / (D (1 + σ (n - 1) + κ n (n - 1))) per second, and the pool does
+    /// places / (f S). The peak is the smaller of the pool's and the largest X(n) with n up to m; under
+    /// overload n is m.
+    pub fn limit(&self, replicas: u32) -> Option<Limit> {
+        let mean = self.latency.mean();
+        let share = self.pool.map_or(0.0, |pool| pool.share);
+        let demand = (1.0 - share) * mean;
+        let workers = self.workers.map(|workers| workers.saturating_mul(replicas));
+        let most = match (self.capacity, workers) {
+            (Some(_), _) if self.pool.is_some() => return None,
+            (Some(capacity), Some(workers)) => Some(capacity.min(workers)),
+            (capacity, workers) => capacity.or(workers),
+        };
+        let (sigma, kappa) = (self.contention, self.coherency);
+        let done = |n: f64| n / (demand * (1.0 + sigma * (n - 1.0) + kappa * n * (n - 1.0)));
+        let endless = if kappa > 0.0 { 0.0 } else { 1.0 / (demand * sigma) };
+        // X rises up to sqrt((1 - σ) / κ) and falls after it; n is whole.
+        let best = ((1.0 - sigma) / kappa).sqrt();
+        let (peak, overloaded) = match most {
+            Some(most) => {
+                let most = f64::from(most);
+                let around = [best.floor(), best.ceil(), most].map(|n| n.max(1.0).min(most));
+                (around.map(done).into_iter().fold(0.0, f64::max), done(most))
+            }
+            None if kappa > 0.0 => {
+                let around = [best.floor(), best.ceil()].map(|n| done(n.max(1.0)));
+                (around[0].max(around[1]), endless)
+            }
+            None => (endless, endless),
+        };
+        let pool = self.pool.map_or(f64::INFINITY, |pool| f64::from(pool.places) / (share * mean));
+        let limit = Limit { peak: peak.min(pool), overloaded: overloaded.min(pool) };
+        limit.peak.is_finite().then_some(limit)
     }
 
     /// This model with the members that a JSON object names; the others stay as they are.
@@ -167,6 +334,36 @@ impl Latency {
                 check_ratio("slow_ratio", slow_ratio)
             }
         }
+    }
+
+    /// The mean, in seconds.
+    pub fn mean(&self) -> f64 {
+        let ms = match *self {
+            Self::None => 0.0,
+            Self::Fixed { ms } => ms,
+            Self::Uniform { min_ms, max_ms } => f64::midpoint(min_ms, max_ms),
+            Self::Lognormal { p50_ms, p99_ms } => {
+                // The cut is beyond what makes a difference to the mean.
+                let sigma = (p99_ms / p50_ms).ln() / Z99;
+                p50_ms * (sigma * sigma / 2.0).exp()
+            }
+            Self::Pareto { p50_ms, p99_ms } => {
+                // E min(X, L) = m + the integral of P(X > x) = (m / x)^a from m to L.
+                let a = MEDIAN_BEYOND_P99.ln() / (p99_ms / p50_ms).ln();
+                let lowest = p50_ms * 2.0_f64.powf(-1.0 / a);
+                let longest = LONGEST_DELAY.as_secs_f64() * 1e3;
+                let beyond = if (a - 1.0).abs() < 1e-9 {
+                    lowest * (longest / lowest).ln()
+                } else if a.is_finite() {
+                    lowest / (a - 1.0) * (1.0 - (lowest / longest).powf(a - 1.0))
+                } else {
+                    0.0
+                };
+                lowest + beyond
+            }
+            Self::Bimodal { fast_ms, slow_ms, slow_ratio } => fast_ms + (slow_ms - fast_ms) * slow_ratio,
+        };
+        ms / 1e3
     }
 
     /// The delay for one request; `share(lane)` gives independent numbers within `0.0..1.0`.
@@ -291,6 +488,53 @@ impl FromStr for Latency {
     }
 }
 
+/// Why a text is no pool or autoscaler: what was found and what is allowed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PartTextError {
+    #[error("`{0}` is not a pool; write its places and its share of the work, like 4,30%")]
+    Pool(String),
+    #[error(
+        "`{0}` is not an autoscaler; write the fewest and most replicas, how busy workers should be, how often it decides and how long a new replica takes, like 1..4,60%,1s,5s"
+    )]
+    Autoscale(String),
+    #[error(transparent)]
+    Value(#[from] plimsoll_units::ParseError),
+}
+
+impl FromStr for Pool {
+    type Err = PartTextError;
+
+    /// Reads `4,30%`. Whether the values are within their ranges is the model's to say.
+    fn from_str(text: &str) -> Result<Self, PartTextError> {
+        let wrong = || PartTextError::Pool(text.to_owned());
+        let (places, share) = text.split_once(',').ok_or_else(wrong)?;
+        let places = places.trim().parse().map_err(|_| wrong())?;
+        Ok(Self { places, share: share.trim().parse::<Ratio>()?.get() })
+    }
+}
+
+impl FromStr for Autoscale {
+    type Err = PartTextError;
+
+    /// Reads `1..4,60%,1s,5s`. Whether the values are within their ranges is the model's to say.
+    fn from_str(text: &str) -> Result<Self, PartTextError> {
+        let wrong = || PartTextError::Autoscale(text.to_owned());
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        let [replicas, target, interval, delay] = parts[..] else { return Err(wrong()) };
+        let (min, max) = replicas.split_once("..").ok_or_else(wrong)?;
+        let whole = |text: &str| text.trim().parse().map_err(|_| wrong());
+        let ms = |text| Ok::<_, PartTextError>(duration::parse(text)?.as_millis());
+        let short = |ms: u128| u32::try_from(ms).map_err(|_| wrong());
+        Ok(Self {
+            min: whole(min)?,
+            max: whole(max)?,
+            target_utilisation: target.parse::<Ratio>()?.get(),
+            interval_ms: short(ms(interval)?)?,
+            delay_ms: short(ms(delay)?)?,
+        })
+    }
+}
+
 fn read_ms(text: &str) -> Result<f64, plimsoll_units::ParseError> {
     Ok(duration::parse(text)?.as_secs_f64() * 1e3)
 }
@@ -357,7 +601,7 @@ mod tests {
 
     #[test]
     fn a_wrong_change_is_refused_in_words() {
-        let cases: [(&str, &str); 14] = [
+        let cases = [
             ("", "not a model: EOF while parsing a value"),
             ("[]", "not a model: invalid type"),
             (r#"{"latncy": 1}"#, "not a model: unknown field `latncy`"),
@@ -370,6 +614,29 @@ mod tests {
             (r#"{"latency": {"kind": "uniform", "min_ms": 2, "max_ms": 1}}"#, "the latency's 1 ms must not"),
             (r#"{"error_ratio": 1.5}"#, "error_ratio 1.5 is not within 0 to 1"),
             (r#"{"capacity": 0}"#, "capacity must be at least 1"),
+            (r#"{"workers": 0}"#, "workers must be from 1"),
+            (r#"{"pool": {"places": 0, "share": 0.5}}"#, "pool needs from 1"),
+            (r#"{"pool": {"places": 1, "share": 1.5}}"#, "pool share 1.5 is not within 0 to 1"),
+            (r#"{"pool": {"places": 1}}"#, "not a model: missing field `share`"),
+            (r#"{"contention": 2}"#, "contention 2 is not within 0 to 1"),
+            (r#"{"coherency": -0.1}"#, "coherency -0.1 is not within 0 to 1"),
+            (r#"{"cpu_us": 1000001}"#, "cpu_us 1000001 exceeds"),
+            (
+                r#"{"autoscale": {"min": 1, "max": 2, "target_utilisation": 0.5, "interval_ms": 10, "delay_ms": 0}}"#,
+                "autoscale needs workers",
+            ),
+            (
+                r#"{"workers": 1, "autoscale": {"min": 3, "max": 2, "target_utilisation": 0.5, "interval_ms": 10, "delay_ms": 0}}"#,
+                "autoscale's min 3 must",
+            ),
+            (
+                r#"{"workers": 1, "autoscale": {"min": 1, "max": 2, "target_utilisation": 0, "interval_ms": 10, "delay_ms": 0}}"#,
+                "autoscale's target_utilisation 0",
+            ),
+            (
+                r#"{"workers": 1, "autoscale": {"min": 1, "max": 2, "target_utilisation": 1, "interval_ms": 9, "delay_ms": 0}}"#,
+                "autoscale's interval_ms",
+            ),
             (r#"{"memory_mb": 99999999}"#, "memory_mb 99999999 exceeds"),
             (r#"{"body_bytes": 99999999999}"#, "body_bytes 99999999999 exceeds"),
         ];
@@ -406,7 +673,84 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_mean_is_that_of_the_delays() {
+        for latency in [
+            Latency::None,
+            Latency::Fixed { ms: 5.0 },
+            Latency::Uniform { min_ms: 10.0, max_ms: 20.0 },
+            Latency::Lognormal { p50_ms: 20.0, p99_ms: 80.0 },
+            Latency::Pareto { p50_ms: 20.0, p99_ms: 60.0 },
+            Latency::Pareto { p50_ms: 5.0, p99_ms: 5.0 },
+            Latency::Bimodal { fast_ms: 10.0, slow_ms: 200.0, slow_ratio: 0.05 },
+        ] {
+            let delays = delays_ms(latency);
+            let found = delays.iter().sum::<f64>() / delays.len() as f64 / 1e3;
+            let expected = latency.mean();
+            assert!((found - expected).abs() <= 0.02 * expected, "{latency:?}: {found}, not {expected}");
+        }
+        // Without the cut a tail of 1/x would have no mean: m + m ln(L / m).
+        let endless = Latency::Pareto { p50_ms: 2.0, p99_ms: 100.0 }.mean();
+        assert!((endless - (1.0 + 600_000.0_f64.ln()) / 1e3).abs() < 1e-9, "{endless}");
+    }
+
+    #[test]
+    fn limits_follow_from_the_model() {
+        let base = Model { latency: Latency::Fixed { ms: 20.0 }, ..Model::PLAIN };
+        let pool = |places, share| Some(Pool { places, share });
+        let limit = |peak, overloaded| Some((peak, overloaded));
+        for (model, replicas, expected) in [
+            (Model::PLAIN, 1, None),
+            (base, 1, None),
+            (Model { capacity: Some(64), ..base }, 1, limit(3200.0, 3200.0)),
+            (Model { workers: Some(8), ..base }, 1, limit(400.0, 400.0)),
+            (Model { workers: Some(8), ..base }, 3, limit(1200.0, 1200.0)),
+            (Model { workers: Some(8), capacity: Some(2), ..base }, 1, limit(100.0, 100.0)),
+            (Model { workers: Some(8), pool: pool(2, 0.5), ..base }, 1, limit(200.0, 200.0)),
+            (Model { workers: Some(8), pool: pool(90, 0.5), ..base }, 1, limit(800.0, 800.0)),
+            (Model { pool: pool(2, 0.5), ..base }, 1, limit(200.0, 200.0)),
+            (Model { pool: pool(2, 0.5), capacity: Some(9), ..base }, 1, None),
+            // 8 / (0.02 (1 + 0.1 x 7)) and, without workers, 1 / (0.02 x 0.1).
+            (Model { workers: Some(8), contention: 0.1, ..base }, 1, limit(235.294, 235.294)),
+            (Model { contention: 0.1, ..base }, 1, limit(500.0, 500.0)),
+            // sqrt(0.9 / 0.01) = 9.49: nine do 9 / (0.02 (1 + 0.8 + 0.72)), ten a little less.
+            (
+                Model { contention: 0.1, coherency: 0.01, workers: Some(40), ..base },
+                1,
+                limit(178.571, 97.561),
+            ),
+            (Model { contention: 0.1, coherency: 0.01, ..base }, 1, limit(178.571, 0.0)),
+        ] {
+            let found = model.limit(replicas).map(|limit| (limit.peak, limit.overloaded));
+            let near = |one: f64, other: f64| (one - other).abs() < 1e-3;
+            let same = match (found, expected) {
+                (Some(found), Some(expected)) => near(found.0, expected.0) && near(found.1, expected.1),
+                (found, expected) => found == expected,
+            };
+            assert!(same, "{model:?}: {found:?}, not {expected:?}");
+        }
+    }
+
+    #[test]
+    fn pools_and_autoscalers_are_read_as_people_write_them() {
+        assert_eq!("4, 30%".parse(), Ok(Pool { places: 4, share: 0.3 }));
+        let autoscale =
+            Autoscale { min: 1, max: 4, target_utilisation: 0.6, interval_ms: 1000, delay_ms: 5000 };
+        assert_eq!("1..4, 60%, 1s, 5s".parse(), Ok(autoscale));
+        for text in ["", "4", "4,30", "x,30%", "4,30%,1"] {
+            assert!(text.parse::<Pool>().is_err(), "{text}");
+        }
+        for text in ["", "1..4", "1,60%,1s,5s", "1..4,60%,1s", "1..4,60%,1s,5s,6s", "1..4,60%,1s,90000d"] {
+            assert!(text.parse::<Autoscale>().is_err(), "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_part_text_is_read_or_refused(text in ".{0,40}") {
+            let _ = (text.parse::<Pool>(), text.parse::<Autoscale>());
+        }
+
         #[test]
         fn any_latency_text_is_read_or_refused(text in ".{0,40}") {
             let _ = text.parse::<Latency>();

@@ -23,9 +23,10 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::connection::{Connection, Content, Reply, Served};
-use crate::locked;
-use crate::model::{LARGEST_BODY, LONGEST_DELAY, from_ms, mix};
+use crate::gate::Full;
+use crate::model::{LARGEST_BODY, LONGEST_DELAY, Model, from_ms, mix};
 use crate::operator::{self, Operator};
+use crate::{locked, service};
 
 /// How many sessions' carts are remembered.
 pub const KEPT_CARTS: usize = 65_536;
@@ -216,13 +217,13 @@ impl Asked<'_> {
         let page = match control.gate().enter().await {
             Err(full) => problem(StatusCode::SERVICE_UNAVAILABLE, &full.to_string()),
             Ok(place) => {
-                if !delay.is_zero() {
-                    worker.sleep(delay).await;
-                }
-                let page = if fate.fails {
-                    problem(StatusCode::INTERNAL_SERVER_ERROR, "the model made this request fail")
-                } else {
-                    self.page(control.shop(), body).await
+                let served = serve_for(worker, &model, delay).await;
+                let page = match served {
+                    Err(full) => problem(StatusCode::SERVICE_UNAVAILABLE, &full.to_string()),
+                    Ok(()) if fate.fails => {
+                        problem(StatusCode::INTERNAL_SERVER_ERROR, "the model made this request fail")
+                    }
+                    Ok(()) => self.page(control.shop(), body).await,
                 };
                 control.thawed().await;
                 drop(place);
@@ -286,6 +287,20 @@ impl Asked<'_> {
         let token = pairs.find_map(|pair| pair.trim().strip_prefix("session=s"))?;
         token.parse().ok().filter(|&session| 0 < session && session <= issued)
     }
+}
+
+/// Takes the time that a request is worked on: of its own, or of workers that it shares with others.
+async fn serve_for(worker: &crate::server::Worker, model: &Model, delay: Duration) -> Result<(), Full> {
+    if model.has_floor() {
+        let pool_share = model.pool.map_or(0.0, |pool| pool.share);
+        worker.control().service().work(delay, pool_share).await?;
+    } else if !delay.is_zero() {
+        worker.sleep(delay).await;
+    }
+    if model.cpu_us > 0 {
+        service::burn(Duration::from_micros(model.cpu_us.into()));
+    }
+    Ok(())
 }
 
 fn has_body(status: StatusCode) -> bool {

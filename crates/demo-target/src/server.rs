@@ -124,6 +124,11 @@ fn work(
 ) {
     let served = runtime.block_on(async {
         let worker = Rc::new(Worker { index, control, pacer: Pacer::new()? });
+        if index == 0 {
+            let worker = Rc::clone(&worker);
+            let tell_who_is_done = async move { worker.control.service().run(&worker.pacer).await };
+            drop(tokio::task::spawn_local(tell_who_is_done));
+        }
         match source {
             Source::Listener { listener, inboxes } => {
                 let listener = TcpListener::from_std(listener)?;
@@ -172,6 +177,7 @@ async fn accept(worker: &Rc<Worker>, listener: &TcpListener, inboxes: &[mpsc::Se
 fn open(worker: &Rc<Worker>, stream: TcpStream) {
     let worker = Rc::clone(worker);
     drop(tokio::task::spawn_local(async move {
+        let _open = worker.control.connection_open();
         // An option that cannot be set belongs to a connection that is gone already.
         let _ = stream.set_nodelay(true);
         match worker.control.tls() {

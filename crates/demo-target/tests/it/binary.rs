@@ -75,6 +75,20 @@ fn it_serves_what_its_flags_say_until_told_to_end() {
 }
 
 #[test]
+fn a_shared_service_is_made_by_flags() {
+    let flags = "--service-workers 8 --pool 4,30% --contention 5% --coherency 0.1% --cpu-us 7 --autoscale 1..4,60%,1s,5s";
+    let process = Process::start(&flags.split(' ').collect::<Vec<_>>());
+    let model = Client::to(process.addr).get("/control").json();
+    let autoscale = serde_json::json!({
+        "min": 1, "max": 4, "target_utilisation": 0.6, "interval_ms": 1000, "delay_ms": 5000,
+    });
+    assert_eq!((&model["workers"], &model["cpu_us"]), (&8.into(), &7.into()));
+    assert_eq!(model["pool"], serde_json::json!({ "places": 4, "share": 0.3 }));
+    assert_eq!((&model["contention"], &model["coherency"]), (&0.05.into(), &0.001.into()));
+    assert_eq!(model["autoscale"], autoscale);
+}
+
+#[test]
 fn memory_that_is_held_is_really_there() {
     let process = Process::start(&["--memory-mb", "40"]);
     let mut client = Client::to(process.addr);

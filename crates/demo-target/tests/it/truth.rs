@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, eventually, target};
-use plimsoll_demo_target::{Config, DemoTarget, Latency, Model};
+use crate::client::{Client, DEADLINE, eventually, target};
+use plimsoll_demo_target::{Autoscale, Config, DemoTarget, Latency, Model, Pool};
 
 fn fixed(ms: f64) -> Model {
     Model { latency: Latency::Fixed { ms }, ..Model::default() }
@@ -169,6 +169,108 @@ fn capacity_can_be_raised_while_requests_wait() {
     let reply = Client::to(target.addr()).ask("PUT", "/control", &[], r#"{"capacity": null}"#);
     assert_eq!(reply.json()["capacity"], serde_json::Value::Null);
     assert_eq!(waiting.reply("GET").status, 200);
+}
+
+/// The value of one series in a text of metrics.
+fn metric(text: &str, series: &str) -> Option<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+    Some(line.parse().unwrap())
+}
+
+#[test]
+fn workers_and_pool_limit_what_is_done_and_say_how_busy_they_were() {
+    let pool = Some(Pool { places: 1, share: 0.25 });
+    let model = Model { workers: Some(2), pool, contention: 0.1, ..fixed(8.0) };
+    let config = Config { listen: "127.0.0.1:0".parse().unwrap(), workers: 2, model, ..Config::default() };
+    let target = DemoTarget::spawn_thread(config).unwrap();
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut client = Client::to(target.addr());
+                (0..20).for_each(|_| assert_eq!(client.get("/").status, 200));
+            });
+        }
+    });
+    // Two at a time, 6 ms each, slowed down by 1.1: no machine is faster than the model.
+    let least = 120.0 * 0.006 * 1.1 / 2.0;
+    assert!(started.elapsed().as_secs_f64() >= least, "{:?}", started.elapsed());
+    eventually("all are recorded", || target.record().answered() == 120);
+    let text = Client::to(target.addr()).get("/metrics").text().to_owned();
+    let busy = |resource: &str| {
+        metric(&text, &format!("demo_busy_seconds_total{{resource=\"{resource}\"}}")).unwrap()
+    };
+    // Alone a request takes 6 ms of a worker, beside another one 6.6 ms.
+    assert!((0.72 - 1e-6..=0.792 + 1e-6).contains(&busy("workers")), "{text}");
+    assert!((busy("pool") - 0.24).abs() < 1e-6 && (busy("serial") - 0.072).abs() < 1e-6, "{text}");
+    assert_eq!(metric(&text, "demo_places{resource=\"workers\"}"), Some(2.0));
+    let limit = metric(&text, "demo_limit_requests_per_second{load=\"best\"}").unwrap();
+    assert!((limit - 1.0 / least * 120.0).abs() < 1e-6, "{limit}");
+    let utilisation = "demo_utilisation_ratio{resource=\"workers\"}";
+    eventually("a second is over", || {
+        metric(Client::to(target.addr()).get("/metrics").text(), utilisation).is_some()
+    });
+}
+
+#[test]
+fn workers_have_a_queue_with_an_end() {
+    let target = target(Model { workers: Some(1), queue: 1, ..Model::default() });
+    let mut operator = Client::to(target.addr());
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::to(target.addr())).collect();
+    for (client, count) in clients.iter_mut().zip(1..).take(2) {
+        client.send("GET", "/stall?for=10m", &[], b"");
+        eventually("it is there", || target.record().in_flight() == count);
+    }
+    eventually("the second waits", || operator.get("/metrics").text().contains("demo_waiting_requests 1"));
+    assert_eq!(clients[2].get("/").status, 503);
+    drop(clients.remove(1));
+    eventually("the second has left", || target.record().abandoned() == 1);
+    clients[1].send("GET", "/", &[], b"");
+    // Its place in the line is free again.
+    eventually("the third waits", || {
+        operator.get("/metrics").text().contains("demo_waiting_requests 1")
+            && target.record().in_flight() == 2
+    });
+    let change = r#"{"workers": null, "latency": {"kind": "none"}}"#;
+    assert_eq!(operator.ask("PUT", "/control", &[], change).status, 200);
+    assert_eq!(clients[1].reply("GET").status, 200);
+}
+
+#[test]
+fn an_autoscaler_adds_replicas_and_takes_them_away() {
+    let autoscale = Autoscale { min: 1, max: 3, target_utilisation: 0.5, interval_ms: 20, delay_ms: 40 };
+    let target = target(Model { workers: Some(1), autoscale: Some(autoscale), ..fixed(5.0) });
+    let mut operator = Client::to(target.addr());
+    assert_eq!(metric(operator.get("/metrics").text(), "demo_replicas"), Some(1.0));
+    let (started, is_over) = (Instant::now(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| {
+                let mut client = Client::to(target.addr());
+                while !is_over.load(Ordering::Relaxed) && started.elapsed() < DEADLINE {
+                    client.get("/");
+                }
+            });
+        }
+        eventually("there are three", || {
+            metric(operator.get("/metrics").text(), "demo_replicas") == Some(3.0)
+        });
+        is_over.store(true, Ordering::Relaxed);
+    });
+    eventually("there is one", || metric(operator.get("/metrics").text(), "demo_replicas") == Some(1.0));
+    assert_eq!(metric(operator.get("/metrics").text(), "demo_places{resource=\"workers\"}"), Some(1.0));
+}
+
+#[test]
+fn requests_burn_the_cpu_time_they_are_told_to() {
+    let target = target(Model { cpu_us: 2_000, ..Model::default() });
+    let mut client = Client::to(target.addr());
+    let cpu =
+        |client: &mut Client| metric(client.get("/metrics").text(), "process_cpu_seconds_total").unwrap();
+    let before = cpu(&mut client);
+    (0..50).for_each(|_| assert_eq!(client.get("/").status, 200));
+    // The kernel counts in hundredths of a second.
+    assert!(cpu(&mut client) - before >= 0.08, "{before}");
 }
 
 #[test]
