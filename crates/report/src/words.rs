@@ -31,6 +31,16 @@ pub(crate) fn interval(interval: Option<Interval>) -> String {
     )
 }
 
+/// The same where there is little room: `18.4–20.1 ms`, the unit once where both ends share it.
+pub(crate) fn narrow_interval(interval: Option<Interval>) -> String {
+    let Some(Interval { low, high }) = interval else { return NO_DATA.to_owned() };
+    let (low, high) = (duration::human(low), duration::human(high));
+    match (low.split_once(' '), high.split_once(' ')) {
+        (Some((number, unit)), Some((_, other))) if unit == other => format!("{number}–{high}"),
+        _ => format!("{low}–{high}"),
+    }
+}
+
 /// Something per second.
 pub(crate) fn rate(value: Option<f64>) -> String {
     value.map_or_else(|| NO_DATA.to_owned(), |value| format!("{}/s", significant(value)))

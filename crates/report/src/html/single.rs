@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use plimsoll_measure::{Intervals, LatencyFigures, Timing};
+use plimsoll_measure::{Interval, LatencyFigures, Timing};
 use plimsoll_run::Summary;
 use plimsoll_sla::Verdict;
 use plimsoll_units::ByteCount;
@@ -139,24 +139,23 @@ fn latencies(page: &mut Page, run: &Run) {
             if !always && figures.count == 0 {
                 continue;
             }
-            let values = [
-                figures.min,
-                figures.mean,
-                figures.p50,
-                figures.p75,
-                figures.p90,
-                figures.p95,
-                figures.p99,
-                figures.p99_9,
-                figures.p99_99,
-                figures.max,
-            ];
-            let mut cells = vec![words::count(figures.count)];
-            cells.extend(values.map(words::seconds));
-            row(page, &timing.name().replace('_', " "), &cells);
+            let name = timing.name().replace('_', " ");
+            page.put("<tr><th scope=\"row\">{}", &[&name]);
             if always {
-                row(page, &"95% within", &intervals(figures));
+                page.put("<small>95% interval</small>", &[]);
             }
+            page.put("</th>", &[]);
+            cells(page, &[words::count(figures.count)]);
+            cells(page, &[figures.min, figures.mean].map(words::seconds));
+            for (value, interval) in quantiles(figures) {
+                page.put("<td class=\"n\">{}", &[&words::seconds(value)]);
+                if always {
+                    page.put("<small class=\"within\">{}</small>", &[&words::narrow_interval(interval)]);
+                }
+                page.put("</td>", &[]);
+            }
+            cells(page, &[words::seconds(figures.max)]);
+            page.put("</tr>\n", &[]);
         }
     });
     if let Some(calibration) = &run.started.calibration {
@@ -164,12 +163,18 @@ fn latencies(page: &mut Page, run: &Run) {
     }
 }
 
-/// What the quantiles of a row may really be, in its columns.
-fn intervals(figures: &LatencyFigures) -> Vec<String> {
-    let Intervals { p50, p75, p90, p95, p99, p99_9, p99_99 } = figures.intervals;
-    let none = || [String::new(), String::new(), String::new()];
-    let within = [p50, p75, p90, p95, p99, p99_9, p99_99].map(words::interval);
-    none().into_iter().chain(within).chain([String::new()]).collect()
+/// The quantiles of a row, each with what it may really be.
+fn quantiles(figures: &LatencyFigures) -> [(Option<f64>, Option<Interval>); 7] {
+    let within = &figures.intervals;
+    [
+        (figures.p50, within.p50),
+        (figures.p75, within.p75),
+        (figures.p90, within.p90),
+        (figures.p95, within.p95),
+        (figures.p99, within.p99),
+        (figures.p99_9, within.p99_9),
+        (figures.p99_99, within.p99_99),
+    ]
 }
 
 fn stages(page: &mut Page, run: &Run) {
