@@ -19,6 +19,8 @@ pub(crate) struct Reading {
     /// The figure as far as it is known, in base units.
     pub(crate) observed: Option<f64>,
     pub(crate) grounds: Grounds,
+    /// Of the unknown outcomes, those of requests that `limits` had counted together.
+    unplaced: u64,
 }
 
 /// What a verdict stands on.
@@ -38,7 +40,12 @@ pub(crate) enum Grounds {
 
 impl Reading {
     fn undecided(observed: Option<f64>, grounds: Grounds) -> Self {
-        Self { verdict: Verdict::Inconclusive, observed, grounds }
+        Self { verdict: Verdict::Inconclusive, observed, grounds, unplaced: 0 }
+    }
+
+    /// The same with what `sum` could not place.
+    fn of(self, sum: &Sum) -> Self {
+        Self { unplaced: sum.counts.unplaced, ..self }
     }
 }
 
@@ -50,17 +57,18 @@ pub(crate) fn judge(
     waiting: &Waiting,
     seconds: f64,
 ) -> Reading {
-    match (expression.measure, expression.threshold_nanos()) {
+    let reading = match (expression.measure, expression.threshold_nanos()) {
         (Measure::Quantile(quantile, _), Some(threshold)) => {
             judge_quantile(quantile, expression.comparison, threshold, sum, waiting)
         }
         (measure, _) => {
             let Some(figure) = figure(measure, sum, Some(waiting), seconds) else {
-                return Reading::undecided(None, Grounds::NoData { unknown: sum.unknown() });
+                return Reading::undecided(None, Grounds::NoData { unknown: sum.unknown() }).of(sum);
             };
             figure.against(expression.comparison, (bound, bound))
         }
-    }
+    };
+    reading.of(sum)
 }
 
 /// Judges what came after a stage by that stage's figure times `factor`. Also gives the bound.
@@ -77,10 +85,10 @@ pub(crate) fn judge_by_stage(
     let target = factor * reference.observed;
     let Some(figure) = figure(measure, compared, None, compared_seconds) else {
         let grounds = Grounds::NoData { unknown: compared.unknown() };
-        return (Reading::undecided(None, grounds), Some(target));
+        return (Reading::undecided(None, grounds).of(compared), Some(target));
     };
     let bounds = (factor * reference.low, factor * reference.high);
-    (figure.against(expression.comparison, bounds), Some(target))
+    (figure.against(expression.comparison, bounds).of(compared), Some(target))
 }
 
 /// Of `known` outcomes `within` are at or below the threshold: does the quantile keep its side?
@@ -106,8 +114,12 @@ fn judge_quantile(
     let observed = sum.latency.quantile(quantile, &longer).map(|nanos| nanos as f64 / 1e9);
     let total = known + unknown;
     let rank = quantile.rank(total);
-    let reading =
-        |verdict| Reading { verdict, observed, grounds: Grounds::Ranked { within, known, unknown, rank } };
+    let reading = |verdict| Reading {
+        verdict,
+        observed,
+        grounds: Grounds::Ranked { within, known, unknown, rank },
+        unplaced: 0,
+    };
     // A dead target is missed however few requests say so: not one of them was good.
     let good = if comparison.wants_less() { within } else { beyond };
     if good + unknown == 0 {
@@ -159,7 +171,7 @@ impl Figure {
             Verdict::Missed
         };
         let grounds = Grounds::Figure { share: self.share, unknown: self.unknown };
-        Reading { verdict, observed: Some(self.observed), grounds }
+        Reading { verdict, observed: Some(self.observed), grounds, unplaced: 0 }
     }
 }
 
@@ -292,6 +304,7 @@ fn quantile_figure(quantile: Quantile, sum: &Sum) -> Option<Figure> {
 /// The grounds of a reading as a clause for people, without a full stop.
 pub(crate) fn explain(expression: &Expression, reading: &Reading, target: Option<f64>) -> String {
     let Expression { measure, comparison, bound } = expression;
+    let unknowns = |unknown| unknowns(unknown, reading.unplaced);
     match reading.grounds {
         Grounds::NoData { unknown } => format!("nothing was measured{}", unknowns(unknown)),
         Grounds::NoReference => match bound {
@@ -331,14 +344,17 @@ pub(crate) fn explain(expression: &Expression, reading: &Reading, target: Option
     }
 }
 
-fn unknowns(unknown: u64) -> String {
-    match unknown {
-        0 => String::new(),
-        _ => format!(
-            ", and the outcome of {} is unknown",
-            counted(unknown, "dropped or cut one", "dropped or cut ones")
-        ),
-    }
+/// What nobody knows, by what made it unknown.
+fn unknowns(unknown: u64, unplaced: u64) -> String {
+    let whose = match (unknown, unplaced) {
+        (0, _) => return String::new(),
+        (_, 0) => counted(unknown, "dropped or cut one", "dropped or cut ones"),
+        (unknown, unplaced) if unplaced >= unknown => {
+            format!("{unknown} that `limits` had counted together")
+        }
+        _ => format!("{unknown} that were dropped, cut or counted together by `limits`"),
+    };
+    format!(", and the outcome of {whose} is unknown")
 }
 
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {

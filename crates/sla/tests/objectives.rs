@@ -723,6 +723,22 @@ fn why_is_one_sentence_with_the_counts() {
             "5*7 f5*2 d*2",
             "error_ratio was 22.2222% (2 of 9) where at most 10% was promised, and the outcome of 2 dropped or cut ones is unknown",
         ),
+        (
+            Objective {
+                filter: Filter { steps: Some([0].into()), ..Filter::default() },
+                ..objective("error_ratio <= 10%")
+            },
+            "5*8 5#65535*8",
+            "error_ratio was 0% (0 of 8) where at most 10% was promised, and the outcome of 8 that `limits` had counted together is unknown",
+        ),
+        (
+            Objective {
+                filter: Filter { steps: Some([0].into()), ..Filter::default() },
+                ..objective("error_ratio <= 10%")
+            },
+            "5*8 d 5#65535*8",
+            "error_ratio was 0% (0 of 8) where at most 10% was promised, and the outcome of 9 that were dropped, cut or counted together by `limits` is unknown",
+        ),
         (objective("throughput >= 450/s"), "5*4", "throughput was 4/s where at least 450/s was promised"),
         (objective("p75(response_time) <= stage(7)"), "5*4", "stage 7 has no data to compare with"),
         (
