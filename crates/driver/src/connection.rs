@@ -4,7 +4,7 @@
 //! and reads answers in place, and hyper's, for requests whose framing a plan decides by itself.
 
 use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -36,14 +36,16 @@ use crate::{Clock, Failure};
 const READ: usize = 64 * 1024;
 
 /// What all connections of a worker share for reading.
-struct Reading {
+#[derive(Debug)]
+pub(crate) struct Reading {
     buffer: Box<[u8]>,
     head: KnownHead,
 }
 
-thread_local! {
-    static READING: RefCell<Reading> =
-        RefCell::new(Reading { buffer: vec![0; READ].into(), head: KnownHead::default() });
+impl Default for Reading {
+    fn default() -> Self {
+        Self { buffer: vec![0; READ].into(), head: KnownHead::default() }
+    }
 }
 
 /// Which client speaks HTTP/1.1.
@@ -83,6 +85,7 @@ enum Client {
 struct Compiled {
     stream: Metered,
     reader: ResponseReader,
+    reading: Rc<RefCell<Reading>>,
     clock: Clock,
     /// It takes no further request.
     ended: bool,
@@ -146,12 +149,20 @@ impl Connection {
         counted: Counted,
         ledger: &Rc<Ledger>,
         http1: Http1,
+        reading: &Rc<RefCell<Reading>>,
     ) -> Result<Box<Self>, Failure> {
         let traffic = Traffic::new(clock, opened.address.unwrap_or(ELSEWHERE));
         let stream = Metered::new(opened.stream, Rc::clone(&traffic));
         let client = match http1 {
             Http1::Compiled => {
-                Client::Compiled(Compiled { stream, reader: ResponseReader::new(), clock, ended: false })
+                let reading = Rc::clone(reading);
+                Client::Compiled(Compiled {
+                    stream,
+                    reader: ResponseReader::new(),
+                    reading,
+                    clock,
+                    ended: false,
+                })
             }
             Http1::Hyper => {
                 let handshake = http1::Builder::new().handshake(TokioIo::new(stream)).await;
@@ -178,7 +189,7 @@ impl Connection {
 
     /// Itself, if it leads to this origin; else it makes room.
     pub(crate) fn leading_to(self: Box<Self>, origin: &Origin) -> Option<Box<Self>> {
-        if *self.origin == *origin {
+        if std::ptr::eq(&raw const *self.origin, origin) || *self.origin == *origin {
             return Some(self);
         }
         self.closes(CloseReason::Elsewhere);
@@ -218,36 +229,54 @@ impl Connection {
         }
     }
 
-    /// Sends a request and reads the whole answer. The caller bounds the time.
+    /// Sends a request and reads the whole answer; `None` when it is overdue before that.
     pub(crate) async fn exchange(
         &mut self,
         message: &Message,
         cookies: Option<HeaderValue>,
         limit: AnswerLimit,
-    ) -> Result<Answer, Failure> {
+        is_overdue: impl FnMut(&Context<'_>) -> bool,
+    ) -> Option<Result<Answer, Failure>> {
         match &mut self.client {
             Client::Compiled(client) => match cookies {
-                None => client.exchange(message.wire(), &message.method, limit, &self.traffic).await,
+                None => client.exchange(message.wire(), &message.method, limit, is_overdue).await,
                 Some(cookies) => {
                     let wire = message.wire_with_cookies(&cookies);
-                    client.exchange(&wire, &message.method, limit, &self.traffic).await
+                    client.exchange(&wire, &message.method, limit, is_overdue).await
                 }
             },
             // Its state is large, and in a box it costs users of the other client no memory.
-            Client::Hyper(client) => Box::pin(client.exchange(message.request(cookies), limit)).await,
-            Client::Http2(slot) => Box::pin(slot.exchange(message, cookies, limit, &self.traffic)).await,
+            Client::Hyper(client) => {
+                within(Box::pin(client.exchange(message.request(cookies), limit)), is_overdue).await
+            }
+            Client::Http2(slot) => {
+                within(Box::pin(slot.exchange(message, cookies, limit, &self.traffic)), is_overdue).await
+            }
         }
     }
 }
 
+/// What a future makes, unless it is overdue before that.
+pub(crate) async fn within<T>(
+    mut future: impl Future<Output = T> + Unpin,
+    mut is_overdue: impl FnMut(&Context<'_>) -> bool,
+) -> Option<T> {
+    poll_fn(|context| match Pin::new(&mut future).poll(context) {
+        Poll::Pending if is_overdue(context) => Poll::Ready(None),
+        made => made.map(Some),
+    })
+    .await
+}
+
 impl Compiled {
+    /// One future and no more: what is between here and the socket is passed with every answer.
     async fn exchange(
         &mut self,
         wire: &[u8],
         method: &Method,
         limit: AnswerLimit,
-        traffic: &Traffic,
-    ) -> Result<Answer, Failure> {
+        mut is_overdue: impl FnMut(&Context<'_>) -> bool,
+    ) -> Option<Result<Answer, Failure>> {
         self.reader.begin(Want {
             head_request: *method == Method::HEAD,
             keep_headers: limit.headers,
@@ -258,14 +287,25 @@ impl Compiled {
         self.ended = true;
         let mut sending = Sending { left: wire, flushed: false, broken: None };
         let mut reads = 0;
-        let goes_on = poll_fn(|context| {
+        let read = poll_fn(|context| {
             sending.poll(&mut self.stream, context);
-            self.poll_answer(context, &sending, limit, &mut reads)
-        })
-        .await?;
-        self.ended = !(goes_on && sending.flushed && self.reader.keeps_alive());
+            match self.poll_answer(context, &sending, limit, &mut reads) {
+                Poll::Pending if is_overdue(context) => Poll::Ready(None),
+                read => read.map(Some),
+            }
+        });
+        let goes_on = match read.await? {
+            Ok(goes_on) => goes_on && sending.flushed,
+            Err(failure) => return Some(Err(failure)),
+        };
+        self.ended = !(goes_on && self.reader.keeps_alive());
         // An answer that came in one piece ended when it began.
-        let done = traffic.first_byte().filter(|_| reads == 1).unwrap_or_else(|| self.clock.now());
+        let began = self.stream.traffic().first_byte().filter(|_| reads == 1);
+        Some(self.answer(began.unwrap_or_else(|| self.clock.now())))
+    }
+
+    /// The answer that was read.
+    fn answer(&mut self, done: u64) -> Result<Answer, Failure> {
         let status = StatusCode::from_u16(self.reader.status())
             .map_err(|_| Failure::new(Outcome::Protocol, "not HTTP/1.1: a status below 100"))?;
         let headers = self.reader.has_headers().then(|| Box::new(self.reader.take_headers()));
@@ -280,31 +320,30 @@ impl Compiled {
         limit: AnswerLimit,
         reads: &mut u32,
     ) -> Poll<Result<bool, Failure>> {
-        READING.with_borrow_mut(|Reading { buffer, head }| {
-            loop {
-                let mut read = ReadBuf::new(buffer);
-                match Pin::new(&mut self.stream).poll_read(context, &mut read) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::of_exchange(&error))),
-                    // A target may answer and close before it has read everything: its answer counts.
-                    Poll::Pending => match &sending.broken {
-                        Some(error) => return Poll::Ready(Err(Failure::of_exchange(error))),
-                        None => return Poll::Pending,
-                    },
-                }
-                let bytes = read.filled();
-                let failed = |error| Poll::Ready(Err(Failure::of_answer(&error, limit)));
-                if bytes.is_empty() {
-                    return self.reader.end().map_or_else(failed, |()| Poll::Ready(Ok(false)));
-                }
-                *reads += 1;
-                match self.reader.read_knowing(bytes, head) {
-                    Ok(None) => {}
-                    Ok(Some(end)) => return Poll::Ready(Ok(end == bytes.len())),
-                    Err(error) => return failed(error),
-                }
+        let Reading { buffer, head } = &mut *self.reading.borrow_mut();
+        loop {
+            let mut read = ReadBuf::new(buffer);
+            match Pin::new(&mut self.stream).poll_read(context, &mut read) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::of_exchange(&error))),
+                // A target may answer and close before it has read everything: its answer counts.
+                Poll::Pending => match &sending.broken {
+                    Some(error) => return Poll::Ready(Err(Failure::of_exchange(error))),
+                    None => return Poll::Pending,
+                },
             }
-        })
+            let bytes = read.filled();
+            let failed = |error| Poll::Ready(Err(Failure::of_answer(&error, limit)));
+            if bytes.is_empty() {
+                return self.reader.end().map_or_else(failed, |()| Poll::Ready(Ok(false)));
+            }
+            *reads += 1;
+            match self.reader.read_knowing(bytes, head) {
+                Ok(None) => {}
+                Ok(Some(end)) => return Poll::Ready(Ok(end == bytes.len())),
+                Err(error) => return failed(error),
+            }
+        }
     }
 }
 

@@ -278,6 +278,7 @@ impl Build<'_> {
             timers: Timers::new(self.clock),
             recorder: RefCell::new(recorder),
             ledger,
+            reading: Rc::default(),
             transport: self.config.transport.for_worker(),
             target,
             http: plan.http.clone(),

@@ -1,12 +1,10 @@
 //! One step: from its due to its end, over redirects.
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +23,7 @@ use crate::addresses::ELSEWHERE;
 use crate::compile::{
     CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, fill, fill_url, path_and_query, resolve,
 };
-use crate::connection::{Answer, AnswerLimit, Connection};
+use crate::connection::{Answer, AnswerLimit, Connection, within};
 use crate::message::Message;
 use crate::pool::Lease;
 use crate::recorder::InFlight;
@@ -292,7 +290,7 @@ impl Worker {
                     let since = self.clock.now();
                     // Rare, and its state is large: in a box it costs waiting users no memory.
                     let opening = Box::pin(self.hold(user, &message.origin, other));
-                    let held = self.in_time(slot, opening).await;
+                    let held = within(opening, |context| self.is_overdue(slot, context)).await;
                     let now = self.clock.now();
                     match held {
                         Some(Ok(held)) => {
@@ -317,11 +315,8 @@ impl Worker {
                 request.traffic = Some(Rc::clone(traffic));
             }
             let cookies = user.cookies_for(message);
-            let result = {
-                let exchange = std::pin::pin!(held.connection.exchange(message, cookies, limit));
-                self.in_time(slot, exchange).await
-            };
-            let Some(result) = result else {
+            let overdue = |context: &Context<'_>| self.is_overdue(slot, context);
+            let Some(result) = held.connection.exchange(message, cookies, limit, overdue).await else {
                 held.connection.closes(CloseReason::Timeout);
                 return (Err(user.timed_out(self.http.timeout)), opened);
             };
@@ -401,8 +396,9 @@ impl Worker {
             let Some(sessions) = &self.sessions else {
                 let (opened, counted) = self.open(user, origin, address).await?;
                 let origin = Rc::clone(origin);
-                let (clock, ledger) = (self.clock, &self.ledger);
-                let connection = Connection::new(origin, opened, clock, counted, ledger, self.http1).await?;
+                let (clock, ledger, reading) = (self.clock, &self.ledger, &self.reading);
+                let connection =
+                    Connection::new(origin, opened, clock, counted, ledger, self.http1, reading).await?;
                 return Ok(Held { connection, lease });
             };
             let open = || self.open(user, origin, address);
@@ -493,16 +489,9 @@ impl Worker {
         Ok(Message::new(origin, step.method.clone(), uri, headers, body))
     }
 
-    /// What a future makes before the request of this slot is overdue.
-    async fn in_time<T>(&self, slot: usize, mut future: impl Future<Output = T> + Unpin) -> Option<T> {
-        std::future::poll_fn(|context| match Pin::new(&mut future).poll(context) {
-            Poll::Ready(made) => Poll::Ready(Some(made)),
-            Poll::Pending if self.recorder.borrow_mut().is_overdue(slot, context.waker()) => {
-                Poll::Ready(None)
-            }
-            Poll::Pending => Poll::Pending,
-        })
-        .await
+    /// Whether the request of this slot is overdue; if not, its task is woken when it is.
+    fn is_overdue(&self, slot: usize, context: &Context<'_>) -> bool {
+        self.recorder.borrow_mut().is_overdue(slot, context.waker())
     }
 
     fn value(&self, variable: Variable, values: &Values) -> Option<String> {

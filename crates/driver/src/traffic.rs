@@ -105,6 +105,10 @@ impl Metered {
         Self { stream, traffic }
     }
 
+    pub(crate) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
     /// Why a connection nobody uses cannot be used again, if it cannot. It asks no one: what the target has
     /// done since is known when the runtime has heard of it.
     pub(crate) fn ended_while_idle(&mut self) -> Option<CloseReason> {

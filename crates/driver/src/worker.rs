@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Turns;
 use crate::compile::{Script, Target};
-use crate::connection::Http1;
+use crate::connection::{Http1, Reading};
 use crate::exchange::{Place, User};
 use crate::feed::Feeds;
 use crate::http2::Sessions;
@@ -93,6 +93,7 @@ pub(crate) struct Worker {
     pub(crate) timers: Rc<Timers>,
     pub(crate) recorder: RefCell<Recorder>,
     pub(crate) ledger: Rc<Ledger>,
+    pub(crate) reading: Rc<RefCell<Reading>>,
     pub(crate) transport: Transport,
     pub(crate) target: Target,
     pub(crate) http: HttpSettings,
