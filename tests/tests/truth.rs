@@ -314,6 +314,47 @@ scenarios: [ {{ name: read, steps: [ {{ name: page, get: /products/1 }} ] }} ]
     )
 }
 
+/// Under one real-time policy nobody interrupts anybody, and judging a second would hold up arrivals.
+#[tokio::test]
+async fn only_the_workers_keep_a_real_time_priority() {
+    let _others = beside_others().await;
+    let (target, desk) = (Target::start(["--latency", "none"]).await, Desk::new());
+    if desk.program("chrt", ["--fifo", "10", "true"]).ended().await.code != 0 {
+        return eprintln!("!!! NOT CHECKED: this user may not give a program a real-time priority");
+    }
+    let plan = desk.write("plan.yaml", &steady(&target, "50/s"));
+    let program = binary("plimsoll").unwrap();
+    let command = ["--fifo", "10", program.to_str().unwrap(), "run", &plan, "--no-calibrate"];
+    let run = desk.program("chrt", command).start();
+    let is_complete = |threads: &[(String, i32)]| threads.iter().any(|(name, _)| name == "sqlx-sqlite-wor");
+    let threads = wait_for(PATIENCE, "a worker and a record", async || {
+        let threads = scheduling(run.id());
+        let worker = threads.iter().find(|(name, _)| name == "worker-0");
+        let is_ready = worker.is_some_and(|(_, policy)| *policy == SCHED_FIFO) && is_complete(&threads);
+        if is_ready { Ok(threads) } else { Err(format!("{threads:?}")) }
+    });
+    let threads = threads.await.unwrap();
+    let urgent = threads.iter().filter(|(_, policy)| *policy != SCHED_OTHER);
+    assert!(urgent.clone().all(|(name, _)| name.starts_with("worker-")), "{threads:?}");
+    assert_eq!(run.ended().await.code, 0);
+}
+
+/// Of `sched(7)`.
+const SCHED_OTHER: i32 = 0;
+const SCHED_FIFO: i32 = 1;
+
+/// The threads of a process: name and scheduling policy, the 41st field of `stat` (`proc_pid_stat(5)`).
+fn scheduling(process: u32) -> Vec<(String, i32)> {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
+    let of = |folder: std::path::PathBuf| {
+        let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+        let (head, fields) = stat.rsplit_once(')')?;
+        let (_, name) = head.split_once('(')?;
+        Some((name.to_owned(), fields.split_whitespace().nth(38)?.parse().ok()?))
+    };
+    tasks.filter_map(|task| of(task.ok()?.path())).collect()
+}
+
 /// What this machine adds is learnt from a target of our own: the plan's hears nothing of it.
 #[tokio::test]
 async fn calibration_learns_of_the_machine_and_leaves_the_target_alone() {

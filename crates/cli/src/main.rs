@@ -55,6 +55,7 @@ type Outcome = Result<ExitCode, Stop>;
 
 fn main() -> ProcessCode {
     let arguments = Arguments::parse();
+    plimsoll_runner::keep_real_time_for_workers();
     // The one TLS provider, named once for whatever library asks.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // A load generator is made of sockets; without the right to more we go on with what there is.

@@ -24,7 +24,7 @@ use crate::pool::Pool;
 use crate::recorder::{Blank, Recorder};
 use crate::timers::Timers;
 use crate::worker::{Share, Shared, Worker};
-use crate::{Clock, CompileError, Room, Transport};
+use crate::{Clock, CompileError, Room, Transport, priority};
 
 /// How far ahead the start lies, so that every worker is up when the first arrival is due.
 const LEAD: Duration = Duration::from_millis(30);
@@ -135,6 +135,9 @@ impl Driver {
             };
             let on_failure = stop.clone();
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+                if let Err(error) = priority::take() {
+                    shared.trouble(&format!("a worker has no real-time priority: {error}"));
+                }
                 let build = Build {
                     config: &config,
                     clock,

@@ -60,6 +60,14 @@ pub(crate) struct Shared {
     pub(crate) stalls: Arc<Stalls>,
 }
 
+impl Shared {
+    /// Remembers what could not be offered, the first time.
+    pub(crate) fn trouble(&self, message: &str) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        trouble.get_or_insert_with(|| message.to_owned());
+    }
+}
+
 /// A worker's place among the workers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
@@ -349,8 +357,7 @@ impl Worker {
 
     /// Remembers what could not be offered.
     pub(crate) fn trouble(&self, message: &str) {
-        let mut trouble = self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        trouble.get_or_insert_with(|| message.to_owned());
+        self.shared.trouble(message);
     }
 
     async fn close_seconds_in_time(self: Rc<Self>) {

@@ -14,4 +14,5 @@ mod vitals;
 
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
 pub use machine::machine;
+pub use plimsoll_driver::keep_real_time_for_workers;
 pub use run::{Control, Finished, RunConfig, RunError, run};
