@@ -342,6 +342,20 @@ pub static GENERATOR_MEMORY_PRESSURE: Metric = gauge(
     &[],
     "Share of the last second in which some task of the generator's machine waited for memory.",
 );
+/// What the target and its machine use.
+pub static RESOURCE: Metric = gauge(
+    "plimsoll_resource",
+    None,
+    &["plan", "source", "resource", "unit"],
+    "A figure of the target's resources, as a source of the plan was last found to be; absent while it cannot be scraped.",
+);
+/// How often they were looked at.
+pub static RESOURCE_SCRAPES: Metric = counter(
+    "plimsoll_resource_scrapes_total",
+    None,
+    &["plan", "source", "outcome"],
+    "Scrapes of a source of resources: outcome is ok, or gap where nothing came of it.",
+);
 /// Whether the generator can be trusted.
 pub static RUN_VALIDITY: Metric = gauge(
     "plimsoll_run_validity",
@@ -393,7 +407,7 @@ pub static EXPORT_BACKLOG: Metric =
     gauge("plimsoll_export_backlog_points", None, &["sink"], "Points that wait to be taken by a sink.");
 
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 48] = [
+pub static ALL: [&Metric; 50] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -434,6 +448,8 @@ pub static ALL: [&Metric; 48] = [
     &GENERATOR_RSS,
     &GENERATOR_AVAILABLE_MEMORY,
     &GENERATOR_MEMORY_PRESSURE,
+    &RESOURCE,
+    &RESOURCE_SCRAPES,
     &RUN_VALIDITY,
     &SLA_MET,
     &SLA_OBSERVED,

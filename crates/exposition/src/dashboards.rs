@@ -65,6 +65,9 @@ fn panels() -> Vec<Panel> {
             .collect::<Vec<_>>()
     };
     let level = |metric: &Metric| format!("{}{{{CHOSEN}}}", metric.name);
+    /// How a figure of the target is called.
+    const NAMED: &str = "{{source}} {{resource}}";
+    let resource = |units: &str| format!("{}{{{CHOSEN}, unit=~\"{units}\"}}", catalogue::RESOURCE.name);
     let own = |legend, metric: &Metric| query(legend, metric.name.to_owned());
     let iterations = catalogue::ITERATION_TIME.name;
     vec![
@@ -190,6 +193,33 @@ fn panels() -> Vec<Panel> {
             queries: vec![
                 query("received", rate("", &catalogue::RECEIVED_BYTES, CHOSEN)),
                 query("sent", rate("", &catalogue::SENT_BYTES, CHOSEN)),
+            ],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Target: processors and shares",
+            description: "Processors kept busy, and shares that the target tells of itself, as the plan's resources say.",
+            unit: "none",
+            queries: vec![query(NAMED, resource("cores|ratio"))],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Target: memory",
+            description: "Bytes, as the plan's resources say.",
+            unit: "bytes",
+            queries: vec![query(NAMED, resource("bytes"))],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Target: other figures",
+            description: "Things, seconds and rates, as the plan's resources say; and scrapes that failed, per second.",
+            unit: "none",
+            queries: vec![
+                query(NAMED, resource("count|seconds|per_second")),
+                query(
+                    "{{source}} gaps",
+                    rate("source", &catalogue::RESOURCE_SCRAPES, "plan=~\"$plan\", outcome=\"gap\""),
+                ),
             ],
             look: Look::Lines,
         },

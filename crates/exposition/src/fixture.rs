@@ -7,8 +7,8 @@ use plimsoll_measure::{
     Shard, Vitals,
 };
 use plimsoll_run::{
-    Ended, Gauges, Judged, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
-    Started, StepShape,
+    Ended, Gauges, Judged, Machine, Model, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo,
+    RunStatus, ScenarioShape, Second, Shape, Started, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Objective, Severity, Status, Validity, Verdict};
 
@@ -18,6 +18,7 @@ pub(crate) struct Fixture {
     started: Arc<Started>,
     shard: Shard,
     status: Status,
+    scrapes: Vec<ResourceScrape>,
 }
 
 impl Fixture {
@@ -77,6 +78,7 @@ impl Fixture {
             started: Arc::new(Started { info, shape, plan_text: String::new(), calibration: None }),
             shard: Shard::new(0, edges),
             status: Status::default(),
+            scrapes: Vec::new(),
         }
     }
 
@@ -94,7 +96,19 @@ impl Fixture {
         fixture.shard.dropped(key, DropCause::Generator);
         fixture.shard.iteration(key, 7_000_000, false);
         fixture.connections();
+        fixture.scraped(Ok(&[("cpu", 0.5), ("demo_utilisation_ratio{resource=\"pool\"}", 0.25)]));
         fixture
+    }
+
+    /// What the one source of resources says, or why it does not.
+    pub(crate) fn scraped(&mut self, found: Result<&[(&str, f64)], &str>) {
+        let figure = |(name, value): &(&str, f64)| ResourceFigure {
+            name: (*name).into(),
+            unit: ResourceUnit::Cores,
+            value: *value,
+        };
+        let figures = found.map(|found| found.iter().map(figure).collect()).map_err(str::to_owned);
+        self.scrapes = vec![ResourceScrape { source: "process".into(), at: SECOND, figures, left_out: 0 }];
     }
 
     /// Three connections that a run tried to open, of which one is closed after four requests.
@@ -165,7 +179,13 @@ impl Fixture {
             memory_available_bytes: Some(4_294_967_296),
             memory_pressure_ratio: Some(0.0),
         };
-        RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos: self.wall_nanos(1) }))
+        RunEvent::Second(Arc::new(Second {
+            frame,
+            gauges,
+            vitals,
+            resources: self.scrapes.clone(),
+            wall_nanos: self.wall_nanos(1),
+        }))
     }
 
     pub(crate) fn judged(&self) -> RunEvent {

@@ -179,6 +179,28 @@ mod tests {
     }
 
     #[test]
+    fn resources_stand_at_their_last_scrape_and_a_gap_is_no_level() {
+        let (mut metrics, mut fixture) = (Metrics::new(), Fixture::new());
+        metrics.apply("run", &fixture.start_event());
+        let mut after = |found| {
+            fixture.scraped(found);
+            metrics.apply("run", &fixture.second());
+            let level =
+                |name: &str| value(&metrics, &catalogue::RESOURCE, &format!("shop process {name} cores"));
+            (level("cpu"), level("memory"))
+        };
+        assert_eq!(after(Ok(&[("cpu", 0.5), ("memory", 7.0)])), (Some(0.5), Some(7.0)));
+        assert_eq!(after(Ok(&[("cpu", 0.25)])), (Some(0.25), None));
+        assert_eq!(after(Err("no answer")), (None, None));
+        assert_eq!(after(Ok(&[("cpu", 1.0)])), (Some(1.0), None));
+        let scrapes =
+            |outcome: &str| value(&metrics, &catalogue::RESOURCE_SCRAPES, &format!("shop process {outcome}"));
+        assert_eq!((scrapes("ok"), scrapes("gap")), (Some(3.0), Some(1.0)));
+        metrics.apply("run", &fixture.end_event());
+        assert_eq!(value(&metrics, &catalogue::RESOURCE, "shop process cpu cores"), None);
+    }
+
+    #[test]
     fn an_event_of_an_unknown_run_means_nothing() {
         let mut metrics = Metrics::new();
         metrics.apply("ghost", &Fixture::busy().second());

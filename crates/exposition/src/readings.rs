@@ -1,11 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_measure::{
     CloseReason, ConnectionFigures, Distribution, DropCause, Frame, IterationKey, IterationSeries, Opening,
     RequestCounts, SECOND, Series, SeriesKey, Timing, Vitals,
 };
-use plimsoll_run::{Judged, RunEvent, Second, Started};
+use plimsoll_run::{Judged, ResourceScrape, RunEvent, Second, Started};
 use plimsoll_sla::Verdict;
 
 use crate::Labels;
@@ -24,6 +24,8 @@ pub struct Readings {
     events: Vec<(u64, u64)>,
     /// What the connections closed so far had carried.
     carried: RequestCounts,
+    /// The labels of the resources that have a level now, by source.
+    resources: BTreeMap<Arc<str>, BTreeSet<Labels>>,
 }
 
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl Readings {
             scenarios: shape.scenarios.iter().enumerate().map(scenario).collect(),
             events: vec![(0, 0); shape.objectives.len()],
             carried: RequestCounts::default(),
+            resources: BTreeMap::new(),
             started,
         }
     }
@@ -137,6 +140,7 @@ impl Readings {
             self.run_info(Some(1.0)),
         ]);
         self.connections(&second.frame.connections, &mut readings);
+        self.resources(&second.resources, &mut readings);
         let own = |metric, change| Reading { metric, labels: Vec::new(), change };
         readings.extend(levels(&second.vitals).map(|(metric, level)| own(metric, Change::Level(level))));
         readings.extend(
@@ -219,6 +223,42 @@ impl Readings {
         }
     }
 
+    /// Several scrapes of a source in one second are told by the last of them. What a scrape does not
+    /// find any more is gone, and after a gap everything of its source is.
+    fn resources(&mut self, scrapes: &[ResourceScrape], readings: &mut Vec<Reading>) {
+        let mut by_source: BTreeMap<&Arc<str>, Vec<&ResourceScrape>> = BTreeMap::new();
+        for scrape in scrapes {
+            by_source.entry(&scrape.source).or_default().push(scrape);
+        }
+        for (source, scrapes) in by_source {
+            let gaps = scrapes.iter().filter(|scrape| scrape.figures.is_err()).count();
+            for (outcome, count) in [("ok", scrapes.len() - gaps), ("gap", gaps)] {
+                let labels = vec![Arc::clone(&self.plan), Arc::clone(source), outcome.into()];
+                let change = Change::Count(count as u64);
+                readings.push(Reading { metric: &metrics::RESOURCE_SCRAPES, labels, change });
+            }
+            let figures = scrapes.last().and_then(|last| last.figures.as_deref().ok()).unwrap_or_default();
+            let now: BTreeMap<Labels, f64> = figures
+                .iter()
+                .map(|figure| {
+                    let (plan, source) = (Arc::clone(&self.plan), Arc::clone(source));
+                    (vec![plan, source, Arc::clone(&figure.name), figure.unit.label().into()], figure.value)
+                })
+                .collect();
+            let known = self.resources.entry(Arc::clone(source)).or_default();
+            let before = std::mem::replace(known, now.keys().cloned().collect());
+            let gone =
+                before.into_iter().filter(|labels| !now.contains_key(labels)).map(|labels| (labels, None));
+            let gone: Vec<_> = gone.collect();
+            let levels = now.into_iter().map(|(labels, value)| (labels, Some(value)));
+            readings.extend(gone.into_iter().chain(levels).map(|(labels, level)| Reading {
+                metric: &metrics::RESOURCE,
+                labels,
+                change: Change::Level(level),
+            }));
+        }
+    }
+
     fn judged(&mut self, judged: &Judged) -> Vec<Reading> {
         let mut readings = vec![self.level(&metrics::RUN_VALIDITY, judged.validity.value())];
         let objectives = self.started.shape.objectives.iter();
@@ -258,6 +298,7 @@ impl Readings {
             self.run_info(None),
         ];
         readings.extend(own);
+        readings.extend(self.resources.values().flatten().map(|labels| gone(&metrics::RESOURCE, labels)));
         readings
     }
 

@@ -462,7 +462,8 @@ mod tests {
 
     fn second(number: u64) -> RunEvent {
         let (gauges, vitals) = (Gauges::default(), Vitals::default());
-        let second = Second { frame: Frame::new(number), gauges, vitals, wall_nanos: 0 };
+        let second =
+            Second { frame: Frame::new(number), gauges, vitals, resources: Vec::new(), wall_nanos: 0 };
         RunEvent::Second(Arc::new(second))
     }
 

@@ -51,6 +51,10 @@ pub(crate) enum Axis {
     PerSecond,
     /// Things, from zero, even.
     Count,
+    /// Bytes, from zero, even.
+    Bytes,
+    /// Shares of one, from zero, even.
+    Share,
     /// Shares of one with the tail drawn apart: each nine takes the same room.
     Nines,
 }
@@ -94,7 +98,7 @@ impl Axis {
     /// Where a value lies on a scale that is even.
     fn place(self, value: f64) -> f64 {
         match self {
-            Self::Offset | Self::Time | Self::PerSecond | Self::Count => value,
+            Self::Offset | Self::Time | Self::PerSecond | Self::Count | Self::Bytes | Self::Share => value,
             Self::TimeInDecades => value.max(LOWEST).log10(),
             Self::Nines => -(1.0 - value).max(LOWEST).log10(),
         }
@@ -106,12 +110,14 @@ impl Axis {
             Self::Time | Self::TimeInDecades => words::seconds(Some(value)),
             Self::PerSecond => words::rate(Some(value)),
             Self::Count => words::significant(value),
+            Self::Bytes => crate::resources::bytes(value),
+            Self::Share => words::ratio(Some(value)),
             Self::Nines => format!("{}%", (value * 1e8).round() / 1e6),
         }
     }
 
     fn starts_at_zero(self) -> bool {
-        matches!(self, Self::Offset | Self::Time | Self::PerSecond | Self::Count | Self::Nines)
+        !matches!(self, Self::TimeInDecades)
     }
 
     /// Values worth a label between `low` and `high`, with their words.
@@ -125,7 +131,7 @@ impl Axis {
                 let step = STEPS.into_iter().find(|step| (high - low) / step <= 6.5);
                 even(step.unwrap_or_else(|| nice((high - low) / 5.0)), low, high).map(labelled).collect()
             }
-            Self::Time | Self::PerSecond | Self::Count => {
+            Self::Time | Self::PerSecond | Self::Count | Self::Bytes | Self::Share => {
                 even(nice((high - low) / 4.0), low, high).map(labelled).collect()
             }
             Self::TimeInDecades => {
@@ -149,7 +155,7 @@ impl Axis {
     /// Ticks are round numbers: no digits behind the point where none are needed.
     fn tick_word(self, value: f64) -> String {
         match self {
-            Self::Time | Self::TimeInDecades => {
+            Self::Time | Self::TimeInDecades | Self::Bytes => {
                 let word = self.word(value);
                 match word.split_once(' ') {
                     Some((number, unit)) if number.contains('.') => {
@@ -158,7 +164,7 @@ impl Axis {
                     _ => word,
                 }
             }
-            Self::Offset | Self::PerSecond | Self::Count | Self::Nines => self.word(value),
+            Self::Offset | Self::PerSecond | Self::Count | Self::Share | Self::Nines => self.word(value),
         }
     }
 }
@@ -214,7 +220,7 @@ impl Scale {
                 self.low = (self.low / 1.2).max(LOWEST);
                 self.high *= 1.4;
             }
-            Axis::Time | Axis::PerSecond | Axis::Count => self.high *= 1.08,
+            Axis::Time | Axis::PerSecond | Axis::Count | Axis::Bytes | Axis::Share => self.high *= 1.08,
             Axis::Offset | Axis::Nines => {}
         }
         self
@@ -425,9 +431,16 @@ mod tests {
     #[test]
     fn strange_numbers_do_not_hang_or_panic() {
         for high in [0.0, 1e-300, 1e300, f64::MAX, f64::NAN] {
-            for axis in
-                [Axis::Offset, Axis::Time, Axis::TimeInDecades, Axis::PerSecond, Axis::Count, Axis::Nines]
-            {
+            for axis in [
+                Axis::Offset,
+                Axis::Time,
+                Axis::TimeInDecades,
+                Axis::PerSecond,
+                Axis::Count,
+                Axis::Bytes,
+                Axis::Share,
+                Axis::Nines,
+            ] {
                 if let Some(scale) = Scale::over(axis, [0.0, high].into_iter(), 0.0, 1.0) {
                     let scale = scale.with_headroom();
                     assert!(axis.ticks(scale.low, scale.high).len() < 1100, "{axis:?} {high}");

@@ -12,7 +12,8 @@ use plimsoll_measure::{
 };
 use plimsoll_run::{
     AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, Model, Note, ObjectiveSummary,
-    RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
+    ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
+    StageShape, Started, State, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -125,6 +126,12 @@ pub(crate) fn hostile(text: &str) -> Run {
     summary.stages.iter_mut().for_each(|stage| everywhere(&mut stage.shape.kind));
     summary.notes.iter_mut().for_each(|note| everywhere(&mut note.text));
     summary.exports.iter_mut().for_each(|export| everywhere(&mut export.sink));
+    for figure in &mut summary.resources {
+        (figure.source, figure.name) = (text.into(), text.into());
+    }
+    for source in &mut summary.resource_sources {
+        (source.source, source.reason) = (text.into(), Some(text.to_owned()));
+    }
     for objective in &mut summary.objectives {
         everywhere(&mut objective.name);
         everywhere(&mut objective.text);
@@ -314,7 +321,38 @@ fn closed(number: u64, shard: &Shard, shape: &Shape) -> Second {
     let gauges = Gauges { offered_rate: offered(shape, number), virtual_users: 4, connections: 16 };
     let vitals = Vitals { cpu_ratio: Some(0.31), ..Vitals::default() };
     let wall_nanos = 1_760_000_000_000_000_000 + (number as i64 + 1) * 1_000_000_000;
-    Second { frame, gauges, vitals, wall_nanos }
+    Second { frame, gauges, vitals, resources: scrapes(number, gauges.offered_rate), wall_nanos }
+}
+
+/// A process that is watched by its metrics and does not always answer, and its machine.
+fn scrapes(second: u64, offered: f64) -> Vec<ResourceScrape> {
+    let figures = |all: &[(&str, ResourceUnit, f64)]| {
+        let figure = |(name, unit, value): &(&str, ResourceUnit, f64)| ResourceFigure {
+            name: (*name).into(),
+            unit: *unit,
+            value: *value,
+        };
+        Ok(all.iter().map(figure).collect())
+    };
+    let at = (second + 1) * SECOND + 2 * MS;
+    let busy = (offered / 500.0).min(1.0);
+    let process = match INCIDENT.contains(&second) && second % 2 == 0 {
+        true => Err("no answer within 800ms".to_owned()),
+        false => figures(&[
+            ("cpu", ResourceUnit::Cores, 0.05 + 1.2 * busy),
+            ("memory", ResourceUnit::Bytes, 24e6 + offered * 1e4),
+            ("demo_utilisation_ratio{resource=\"pool\"}", ResourceUnit::Ratio, busy),
+            ("open_fds", ResourceUnit::Count, 31.0),
+            ("orders_total", ResourceUnit::PerSecond, offered / 5.0),
+        ]),
+    };
+    let machine = figures(&[
+        ("cpu_ratio", ResourceUnit::Ratio, 0.1 + busy / 2.0),
+        ("cpu_ratio{cpu=\"0\"}", ResourceUnit::Ratio, 0.2 + busy / 2.0),
+    ]);
+    let scrape =
+        |source: &str, figures, left_out| ResourceScrape { source: source.into(), at, figures, left_out };
+    vec![scrape("shop", process, 0), scrape("machine", machine, 3)]
 }
 
 fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {

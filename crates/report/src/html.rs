@@ -10,6 +10,7 @@ mod plots;
 mod single;
 
 pub(crate) use page::Page;
+pub(crate) use single::table;
 
 use crate::Run;
 

@@ -35,7 +35,7 @@ pub fn json(run: &Run) -> Value {
         "scenarios": summary.scenarios.iter().map(scenario).collect::<Vec<_>>(),
         "steps": summary.steps.iter().map(|one| step(one, run)).collect::<Vec<_>>(),
         "stages": summary.stages.iter().map(|one| stage(one, run)).collect::<Vec<_>>(),
-        "resources": [],
+        "resources": crate::resources::json(summary),
         "sla": summary.objectives.iter().map(objective).collect::<Vec<_>>(),
         "export": summary.exports.iter().map(|export| json!({
             "sink": export.sink,
@@ -58,6 +58,7 @@ pub fn json(run: &Run) -> Value {
         "skew": measured::skew(summary),
         "overflow": measured::overflow(summary),
         "calibration": run.started.calibration.as_ref().map(calibration_json),
+        "resource_sources": crate::resources::sources_json(summary),
     })
 }
 

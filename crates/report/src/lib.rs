@@ -16,6 +16,7 @@ mod json;
 mod junit;
 mod markdown;
 mod parts;
+mod resources;
 mod run;
 mod text;
 mod words;

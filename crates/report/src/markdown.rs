@@ -36,6 +36,7 @@ pub fn markdown(run: &Run) -> String {
     slowest(&mut text, run);
     addresses(&mut text, run);
     connections(&mut text, run);
+    resources(&mut text, run);
     facts(&mut text, run);
     text
 }
@@ -60,6 +61,20 @@ fn objectives(text: &mut String, run: &Run) {
         .collect();
     let columns = ["Objective", "Promise", "Severity", "Verdict", "Observed", "Target", "Why"];
     table(text, "Objectives", &columns, 4..6, &rows);
+}
+
+fn resources(text: &mut String, run: &Run) {
+    let summary = &run.summary;
+    let row = |figure: &plimsoll_run::ResourceSummary| {
+        let amounts = [figure.mean, figure.peak].map(|value| crate::resources::amount(figure.unit, value));
+        let [mean, peak] = amounts;
+        vec![escaped(&figure.name), escaped(&figure.source), mean, peak]
+    };
+    let rows: Vec<_> = summary.resources.iter().map(row).collect();
+    table(text, "Resources", &["Resource", "Source", "Mean", "Peak"], 2..4, &rows);
+    for trouble in crate::resources::troubles(summary) {
+        let _ = writeln!(text, "{}.\n", escaped(&capital(&trouble)));
+    }
 }
 
 fn figures(text: &mut String, run: &Run) {

@@ -5,7 +5,7 @@ use plimsoll_run::ObjectiveSummary;
 use plimsoll_sla::{Severity, Validity, Verdict};
 use plimsoll_units::{ByteCount, Quantile, duration};
 
-use crate::{Run, parts, words};
+use crate::{Run, parts, resources, words};
 
 /// How the text is to look, and what it points to.
 #[derive(Debug, Clone, Default)]
@@ -211,7 +211,8 @@ fn errors(out: &mut Writer, run: &Run) {
     }
 }
 
-/// The slowest request, the connections and how unequal addresses are, each in a sentence.
+/// The slowest request, the connections, how unequal addresses are and the target's resources, each in a
+/// sentence.
 fn measured(out: &mut Writer, run: &Run) {
     let summary = &run.summary;
     let slowest = summary.steps.iter().filter_map(|step| Some((step, step.slowest.first()?)));
@@ -248,7 +249,8 @@ fn measured(out: &mut Writer, run: &Run) {
             ratio(skew.p50)
         )
     });
-    let sentences: Vec<_> = slowest.into_iter().chain(connections).chain(skew).collect();
+    let resources = resources::sentence(summary);
+    let sentences: Vec<_> = slowest.into_iter().chain(connections).chain(skew).chain(resources).collect();
     if !sentences.is_empty() {
         out.line("");
         sentences.iter().for_each(|sentence| out.wrapped("", sentence, Tone::Soft));

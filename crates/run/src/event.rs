@@ -4,7 +4,7 @@ use std::sync::Arc;
 use plimsoll_measure::{Frame, Phase, Vitals};
 use plimsoll_sla::{Status, Validity};
 
-use crate::{Calibration, Shape};
+use crate::{Calibration, ResourceScrape, Shape};
 
 /// Something that happened in a run. Cheap to clone: the large ones are shared.
 #[derive(Debug, Clone)]
@@ -91,6 +91,9 @@ pub struct Second {
     pub gauges: Gauges,
     /// What the machine did to the generator.
     pub vitals: Vitals,
+    /// Scrapes of the target's resources that came in since the second before, each with its own
+    /// moment: a slow answer speaks of an earlier second.
+    pub resources: Vec<ResourceScrape>,
     /// Wall time of its end: start plus whole seconds, nanoseconds since 1970.
     pub wall_nanos: i64,
 }

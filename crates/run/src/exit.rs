@@ -125,7 +125,13 @@ mod tests {
         let mut frame = Frame::new(0);
         shard.merge_into(&mut frame);
         let (gauges, vitals) = (Gauges::default(), Vitals::default());
-        state.apply(&RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos: 0 })));
+        state.apply(&RunEvent::Second(Arc::new(Second {
+            frame,
+            gauges,
+            vitals,
+            resources: Vec::new(),
+            wall_nanos: 0,
+        })));
         let ended = Ended { at: 1_000_000_000, status, reason: None, exports: Vec::new() };
         state.apply(&RunEvent::Ended(Arc::new(ended)));
         ExitCode::of_run(&state.summary(), strict)

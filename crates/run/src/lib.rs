@@ -11,6 +11,7 @@ mod event;
 mod exit;
 mod kept;
 mod plan;
+mod resources;
 mod shape;
 mod state;
 mod summary;
@@ -27,9 +28,10 @@ pub use exit::ExitCode;
 pub use plan::{
     Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, Expect, ExportSettings, Feed,
     FeedOrder, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, Load, LoadModel,
-    OnFailure, PauseRange, PlannedTarget, PrometheusExport, Request, RunPlan, Scenario, Secret, StatusRange,
-    TlsSettings,
+    OnFailure, PauseRange, PlannedTarget, PrometheusExport, Request, ResourceEndpoint, ResourceOrigin,
+    ResourceSource, RunPlan, Scenario, Secret, StatusRange, TlsSettings,
 };
+pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
 pub use shape::{AddressShape, Model, ScenarioShape, Shape, StageShape, StepShape};
 pub use state::State;
 pub use summary::{

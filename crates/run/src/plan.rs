@@ -57,6 +57,8 @@ pub struct RunPlan {
     pub steps: Vec<StepShape>,
     /// What is promised.
     pub objectives: Vec<Objective>,
+    /// Where figures of the target and its machine come from, beside the load.
+    pub resources: Vec<ResourceSource>,
     /// Where measurements go while it runs.
     pub export: ExportSettings,
     /// What measuring may cost.
@@ -379,6 +381,41 @@ pub enum CaptureSource {
     Regex(String),
     /// A response header.
     Header(String),
+}
+
+/// Where figures of the target or its machine come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceSource {
+    /// Its name, unique in the plan: the `source` label.
+    pub name: String,
+    /// Where to look.
+    pub origin: ResourceOrigin,
+    /// How often: whole seconds, at least one.
+    pub interval: Duration,
+}
+
+/// Where to look for figures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResourceOrigin {
+    /// An endpoint in Prometheus' text format.
+    Metrics(ResourceEndpoint),
+    /// A process of this machine by its number.
+    Process(u32),
+    /// The process of this machine that listens on this TCP port.
+    Port(u16),
+    /// This machine.
+    Host,
+}
+
+/// An endpoint in Prometheus' text format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceEndpoint {
+    /// Where it is; `http` or `https`. Its query may hold a secret, so it is never shown.
+    pub url: Secret,
+    /// Sent with each scrape: names in lower case and values.
+    pub headers: Vec<(String, Secret)>,
+    /// Names of samples to keep beside those that are known.
+    pub metrics: Vec<String>,
 }
 
 /// Where measurements go while the run goes on.

@@ -10,6 +10,7 @@ use plimsoll_units::Quantile;
 
 use crate::addresses;
 use crate::kept::KeptRequests;
+use crate::resources::Resources;
 use crate::summary::{
     ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,
     StageSummary, StepSummary, Summary, Totals,
@@ -35,6 +36,7 @@ pub struct State {
     reconnects: u64,
     addresses: BTreeMap<AddressKey, AddressSeries>,
     kept: KeptRequests,
+    resources: Resources,
     overflow: Overflow,
     timeline: Timeline,
     evaluator: Evaluator,
@@ -59,6 +61,7 @@ impl State {
             reconnects: 0,
             addresses: BTreeMap::new(),
             kept: KeptRequests::default(),
+            resources: Resources::default(),
             overflow: Overflow::default(),
             timeline: Timeline::new(shape.edges.clone()),
             evaluator: Evaluator::new(shape.objectives.clone(), shape.edges.clone(), shape.span()),
@@ -137,6 +140,8 @@ impl State {
         for error in &frame.errors {
             keep_sample(self.errors.entry(error.outcome).or_default(), error);
         }
+        let measured = self.started.shape.warmup..self.stages_end();
+        second.resources.iter().for_each(|scrape| self.resources.add(scrape, measured.clone()));
         self.most_users = self.most_users.max(second.gauges.virtual_users);
         self.timeline.add(second);
         self.evaluator.second(frame);
@@ -209,6 +214,11 @@ impl State {
         }
     }
 
+    /// Where the stages end: as planned, or where the run was stopped.
+    fn stages_end(&self) -> f64 {
+        self.stages_ended.map_or(self.started.shape.stages_end(), |at| at as f64 / 1e9)
+    }
+
     /// The run in figures, at its end or so far.
     pub fn summary(&self) -> Summary {
         let started = &self.started;
@@ -244,6 +254,8 @@ impl State {
             scenarios: self.scenarios(measured_seconds),
             steps: self.steps(measured_seconds),
             stages: self.stages(offered_seconds),
+            resources: self.resources.summaries(),
+            resource_sources: self.resources.sources(),
             objectives: self.objectives(measured_seconds),
             exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),
             notes: self.notes.clone(),
@@ -618,7 +630,7 @@ mod tests {
         let mut frame = Frame::new(number);
         shard.merge_into(&mut frame);
         let (gauges, vitals) = (Gauges::default(), Vitals::default());
-        RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos: 0 }))
+        RunEvent::Second(Arc::new(Second { frame, gauges, vitals, resources: Vec::new(), wall_nanos: 0 }))
     }
 
     #[test]

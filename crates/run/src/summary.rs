@@ -3,7 +3,10 @@ use std::collections::BTreeMap;
 use plimsoll_measure::{ConnectionFigures, ErrorSample, KeptRequest, LatencyFigures, Outcome, Phase, Timing};
 use plimsoll_sla::{Judgement, Severity, ValidityReport};
 
-use crate::{AddressSummary, ExportCount, Model, Note, RunInfo, RunStatus, Skew, StageShape, TimelinePoint};
+use crate::{
+    AddressSummary, ExportCount, Model, Note, ResourceSourceSummary, ResourceSummary, RunInfo, RunStatus,
+    Skew, StageShape, TimelinePoint,
+};
 
 /// A run in figures. Seconds, shares of one, requests per second; what has no data is `None`.
 ///
@@ -52,6 +55,10 @@ pub struct Summary {
     pub steps: Vec<StepSummary>,
     /// One per stage that began.
     pub stages: Vec<StageSummary>,
+    /// One per figure of the target's resources, by source and name.
+    pub resources: Vec<ResourceSummary>,
+    /// One per source of those that was scraped.
+    pub resource_sources: Vec<ResourceSourceSummary>,
     /// One per objective, in the plan's order.
     pub objectives: Vec<ObjectiveSummary>,
     /// One per sink.

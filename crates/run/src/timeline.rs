@@ -155,7 +155,13 @@ mod tests {
         for number in 0..5000 {
             let gauges = Gauges { offered_rate: 2.0, virtual_users: number, ..Gauges::default() };
             let frame = Frame::new(number);
-            timeline.add(&Second { frame, gauges, vitals: Vitals::default(), wall_nanos: 0 });
+            timeline.add(&Second {
+                frame,
+                gauges,
+                vitals: Vitals::default(),
+                resources: Vec::new(),
+                wall_nanos: 0,
+            });
             assert!(timeline.points().len() <= Timeline::POINTS);
         }
         let seconds: u64 = timeline.points().iter().map(|point| point.seconds).sum();

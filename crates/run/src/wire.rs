@@ -24,8 +24,8 @@ use crate::{
 mod measured;
 
 use measured::{
-    AddressLine, ConnectionsLine, KeptLine, addresses_in, addresses_out, connections_in, connections_out,
-    kept_in, kept_out,
+    AddressLine, ConnectionsLine, KeptLine, ScrapeLine, addresses_in, addresses_out, connections_in,
+    connections_out, kept_in, kept_out, scrapes_in, scrapes_out,
 };
 
 /// The version written into every `started` line. Readers accept it and every earlier one.
@@ -331,6 +331,8 @@ struct HeadLine {
     addresses: Vec<AddressLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     kept: Vec<KeptLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    resources: Vec<ScrapeLine>,
     #[serde(default, skip_serializing_if = "is_zero")]
     overflowed_series: u64,
 }
@@ -726,6 +728,7 @@ fn head_out(second: &Second) -> HeadLine {
         connection_counts: connections_out(&frame.connections),
         addresses: addresses_out(frame),
         kept: kept_out(frame),
+        resources: scrapes_out(&second.resources),
         overflowed_series: frame.overflowed_series,
     }
 }
@@ -823,7 +826,8 @@ fn second_in(head: HeadLine, series: Vec<SeriesLine>, edges: &Edges) -> Result<S
         connections: head.connections,
     };
     let vitals = vitals_in(head.generator_cpu_ratio, head.vitals);
-    Ok(Second { frame, gauges, vitals, wall_nanos: head.wall_nanos })
+    let resources = scrapes_in(head.resources);
+    Ok(Second { frame, gauges, vitals, resources, wall_nanos: head.wall_nanos })
 }
 
 fn vitals_out(vitals: Vitals) -> VitalsLine {

@@ -9,6 +9,7 @@
 
 mod calibration;
 mod machine;
+mod resources;
 mod run;
 mod vitals;
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,13 +10,14 @@ use plimsoll_exporters::Exporters;
 use plimsoll_history::{History, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
-    Calibration, Ended, Gauges, Model, Note, RunEvent, RunInfo, RunPlan, RunStatus, Second, Shape, Started,
-    State,
+    Calibration, Ended, Gauges, Model, Note, ResourceScrape, ResourceSource, RunEvent, RunInfo, RunPlan,
+    RunStatus, Second, Shape, Started, State,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::machine;
+use crate::resources::Resources;
 use crate::vitals::Sampler;
 
 /// How far wall and monotonic clock may part in a second before it is told: half a second is beyond
@@ -180,6 +182,9 @@ struct Telling {
     clock_was: i128,
     started: Instant,
     started_nanos: i64,
+    resources: Option<Resources>,
+    /// Sources of which it was told that they could not be scraped or have too many series.
+    told: BTreeSet<(Arc<str>, bool)>,
 }
 
 impl Telling {
@@ -215,6 +220,8 @@ impl Telling {
             clock_was: i128::from(started_nanos),
             started: start,
             started_nanos,
+            resources: None,
+            told: BTreeSet::new(),
         };
         telling.tell(RunEvent::Started(started));
         Ok(telling)
@@ -237,13 +244,28 @@ impl Telling {
         self.tell(RunEvent::Note(Note { at, text }));
     }
 
-    fn second(&mut self, frame: Frame, gauges: Gauges, vitals: Vitals) {
+    fn second(&mut self, frame: Frame, gauges: Gauges, vitals: Vitals, resources: Vec<ResourceScrape>) {
         let end = (frame.second + 1) * SECOND;
         let wall_nanos = self.started_nanos + i64::try_from(end).unwrap_or(i64::MAX / 2);
-        self.tell(RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos })));
+        let notes: Vec<_> = resources.iter().filter_map(|scrape| self.trouble_of(scrape)).collect();
+        self.tell(RunEvent::Second(Arc::new(Second { frame, gauges, vitals, resources, wall_nanos })));
         let judged = self.state.judged();
         self.tell(RunEvent::Judged(Arc::new(judged)));
+        notes.into_iter().for_each(|note| self.note(note));
         self.notice_trouble();
+    }
+
+    /// What is worth telling of a scrape, of each source once.
+    fn trouble_of(&mut self, scrape: &ResourceScrape) -> Option<String> {
+        let trouble = match &scrape.figures {
+            Err(reason) => format!("could not be scraped: {reason}"),
+            Ok(_) if scrape.left_out > 0 => {
+                format!("has {} series more than are kept of one source", scrape.left_out)
+            }
+            Ok(_) => return None,
+        };
+        let is_new = self.told.insert((Arc::clone(&scrape.source), scrape.figures.is_err()));
+        is_new.then(|| format!("resource `{}` {trouble}", scrape.source))
     }
 
     /// Tells what went wrong around the measuring: the wall clock, the record, the exporters.
@@ -274,6 +296,7 @@ impl Telling {
         config: &DriverConfig,
         control: &Control,
     ) -> Finished {
+        self.watch_resources(&config.plan.resources);
         let mut collector = Collector::new(driver.workers());
         setup.iter().for_each(|setup| collector.add_extra(&setup.shard));
         let mut course = Course::new(config);
@@ -304,12 +327,17 @@ impl Telling {
                     driver.stop();
                 }
             }
+            if let Some(resources) = self.resources.as_ref().filter(|_| collector.is_finished()) {
+                // The load is over; what is told of its last seconds should have their resources.
+                resources.settle().await;
+            }
             while let Some(frame) = collector.take() {
                 let gauges = course.gauges(&driver, &frame);
                 let vitals = course.vitals.sample(driver.take_stall());
                 let second_end = (frame.second + 1) * SECOND;
                 course.reach(&mut self, frame.second * SECOND);
-                self.second(frame, gauges, vitals);
+                let resources = self.resources.as_ref().map(Resources::take).unwrap_or_default();
+                self.second(frame, gauges, vitals, resources);
                 let abort = self.state.abort().filter(|_| course.end.is_none());
                 if let Some(index) = abort.filter(|_| course.has_more_to_offer(second_end)) {
                     course.end = Some((RunStatus::Aborted, self.abort_reason(index)));
@@ -325,7 +353,16 @@ impl Telling {
             course.end = Some((RunStatus::Failed, failure));
         }
         driver.join();
+        self.resources = None;
         self.finish(last, course.end, config).await
+    }
+
+    /// Begins to look at what the target uses. A run goes on without it.
+    fn watch_resources(&mut self, sources: &[ResourceSource]) {
+        match Resources::start(sources, self.started) {
+            Ok(resources) => self.resources = resources,
+            Err(error) => self.note(format!("the resources are not looked at: {error}")),
+        }
     }
 
     fn abort_reason(&self, index: usize) -> String {
@@ -337,7 +374,7 @@ impl Telling {
     /// Setup failed or was stopped: there is no load, and teardown runs all the same.
     async fn fail(mut self, frame: Frame, end: (RunStatus, String), config: &DriverConfig) -> Finished {
         self.tell(RunEvent::Phase { phase: Phase::Grace, at: 0 });
-        self.second(frame, Gauges::default(), Vitals::default());
+        self.second(frame, Gauges::default(), Vitals::default(), Vec::new());
         self.finish(0, Some(end), config).await
     }
 
@@ -382,7 +419,7 @@ impl Telling {
             Ok(once) => {
                 let mut frame = Frame::new(second);
                 once.shard.merge_into(&mut frame);
-                self.second(frame, Gauges::default(), Vitals::default());
+                self.second(frame, Gauges::default(), Vitals::default(), Vec::new());
                 once.failure.into_iter().for_each(|failure| self.note(failure));
             }
             Err(error) => self.note(format!("teardown: {error}")),

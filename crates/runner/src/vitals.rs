@@ -5,7 +5,7 @@
 //! machine without such a file leaves the figure out; nothing here can fail a run.
 
 mod connections;
-mod parse;
+pub(crate) mod parse;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -83,7 +83,7 @@ impl Sampler {
         let (round_trip_seconds, receive_queue_bytes) = self.port.map(connections::look).unwrap_or_default();
         Vitals {
             stall_seconds,
-            descriptors: descriptors(),
+            descriptors: descriptors(Path::new("/proc/self/fd")),
             descriptor_limit: getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _)| soft),
             tcp_sockets: sockets("inuse").map(|count| count + sockets6.unwrap_or(0)),
             time_wait_sockets: sockets("tw"),
@@ -169,10 +169,9 @@ fn workers() -> BTreeMap<u64, (f64, Option<f64>)> {
     threads.filter_map(worker).collect()
 }
 
-/// Open descriptors of this process. Kernels since 6.2 give their number as the directory's size,
-/// which spares reading ten thousand names each second.
-fn descriptors() -> Option<u64> {
-    let directory = Path::new("/proc/self/fd");
+/// Open descriptors of the process with this directory of them. Kernels since 6.2 give their number as
+/// the directory's size, which spares reading ten thousand names each second.
+pub(crate) fn descriptors(directory: &Path) -> Option<u64> {
     match std::fs::metadata(directory).ok()?.len() {
         0 => Some(std::fs::read_dir(directory).ok()?.count() as u64),
         size => Some(size),

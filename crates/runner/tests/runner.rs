@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plimsoll_demo_target::{Config, DemoTarget};
+use plimsoll_demo_target::{Config, DemoTarget, Latency, Model};
 use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_measure::Limits;
 use plimsoll_measure::Phase;
 use plimsoll_run::{
     Action, AddressChoice, BodyKind, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
-    OnFailure, PauseRange, PlannedTarget, Request, RunEvent, RunPlan, RunStatus, Scenario, StepShape,
-    Summary, Template, TlsSettings,
+    OnFailure, PauseRange, PlannedTarget, Request, ResourceEndpoint, ResourceOrigin, ResourceSource,
+    RunEvent, RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
@@ -91,6 +91,7 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
             step("teardown", None, "tidy"),
         ],
         objectives: Vec::new(),
+        resources: Vec::new(),
         export: ExportSettings::default(),
         limits: Limits::default(),
     }
@@ -197,6 +198,77 @@ async fn a_run_is_aborted_only_while_it_has_more_to_offer() {
         assert_eq!(summary.status, Some(status), "{length} s: {:?}", summary.reason);
         assert_eq!(summary.totals.failed, summary.totals.arrivals, "{length} s");
     }
+}
+
+fn source(name: &str, origin: ResourceOrigin) -> ResourceSource {
+    ResourceSource { name: name.into(), origin, interval: Duration::from_secs(1) }
+}
+
+fn endpoint(name: &str, url: String) -> ResourceSource {
+    let headers = vec![("authorization".to_owned(), Secret::new("Bearer hush-hush"))];
+    let metrics = vec!["demo_requests_total".to_owned()];
+    source(name, ResourceOrigin::Metrics(ResourceEndpoint { url: Secret::new(url), headers, metrics }))
+}
+
+#[tokio::test]
+async fn resources_are_scraped_beside_the_load() {
+    let listen = "127.0.0.1:0".parse().unwrap();
+    let model = Model { latency: Latency::Fixed { ms: 5.0 }, workers: Some(4), ..Model::PLAIN };
+    let target = DemoTarget::spawn_thread(Config { listen, model, ..Config::default() }).unwrap();
+    // One that is asked for what is no page of metrics, and one that is not there at all.
+    let other = self::target();
+    let elsewhere = |path: &str| format!("http://{}{path}", other.addr());
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut plan = plan(&target, 100.0, Duration::from_secs(3));
+    plan.resources = vec![
+        endpoint("shop", format!("http://{}/metrics", target.addr())),
+        source("here", ResourceOrigin::Port(target.addr().port())),
+        source("machine", ResourceOrigin::Host),
+        endpoint("closed", format!("http://{closed}/metrics?key=hush-hush")),
+        endpoint("silent", elsewhere("/stall?for=10m")),
+        endpoint("refusing", elsewhere("/status/404?key=hush-hush")),
+        endpoint("page", elsewhere("/products")),
+        endpoint("endless", elsewhere("/bytes/16000000000")),
+    ];
+    assert!(!format!("{plan:?}").contains("hush"), "what may be secret is not shown");
+    let running = run(config(plan, None).await, Control::default());
+    let finished = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap();
+    let summary = finished.state.summary();
+    assert_eq!(summary.totals.succeeded, 300);
+    let figure = |source: &str, name: &str| {
+        let mut all = summary.resources.iter();
+        let found = all.find(|figure| &*figure.source == source && &*figure.name == name);
+        let found = found.unwrap_or_else(|| panic!("{source} {name} in {:?}", summary.resources));
+        assert!(found.count >= 1 && found.peak >= found.mean, "{found:?}");
+        found.mean.unwrap()
+    };
+    // Each request takes 5 ms of one of four workers.
+    let busy = figure("shop", r#"demo_utilisation_ratio{resource="workers"}"#);
+    let rate = figure("shop", r#"demo_requests_total{route="GET /",status="200"}"#);
+    assert!((0.05..0.25).contains(&busy) && (50.0..150.0).contains(&rate), "{busy} {rate}");
+    for source in ["shop", "here"] {
+        assert!(figure(source, "memory") > 1e6 && figure(source, "open_fds") > 2.0);
+        assert!(figure(source, "cpu") < 64.0);
+    }
+    assert!(figure("shop", "connections") >= 1.0 && figure("machine", "cpu_ratio") <= 1.0);
+    assert!(figure("machine", "run_queue") >= 1.0 && figure("machine", "memory_available") > 1e6);
+    for (source, reason) in [
+        ("closed", "could not be scraped: error sending request"),
+        ("silent", "could not be scraped: no answer within 800ms"),
+        ("refusing", "could not be scraped: answered 404"),
+        ("page", "could not be scraped: line 1 is not in Prometheus' text format"),
+        ("endless", "could not be scraped: an answer of more than 8 MiB"),
+    ] {
+        let told = summary.resource_sources.iter().find(|found| &*found.source == source).unwrap();
+        assert!(told.scrapes >= 2 && told.gaps == told.scrapes, "{told:?}");
+        assert!(!summary.resources.iter().any(|figure| &*figure.source == source));
+        let beginning = format!("resource `{source}` {reason}");
+        let notes = summary.notes.iter().filter(|note| note.text.starts_with(&beginning));
+        assert_eq!(notes.count(), 1, "{beginning} in {:?}", summary.notes);
+    }
+    assert!(!format!("{summary:?}").contains("hush"), "{:?}", summary.notes);
+    let shop = summary.resource_sources.iter().find(|found| &*found.source == "shop").unwrap();
+    assert_eq!((shop.gaps, shop.left_out), (0, 0), "{shop:?}");
 }
 
 #[tokio::test]

@@ -233,7 +233,7 @@ pub(crate) fn headers(reader: &mut Reader<'_>, node: &Node, scope: &Scope<'_>) -
     headers
 }
 
-fn is_header_value(text: &str) -> bool {
+pub(crate) fn is_header_value(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() && c != '\t')
 }
 

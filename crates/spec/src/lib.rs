@@ -21,6 +21,7 @@ mod objectives;
 mod overrides;
 mod read;
 mod record;
+mod resources;
 mod schema;
 mod steps;
 mod target;
@@ -206,6 +207,9 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         uses_tls,
     };
     let sla = object.get("sla").map(|node| objectives::read(reader, node, &subject)).unwrap_or_default();
+    let target_url = target.as_ref().map(|target| &target.url);
+    let resources =
+        object.get("resources").map(|node| resources::read(reader, node, target_url)).unwrap_or_default();
     let export = object.get("export").map(|node| export::read(reader, node)).unwrap_or_default();
     let limits = object.get("limits").map(|node| http::limits(reader, node)).unwrap_or_default();
     if reader.has_errors() {
@@ -234,6 +238,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         scenarios: steps.scenarios,
         steps: steps.steps,
         objectives,
+        resources,
         export,
         limits,
     };

@@ -125,7 +125,7 @@ fn hide(reader: &mut Reader<'_>, node: &mut Node, around: Around, secret: bool) 
                 let inner = match (around, key.as_str()) {
                     (Around::Anything, "headers") => Around::Headers,
                     (Around::Anything, "auth") => Around::Credentials,
-                    (Around::Anything, "capture" | "data") => Around::Names,
+                    (Around::Anything, "capture" | "data" | "resources") => Around::Names,
                     (Around::Credentials, _) => Around::Credentials,
                     _ => Around::Anything,
                 };

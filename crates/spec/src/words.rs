@@ -117,11 +117,44 @@ pub(crate) static PLAN: Table = Table {
             "what iterations do; which one each iteration is follows the weights",
         ),
         key("sla", Kind::List(&Kind::Object(&OBJECTIVE)), "what is promised, judged while the run goes on"),
+        key(
+            "resources",
+            Kind::Map(&Kind::Either(&[Kind::Text, Kind::Object(&RESOURCE)])),
+            "where figures of the target and its machine come from, by a name: the URL of metrics in Prometheus' format or a path below the target, `host` for this machine, or a map",
+        ),
         key("export", Kind::Object(&EXPORT), "where measurements go while the run goes on"),
         key("limits", Kind::Object(&LIMITS), "what measuring may cost"),
     ],
-    later: &["resources"],
+    later: &[],
 };
+
+pub(crate) static RESOURCE: Table = Table {
+    name: "a resource",
+    keys: &[
+        key(
+            "url",
+            Kind::Text,
+            "an endpoint in Prometheus' text format, like `http://127.0.0.1:8080/metrics`, or a path below the target",
+        ),
+        key(
+            "metrics",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "names of its metrics to keep beside those that are known: gauges as they are, counters as rates",
+        ),
+        key("headers", Kind::Map(&Kind::Text), "sent with each scrape of the `url`"),
+        key("pid", Kind::Whole(1, LAST_PID), "a process of this machine by its number, in place of a `url`"),
+        key(
+            "port",
+            Kind::Whole(1, u16::MAX as u64),
+            "the process of this machine that listens on this TCP port, in place of a `url`",
+        ),
+        key("interval", Kind::Duration, "how often, in whole seconds up to 1h; default 1s"),
+    ],
+    later: &[],
+};
+
+/// The largest number of a process that Linux gives.
+pub(crate) const LAST_PID: u64 = 1 << 22;
 
 pub(crate) static TARGET: Table = Table {
     name: "`target`",

@@ -139,7 +139,7 @@ fn closed_second(number: u64, shard: &Shard, shape: &Shape) -> Second {
     let gauges = Gauges { offered_rate: level(shape, number) as f64, virtual_users: 4, connections: 16 };
     let vitals = Vitals { cpu_ratio: Some(0.31), ..Vitals::default() };
     let wall_nanos = 1_760_000_000_000_000_000 + (number as i64 + 1) * 1_000_000_000;
-    Second { frame, gauges, vitals, wall_nanos }
+    Second { frame, gauges, vitals, resources: Vec::new(), wall_nanos }
 }
 
 fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {

@@ -91,8 +91,13 @@ async fn simulate(rate: f64, length: Duration) -> Simulated {
             while let Some(frame) = collector.take() {
                 let gauges = Gauges { offered_rate: rate, virtual_users: 1, connections: 1 };
                 let wall_nanos = frame.second as i64 * 1_000_000_000;
-                let second =
-                    Second { frame, gauges, vitals: plimsoll_measure::Vitals::default(), wall_nanos };
+                let second = Second {
+                    frame,
+                    gauges,
+                    vitals: plimsoll_measure::Vitals::default(),
+                    resources: Vec::new(),
+                    wall_nanos,
+                };
                 state.apply(&RunEvent::Second(Arc::new(second)));
                 held.push(allocations::held() - before);
             }

@@ -131,7 +131,7 @@ impl Run {
         let gauges = Gauges { offered_rate: requests as f64, virtual_users: 3, connections: 4 };
         let vitals = Vitals { cpu_ratio: Some(0.5), ..Vitals::default() };
         let wall_nanos = self.started.info.started_nanos + (self.second * SECOND) as i64;
-        RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos }))
+        RunEvent::Second(Arc::new(Second { frame, gauges, vitals, resources: Vec::new(), wall_nanos }))
     }
 
     pub(crate) fn judged(&self) -> RunEvent {

@@ -1,6 +1,7 @@
 //! What a scrape reads: text, OpenMetrics text, or protobuf with native histograms.
 
 pub mod protobuf;
+pub mod scrape;
 mod text;
 
 use crate::Family;

@@ -173,7 +173,13 @@ fn second(number: u64, samples: &[(u16, u8, u64)], started: &Started) -> Second 
     }
     let mut frame = Frame::new(number);
     shard.merge_into(&mut frame);
-    Second { frame, gauges: Gauges::default(), vitals: Vitals::default(), wall_nanos: number as i64 }
+    Second {
+        frame,
+        gauges: Gauges::default(),
+        vitals: Vitals::default(),
+        resources: Vec::new(),
+        wall_nanos: number as i64,
+    }
 }
 
 proptest! {

@@ -92,6 +92,7 @@ pub(crate) fn second(number: u64, steps: u16, requests: u64, started: &Started) 
         frame,
         gauges: Gauges { offered_rate: 9.5, virtual_users: 3, connections: 2 },
         vitals: Vitals::default(),
+        resources: Vec::new(),
         wall_nanos: started.info.started_nanos + ((number + 1) * SECOND) as i64,
     }
 }

@@ -6,7 +6,7 @@ use plimsoll_sla::{Bound as Promise, Measure};
 use plimsoll_units::Quantile;
 
 use crate::chart::{Axis, Band, Bound, Chart, Line};
-use crate::{Run, words};
+use crate::{Run, resources, words};
 
 /// What is marked as an incident: more than this share of what was due failed or was dropped.
 const INCIDENT_SHARE: f64 = 0.01;
@@ -75,6 +75,13 @@ pub(super) fn in_flight(run: &Run) -> Chart {
         bounds: Vec::new(),
         lines,
     }
+}
+
+/// What the target and its machine used, a chart for each unit.
+pub(super) fn resources(run: &Run) -> Vec<Chart> {
+    let chart =
+        |(title, y, lines)| Chart { title, x: Axis::Offset, y, bands: bands(run), bounds: Vec::new(), lines };
+    resources::charts(&run.summary).map(chart).collect()
 }
 
 /// How long the share of requests along the axis took at most.

@@ -9,7 +9,7 @@ use plimsoll_units::ByteCount;
 
 use super::{Page, measured, plots};
 use crate::run::capital;
-use crate::{Run, words};
+use crate::{Run, resources, words};
 
 pub(super) fn article(page: &mut Page, run: &Run) {
     page.put("<article>\n", &[]);
@@ -25,6 +25,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     measured::kept(page, run);
     measured::addresses(page, &run.summary);
     measured::connections(page, &run.summary);
+    resources::section(page, &run.summary);
     phases(page, &run.summary);
     validity(page, &run.summary);
     exports(page, &run.summary);
@@ -125,6 +126,7 @@ fn charts(page: &mut Page, run: &Run) {
     let curves = curves.into_iter().map(|(name, class, curve)| (name.to_owned(), class, curve));
     plots::percentiles("Latency by percentile", curves).draw(page);
     plots::in_flight(run).draw(page);
+    plots::resources(run).iter().for_each(|chart| chart.draw(page));
     page.put("</section>\n", &[]);
 }
 
@@ -422,7 +424,7 @@ fn facts(page: &mut Page, run: &Run) {
 }
 
 /// A table with a heading; `numeric` columns stand to the right.
-pub(super) fn table(
+pub(crate) fn table(
     page: &mut Page,
     heading: &str,
     columns: &[&str],

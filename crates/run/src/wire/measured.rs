@@ -1,4 +1,4 @@
-//! Connections, addresses and kept requests of a second, as records have them.
+//! Connections, addresses, kept requests and resources of a second, as records have them.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +7,8 @@ use plimsoll_measure::{
     KeptRequest, Opening, Outcome, Phase, RequestCounts, Sample, SeriesKey,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::{ResourceFigure, ResourceScrape, ResourceUnit};
 
 use super::{DistributionLine, WireError, distribution_in, distribution_out, is_zero, label};
 
@@ -39,6 +41,55 @@ pub(super) struct AddressLine {
     failed: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     response_time: Option<DistributionLine>,
+}
+
+/// One scrape of a source of resources.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ScrapeLine {
+    source: String,
+    at: u64,
+    /// Why there are no figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<String>,
+    /// Name, unit, value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    figures: Vec<(String, String, f64)>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    left_out: u64,
+}
+
+pub(super) fn scrapes_out(scrapes: &[ResourceScrape]) -> Vec<ScrapeLine> {
+    let scrape = |scrape: &ResourceScrape| {
+        let ResourceScrape { source, at, figures, left_out } = scrape;
+        let values = figures.as_deref().unwrap_or_default().iter();
+        let values = values
+            // JSON has no word for what is no number.
+            .filter(|figure| figure.value.is_finite())
+            .map(|figure| (figure.name.to_string(), figure.unit.label().to_owned(), figure.value));
+        ScrapeLine {
+            source: source.to_string(),
+            at: *at,
+            failed: figures.as_ref().err().cloned(),
+            figures: values.collect(),
+            left_out: *left_out,
+        }
+    };
+    scrapes.iter().map(scrape).collect()
+}
+
+pub(super) fn scrapes_in(lines: Vec<ScrapeLine>) -> Vec<ResourceScrape> {
+    let scrape = |line: ScrapeLine| {
+        let figures = line.figures.into_iter().filter_map(|(name, unit, value)| {
+            // A unit that a later version knows is no reason to refuse the rest.
+            Some(ResourceFigure { name: name.into(), unit: ResourceUnit::from_label(&unit)?, value })
+        });
+        let figures = match line.failed {
+            Some(reason) => Err(reason),
+            None => Ok(figures.collect()),
+        };
+        ResourceScrape { source: line.source.into(), at: line.at, figures, left_out: line.left_out }
+    };
+    lines.into_iter().map(scrape).collect()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{ResourceFigure, ResourceScrape, ResourceUnit};
 use plimsoll_measure::{CloseReason, DataRow, KeptRequest, Opening, Sample, Shard};
 use proptest::prelude::*;
 
@@ -102,8 +103,35 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
         frame,
         gauges: Gauges { offered_rate: 5.0, ..Gauges::default() },
         vitals: Vitals { cpu_ratio: Some(0.25), ..Vitals::default() },
+        resources: samples.iter().map(scrape).collect(),
         wall_nanos: 17,
     }
+}
+
+/// Every third one is a gap.
+fn scrape((kind, at, left_out): &(u8, u64, u64)) -> ResourceScrape {
+    let figure = |unit: ResourceUnit| ResourceFigure {
+        name: format!("busy{{at=\"{}\"}}", unit.label()).into(),
+        unit,
+        value: *at as f64 / 3.0,
+    };
+    let figures = match kind % 3 {
+        0 => Err("no answer within 800ms".to_owned()),
+        count => Ok(ResourceUnit::ALL[..usize::from(count * 3)].iter().copied().map(figure).collect()),
+    };
+    ResourceScrape { source: "shop".into(), at: *at, figures, left_out: *left_out }
+}
+
+#[test]
+fn resources_of_a_later_version_are_read_as_far_as_they_are_known() {
+    let head = r#"{"second":4,"resources":[{"source":"a","at":5,"figures":[["x","furlongs",1],["y","cores",2]],"new":1}]}"#;
+    let rows = SecondRows { second: 4, head: head.into(), series: Vec::new() };
+    let read = from_rows(&rows, &started().shape.edges).unwrap().resources;
+    let figure = ResourceFigure { name: "y".into(), unit: ResourceUnit::Cores, value: 2.0 };
+    let expected = ResourceScrape { source: "a".into(), at: 5, figures: Ok(vec![figure]), left_out: 0 };
+    assert_eq!(read, [expected]);
+    let before = SecondRows { head: r#"{"second":4}"#.into(), ..rows };
+    assert_eq!(from_rows(&before, &started().shape.edges).unwrap().resources, []);
 }
 
 #[test]

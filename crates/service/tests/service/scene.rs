@@ -156,7 +156,7 @@ pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
     let gauges = Gauges { offered_rate: 100.0, virtual_users: 3, connections: 3 };
     let vitals = Vitals { cpu_ratio: Some(0.1), ..Vitals::default() };
     let wall_nanos = STARTED + (number as i64 + 1) * SECOND as i64;
-    RunEvent::Second(Arc::new(Second { frame, gauges, vitals, wall_nanos }))
+    RunEvent::Second(Arc::new(Second { frame, gauges, vitals, resources: Vec::new(), wall_nanos }))
 }
 
 pub(crate) fn ended(seconds: u64) -> [RunEvent; 2] {

@@ -1,6 +1,6 @@
 //! What is secret is sent and never shown: not in messages, excerpts, the kept text or `Debug`.
 
-use plimsoll_run::{Action, RunPlan};
+use plimsoll_run::{Action, ResourceOrigin, RunPlan};
 
 use crate::{parse_with, rendered};
 
@@ -8,7 +8,7 @@ const ENV: [(&str, &str); 4] =
     [("TOKEN", "tok-3n-value"), ("PASS", "p4ss-word-x"), ("PLAIN", "visible"), ("URLPASS", "url-p4ss")];
 
 /// Every secret of the plan below, typed or from the environment.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 11] = [
     "tok-3n-value",
     "p4ss-word-x",
     "url-p4ss",
@@ -18,6 +18,8 @@ const SECRETS: [&str; 9] = [
     "typed-key-header",
     "typed-default",
     "thekeyitself",
+    "typed-scrape-password",
+    "typed-scrape-key",
 ];
 
 const PLAN: &str = r#"
@@ -38,6 +40,8 @@ scenarios:
       - { name: use, get: /, headers: { authorization: "Bearer {{ token }}", x-default: "${secret:UNSET:-typed-default}" },
           expect: { contains: [plain, "${secret:PASS}"], json: { "$.key": "${secret:TOKEN}" }, headers: { set-cookie: typed-cookie } } }
       - { name: elsewhere, get: "https://bob:url-p4ss@other.example/x?y={{ user }}" }
+resources:
+  shop: { url: "http://eve:typed-scrape-password@127.0.0.1:1/metrics?key=${secret:TOKEN}", headers: { x-api-key: typed-scrape-key } }
 export:
   influxdb: { url: "http://127.0.0.1:8086", org: o, bucket: b, token: "${TOKEN}" }
 "#;
@@ -70,6 +74,11 @@ fn filled(plan: &RunPlan) -> String {
     for header in &plan.http.headers {
         header.value.fill(&mut out, |_, _| false).unwrap();
         out.push('\n');
+    }
+    for source in &plan.resources {
+        let ResourceOrigin::Metrics(endpoint) = &source.origin else { continue };
+        let headers = endpoint.headers.iter().map(|(_, value)| value);
+        headers.chain([&endpoint.url]).for_each(|secret| out.push_str(&format!("{}\n", secret.expose())));
     }
     out
 }
@@ -107,11 +116,16 @@ fn secrets_are_kept_out_of_what_is_kept() {
 fn secrets_are_sent() {
     let plan = plan();
     let sent = filled(&plan);
-    for secret in SECRETS.iter().filter(|secret| !["thekeyitself", "url-p4ss"].contains(secret)) {
+    for secret in SECRETS
+        .iter()
+        .filter(|secret| !["thekeyitself", "url-p4ss", "typed-scrape-password"].contains(secret))
+    {
         assert!(sent.contains(secret), "{secret} is not sent:\n{sent}");
     }
     // `ann:url-p4ss` and `bob:url-p4ss`
     assert!(sent.contains("Basic YW5uOnVybC1wNHNz") && sent.contains("Basic Ym9iOnVybC1wNHNz"), "{sent}");
+    // `eve:typed-scrape-password`
+    assert!(sent.contains("Basic ZXZlOnR5cGVkLXNjcmFwZS1wYXNzd29yZA=="), "{sent}");
     assert!(sent.contains("https://other.example/x?y=HOLE"), "{sent}");
     assert_eq!(plan.target, "https://shop.example/api");
     assert!(plan.tls.key.as_ref().unwrap().expose().contains("thekeyitself"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plimsoll_run::{
     Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, HttpVersion, LoadModel,
-    OnFailure, Part, Request, RunPlan, Template, Variable,
+    OnFailure, Part, Request, ResourceOrigin, RunPlan, Template, Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -56,6 +56,48 @@ fn what_is_not_said_has_its_default() {
     assert_eq!((http.version, http.streams, http.connect_rate), (HttpVersion::Http1, 100, None));
     assert!(http.source.is_empty() && plan.targets.len() == 1);
     assert_eq!(plan.limits, plimsoll_measure::Limits::default());
+}
+
+#[test]
+fn resources_are_read() {
+    let text = "resources:
+  process: http://127.0.0.1:8080/metrics
+  shop: { url: \"https://ann:pw@shop.example/m?x=y#z\", metrics: queue, interval: 5s, headers: { X-Team: a, accept: b } }
+  both: { url: http://127.0.0.1:1, metrics: [a_total, b] }
+  local: { port: 8080 }
+  worker: { pid: 4711, interval: 1m }
+  token: host
+  near: /metrics
+";
+    let plan = plan(&with(LOAD, STEPS, text));
+    let shown = |source: &plimsoll_run::ResourceSource| {
+        let origin = match &source.origin {
+            ResourceOrigin::Host => "host".to_owned(),
+            ResourceOrigin::Process(pid) => format!("pid {pid}"),
+            ResourceOrigin::Port(port) => format!("port {port}"),
+            ResourceOrigin::Metrics(endpoint) => {
+                let headers =
+                    endpoint.headers.iter().map(|(name, value)| format!("{name}={}", value.expose()));
+                let headers: Vec<_> = headers.collect();
+                format!("{} {:?} {headers:?}", endpoint.url.expose(), endpoint.metrics)
+            }
+        };
+        format!("{} every {}s: {origin}", source.name, source.interval.as_secs())
+    };
+    let found: Vec<_> = plan.resources.iter().map(shown).collect();
+    let expected = [
+        "process every 1s: http://127.0.0.1:8080/metrics [] []",
+        r#"shop every 5s: https://shop.example/m?x=y ["queue"] ["authorization=Basic YW5uOnB3", "x-team=a", "accept=b"]"#,
+        r#"both every 1s: http://127.0.0.1:1/ ["a_total", "b"] []"#,
+        "local every 1s: port 8080",
+        "worker every 60s: pid 4711",
+        "token every 1s: host",
+        "near every 1s: http://shop.example/metrics [] []",
+    ];
+    assert_eq!(found, expected);
+    // Looking on does not change what a run does.
+    assert_eq!(plan.hash, self::plan(&with(LOAD, STEPS, "")).hash);
+    assert!(plan.text.contains("token: host"), "{}", plan.text);
 }
 
 #[test]
