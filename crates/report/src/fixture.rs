@@ -336,7 +336,7 @@ fn scrapes(second: u64, offered: f64) -> Vec<ResourceScrape> {
     };
     let at = (second + 1) * SECOND + 2 * MS;
     let busy = (offered / 500.0).min(1.0);
-    let process = match INCIDENT.contains(&second) && second % 2 == 0 {
+    let process = match INCIDENT.contains(&second) && second.is_multiple_of(2) {
         true => Err("no answer within 800ms".to_owned()),
         false => figures(&[
             ("cpu", ResourceUnit::Cores, 0.05 + 1.2 * busy),
