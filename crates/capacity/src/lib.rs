@@ -1,0 +1,1 @@
+//! Where a service's limit lies: models of throughput against load.
