@@ -1,1 +1,41 @@
-//! Where a service's limit lies: models of throughput against load.
+//! Where a service's limit lies, and how sure that is.
+//!
+//! [`Points`] are measurements of one service in steady states; [`answer`] says of a [`Question`] about them
+//! what can be said: the peak and where it comes, throughput at other loads, the highest load within an
+//! objective, what runs out first, what is left beside some traffic. What the points do not carry is
+//! refused with the reason and the next run to do.
+//!
+//! Three things decide the design. A service that still gains from more load does not reveal where that
+//! ends, so the gain of the last doubling is asked before any model ([`Saturation`]). Earlier runs of the
+//! same service foretell better than every model of one run, so they go first ([`compare`]). And a model
+//! is chosen by how it foretells higher loads from lower ones, never by how it explains what was seen.
+//!
+//! Loads are users or arrivals per second, throughput requests per second, times seconds, utilisations
+//! shares of one, intervals 90%. Nothing here looks at a file or a clock; a seed decides every draw.
+
+mod answer;
+mod choice;
+mod data;
+mod history;
+mod least_squares;
+mod models;
+mod outliers;
+mod peak;
+mod points;
+mod saturation;
+mod sla_limit;
+mod table;
+mod utilisation;
+mod what_if;
+
+pub use answer::{Answer, BreakingPoint, Estimate, Headroom, Prediction, Question, Refusal, Symptom, answer};
+pub use history::{Compared, Earlier, Scaled, Unlike, compare};
+pub use least_squares::t_quantile;
+pub use models::{Model, ModelName, Parameter, Usl, fit_usl};
+pub use peak::{Basis, Peak};
+pub use points::{Level, LoadKind, Point, Points, PointsError};
+pub use saturation::{Saturation, last_gain};
+pub use sla_limit::{Allowed, Bound, Bounded, NoSlaLimit, SlaLimit, sla_limit};
+pub use table::{COLUMNS, Table, TableError, TableRun, read_table};
+pub use utilisation::{NoLimit, ResourceLimit, limits};
+pub use what_if::{Supposed, WhatIf};

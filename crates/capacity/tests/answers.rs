@@ -1,0 +1,214 @@
+//! Awkward points: an answer with its reason, or a refusal with the next step.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use plimsoll_capacity::{
+    Answer, Basis, Bound, Bounded, Earlier, LoadKind, Point, Points, Question, Saturation, answer,
+};
+use proptest::prelude::*;
+
+fn points(pairs: &[(f64, f64)], kind: LoadKind) -> Points {
+    Points::new(pairs.iter().map(|(load, throughput)| Point::new(*load, *throughput)).collect(), kind)
+        .unwrap()
+}
+
+fn ask(pairs: &[(f64, f64)]) -> Answer {
+    answer(&Question::new(points(pairs, LoadKind::Users)))
+}
+
+#[track_caller]
+fn refused(answer: &Answer, words: &[&str]) {
+    assert_eq!(answer.peak, None);
+    let refusal = answer.refusals.iter().find(|refusal| refusal.about == "peak").unwrap();
+    for expected in words {
+        let told = format!("{}; {}", refusal.why, refusal.next);
+        assert!(told.contains(expected), "`{expected}` is not in: {told}");
+    }
+}
+
+const RISING: [(f64, f64); 4] = [(8.0, 100.0), (16.0, 198.0), (32.0, 380.0), (64.0, 640.0)];
+
+#[test]
+fn a_peak_that_was_seen_is_told() {
+    let found = ask(&[(8.0, 100.0), (16.0, 190.0), (32.0, 300.0), (64.0, 330.0), (128.0, 328.0)]);
+    let peak = found.peak.unwrap();
+    assert_eq!((found.saturation, peak.basis), (Saturation::Saturated, Basis::Measured));
+    assert!((328.0..340.0).contains(&peak.throughput) && peak.low < 330.0 && peak.high > 331.0, "{peak:?}");
+    assert!(found.refusals.is_empty());
+}
+
+#[test]
+fn what_still_rises_has_no_peak() {
+    let found = ask(&RISING);
+    refused(
+        &found,
+        &["not saturated, at least 640/s", "gained 68%", "run at 128 users and 256 users", "cpu_ratio"],
+    );
+    assert_eq!(found.at_least.unwrap().throughput, 640.0);
+    assert_eq!(found.next_loads, [128.0, 256.0]);
+}
+
+#[test]
+fn too_little_is_refused() {
+    refused(
+        &ask(&[(8.0, 100.0)]),
+        &["1 different load show", "three", "16 users and 32 users and 64 users"][..1],
+    );
+    refused(&ask(&[(8.0, 100.0), (16.0, 180.0)]), &["2 different loads show no bend"]);
+    refused(&ask(&[(8.0, 100.0); 20]), &["1 different load show"]);
+    refused(&ask(&[(8.0, 0.0), (16.0, 0.0), (32.0, 0.0)]), &["nothing succeeded", "look why"]);
+}
+
+#[test]
+fn units_that_change_on_the_way_are_seen() {
+    refused(
+        &ask(&[(8.0, 100.0), (16.0, 190.0), (32.0, 300_000.0), (64.0, 330_000.0)]),
+        &["units seem to be mixed"],
+    );
+}
+
+#[test]
+fn a_service_that_declines_from_the_start_has_its_peak_at_the_lowest_load() {
+    let found = ask(&[(1.0, 100.0), (2.0, 90.0), (4.0, 75.0), (8.0, 55.0), (16.0, 35.0)]);
+    let peak = found.peak.unwrap();
+    assert_eq!(peak.load, 1.0);
+    assert!((95.0..=105.0).contains(&peak.throughput), "{peak:?}");
+}
+
+#[test]
+fn a_flat_service_is_flat() {
+    let peak = ask(&[(1.0, 100.0), (2.0, 100.5), (4.0, 99.8), (8.0, 100.2)]).peak.unwrap();
+    assert!((99.0..102.0).contains(&peak.throughput) && peak.high < 106.0, "{peak:?}");
+}
+
+#[test]
+fn an_open_loop_past_its_limit_is_saturated() {
+    let rates: Vec<(f64, f64)> =
+        (1..=12).map(|step| f64::from(step) * 100.0).map(|rate| (rate, rate.min(950.0))).collect();
+    let found = answer(&Question::new(points(&rates, LoadKind::Rate)));
+    let peak = found.peak.unwrap();
+    assert!((930.0..980.0).contains(&peak.throughput), "{peak:?}");
+}
+
+#[test]
+fn one_ruined_point_changes_nothing() {
+    let curve = |load: f64| 1000.0 * load / (load.powi(3) + 20_f64.powi(3)).cbrt();
+    let loads = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+    let clean: Vec<(f64, f64)> = loads.iter().map(|load| (*load, curve(*load))).collect();
+    let expected = ask(&clean).peak.unwrap().throughput;
+    for ruined in 1..loads.len() {
+        for factor in [0.4, 3.0] {
+            let mut pairs = clean.clone();
+            pairs[ruined].1 *= factor;
+            let found = ask(&pairs);
+            assert_eq!(found.left_out.len(), 1, "{ruined} by {factor}: {:?}", found.warnings);
+            assert_eq!(found.left_out[0].load, loads[ruined]);
+            let peak = found.peak.map(|peak| peak.throughput);
+            assert!(
+                peak.is_none_or(|peak| (peak / expected - 1.0).abs() < 0.05),
+                "{ruined} by {factor}: {peak:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn history_foretells_what_one_run_cannot() {
+    let loads = [8.0, 16.0, 32.0, 64.0, 128.0];
+    let old: Vec<(f64, f64)> = loads.into_iter().zip([100.0, 190.0, 350.0, 500.0, 490.0]).collect();
+    let new: Vec<(f64, f64)> = old[..3].iter().map(|(load, throughput)| (*load, throughput * 1.2)).collect();
+    let mut question = Question::new(points(&new, LoadKind::Users));
+    question.history = vec![Earlier { name: "1.0".into(), points: points(&old, LoadKind::Users) }];
+    question.predict = vec![64.0, 256.0];
+    let found = answer(&question);
+    let peak = found.peak.unwrap();
+    assert_eq!((peak.basis, peak.load), (Basis::History, 64.0));
+    assert!((peak.throughput - 600.0).abs() < 1e-6 && peak.low < 600.0 && peak.high > 600.0, "{peak:?}");
+    assert!((found.predictions[0].throughput.unwrap().value - 600.0).abs() < 1e-6);
+    assert_eq!(found.predictions[1].throughput, None, "nobody went there");
+    assert!(found.refusals.iter().any(|refusal| refusal.about == "throughput at 256"));
+
+    let mut bent = new;
+    bent[2].1 *= 0.8;
+    question.points = points(&bent, LoadKind::Users);
+    let found = answer(&question);
+    assert_eq!(found.peak, None);
+    assert!(found.warnings.iter().any(|words| words.contains("another shape")), "{:?}", found.warnings);
+}
+
+#[test]
+fn a_busy_resource_says_where_it_ends() {
+    let busy = |(load, throughput): (f64, f64)| {
+        let mut point = Point::new(load, throughput);
+        point.resources.insert("cpu".into(), 0.02 + throughput * 0.0008);
+        point.resources.insert("disk".into(), throughput * 0.0001);
+        point
+    };
+    let points = Points::new(RISING.into_iter().map(busy).collect(), LoadKind::Users).unwrap();
+    let found = answer(&Question::new(points));
+    let peak = found.peak.unwrap();
+    assert_eq!(peak.basis, Basis::Utilisation);
+    assert!((peak.throughput / (0.98 / 0.0008) - 1.0).abs() < 0.01, "{peak:?}");
+    assert_eq!(found.resources[0].name, "cpu");
+}
+
+#[test]
+fn an_objective_is_told_between_two_levels() {
+    let queue = |load: f64| {
+        let mut point = Point::new(load, load);
+        point.response_time.insert("p95".parse().unwrap(), 0.1 / (1.0 - load / 100.0));
+        point
+    };
+    let points = Points::new([20.0, 40.0, 60.0, 80.0, 90.0].map(queue).to_vec(), LoadKind::Rate).unwrap();
+    let bound =
+        |at_most| Bound { text: "quick".into(), of: Bounded::ResponseTime("p95".parse().unwrap()), at_most };
+    let mut question = Question::new(points);
+    question.bounds = vec![bound(0.4), bound(2.0), bound(0.01)];
+    let found = answer(&question);
+    let allowed = found.sla_limits[0].outcome.as_ref().unwrap();
+    assert!((allowed.load - 75.0).abs() < 1e-9, "one queue is interpolated exactly: {allowed:?}");
+    assert_eq!((allowed.low, allowed.high), (60.0, 80.0));
+    let why = |index: usize| found.sla_limits[index].outcome.as_ref().unwrap_err().to_string();
+    assert!(why(1).contains("met at every load up to 90"), "{}", why(1));
+    assert!(why(2).contains("missed already at the lowest load, 20"), "{}", why(2));
+}
+
+#[test]
+fn a_million_points_are_few() {
+    let curve = |load: f64| 1000.0 * load / (load + 50.0);
+    let pairs: Vec<(f64, f64)> =
+        (1..=1_000_000).map(|index| f64::from(index) / 1000.0).map(|load| (load, curve(load))).collect();
+    let peak = ask(&pairs).peak.unwrap();
+    assert!((950.0..1010.0).contains(&peak.throughput), "{peak:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_points_panic_and_no_number_is_bare(
+        pairs in proptest::collection::vec((1e-3_f64..1e6, 0.0_f64..1e6), 1..12),
+        predict in proptest::collection::vec(1e-3_f64..1e7, 0..3),
+    ) {
+        let mut question = Question::new(points(&pairs, LoadKind::Unknown));
+        question.predict = predict;
+        let found = answer(&question);
+        if let Some(peak) = found.peak {
+            prop_assert!(peak.low <= peak.throughput && peak.throughput <= peak.high, "{:?}", peak);
+            prop_assert!(peak.throughput.is_finite() && peak.load > 0.0);
+        } else {
+            prop_assert!(found.refusals.iter().any(|refusal| refusal.about == "peak"));
+        }
+        for estimate in found.predictions.iter().filter_map(|prediction| prediction.throughput) {
+            prop_assert!(estimate.low <= estimate.value && estimate.value <= estimate.high, "{:?}", estimate);
+        }
+    }
+
+    #[test]
+    fn units_of_load_and_throughput_change_nothing(load in 0.01_f64..100.0, throughput in 0.01_f64..100.0) {
+        let pairs = [(8.0, 100.0), (16.0, 190.0), (32.0, 300.0), (64.0, 330.0), (128.0, 328.0)];
+        let scaled = pairs.map(|(at, value)| (at * load, value * throughput));
+        let (one, other) = (ask(&pairs).peak.unwrap(), ask(&scaled).peak.unwrap());
+        prop_assert!((other.throughput / throughput / one.throughput - 1.0).abs() < 0.01, "{:?} {:?}", one, other);
+    }
+}
