@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Learns what this machine adds to every figure and how much of a plan it can offer
     Calibrate(CalibrateArguments),
+    /// Says where a service's limit lies and how sure that is
+    Capacity(CapacityArguments),
     /// Checks plans and gives advice, without running anything
     Validate(ValidateArguments),
     /// Prints the JSON Schema of plans, for editors to complete from
@@ -98,6 +100,46 @@ pub(crate) struct CalibrateArguments {
     /// Threads that offer load [default: one per processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
+    /// Writes the result as JSON; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CapacityArguments {
+    /// Points that were measured: CSV with a load, throughput and what else is known; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// Points of earlier runs of the same service; may be repeated, the oldest first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) history_data: Vec<PathBuf>,
+    /// Reads only rows with this value in this column; may be repeated
+    #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = key_value)]
+    pub(crate) filters: Vec<(String, String)>,
+    /// Loads whose throughput is to be foretold
+    #[arg(long, value_name = "LOAD", value_delimiter = ',')]
+    pub(crate) predict: Vec<f64>,
+    /// An objective whose highest load is to be found, like "p95(response_time) <= 250ms"; may be repeated
+    #[arg(long, value_name = "OBJECTIVE")]
+    pub(crate) sla: Vec<String>,
+    /// Today's traffic, to be held against the limit
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(crate) traffic: Option<f64>,
+    /// The traffic of the busiest time
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub(crate) peak_traffic: Option<f64>,
+    /// What if there were so many times the machines
+    #[arg(long, value_name = "FACTOR", value_parser = factor)]
+    pub(crate) machines: Option<f64>,
+    /// What if a request kept this resource busy for so many times as long; may be repeated
+    #[arg(long, value_name = "RESOURCE=FACTOR", value_parser = named_factor)]
+    pub(crate) demand: Vec<(String, f64)>,
+    /// What if kinds of requests had these shares
+    #[arg(long, value_name = "KIND=SHARE", value_delimiter = ',', value_parser = named_factor)]
+    pub(crate) mix: Vec<(String, f64)>,
+    /// Decides every random draw
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
     /// Writes the result as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -234,6 +276,20 @@ fn key_value(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("write KEY=VALUE".to_owned()),
     }
+}
+
+fn rate(text: &str) -> Result<f64, plimsoll_units::ParseError> {
+    text.parse::<plimsoll_units::Rate>().map(plimsoll_units::Rate::per_second)
+}
+
+fn factor(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0);
+    value.ok_or_else(|| "write a number above zero, like 2 or 0.5".to_owned())
+}
+
+fn named_factor(text: &str) -> Result<(String, f64), String> {
+    let (name, value) = key_value(text)?;
+    Ok((name, factor(&value)?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod calibrate;
+mod capacity;
 mod demo;
 mod files;
 mod plan;
@@ -87,6 +88,7 @@ async fn command(command: Command) -> Outcome {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,
+        Command::Capacity(arguments) => capacity::capacity(&arguments),
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Schema => validate::schema(),
         Command::Runs(command) => records::runs(command).await,

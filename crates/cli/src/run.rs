@@ -143,11 +143,16 @@ fn recorded(finished: &Finished) -> bool {
     recorded.lost_seconds == 0 && recorded.ended
 }
 
-fn print(run: &Run, written: Vec<(String, String)>, to_stderr: bool) {
+/// How text for people looks where it goes.
+pub(crate) fn text_options(files: Vec<(String, String)>, to_stderr: bool) -> Text {
     let terminal = if to_stderr { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
-    let colour = terminal && plan::no_color_is_unset();
+    let color = terminal && plan::no_color_is_unset();
     let width = crossterm::terminal::size().map_or(100, |(width, _)| usize::from(width));
-    let text = plimsoll_report::text(run, &Text { width, color: colour, files: written });
+    Text { width, color, files }
+}
+
+fn print(run: &Run, written: Vec<(String, String)>, to_stderr: bool) {
+    let text = plimsoll_report::text(run, &text_options(written, to_stderr));
     if to_stderr {
         crate::say::err!("{text}");
     } else {

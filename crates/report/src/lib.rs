@@ -10,6 +10,7 @@
 //! something in it, down to the escape sequences of a terminal. Nothing here reads a file or a clock.
 
 mod calibration;
+mod capacity;
 mod chart;
 mod html;
 mod json;
@@ -25,6 +26,7 @@ mod words;
 mod fixture;
 
 pub use calibration::{calibration_json, calibration_text};
+pub use capacity::{capacity_json, capacity_schema, capacity_text};
 pub use html::{SCRIPT, STYLE, html};
 pub use json::{json, json_schema};
 pub use junit::junit;

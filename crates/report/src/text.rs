@@ -27,7 +27,7 @@ const ERRORS: usize = 5;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 #[derive(Clone, Copy)]
-enum Tone {
+pub(crate) enum Tone {
     Good,
     Bad,
     Doubt,
@@ -37,8 +37,7 @@ enum Tone {
 
 /// The run as text for a terminal, lines ended by line feeds.
 pub fn text(run: &Run, options: &Text) -> String {
-    let mut out =
-        Writer { lines: String::new(), color: options.color, width: options.width.clamp(NARROWEST, WIDEST) };
+    let mut out = Writer::new(options);
     headline(&mut out, run);
     objectives(&mut out, run);
     figures(&mut out, run);
@@ -46,15 +45,8 @@ pub fn text(run: &Run, options: &Text) -> String {
     chart(&mut out, run);
     errors(&mut out, run);
     measured(&mut out, run);
-    if !options.files.is_empty() {
-        out.line("");
-        let longest = options.files.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
-        for (name, place) in &options.files {
-            let name = out.toned(Tone::Soft, &format!("{name:<longest$}"));
-            out.line(&format!("{name}  {}", words::plain(place)));
-        }
-    }
-    out.lines
+    out.files(options);
+    out.finish()
 }
 
 fn headline(out: &mut Writer, run: &Run) {
@@ -266,20 +258,46 @@ fn verdict_tone(verdict: Option<Verdict>) -> Tone {
     }
 }
 
-struct Writer {
+pub(crate) struct Writer {
     lines: String,
     color: bool,
     width: usize,
 }
 
 impl Writer {
-    fn line(&mut self, line: &str) {
+    pub(crate) fn new(options: &Text) -> Self {
+        let width = options.width.clamp(NARROWEST, WIDEST);
+        Self { lines: String::new(), color: options.color, width }
+    }
+
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.lines
+    }
+
+    /// What was written where.
+    pub(crate) fn files(&mut self, options: &Text) {
+        if options.files.is_empty() {
+            return;
+        }
+        self.line("");
+        let longest = options.files.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        for (name, place) in &options.files {
+            let name = self.toned(Tone::Soft, &format!("{name:<longest$}"));
+            self.line(&format!("{name}  {}", words::plain(place)));
+        }
+    }
+
+    pub(crate) fn line(&mut self, line: &str) {
         self.lines.push_str(line);
         self.lines.push('\n');
     }
 
     /// Text as it stands in a line of its own or part of one; it must be plain already.
-    fn toned(&self, tone: Tone, text: &str) -> String {
+    pub(crate) fn toned(&self, tone: Tone, text: &str) -> String {
         if !self.color {
             return text.to_owned();
         }
@@ -294,7 +312,7 @@ impl Writer {
     }
 
     /// A sentence from a plan or target, broken between words.
-    fn wrapped(&mut self, indent: &str, text: &str, tone: Tone) {
+    pub(crate) fn wrapped(&mut self, indent: &str, text: &str, tone: Tone) {
         let room = self.width.saturating_sub(indent.len()).max(20);
         let mut line = String::new();
         for word in words::plain(text).split_whitespace() {

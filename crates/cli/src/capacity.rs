@@ -1,0 +1,131 @@
+//! `plimsoll capacity`: where a service's limit lies, from points that were measured.
+
+use std::path::Path;
+
+use anyhow::{Context, anyhow};
+use plimsoll_capacity::{Bound, Bounded, Earlier, Points, Question, Table, WhatIf, answer, read_table};
+use plimsoll_run::ExitCode;
+use plimsoll_sla::{Comparison, Expression, Measure};
+
+use crate::arguments::CapacityArguments;
+use crate::{Outcome, Stop, files};
+
+/// What is asked about, wherever it comes from.
+struct Measured {
+    name: String,
+    points: Points,
+    history: Vec<Earlier>,
+    warnings: Vec<String>,
+}
+
+pub(crate) fn capacity(arguments: &CapacityArguments) -> Outcome {
+    let measured = from_files(arguments)?;
+    let bounds =
+        arguments.sla.iter().map(|text| bound(text)).collect::<Result<_, _>>().map_err(Stop::usage)?;
+    let named = [("traffic", arguments.traffic), ("peak traffic", arguments.peak_traffic)];
+    let question = Question {
+        points: measured.points,
+        history: measured.history,
+        predict: arguments.predict.clone(),
+        bounds,
+        traffic: named.into_iter().filter_map(|(name, rate)| Some((name.to_owned(), rate?))).collect(),
+        what_if: what_if(arguments),
+        seed: arguments.seed,
+    };
+    let mut found = answer(&question);
+    found.warnings.splice(0..0, measured.warnings);
+    let to_stdout = arguments.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    let mut written = Vec::new();
+    if let Some(path) = &arguments.json {
+        let json = plimsoll_report::capacity_json(&found);
+        files::put(path, &format!("{json:#}\n")).map_err(Stop::internal)?;
+        if !to_stdout {
+            written.push(("json".to_owned(), path.display().to_string()));
+        }
+    }
+    let options = crate::run::text_options(written, to_stdout);
+    let text = plimsoll_report::capacity_text(&measured.name, &question, &found, &options);
+    if to_stdout {
+        crate::say::err!("{text}");
+    } else {
+        crate::say::out!("{text}");
+    }
+    Ok(if found.refusals.is_empty() { ExitCode::Success } else { ExitCode::Undecided })
+}
+
+/// The last run of the data is asked about; those before it and those of other files are its history.
+fn from_files(arguments: &CapacityArguments) -> Result<Measured, Stop> {
+    let mut history = Vec::new();
+    let mut warnings = Vec::new();
+    for path in &arguments.history_data {
+        let table = table(path, &arguments.filters)?;
+        let name = path.display().to_string();
+        history.extend(
+            table
+                .runs
+                .into_iter()
+                .map(|run| Earlier { name: run.name.unwrap_or_else(|| name.clone()), points: run.points }),
+        );
+        warnings.extend(table.warnings.into_iter().map(|warning| format!("{name}: {warning}")));
+    }
+    let mut table = table(&arguments.data, &arguments.filters)?;
+    let last = table.runs.pop().ok_or_else(|| Stop::usage(anyhow!("the table has no rows")))?;
+    let file = arguments.data.display().to_string();
+    let name = last.name.as_ref().map_or_else(|| file.clone(), |run| format!("{file}, run {run}"));
+    history.extend(
+        table
+            .runs
+            .into_iter()
+            .map(|run| Earlier { name: run.name.unwrap_or_else(|| file.clone()), points: run.points }),
+    );
+    warnings.extend(table.warnings);
+    Ok(Measured { name, points: last.points, history, warnings })
+}
+
+fn table(path: &Path, filters: &[(String, String)]) -> Result<Table, Stop> {
+    let text = if path.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text = text.with_context(|| format!("cannot read {}", path.display())).map_err(Stop::usage)?;
+    let table = read_table(&text, filters).with_context(|| path.display().to_string());
+    table.map_err(Stop::usage)
+}
+
+/// An objective that bounds the load from above.
+fn bound(text: &str) -> anyhow::Result<Bound> {
+    let expression = Expression::parse(text).with_context(|| format!("--sla `{text}`"))?;
+    let of = match expression.measure {
+        Measure::Quantile(quantile, plimsoll_measure::Timing::ResponseTime) => {
+            Bounded::ResponseTime(quantile)
+        }
+        Measure::ErrorRatio => Bounded::ErrorRatio,
+        Measure::Availability => Bounded::ErrorRatio,
+        _ => return Err(unanswered(text)),
+    };
+    let plimsoll_sla::Bound::Value(value) = expression.bound else { return Err(unanswered(text)) };
+    let at_most = match (expression.measure, expression.comparison) {
+        (Measure::Availability, Comparison::Ge | Comparison::Gt) => 1.0 - value,
+        (Measure::Availability, _) | (_, Comparison::Ge | Comparison::Gt) => return Err(unanswered(text)),
+        (_, Comparison::Le | Comparison::Lt) => value,
+    };
+    Ok(Bound { text: text.to_owned(), of, at_most })
+}
+
+fn unanswered(text: &str) -> anyhow::Error {
+    anyhow!(
+        "--sla `{text}`: write a quantile of response time or a share of errors that is not to be exceeded, \
+         like `p95(response_time) <= 250ms`, `error_ratio <= 1%` or `availability >= 99.9%`"
+    )
+}
+
+fn what_if(arguments: &CapacityArguments) -> Vec<WhatIf> {
+    let machines = arguments.machines.iter().map(|factor| WhatIf::Machines(*factor));
+    let demands = arguments
+        .demand
+        .iter()
+        .map(|(resource, factor)| WhatIf::Demand { resource: resource.clone(), factor: *factor });
+    let mix = (!arguments.mix.is_empty()).then(|| WhatIf::Mix(arguments.mix.iter().cloned().collect()));
+    machines.chain(demands).chain(mix).collect()
+}
