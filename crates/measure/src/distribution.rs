@@ -130,6 +130,24 @@ impl Distribution {
         self.buckets = merged(&self.buckets, &other.buckets);
     }
 
+    /// The same with wider buckets, 2^-`bits` of their value, and with them less memory: quantiles are then
+    /// that much too high at most. Counts at edges, sum, least and greatest stay exact.
+    pub fn coarse(&self, bits: u32) -> Self {
+        let highest = |value: u64| {
+            let width = value.checked_ilog2().unwrap_or(0).saturating_sub(bits);
+            value | ((1 << width) - 1)
+        };
+        let mut buckets: Vec<(u64, u64)> = Vec::new();
+        for &(value, count) in &self.buckets {
+            match buckets.last_mut() {
+                Some((last, sum)) if *last == highest(value) => *sum += count,
+                _ => buckets.push((highest(value), count)),
+            }
+        }
+        buckets.shrink_to_fit();
+        Self { edges: self.edges.clone(), at_edges: self.at_edges.clone(), buckets, ..*self }
+    }
+
     /// The buckets as an HDR histogram in V2+DEFLATE form, which the Java tools read (values in
     /// nanoseconds).
     pub fn to_hdr_bytes(&self) -> Vec<u8> {
@@ -195,4 +213,46 @@ fn merged(left: &[(u64, u64)], right: &[(u64, u64)]) -> Vec<(u64, u64)> {
     }
     all.extend(left.chain(right));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Histogram;
+    use proptest::prelude::*;
+
+    fn distribution(values: &[u64], edges: &Edges) -> Distribution {
+        let mut histogram = Histogram::new(edges.clone());
+        values.iter().for_each(|value| histogram.record(*value));
+        histogram.distribution()
+    }
+
+    proptest! {
+        #[test]
+        fn a_coarse_one_is_a_little_high_and_merges_like_the_fine_one(
+            values in prop::collection::vec(0_u64..100_000_000_000, 1..300),
+            more in prop::collection::vec(0_u64..100_000_000_000, 0..300),
+        ) {
+            let edges = Edges::default();
+            let (one, other) = (distribution(&values, &edges), distribution(&more, &edges));
+            let coarse = one.coarse(6);
+            prop_assert!(coarse.buckets().len() <= one.buckets().len());
+            prop_assert_eq!(
+                (coarse.count(), coarse.sum(), coarse.min(), coarse.max(), coarse.at_edges()),
+                (one.count(), one.sum(), one.min(), one.max(), one.at_edges())
+            );
+            for quantile in [Quantile::P50, Quantile::P95] {
+                match (one.quantile(quantile), coarse.quantile(quantile)) {
+                    (Some(fine), Some(coarse)) => {
+                        prop_assert!(coarse >= fine && coarse as f64 <= fine as f64 * (1.0 + 1.0 / 64.0) + 1.0);
+                    }
+                    neither => prop_assert_eq!(neither, (None, None)),
+                }
+            }
+            let (mut whole, mut parts) = (one.clone(), coarse.clone());
+            whole.merge(&other);
+            parts.merge(&other.coarse(6));
+            prop_assert_eq!(whole.coarse(6), parts);
+        }
+    }
 }

@@ -5,7 +5,9 @@ use crate::Second;
 /// The course of a run in a bounded number of points: one a second at first, wider ones as it goes on.
 ///
 /// When it is full, neighbours merge in pairs, histograms and all, so quantiles of a wide point are
-/// those of its requests and not an average. Whole runs of any length keep at most [`Timeline::POINTS`].
+/// those of its requests and not an average. Whole runs of any length keep at most [`Timeline::POINTS`],
+/// and their histograms are coarse: a course is drawn, not judged by, and what it occupies must neither be
+/// much nor grow with the length of a run.
 #[derive(Debug, Clone)]
 pub struct Timeline {
     edges: Edges,
@@ -36,13 +38,16 @@ pub struct TimelinePoint {
     pub in_flight: u64,
     /// Most virtual users at the end of one of its seconds.
     pub users: u64,
-    /// Response times of what counts for latency, all phases.
+    /// Response times of what counts for latency, all phases; quantiles are up to 1.6% too high.
     pub response_time: Distribution,
 }
 
+/// Buckets of the course are 2^-6 of their value wide: 1.6%, less than a pixel shows.
+const BITS: u32 = 6;
+
 impl Timeline {
     /// The most points kept.
-    pub const POINTS: usize = 600;
+    pub const POINTS: usize = 300;
 
     /// Nothing yet.
     pub fn new(edges: Edges) -> Self {
@@ -134,7 +139,7 @@ fn point(second: &Second, edges: &Edges) -> TimelinePoint {
             .sum(),
         in_flight: frame.in_flight(),
         users: second.gauges.virtual_users,
-        response_time,
+        response_time: response_time.coarse(BITS),
     }
 }
 
