@@ -1,6 +1,6 @@
 //! What the target and its machine used, in every form.
 
-use plimsoll_run::{ResourceSourceSummary, ResourceSummary, ResourceUnit, Summary};
+use plimsoll_run::{ResourceFigure, ResourceSourceSummary, ResourceSummary, ResourceUnit, Summary};
 use plimsoll_units::ByteCount;
 use serde_json::{Value, json};
 
@@ -85,16 +85,9 @@ pub(crate) fn sentence(summary: &Summary) -> Option<String> {
     (!figures.is_empty()).then(|| format!("resources: {}", figures.join("; ")))
 }
 
-/// Processors and memory first, then shares; of a machine not each processor by itself.
+/// Those that are told first.
 fn main(summary: &Summary) -> impl Iterator<Item = &ResourceSummary> {
-    let rank = |figure: &&ResourceSummary| match &*figure.name {
-        "cpu" => Some(0),
-        "memory" => Some(1),
-        "cpu_ratio" => Some(3),
-        name if name.starts_with("cpu_ratio{") => None,
-        _ if figure.unit == ResourceUnit::Ratio => Some(2),
-        _ => None,
-    };
+    let rank = |figure: &&ResourceSummary| ResourceFigure::prominence(&figure.name, figure.unit);
     let mut figures: Vec<_> = summary
         .resources
         .iter()
@@ -116,7 +109,9 @@ pub(crate) fn charts(summary: &Summary) -> impl Iterator<Item = (String, Axis, V
             ResourceUnit::PerSecond => ("Resources: counted per second", Axis::PerSecond),
             ResourceUnit::Count => ("Resources: things", Axis::Count),
         };
-        let mut figures: Vec<_> = summary.resources.iter().filter(|figure| figure.unit == unit).collect();
+        // What a machine has left would press all that is used against the ground.
+        let is_drawn = |figure: &&ResourceSummary| figure.unit == unit && &*figure.name != "memory_available";
+        let mut figures: Vec<_> = summary.resources.iter().filter(is_drawn).collect();
         let all = figures.len();
         // Where not all can be told apart, the largest are drawn; a processor is one of many.
         let is_one_of_many = |figure: &ResourceSummary| figure.name.starts_with("cpu_ratio{");

@@ -43,6 +43,21 @@ pub struct ResourceFigure {
     pub value: f64,
 }
 
+impl ResourceFigure {
+    /// How soon a figure is told where there is no room for all: the lower the sooner. `None` is detail.
+    pub fn prominence(name: &str, unit: ResourceUnit) -> Option<u8> {
+        match name {
+            "cpu" => Some(0),
+            "memory" => Some(1),
+            "cpu_ratio" => Some(3),
+            // Of a machine not each processor by itself.
+            name if name.starts_with("cpu_ratio{") => None,
+            _ if unit == ResourceUnit::Ratio => Some(2),
+            _ => None,
+        }
+    }
+}
+
 /// What a figure is counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResourceUnit {

@@ -99,7 +99,7 @@ pub(crate) fn plain_line(watch: &Watch) -> String {
     let in_flight = words::known(levels.map(|levels| levels.in_flight));
     format!(
         "At {} {place} ({phase}): {asked_word} {asked}, done {done}, succeeded {succeeded}, response time p50 {p50}, p95 {p95}, p99 {p99} \
-         over the last {} s; {} requests, {} failed{}, {} dropped, {in_flight} in flight; {}; generator {}.",
+         over the last {} s; {} requests, {} failed{}, {} dropped, {in_flight} in flight; {}; {}generator {}.",
         words::clock(end),
         watch.glances.len().clamp(1, RECENT),
         total(watch.totals.requests),
@@ -107,8 +107,17 @@ pub(crate) fn plain_line(watch: &Watch) -> String {
         kinds(watch),
         total(watch.totals.dropped),
         objectives(watch),
+        resources(watch),
         if screen::is_judged(watch) { watch.validity.verdict.label() } else { "not judged yet" },
     )
+}
+
+/// What the target uses, as far as a sentence has room.
+fn resources(watch: &Watch) -> String {
+    const ROOM: usize = 4;
+    let figures = watch.prominent().into_iter().take(ROOM).map(|(name, amount)| format!("{name} {amount}"));
+    let figures = figures.collect::<Vec<_>>().join(", ");
+    if figures.is_empty() { figures } else { format!("{figures}; ") }
 }
 
 fn kinds(watch: &Watch) -> String {

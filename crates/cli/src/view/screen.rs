@@ -40,7 +40,7 @@ pub(crate) struct Scene<'a> {
 type Section = for<'a> fn(&Scene<'a>, usize, usize) -> Vec<Line<'static>>;
 
 /// From top to bottom, with a rank: the lower, the longer it stays. The charts stand after [`ABOVE_CHARTS`] of them.
-const SECTIONS: [(u8, Section); 9] = [
+const SECTIONS: [(u8, Section); 10] = [
     (0, title),
     (1, progress),
     (2, load),
@@ -49,6 +49,7 @@ const SECTIONS: [(u8, Section); 9] = [
     (6, errors),
     (5, objectives),
     (4, generator),
+    (9, resources),
     (8, note),
 ];
 const ABOVE_CHARTS: usize = 3;
@@ -217,6 +218,13 @@ fn totals(scene: &Scene<'_>, width: usize, _: usize) -> Vec<Line<'static>> {
         lines.push(Line::styled(words::clipped(&text, width), Color::Yellow));
     }
     lines
+}
+
+/// What the target uses, in one line; the report has the rest.
+fn resources(scene: &Scene<'_>, width: usize, _: usize) -> Vec<Line<'static>> {
+    let figures = scene.watch.prominent();
+    let parts: Vec<_> = figures.iter().map(|(name, amount)| figure(name, amount)).collect();
+    if parts.is_empty() { Vec::new() } else { vec![headed("target", parts, width)] }
 }
 
 fn errors(scene: &Scene<'_>, width: usize, room: usize) -> Vec<Line<'static>> {

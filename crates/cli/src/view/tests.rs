@@ -5,7 +5,9 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use plimsoll_measure::Outcome;
-use plimsoll_run::{Ended, RunEvent, RunStatus, Started};
+use plimsoll_run::{
+    Ended, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunStatus, Second, Started,
+};
 use plimsoll_sla::Severity;
 use proptest::prelude::*;
 use ratatui::Terminal;
@@ -73,6 +75,45 @@ fn the_incident_is_seen_at_every_size() {
     for (width, height) in [(100, 22), (80, 20), (60, 16), (30, 8)] {
         golden(&format!("incident-{width}x{height}.txt"), &screen(&watch, 45.3, width, height));
     }
+}
+
+/// A second of the run, with these scrapes in place of its own.
+fn with_resources(events: &[RunEvent], scrapes: Vec<ResourceScrape>) -> RunEvent {
+    let second = events.iter().find_map(|event| match event {
+        RunEvent::Second(second) => Some(second),
+        _ => None,
+    });
+    RunEvent::Second(Arc::new(Second { resources: scrapes, ..Second::clone(second.unwrap()) }))
+}
+
+#[test]
+fn what_the_target_uses_is_told_and_a_gap_is_no_figure() {
+    let figure = |name: &str, unit, value| ResourceFigure { name: name.into(), unit, value };
+    let scrape =
+        |source: &str, figures| ResourceScrape { source: source.into(), at: 0, figures, left_out: 0 };
+    let figures = vec![
+        figure("cpu_ratio{cpu=\"0\"}", ResourceUnit::Ratio, 0.9),
+        figure("memory", ResourceUnit::Bytes, 24e6),
+        figure("cpu", ResourceUnit::Cores, 0.534),
+        figure("busy_ratio", ResourceUnit::Ratio, 0.25),
+        figure("open_fds", ResourceUnit::Count, 7.0),
+    ];
+    let scrapes = vec![scrape("shop\u{1b}[2J", Ok(figures)), scrape("slow", Err("no answer".to_owned()))];
+    let mut watch = after(0, &EVENTS);
+    watch.apply(&with_resources(&EVENTS, scrapes));
+    let line = "shop [2J cpu 0.534 cores  shop [2J memory 24.0 MB  shop [2J busy_ratio 25%  slow -";
+    let shown = screen(&watch, 1.0, 140, 30);
+    let row = shown.lines().find(|row| row.starts_with("target")).unwrap_or_else(|| panic!("{shown}"));
+    assert_eq!(row.split_once(' ').unwrap().1.trim(), line);
+    let told = super::lines::plain_line(&watch);
+    assert!(
+        told.contains(
+            "; shop [2J cpu 0.534 cores, shop [2J memory 24.0 MB, shop [2J busy_ratio 25%, slow -; generator"
+        ),
+        "{told}"
+    );
+    watch.apply(&with_resources(&EVENTS, vec![scrape("shop\u{1b}[2J", Err("no answer".to_owned()))]));
+    assert!(screen(&watch, 1.0, 140, 30).contains("shop [2J -"), "a gap is no zero and no old figure");
 }
 
 #[test]

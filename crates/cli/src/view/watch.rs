@@ -2,9 +2,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use plimsoll_measure::{Distribution, Histogram, LatencyFigures, Outcome, Phase, SECOND, Timing};
-use plimsoll_run::{Ended, Gauges, Judged, Note, RunEvent, Second, StageShape, Started};
+use plimsoll_run::{Ended, Gauges, Judged, Note, ResourceFigure, RunEvent, Second, StageShape, Started};
 use plimsoll_sla::{Objective, Status, ValidityReport, ValidityTracker};
 use plimsoll_units::Quantile;
+
+use super::words;
 
 /// Seconds that "the last seconds" are: enough for a p99 from 20 requests a second on.
 pub(super) const RECENT: usize = 5;
@@ -31,6 +33,8 @@ pub(crate) struct Watch {
     pub(super) failures: BTreeMap<Outcome, Failure>,
     /// Levels at the end of the last second.
     pub(super) levels: Option<Levels>,
+    /// What each source of resources last said; nothing after a gap.
+    pub(super) resources: BTreeMap<Arc<str>, Vec<ResourceFigure>>,
     pub(super) validity: ValidityReport,
     pub(super) note: Option<Note>,
     pub(super) ended: Option<Arc<Ended>>,
@@ -113,6 +117,7 @@ impl Watch {
             totals: Totals::default(),
             failures: BTreeMap::new(),
             levels: None,
+            resources: BTreeMap::new(),
             validity: ValidityReport::default(),
             note: None,
             ended: None,
@@ -188,8 +193,32 @@ impl Watch {
         self.recent = LatencyFigures::from(&recent);
         self.measured = LatencyFigures::from(&self.measured_times);
         self.levels = Some(Levels { gauges: second.gauges, in_flight: frame.in_flight() });
+        for scrape in &second.resources {
+            let figures = scrape.figures.clone().unwrap_or_default();
+            self.resources.insert(Arc::clone(&scrape.source), figures);
+        }
         self.tracker.second(frame, &second.vitals);
         self.validity = self.tracker.report();
+    }
+
+    /// What each source of resources last said of what matters most, name and amount.
+    pub(super) fn prominent(&self) -> Vec<(String, String)> {
+        let mut prominent = Vec::new();
+        for (source, figures) in &self.resources {
+            let ranked = figures
+                .iter()
+                .filter_map(|figure| Some((ResourceFigure::prominence(&figure.name, figure.unit)?, figure)));
+            let mut ranked: Vec<_> = ranked.collect();
+            ranked.sort_by_key(|(rank, _)| *rank);
+            if figures.is_empty() {
+                prominent.push((words::plain(source), words::NO_DATA.to_owned()));
+            }
+            prominent.extend(ranked.into_iter().map(|(_, figure)| {
+                let name = words::plain(&format!("{source} {}", figure.name));
+                (name, words::amount(figure.unit, figure.value))
+            }));
+        }
+        prominent
     }
 
     /// Iterations asked, done and succeeded per second over the last `seconds` seconds, or fewer at the start.

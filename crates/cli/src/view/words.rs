@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use plimsoll_units::duration;
+use plimsoll_run::ResourceUnit;
+use plimsoll_units::{ByteCount, duration};
 use ratatui::text::Span;
 
 /// Stands where there is no data.
@@ -16,6 +17,18 @@ pub(super) fn latency(seconds: Option<f64>) -> String {
 /// Something per second.
 pub(super) fn rate(value: Option<f64>) -> String {
     value.map_or_else(|| NO_DATA.to_owned(), |value| format!("{}/s", significant(value)))
+}
+
+/// A figure of a resource with its unit.
+pub(super) fn amount(unit: ResourceUnit, value: f64) -> String {
+    match unit {
+        ResourceUnit::Cores => format!("{} cores", significant(value)),
+        ResourceUnit::Ratio => format!("{}%", significant(value * 100.0)),
+        ResourceUnit::Bytes => ByteCount(value.max(0.0).round() as u64).to_string(),
+        ResourceUnit::Seconds => latency(Some(value)),
+        ResourceUnit::PerSecond => rate(Some(value)),
+        ResourceUnit::Count => significant(value),
+    }
 }
 
 /// A whole number, where it is known.

@@ -1,0 +1,141 @@
+//! What a target and its machine use, beside the load: the demo target, its process, this machine, and an
+//! endpoint that is none of ours.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod harness;
+
+use harness::{Desk, PATIENCE, Target, beside_others, ends, free_port, notes, root, undisturbed};
+use plimsoll_testkit::{Prometheus, wait_for};
+use serde_json::Value;
+
+const PLAN: &str = "
+name: watched
+target: http://127.0.0.1:1
+load:
+  warmup: 1s
+  stages: [ { hold: 100/s, for: 6s } ]
+scenarios: [ { name: main, steps: [ { name: home, get: / } ] } ]
+resources:
+  shop: { url: /metrics, metrics: [ demo_busy_seconds_total, demo_requests_total ] }
+  local: { pid: 1 }
+  machine: host
+  prometheus: http://127.0.0.1:1/metrics
+  gone: { url: 'http://ann:hush-hush@127.0.0.1:1/metrics?key=${secret:HUSH}', interval: 2s }
+";
+
+/// A member of a figure of a run.
+fn figure<'r>(run: &'r Value, source: &str, name: &str) -> &'r Value {
+    let mut all = run["resources"].as_array().unwrap().iter();
+    all.find(|figure| figure["source"] == source && figure["name"] == name)
+        .unwrap_or_else(|| panic!("no {name} of {source} in {:#}", run["resources"]))
+}
+
+fn mean(run: &Value, source: &str, name: &str) -> f64 {
+    figure(run, source, name)["mean"].as_f64().unwrap()
+}
+
+#[tokio::test]
+async fn a_run_knows_what_its_target_and_others_use() {
+    let _machine = beside_others().await;
+    let address = format!("127.0.0.1:{}", free_port());
+    // Each request takes 8 ms of one of four workers, a quarter of them at the pool.
+    let flags = ["--latency", "fixed:8ms", "--service-workers", "4", "--pool", "2,25%"];
+    let (target, prometheus) = tokio::join!(Target::start(flags), Prometheus::scraping(&address));
+    let prometheus = prometheus.unwrap();
+    let desk = Desk::new();
+    let port = target.url().rsplit_once(':').unwrap().1.to_owned();
+    let set = [
+        target.setting(),
+        format!("resources.local={{ port: {port} }}"),
+        format!(
+            "resources.prometheus={{ url: '{}/metrics', metrics: [go_goroutines, prometheus_http_requests_total] }}",
+            prometheus.url()
+        ),
+        format!("export.prometheus={{ listen: '{address}', linger: 30s }}"),
+    ];
+    let run = desk.run(PLAN).set(set).env("HUSH", "hush-hush");
+    let ended = run.args(["--report", &desk.path("run.html").display().to_string()]).ended().await;
+    let json = desk.json();
+    ends(&ended, &json, 0);
+
+    let schema = std::fs::read_to_string(root().join("crates/report/schema/run.schema.json")).unwrap();
+    let validator = jsonschema::validator_for(&serde_json::from_str(&schema).unwrap()).unwrap();
+    assert!(validator.is_valid(&json), "{:#}", json["resources"]);
+
+    // Two ways of looking at one process see the same: one by its own word, one by the kernel's.
+    for (name, apart) in [("cpu", 0.2), ("memory", 4e6), ("open_fds", 4.0)] {
+        let (own, kernels) = (mean(&json, "shop", name), mean(&json, "local", name));
+        assert!((own - kernels).abs() < apart, "{name}: {own} and {kernels}");
+    }
+    let shares = ["machine", "local"].map(|source| mean(&json, source, "cpu_ratio"));
+    assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)), "{shares:?}");
+    assert!(mean(&json, "machine", "memory_available") > 1e6 && mean(&json, "machine", "run_queue") >= 1.0);
+    // A program of others, written in another language.
+    assert!(mean(&json, "prometheus", "memory") > 1e7 && mean(&json, "prometheus", "cpu") < 64.0);
+    assert!(mean(&json, "prometheus", "go_goroutines") >= 2.0);
+    assert!(mean(&json, "prometheus", "open_fds") >= 3.0);
+    let unit = |source, name| figure(&json, source, name)["unit"].as_str().unwrap().to_owned();
+    assert_eq!((unit("shop", "cpu"), unit("prometheus", "go_goroutines")), ("cores".into(), "count".into()));
+
+    // As many seconds as were measured, as far as scrapes were in time; what is known of the model is seen.
+    let workers = r#"demo_busy_seconds_total{resource="workers"}"#;
+    let count = figure(&json, "shop", workers)["count"].as_u64().unwrap();
+    assert!((3..=6).contains(&count), "{count}");
+    if json["validity"]["verdict"] == "valid" {
+        assert!((mean(&json, "shop", workers) - 0.6).abs() < 0.1, "{:#}", json["resources"]);
+        let pool = mean(&json, "shop", r#"demo_utilisation_ratio{resource="pool"}"#);
+        assert!((pool - 0.1).abs() < 0.03, "{pool}");
+    }
+
+    let gone = json["resource_sources"].as_array().unwrap().iter().find(|source| source["source"] == "gone");
+    let gone = gone.unwrap();
+    assert!(gone["gaps"].as_u64() >= Some(2) && gone["gaps"] == gone["scrapes"], "{gone}");
+    assert_eq!(notes(&json).matches("resource `gone` could not be scraped").count(), 1, "{}", notes(&json));
+    assert!(ended.stdout.contains("resources: ") && ended.stdout.contains("shop cpu"), "{}", ended.stdout);
+    assert!(desk.text("run.html").contains("Resources: processors kept busy"));
+    let everything = format!("{json}{ended:?}{}{:?}", desk.text("run.html"), desk.events().await.0);
+    assert!(!everything.contains("hush-hush"), "what is secret is in no result");
+
+    for call in [["runs", "show", "last"], ["runs", "replay", "last"]] {
+        let again = desk.plimsoll(call).args(["--json", "-"]).ended().await;
+        assert_eq!(serde_json::from_str::<Value>(&again.stdout).unwrap(), json, "{call:?}");
+    }
+    wait_for(PATIENCE, "the resources in Prometheus", async || {
+        let query = "max_over_time(plimsoll_resource{plan='watched',source='shop',resource='memory',unit='bytes'}[1h])";
+        match prometheus.value(query).await.map_err(|error| error.to_string())? {
+            Some(bytes) if bytes > 1e6 => Ok(()),
+            found => Err(format!("{found:?}")),
+        }
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn the_demo_target_has_the_limit_of_its_formula() {
+    let _machine = beside_others().await;
+    let plan = "
+name: limit
+target: http://127.0.0.1:1
+load:
+  model: closed
+  warmup: 1s
+  stages: [ { hold: 40 users, for: 5s } ]
+scenarios: [ { name: main, steps: [ { name: home, get: / } ] } ]
+";
+    // 8 / (0.75 x 20 ms x (1 + 0.1 x 7 + 0.002 x 8 x 7)) and 3 / (0.25 x 20 ms); the pool could do 600.
+    let expected = 8.0 / (0.015 * (1.0 + 0.7 + 0.112));
+    let flags = "--latency fixed:20ms --service-workers 8 --contention 10% --coherency 0.2% --pool 3,25%";
+    let (json, ()) = undisturbed(async || {
+        let target = Target::start(flags.split(' ')).await;
+        let desk = Desk::new();
+        let ended = desk.run(plan).set([target.setting()]).ended().await;
+        let json = desk.json();
+        assert!([0, 4].contains(&ended.code), "{}", ended.stderr);
+        (json, ())
+    })
+    .await;
+    let found = json["totals"]["throughput"].as_f64().unwrap();
+    assert!((found / expected - 1.0).abs() < 0.02, "{found}, expected {expected}: {}", json["validity"]);
+}
