@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Calibrate(CalibrateArguments),
     /// Says where a service's limit lies and how sure that is
     Capacity(CapacityArguments),
+    /// Searches the highest load that still meets the objectives of a plan, on the live system
+    Limit(LimitArguments),
     /// Checks plans and gives advice, without running anything
     Validate(ValidateArguments),
     /// Prints the JSON Schema of plans, for editors to complete from
@@ -143,6 +145,53 @@ pub(crate) struct CapacityArguments {
     /// Writes the result as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitArguments {
+    /// The plan, a YAML file: its steps and objectives are taken, its stages are not
+    pub(crate) plan: PathBuf,
+    /// Changes a value of the plan
+    #[arg(long = "set", value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Adds a tag to every run
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) tags: Vec<(String, String)>,
+    /// Decides every random choice
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// The load to begin with, arrivals per second or users [default: the lowest of the plan's stages]
+    #[arg(long, value_name = "LOAD", value_parser = load)]
+    pub(crate) from: Option<f64>,
+    /// The highest load that may be tried [default: 1024 times the first]
+    #[arg(long, value_name = "LOAD", value_parser = load)]
+    pub(crate) most: Option<f64>,
+    /// How near kept and missed load must come, as a share
+    #[arg(long, value_name = "SHARE", default_value = "2%", value_parser = share)]
+    pub(crate) precision: f64,
+    /// How often each of the two loads at the limit is tried in all
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub(crate) looks: u32,
+    /// The most measured time of one trial, in whole seconds; most are decided sooner
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = whole_seconds)]
+    pub(crate) longest: Duration,
+    /// How long a trial runs before it is measured, in whole seconds
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = whole_seconds)]
+    pub(crate) warmup: Duration,
+    /// How long the target is left alone after a load that it missed
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    pub(crate) cool_down: Duration,
+    /// Threads that offer load [default: one per processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Writes the result as JSON; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
 }
 
 #[derive(Debug, Args, Clone)]
@@ -269,6 +318,32 @@ pub(crate) struct ReportArguments {
 
 fn duration(text: &str) -> Result<Duration, plimsoll_units::ParseError> {
     plimsoll_units::duration::parse(text)
+}
+
+/// A number of arrivals per second (`500`, `500/s`) or users (`64`, `64 users`), above zero.
+fn load(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches("users").trim_end_matches("/s").trim();
+    match number.parse::<f64>() {
+        Ok(load) if load > 0.0 && load <= 1e7 => Ok(load),
+        _ => Err("write a load above 0 and up to 10000000, like 500/s or 64".to_owned()),
+    }
+}
+
+/// A share above zero and below one: `2%` or `0.02`.
+fn share(text: &str) -> Result<f64, String> {
+    let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 0.01));
+    match number.trim().parse::<f64>().map(|number| number * unit) {
+        Ok(share) if (0.001..=0.5).contains(&share) => Ok(share),
+        _ => Err("write a share from 0.1% to 50%".to_owned()),
+    }
+}
+
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let length = duration(text).map_err(|error| error.to_string())?;
+    match length.subsec_nanos() {
+        0 if (1..=3600).contains(&length.as_secs()) => Ok(length),
+        _ => Err("write whole seconds, from 1s to 1h".to_owned()),
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -9,6 +9,7 @@ mod calibrate;
 mod capacity;
 mod demo;
 mod files;
+mod limit;
 mod plan;
 mod records;
 mod run;
@@ -89,6 +90,7 @@ async fn command(command: Command) -> Outcome {
         Command::Serve(arguments) => serve::serve(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,
         Command::Capacity(arguments) => capacity::capacity(&arguments),
+        Command::Limit(arguments) => Box::pin(limit::limit(arguments)).await,
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Schema => validate::schema(),
         Command::Runs(command) => records::runs(command).await,

@@ -8,12 +8,14 @@
 //! It knows no file format and no terminal, and it never retries a run.
 
 mod calibration;
+mod limit;
 mod machine;
 mod resources;
 mod run;
 mod vitals;
 
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
+pub use limit::{LimitConfig, LimitError, Searched, first_load, limit};
 pub use machine::machine;
 pub use plimsoll_driver::keep_real_time_for_workers;
 pub use run::{Control, Finished, RunConfig, RunError, run};

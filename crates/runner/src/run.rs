@@ -49,10 +49,11 @@ pub struct RunConfig {
     pub watcher: Option<mpsc::Sender<RunEvent>>,
 }
 
-/// Stops a run from outside.
+/// Ends a run from outside.
 #[derive(Debug, Clone, Default)]
 pub struct Control {
     stop: CancellationToken,
+    enough: CancellationToken,
 }
 
 impl Control {
@@ -60,6 +61,21 @@ impl Control {
     /// setup that still runs ends at once, without any load after it; teardown runs in any case.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// All is known that the run was for: it ends as if its stages were over, and counts as completed.
+    pub fn enough(&self) {
+        self.enough.cancel();
+    }
+
+    /// For one of several runs: stopped with this one, and with enough for itself.
+    pub(crate) fn for_one_run(&self) -> Self {
+        Self { stop: self.stop.child_token(), enough: CancellationToken::new() }
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Waits until it was told to stop.
@@ -302,6 +318,7 @@ impl Telling {
         let mut course = Course::new(config);
         course.reach(&mut self, 0);
         let (mut offering_ended, mut last, mut told_trouble) = (Vec::new(), 0, false);
+        let mut enough = false;
         while !collector.is_finished() {
             tokio::select! {
                 message = driver.messages.recv() => match message {
@@ -324,6 +341,10 @@ impl Telling {
                 },
                 () = control.stop.cancelled(), if course.end.is_none() => {
                     course.end = Some((RunStatus::Interrupted, STOPPED.to_owned()));
+                    driver.stop();
+                }
+                () = control.enough.cancelled(), if !enough => {
+                    enough = true;
                     driver.stop();
                 }
             }

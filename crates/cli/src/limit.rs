@@ -1,0 +1,102 @@
+//! `plimsoll limit`.
+
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use plimsoll_capacity::{SearchSettings, Side};
+use plimsoll_exporters::LiveMetrics;
+use plimsoll_run::{ExitCode, LoadModel};
+use plimsoll_runner::{Control, LimitConfig, LimitError, Searched};
+
+use crate::arguments::LimitArguments;
+use crate::plan::Changes;
+use crate::run::default_workers;
+use crate::{Outcome, Stop, files, plan, signals};
+
+/// How far above the first load a search goes where nothing else is said.
+const FARTHEST: f64 = 1024.0;
+
+pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
+    let tags = arguments.tags.into_iter().collect();
+    let changes = Changes { set: arguments.set, tags, seed: arguments.seed };
+    let plan = Arc::new(plan::load(&arguments.plan, changes)?.plan);
+    let from = arguments.from.unwrap_or_else(|| plimsoll_runner::first_load(&plan));
+    let most = arguments.most.unwrap_or(from * FARTHEST);
+    if most < from {
+        return Err(Stop::usage(anyhow!(
+            "--most {most} is below the first load, {from}: begin lower with --from"
+        )));
+    }
+    let is_users = matches!(plan.load.model, LoadModel::Closed { .. });
+    let search = SearchSettings {
+        precision: arguments.precision,
+        whole: is_users,
+        looks: arguments.looks,
+        ..SearchSettings::between(from, most)
+    };
+    let history = files::history(&arguments.history).await?;
+    let control = Control::default();
+    let stopper = control.clone();
+    let _signals = signals::on_interrupt(move || stopper.stop()).map_err(Stop::internal)?;
+    let quiet = arguments.quiet;
+    let config = LimitConfig {
+        plan,
+        workers: arguments.workers.map_or_else(default_workers, usize::from),
+        plimsoll: env!("CARGO_PKG_VERSION").to_owned(),
+        history: history.clone(),
+        live: Arc::new(LiveMetrics::new()),
+        search,
+        longest_seconds: u32::try_from(arguments.longest.as_secs()).unwrap_or(u32::MAX),
+        warmup: arguments.warmup,
+        cool_down: arguments.cool_down,
+    };
+    let mut number = 0;
+    let tell = |figures: &plimsoll_capacity::TrialFigures| {
+        number += 1;
+        if !quiet {
+            crate::say::errln!("{}", plimsoll_report::limit_trial_text(number, figures, is_users));
+        }
+    };
+    let searched = Box::pin(plimsoll_runner::limit(config, &control, tell)).await;
+    if let Err(error) = history.compact().await {
+        crate::say::errln!("warning: the records were not compacted: {error}");
+    }
+    let searched = searched.map_err(|error| match error {
+        LimitError::Exporters(error) => Stop::usage(error),
+        error => Stop::usage(error),
+    })?;
+    tell_of(&searched, arguments.json.as_deref(), quiet)?;
+    Ok(code(&searched))
+}
+
+fn tell_of(searched: &Searched, json: Option<&std::path::Path>, quiet: bool) -> Result<(), Stop> {
+    let text = plimsoll_report::limit_text(&searched.limit);
+    if let Some(path) = json {
+        let json = plimsoll_report::limit_json(&searched.limit);
+        files::put(path, &format!("{json:#}\n")).map_err(Stop::internal)?;
+    }
+    let to_stdout = json.is_some_and(|path| path.as_os_str() == "-");
+    match (quiet, to_stdout) {
+        (true, _) => {}
+        (false, true) => crate::say::err!("{text}"),
+        (false, false) => crate::say::out!("{text}"),
+    }
+    Ok(())
+}
+
+fn code(searched: &Searched) -> ExitCode {
+    let gap = searched.limit.gap;
+    if searched.interrupted {
+        ExitCode::Interrupted
+    } else if searched.unanswered {
+        ExitCode::Unreachable
+    } else if searched.limit.side == Some(Side::Generator) {
+        ExitCode::Undecided
+    } else if gap.low.is_none() {
+        ExitCode::Missed
+    } else if !gap.is_sure {
+        ExitCode::Undecided
+    } else {
+        ExitCode::Success
+    }
+}

@@ -1,0 +1,151 @@
+//! A limit that was searched on a live system, as JSON and text.
+
+use std::fmt::Write as _;
+
+use plimsoll_capacity::{Limit, Side, TrialFigures};
+use serde_json::{Value, json};
+
+/// Seconds that each step of a ramp takes, beside which a search's requests are told.
+const RAMP_STEP_SECONDS: f64 = 10.0;
+
+/// Characters of the longest bar.
+const BAR: f64 = 30.0;
+
+/// A limit as JSON: seconds, shares of one, requests per second.
+pub fn limit_json(limit: &Limit) -> Value {
+    json!({
+        "schema": 1,
+        "plan": limit.plan,
+        "id": limit.id,
+        "unit": if limit.is_users { "users" } else { "per_second" },
+        "sure": limit.gap.is_sure,
+        "breaking_point": {
+            "concurrent_users": limit.concurrent_users,
+            "rate": if limit.is_users { limit.max_throughput } else { limit.gap.estimate() },
+            "max_throughput": limit.max_throughput,
+            "low": limit.gap.low,
+            "high": limit.gap.high,
+            "first_symptom": limit.first_symptom,
+            "side": limit.side.as_ref().map(Side::label),
+            "resource": resource(limit),
+        },
+        "requests": limit.requests(),
+        "ramp_requests": limit.requests_of_a_ramp(RAMP_STEP_SECONDS).map(f64::round),
+        "trials": limit.trials.iter().map(trial).collect::<Vec<_>>(),
+        "warnings": limit.warnings,
+    })
+}
+
+fn resource(limit: &Limit) -> Option<&str> {
+    match limit.side.as_ref()? {
+        Side::Resource(name) => Some(name),
+        Side::Target | Side::Generator | Side::Network => None,
+    }
+}
+
+fn trial(trial: &TrialFigures) -> Value {
+    let [p50, p95, p99] = trial.response_time;
+    json!({
+        "load": trial.load,
+        "kept": trial.kept,
+        "why": trial.why,
+        "run": trial.run,
+        "seconds": trial.seconds,
+        "requests": trial.requests,
+        "throughput": trial.throughput,
+        "response_time": {"p50": p50, "p95": p95, "p99": p99},
+        "error_ratio": trial.error_ratio,
+        "in_flight": trial.in_flight,
+    })
+}
+
+/// One trial in a line, for whoever watches.
+pub fn limit_trial_text(number: usize, figures: &TrialFigures, is_users: bool) -> String {
+    let [_, p95, _] = figures.response_time;
+    let verdict = if figures.kept { "kept" } else { "missed" };
+    let mut line = format!(
+        "{number:>3}  {:>12}  {verdict:<6}  {:>5.0} s  {:>12}  p95 {:>9}",
+        load(figures.load, is_users),
+        figures.seconds,
+        figures.throughput.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}/s")),
+        p95.map_or_else(|| "-".to_owned(), seconds),
+    );
+    if let Some(why) = &figures.why {
+        let _ = write!(line, "  {why}");
+    }
+    line
+}
+
+/// The result for people.
+pub fn limit_text(limit: &Limit) -> String {
+    let mut text = String::new();
+    let unit = |value: f64| load(value, limit.is_users);
+    let _ = writeln!(text, "limit of {}", limit.plan);
+    let line = match (limit.gap.low, limit.gap.high) {
+        (Some(low), Some(high)) => {
+            let middle = limit.gap.estimate().unwrap_or(low);
+            format!("  {} (kept at {}, missed at {})", unit(middle), unit(low), unit(high))
+        }
+        (Some(low), None) => format!("  at least {}: nothing above was missed or tried", unit(low)),
+        (None, Some(high)) => format!("  below {}: not even that was kept", unit(high)),
+        (None, None) => "  nothing is known: no trial came to its end".to_owned(),
+    };
+    let _ = writeln!(text, "{line}");
+    if let Some(throughput) = limit.max_throughput {
+        let _ = write!(text, "  {throughput:.1} requests/s answered well");
+        if let Some(users) = limit.concurrent_users.filter(|_| !limit.is_users) {
+            let _ = write!(text, ", {users:.1} iterations at once");
+        }
+        text.push('\n');
+    }
+    if let Some(side) = &limit.side {
+        let name = match side {
+            Side::Resource(name) => format!("the target's {name}"),
+            other => format!("the {}", other.label()),
+        };
+        let symptom = limit.first_symptom.as_deref().unwrap_or("it showed no reason");
+        let _ = writeln!(text, "  limited by {name}: {symptom}");
+    }
+    text += &chart(limit);
+    let _ = write!(text, "  {} requests in {} trials", limit.requests(), limit.trials.len());
+    match limit.requests_of_a_ramp(RAMP_STEP_SECONDS) {
+        Some(ramp) => {
+            let _ = writeln!(text, "; a ramp in steps as fine, 10 s each, takes {ramp:.0}");
+        }
+        None => text.push('\n'),
+    }
+    for warning in &limit.warnings {
+        let _ = writeln!(text, "  note: {warning}");
+    }
+    text
+}
+
+/// Throughput by load, one bar a load.
+fn chart(limit: &Limit) -> String {
+    let mut trials: Vec<&TrialFigures> = limit.trials.iter().collect();
+    trials.sort_by(|one, other| one.load.total_cmp(&other.load));
+    let highest = trials.iter().filter_map(|trial| trial.throughput).fold(0.0, f64::max);
+    let mut text = String::new();
+    for trial in trials {
+        let share = trial.throughput.filter(|_| highest > 0.0).map_or(0.0, |rate| rate / highest);
+        let bar = "█".repeat((share * BAR).round() as usize);
+        let rate = trial.throughput.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}/s"));
+        let mark = if trial.kept { "kept" } else { "missed" };
+        let _ = writeln!(text, "  {:>12} {bar:<30} {rate:>12}  {mark}", load(trial.load, limit.is_users));
+    }
+    text
+}
+
+fn load(value: f64, is_users: bool) -> String {
+    if is_users { format!("{value:.0} users") } else { format!("{value:.1}/s") }
+}
+
+fn seconds(value: f64) -> String {
+    if value < 0.001 {
+        format!("{:.0} us", value * 1e6)
+    } else if value < 1.0 {
+        format!("{:.1} ms", value * 1e3)
+    } else {
+        format!("{value:.2} s")
+    }
+}

@@ -1,0 +1,478 @@
+//! Searches the highest load that a live system keeps, trial by trial.
+//!
+//! Each trial is a run of the plan at one load, recorded like any other, and ends as soon as its seconds
+//! have decided it. Which load comes next, and when a trial is decided, is `capacity`'s to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_capacity::{
+    Cause, Decision, Limit, Next, Search, SearchSettings, Side, Standing, Trial, TrialFigures, TrialSecond,
+    Tried,
+};
+use plimsoll_exporters::{ExportError, Exporters, LiveMetrics};
+use plimsoll_history::History;
+use plimsoll_measure::{DropCause, Frame, Timing};
+use plimsoll_run::{LoadModel, RunEvent, RunPlan, RunStatus, State, Summary};
+use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity, Status, Validity};
+use plimsoll_units::{Rate, Users};
+use plimsoll_workload::{Level, Stage, StageKind};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+
+use crate::{Control, Finished, RunConfig, RunError};
+
+/// Events that may wait for whoever decides; each is decided in no time.
+const WATCHED: usize = 1024;
+
+/// A link busier than this carries no more.
+const BUSY_LINK: f64 = 0.9;
+
+/// So many trials of a load in a row that this machine spoiled end the search.
+const DISTURBED: u32 = 3;
+
+/// What is promised by a plan that promises nothing: more failures than that are no service.
+const FEW_ERRORS: &str = "error_ratio <= 1%";
+
+/// What to search and how.
+#[derive(Debug)]
+pub struct LimitConfig {
+    /// The plan whose steps and objectives are taken; its stages are not.
+    pub plan: Arc<RunPlan>,
+    /// Threads to offer the load from.
+    pub workers: usize,
+    /// Our own version.
+    pub plimsoll: String,
+    /// Where runs are recorded.
+    pub history: History,
+    /// Where the metrics of runs are shown.
+    pub live: Arc<LiveMetrics>,
+    /// Where to look.
+    pub search: SearchSettings,
+    /// The most measured seconds of a trial.
+    pub longest_seconds: u32,
+    /// How long each trial runs before it is measured.
+    pub warmup: Duration,
+    /// How long the target is left alone after a load that it missed.
+    pub cool_down: Duration,
+}
+
+/// A search that could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LimitError {
+    /// A trial could not begin.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The plan's exporters could not be started.
+    #[error(transparent)]
+    Exporters(#[from] ExportError),
+    /// A trial's setup failed, or its feed ran out.
+    #[error("the trial at {load} failed: {reason}")]
+    Failed {
+        /// The load, with its unit.
+        load: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A search that has ended.
+#[derive(Debug)]
+pub struct Searched {
+    /// What it found, as far as it came.
+    pub limit: Limit,
+    /// Whether it was stopped before it was done.
+    pub interrupted: bool,
+    /// No request of any trial got any answer.
+    pub unanswered: bool,
+}
+
+/// Searches the limit. `tell` hears of each trial when it is over.
+///
+/// # Errors
+/// When a trial could not be run. Those before it are in the history.
+pub async fn limit(
+    config: LimitConfig,
+    control: &Control,
+    mut tell: impl FnMut(&TrialFigures),
+) -> Result<Searched, LimitError> {
+    let mut search = Search::new(config.search);
+    let (plan, warnings) = judged_by_trials(&config.plan);
+    let is_users = matches!(plan.load.model, LoadModel::Closed { .. });
+    let id = uuid::Uuid::now_v7().to_string();
+    let mut limit = Limit {
+        plan: plan.name.clone(),
+        id,
+        is_users,
+        gap: search.gap(),
+        max_throughput: None,
+        concurrent_users: None,
+        first_symptom: None,
+        side: None,
+        trials: Vec::new(),
+        warnings,
+    };
+    let (mut interrupted, mut unanswered, mut disturbed) = (false, true, 0);
+    while let Next::Try(load) = search.next() {
+        let trial_plan = Arc::new(at_load(&plan, load, &config, &limit.id));
+        let tried = Box::pin(one(&config, trial_plan, control)).await?;
+        unanswered &= tried.summary.unanswered;
+        if tried.is_failed() {
+            let reason = tried.summary.reason.clone().unwrap_or_default();
+            return Err(LimitError::Failed { load: shown(load, is_users), reason });
+        }
+        let Some(decision) = tried.decision.filter(|_| !control.is_stopped()) else {
+            interrupted = true;
+            break;
+        };
+        let figures = tried.figures(load, decision, &plan);
+        tell(&figures);
+        limit.trials.push(figures);
+        let kept = decision == Decision::Kept;
+        if !kept && tried.is_our_fault() {
+            // What this machine could not offer says nothing about the target. It may have been busy for a
+            // moment, so the load gets another chance.
+            disturbed += 1;
+            if disturbed < DISTURBED {
+                pause(config.cool_down, control).await;
+                continue;
+            }
+            limit.side = Some(Side::Generator);
+            limit.first_symptom = tried.summary.validity.reasons.first().cloned();
+            limit.warnings.push(format!(
+                "at {} this machine was the limit {DISTURBED} times, not the target: what lies above is not known",
+                shown(load, is_users)
+            ));
+            break;
+        }
+        disturbed = 0;
+        search.saw(Tried { load, kept, sustained: tried.trial.sustained().filter(|_| !kept) });
+        let gap = search.gap();
+        if !kept && gap.high == Some(load) {
+            limit.first_symptom = limit.trials.last().and_then(|trial| trial.why.clone());
+            limit.side = Some(tried.side());
+        }
+        if !kept {
+            pause(config.cool_down, control).await;
+        }
+        if unanswered && search.tried().len() >= 2 {
+            break;
+        }
+    }
+    limit.gap = search.gap();
+    let at_low = limit.trials.iter().filter(|trial| trial.kept && Some(trial.load) == limit.gap.low);
+    let (throughputs, in_flight): (Vec<_>, Vec<_>) =
+        at_low.map(|trial| (trial.throughput, trial.in_flight)).unzip();
+    limit.max_throughput = throughputs.into_iter().flatten().reduce(f64::max);
+    limit.concurrent_users = match is_users {
+        true => limit.gap.low,
+        false => mean(in_flight.into_iter().flatten()),
+    };
+    if !limit.gap.is_sure && !interrupted && limit.side != Some(Side::Generator) {
+        limit
+            .warnings
+            .push("the same load was kept and missed by turns: take the interval, not the middle".to_owned());
+    }
+    Ok(Searched { limit, interrupted, unanswered })
+}
+
+async fn pause(length: Duration, control: &Control) {
+    tokio::select! {
+        () = tokio::time::sleep(length) => {}
+        () = control.stopped() => {}
+    }
+}
+
+/// A trial that is over.
+struct Over {
+    trial: Trial,
+    /// `None`: it was stopped before a second was measured.
+    decision: Option<Decision>,
+    summary: Summary,
+    in_flight: Option<f64>,
+    requests: u64,
+    generator_drops: u64,
+    busiest_link: Option<f64>,
+}
+
+/// Runs one trial to its decision.
+async fn one(config: &LimitConfig, plan: Arc<RunPlan>, control: &Control) -> Result<Over, LimitError> {
+    let exporters = Exporters::start(&plan.export, Arc::clone(&config.live)).await?;
+    let (watcher, events) = mpsc::channel(WATCHED);
+    let own = control.for_one_run();
+    let watch = Watch::new(&plan, config.longest_seconds);
+    let watching = tokio::spawn(watch.follow(events, own.clone()));
+    let run = RunConfig {
+        plan,
+        workers: config.workers,
+        plimsoll: config.plimsoll.clone(),
+        calibration: None,
+        history: Some(config.history.clone()),
+        exporters,
+        watcher: Some(watcher),
+    };
+    let finished = Box::pin(crate::run(run, own)).await?;
+    // It ends with the run, unless it panicked, which says enough by itself.
+    let watch = watching.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
+    let Finished { state, exporters, .. } = finished;
+    exporters.close().await;
+    Ok(watch.over(&state))
+}
+
+/// Looks at a trial while it runs.
+struct Watch {
+    trial: Trial,
+    objectives: Vec<Objective>,
+    warmup: u64,
+    /// The latest second, until it is judged.
+    second: Option<TrialSecond>,
+    in_flight: Vec<f64>,
+    generator_drops: u64,
+    busiest_link: Option<f64>,
+    decision: Option<Decision>,
+}
+
+impl Watch {
+    fn new(plan: &RunPlan, longest_seconds: u32) -> Self {
+        let is_open = matches!(plan.load.model, LoadModel::Open { .. });
+        Self {
+            trial: Trial::new(longest_seconds, is_open),
+            objectives: plan.objectives.clone(),
+            warmup: plan.load.warmup.as_secs(),
+            second: None,
+            in_flight: Vec::new(),
+            generator_drops: 0,
+            busiest_link: None,
+            decision: None,
+        }
+    }
+
+    async fn follow(mut self, mut events: mpsc::Receiver<RunEvent>, control: Control) -> Self {
+        while let Some(event) = events.recv().await {
+            self.see(&event);
+            if self.decision.is_some() {
+                control.enough();
+            }
+        }
+        self
+    }
+
+    fn see(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Second(second) if self.decision.is_none() && second.frame.second >= self.warmup => {
+                let (arrivals, ended, dropped) = counts(&second.frame, DropCause::InFlightLimit);
+                let (_, _, ours) = counts(&second.frame, DropCause::Generator);
+                let in_flight = second.gauges.virtual_users;
+                self.generator_drops += ours;
+                let link = second.vitals.link_ratio;
+                self.busiest_link = self.busiest_link.into_iter().chain(link).reduce(f64::max);
+                self.in_flight.push(in_flight as f64);
+                self.second =
+                    Some(TrialSecond { arrivals, dropped, ended, in_flight, standings: Vec::new() });
+            }
+            RunEvent::Judged(judged) => {
+                if let Some(second) = self.second.take() {
+                    let standings = self.objectives.iter().zip(&judged.statuses);
+                    let standings =
+                        standings.map(|(objective, status)| standing(objective, status)).collect();
+                    self.decision = self.trial.second(TrialSecond { standings, ..second });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn over(self, state: &State) -> Over {
+        Over {
+            decision: self.decision.or_else(|| self.trial.end()),
+            trial: self.trial,
+            summary: state.summary(),
+            in_flight: mean(self.in_flight.iter().copied()),
+            requests: state.requests().0,
+            generator_drops: self.generator_drops,
+            busiest_link: self.busiest_link,
+        }
+    }
+}
+
+/// Arrivals due, iterations ended, arrivals dropped for a cause.
+fn counts(frame: &Frame, cause: DropCause) -> (u64, u64, u64) {
+    let sum =
+        |of: &dyn Fn(&plimsoll_measure::IterationSeries) -> u64| frame.iterations.values().map(of).sum();
+    (sum(&|series| series.arrivals), sum(&|series| series.ended), sum(&|series| series.dropped(cause)))
+}
+
+/// How an objective stands, for deciding about a trial.
+fn standing(objective: &Objective, status: &Status) -> Standing {
+    let Expression { measure, bound, .. } = objective.expression;
+    let Bound::Value(bound) = bound else { return Standing::default() };
+    let allowed = match measure {
+        Measure::Quantile(quantile, _) => Some(1.0 - quantile.share()),
+        Measure::ErrorRatio | Measure::DroppedRatio => Some(bound),
+        Measure::Availability => Some(1.0 - bound),
+        _ => None,
+    };
+    let events =
+        status.good_events.zip(status.total_events).map(|(good, all)| (all.saturating_sub(good), all));
+    let is_time = matches!(measure, Measure::Quantile(_, Timing::ResponseTime));
+    let left = status.observed.filter(|_| is_time).map(|observed| (bound - observed).max(0.0));
+    Standing {
+        is_missed: status.verdict == Some(plimsoll_sla::Verdict::Missed),
+        events,
+        allowed,
+        left_seconds: left,
+    }
+}
+
+impl Over {
+    fn is_failed(&self) -> bool {
+        self.summary.status == Some(RunStatus::Failed)
+    }
+
+    /// Whether the generator did not offer what it should have.
+    fn is_our_fault(&self) -> bool {
+        self.summary.validity.verdict == Validity::Invalid || self.generator_drops > 0
+    }
+
+    fn side(&self) -> Side {
+        if self.busiest_link.is_some_and(|ratio| ratio >= BUSY_LINK) { Side::Network } else { Side::Target }
+    }
+
+    fn figures(&self, load: f64, decision: Decision, plan: &RunPlan) -> TrialFigures {
+        let response = self.summary.timings.get(&Timing::ResponseTime);
+        TrialFigures {
+            load,
+            kept: decision == Decision::Kept,
+            why: match decision {
+                Decision::Kept => None,
+                Decision::Missed(cause) => Some(self.words(cause, plan)),
+            },
+            run: self.summary.info.id.clone(),
+            seconds: self.summary.measured_seconds,
+            requests: self.requests,
+            throughput: self.summary.totals.throughput,
+            response_time: response.map_or([None; 3], |figures| [figures.p50, figures.p95, figures.p99]),
+            error_ratio: self.summary.totals.error_ratio,
+            in_flight: self.in_flight,
+        }
+    }
+
+    fn words(&self, cause: Cause, plan: &RunPlan) -> String {
+        match cause {
+            Cause::Objective(index) => {
+                let name = plan.objectives.get(index).map_or("?", |objective| objective.name.as_str());
+                let why = self
+                    .summary
+                    .objectives
+                    .get(index)
+                    .map_or("", |objective| objective.judgement.why.as_str());
+                let most =
+                    self.summary.errors.first().map(|error| format!("; mostly {}", error.outcome.label()));
+                let most = most.filter(|_| self.summary.totals.error_ratio.unwrap_or_default() > 0.01);
+                format!("`{name}`: {why}{}", most.unwrap_or_default())
+            }
+            Cause::Dropped => {
+                "arrivals were dropped: more is in flight than `max_in_flight` allows".to_owned()
+            }
+            Cause::Backlog(growth) => {
+                format!("the queue grows: {:.0} ms more response time with every second", growth * 1e3)
+            }
+        }
+    }
+}
+
+/// The plan as trials judge it: what is promised over a window is promised over the trial, and what no
+/// single load can be judged by is left out and named.
+fn judged_by_trials(plan: &RunPlan) -> (RunPlan, Vec<String>) {
+    let mut warnings = Vec::new();
+    let mut objectives: Vec<Objective> = Vec::new();
+    for objective in plan.objectives.iter().filter(|objective| objective.severity == Severity::Critical) {
+        let Expression { measure, comparison, bound } = objective.expression;
+        let wants_load = matches!(measure, Measure::Throughput | Measure::Count(_) | Measure::ByteRate)
+            && !comparison.wants_less();
+        if wants_load || matches!(bound, Bound::Stage { .. }) || objective.filter.stage.is_some() {
+            warnings.push(format!("`{}` is left out: it cannot be judged at one load", objective.name));
+            continue;
+        }
+        objectives.push(Objective { over: None, abort_after: None, ..objective.clone() });
+    }
+    if objectives.is_empty() {
+        warnings.push(format!("no objective of the plan can be searched by; `{FEW_ERRORS}` is taken"));
+        objectives.extend(few_errors());
+    }
+    (RunPlan { objectives, ..plan.clone() }, warnings)
+}
+
+fn few_errors() -> Option<Objective> {
+    Some(Objective {
+        name: "few errors".to_owned(),
+        text: FEW_ERRORS.to_owned(),
+        expression: Expression::parse(FEW_ERRORS).ok()?,
+        over: None,
+        filter: Filter::default(),
+        abort_after: None,
+        severity: Severity::Critical,
+        message: None,
+    })
+}
+
+/// The plan at one load, for as long as a trial may take.
+fn at_load(plan: &RunPlan, load: f64, config: &LimitConfig, id: &str) -> RunPlan {
+    let length = config.warmup + Duration::from_secs(u64::from(config.longest_seconds));
+    let model = match &plan.load.model {
+        LoadModel::Open { spacing, max_in_flight, .. } => {
+            let rate = Rate::new(load).unwrap_or(Rate::ZERO);
+            // As a plan of this rate would have by itself.
+            let enough = (load * plan.http.timeout.as_secs_f64()).ceil().min(100_000.0) as u32;
+            LoadModel::Open {
+                stages: vec![Stage { kind: StageKind::Hold(rate), length }],
+                spacing: *spacing,
+                max_in_flight: enough.max(*max_in_flight),
+            }
+        }
+        LoadModel::Closed { .. } => LoadModel::Closed {
+            stages: vec![Stage { kind: StageKind::Hold(Users(load as u32)), length }],
+            iterations: None,
+        },
+    };
+    let is_users = matches!(model, LoadModel::Closed { .. });
+    let mut tags = plan.tags.clone();
+    tags.insert("limit".to_owned(), id.to_owned());
+    RunPlan {
+        load: plimsoll_run::Load { model, warmup: config.warmup, grace: plan.load.grace },
+        tags,
+        // Trials are runs of one kind, and not of the plan's own load.
+        hash: hex(&Sha256::digest(format!("limit of {}", plan.hash)))[..plan.hash.len().clamp(1, 64)]
+            .to_owned(),
+        text: format!("# one trial of a search for the limit: {} held\n{}", shown(load, is_users), plan.text),
+        ..plan.clone()
+    }
+}
+
+/// The load that a search begins with where nothing else is said: the lowest that the plan holds or ramps to.
+pub fn first_load(plan: &RunPlan) -> f64 {
+    fn lowest<L: Level>(stages: &[Stage<L>]) -> f64 {
+        let levels = stages.iter().filter_map(|stage| match stage.kind {
+            StageKind::Ramp(level) | StageKind::Hold(level) | StageKind::Spike(level) => Some(level.amount()),
+            StageKind::Pause => None,
+        });
+        levels.filter(|level| *level > 0.0).reduce(f64::min).unwrap_or(1.0)
+    }
+    match &plan.load.model {
+        LoadModel::Open { stages, .. } => lowest(stages),
+        LoadModel::Closed { stages, .. } => lowest(stages),
+    }
+}
+
+fn shown(load: f64, is_users: bool) -> String {
+    if is_users { format!("{load:.0} users") } else { format!("{load:.1}/s") }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}

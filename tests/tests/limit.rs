@@ -1,0 +1,115 @@
+//! `plimsoll limit` against a target whose limit is known by construction.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod harness;
+
+use harness::{Desk, PATIENCE, Target, alone, beside_others};
+use nix::sys::signal::Signal;
+use plimsoll_testkit::wait_until;
+use serde_json::Value;
+
+/// Ten workers that take 20 ms each.
+const WORKERS: [&str; 4] = ["--service-workers", "10", "--latency", "fixed:20ms"];
+const LIMIT: f64 = 500.0;
+
+fn plan(target: &str) -> String {
+    format!(
+        "
+name: edge
+target: {target}
+load: {{ stages: [ {{ hold: 120/s, for: 40s }} ], grace: 3s }}
+http: {{ timeout: 2s }}
+scenarios: [ {{ name: read, steps: [ {{ name: page, get: /products/1 }} ] }} ]
+sla:
+  - {{ name: quick, objective: p95(response_time) <= 250ms, over: 30s }}
+  - {{ name: few errors, objective: error_ratio <= 1% }}
+  - {{ name: busy, objective: throughput >= 100/s }}
+"
+    )
+}
+
+fn number(json: &Value, pointer: &str) -> f64 {
+    json.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("{pointer} in {json:#}"))
+}
+
+#[tokio::test]
+async fn a_known_limit_is_found_with_few_requests_and_every_trial_is_on_record() {
+    let _machine = alone().await;
+    let (target, desk) = (Target::start(WORKERS).await, Desk::new());
+    let plan = desk.write("plan.yaml", &plan(&target.url()));
+    let search = async || {
+        desk.plimsoll(["limit", &plan, "--json", "-", "--longest", "6s", "--looks", "1", "--from", "240/s"])
+            .ended()
+            .await
+    };
+    let mut ended = search().await;
+    if ended.code == 4 && ended.stdout.contains("\"generator\"") {
+        // Others had the machine, which says nothing about the search.
+        ended = search().await;
+    }
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let point = &json["breaking_point"];
+    for name in ["low", "high", "rate", "max_throughput"] {
+        let value = number(point, &format!("/{name}"));
+        assert!((value / LIMIT - 1.0).abs() <= 0.03, "{name} is {value}: {}", ended.stderr);
+    }
+    assert!(number(point, "/low") < number(point, "/high"));
+    assert_eq!(point["side"], "target");
+    assert!(point["first_symptom"].as_str().unwrap().contains("queue grows"), "{point}");
+    assert!(number(&json, "/requests") < number(&json, "/ramp_requests") / 3.0, "{json:#}");
+    assert!(json["warnings"][0].as_str().unwrap().starts_with("`busy` is left out"), "{json:#}");
+
+    let tag = format!("limit={}", json["id"].as_str().unwrap());
+    let listed = desk.plimsoll(["runs", "list", "--tag", &tag, "--json", "-"]).ended().await;
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let runs = listed["runs"].as_array().or(listed.as_array()).unwrap();
+    let trials = json["trials"].as_array().unwrap();
+    assert_eq!(runs.len(), trials.len(), "{listed:#}");
+    assert!(runs.iter().all(|run| run["status"] == "completed"), "{listed:#}");
+    let sent: f64 = trials.iter().map(|trial| number(trial, "/requests")).sum();
+    assert!(
+        target.record().await.count() as f64 >= sent,
+        "the target was asked at least what the trials say"
+    );
+}
+
+#[tokio::test]
+async fn where_nobody_answers_there_is_no_limit() {
+    let _others = beside_others().await;
+    let desk = Desk::new();
+    let plan = desk.write("plan.yaml", &plan("http://127.0.0.1:1"));
+    let ended = desk.plimsoll(["limit", &plan, "--cool-down", "10ms"]).ended().await;
+    assert_eq!(ended.code, 5, "{ended:?}");
+    assert!(ended.stdout.contains("mostly connect"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn a_search_that_is_interrupted_says_what_it_knows() {
+    let _others = beside_others().await;
+    let (target, desk) = (Target::start(WORKERS).await, Desk::new());
+    let plan = desk.write("plan.yaml", &plan(&target.url()));
+    let search = desk.plimsoll(["limit", &plan]).start();
+    wait_until(PATIENCE, "the first trial", async || search.stderr().contains("kept")).await.unwrap();
+    search.signal(Signal::SIGINT);
+    let ended = search.ended().await;
+    assert_eq!(ended.code, 130, "{ended:?}");
+    assert!(ended.stdout.contains("at least 120.0/s"), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn bounds_that_make_no_search_are_refused() {
+    let _others = beside_others().await;
+    let desk = Desk::new();
+    let plan = desk.write("plan.yaml", &plan("http://127.0.0.1:1"));
+    for (arguments, words) in [
+        (["--from", "100/s", "--most", "10/s"], "is below the first load"),
+        (["--from", "0", "--most", "10"], "write a load above 0"),
+        (["--precision", "0%", "--looks", "1"], "from 0.1% to 50%"),
+        (["--longest", "1500ms", "--looks", "1"], "whole seconds"),
+    ] {
+        let ended = desk.plimsoll(["limit", &plan]).args(arguments).ended().await;
+        assert!(ended.code == 2 && ended.stderr.contains(words), "{arguments:?}: {ended:?}");
+    }
+}
