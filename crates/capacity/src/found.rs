@@ -19,6 +19,8 @@ pub struct Limit {
     pub concurrent_users: Option<f64>,
     /// What showed first above the limit, in words.
     pub first_symptom: Option<String>,
+    /// Whether it showed in a queue that grows: then `max_throughput` is the most the target can do.
+    pub is_saturation: bool,
     /// Who could not do more.
     pub side: Option<Side>,
     /// Every trial, in its order.

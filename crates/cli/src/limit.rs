@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use plimsoll_capacity::{SearchSettings, Side};
+use plimsoll_capacity::{Limit, PredictionOf, SearchSettings, Side, Truth};
 use plimsoll_exporters::LiveMetrics;
+use plimsoll_history::History;
 use plimsoll_run::{ExitCode, LoadModel};
 use plimsoll_runner::{Control, LimitConfig, LimitError, Searched};
 
@@ -39,6 +40,7 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
     let stopper = control.clone();
     let _signals = signals::on_interrupt(move || stopper.stop()).map_err(Stop::internal)?;
     let quiet = arguments.quiet;
+    let target = plan.target.clone();
     let config = LimitConfig {
         plan,
         workers: arguments.workers.map_or_else(default_workers, usize::from),
@@ -65,8 +67,27 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
         LimitError::Exporters(error) => Stop::usage(error),
         error => Stop::usage(error),
     })?;
+    score(&history, &searched.limit, &target).await;
     tell_of(&searched, arguments.json.as_deref(), quiet)?;
     Ok(code(&searched))
+}
+
+/// Holds what was found against what `capacity` had foretold.
+async fn score(history: &History, limit: &Limit, target: &str) {
+    let measured_nanos = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    let peak = limit.max_throughput.filter(|_| limit.is_saturation);
+    let found = limit.gap.estimate().filter(|_| limit.gap.is_sure);
+    for (of, value) in [(PredictionOf::Limit, found), (PredictionOf::Peak, peak)] {
+        let Some(value) = value.filter(|_| limit.gap.is_sure) else { continue };
+        let truth = Truth { value, measured_nanos, by: limit.id.clone() };
+        match history.score(&limit.plan, target, of, &truth).await {
+            Ok(0) => {}
+            Ok(scored) => {
+                crate::say::errln!("{scored} earlier predictions of the {} are scored now", of.label());
+            }
+            Err(error) => crate::say::errln!("warning: earlier predictions are not scored: {error}"),
+        }
+    }
 }
 
 fn tell_of(searched: &Searched, json: Option<&std::path::Path>, quiet: bool) -> Result<(), Stop> {

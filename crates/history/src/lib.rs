@@ -17,6 +17,7 @@ mod error;
 mod export;
 mod location;
 mod owner;
+mod predictions;
 mod reader;
 mod recorder;
 mod runs;

@@ -14,7 +14,10 @@ use crate::Error;
 /// The mark of our files in SQLite's header: "PLIM".
 const APPLICATION: i64 = 0x504C_494D;
 
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "runs", include_str!("../migrations/0001_runs.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "runs", include_str!("../migrations/0001_runs.sql")),
+    (2, "predictions", include_str!("../migrations/0002_predictions.sql")),
+];
 
 fn latest() -> i64 {
     MIGRATIONS.iter().map(|(version, _, _)| *version).max().unwrap_or(0)

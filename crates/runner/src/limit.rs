@@ -108,6 +108,7 @@ pub async fn limit(
         max_throughput: None,
         concurrent_users: None,
         first_symptom: None,
+        is_saturation: false,
         side: None,
         trials: Vec::new(),
         warnings,
@@ -150,6 +151,7 @@ pub async fn limit(
         let gap = search.gap();
         if !kept && gap.high == Some(load) {
             limit.first_symptom = limit.trials.last().and_then(|trial| trial.why.clone());
+            limit.is_saturation = matches!(decision, Decision::Missed(Cause::Backlog(_) | Cause::Dropped));
             limit.side = Some(tried.side());
         }
         if !kept {

@@ -6,6 +6,7 @@ mod exporting;
 mod folding;
 mod killed;
 mod listing;
+mod predictions;
 mod sample;
 mod schema;
 mod sharing;
