@@ -121,9 +121,10 @@ target: http://127.0.0.1:1
 load:
   model: closed
   warmup: 1s
-  stages: [ { hold: 40 users, for: 5s } ]
+  stages: [ { hold: 200 users, for: 5s } ]
 scenarios: [ { name: main, steps: [ { name: home, get: / } ] } ]
 ";
+    // So many users that some wait for a worker even while the machine stands still for half a second.
     // 8 / (0.75 x 20 ms x (1 + 0.1 x 7 + 0.002 x 8 x 7)) and 3 / (0.25 x 20 ms); the pool could do 600.
     let expected = 8.0 / (0.015 * (1.0 + 0.7 + 0.112));
     let flags = "--latency fixed:20ms --service-workers 8 --contention 10% --coherency 0.2% --pool 3,25%";
@@ -137,5 +138,5 @@ scenarios: [ { name: main, steps: [ { name: home, get: / } ] } ]
     })
     .await;
     let found = json["totals"]["throughput"].as_f64().unwrap();
-    assert!((found / expected - 1.0).abs() < 0.02, "{found}, expected {expected}: {}", json["validity"]);
+    assert!((found / expected - 1.0).abs() < 0.03, "{found}, expected {expected}: {}", json["validity"]);
 }
