@@ -10,6 +10,8 @@ mod calibration;
 mod event;
 mod exit;
 mod kept;
+mod lineage;
+mod load_series;
 mod plan;
 mod resources;
 mod shape;
@@ -25,6 +27,8 @@ pub use event::{
     Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, Second, Started,
 };
 pub use exit::ExitCode;
+pub use lineage::Lineage;
+pub use load_series::{Counts, LoadSeries};
 pub use plan::{
     Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, Expect, ExportSettings, Feed,
     FeedOrder, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, Load, LoadModel,
