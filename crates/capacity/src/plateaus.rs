@@ -225,12 +225,12 @@ impl Plateaus {
 impl Plateau {
     /// The plateau as a point of a curve: its means, and the standard error of its throughput.
     ///
-    /// Of resources it has those that are shares of one (`cpu_ratio`, as `cpu`).
+    /// Of resources it has those that are shares of one (`cpu_ratio`, as `cpu`); one beyond it is no share.
     pub fn point(&self) -> Point {
-        let shares = self
-            .resources
-            .iter()
-            .filter_map(|(name, busy)| Some((name.strip_suffix("_ratio")?.to_owned(), busy.value)));
+        let shares = self.resources.iter().filter_map(|(name, busy)| {
+            let name = name.strip_suffix("_ratio").filter(|_| (0.0..=1.0).contains(&busy.value))?;
+            Some((name.to_owned(), busy.value))
+        });
         let response_time = self.response_time.iter();
         Point {
             load: self.load,

@@ -23,7 +23,7 @@ pub(crate) enum Command {
     /// Learns what this machine adds to every figure and how much of a plan it can offer
     Calibrate(CalibrateArguments),
     /// Says where a service's limit lies and how sure that is
-    Capacity(CapacityArguments),
+    Capacity(Box<CapacityArguments>),
     /// Searches the highest load that still meets the objectives of a plan, on the live system
     Limit(LimitArguments),
     /// Checks plans and gives advice, without running anything
@@ -108,10 +108,39 @@ pub(crate) struct CalibrateArguments {
 }
 
 #[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("source").required(true)))]
+#[command(group(clap::ArgGroup::new("known_traffic").multiple(true)))]
 pub(crate) struct CapacityArguments {
     /// Points that were measured: CSV with a load, throughput and what else is known; - for standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    #[arg(long, value_name = "FILE", group = "source")]
+    pub(crate) data: Option<PathBuf>,
+    /// Plateaus of the recorded runs of this plan
+    #[arg(long, value_name = "NAME", group = "source")]
+    pub(crate) plan: Option<String>,
+    /// Plateaus of what a Prometheus at this URL stored; needs --load and --throughput
+    #[arg(long, value_name = "URL", group = "source", requires_all = ["load", "throughput"])]
+    pub(crate) prometheus: Option<String>,
+    /// Query for the load: users, or arrivals per second
+    #[arg(long, value_name = "QUERY", requires = "prometheus")]
+    pub(crate) load: Option<String>,
+    /// Query for what succeeds per second
+    #[arg(long, value_name = "QUERY", requires = "prometheus")]
+    pub(crate) throughput: Option<String>,
+    /// Query for how busy a resource is, a share of one; may be repeated
+    #[arg(long = "resource", value_name = "NAME=QUERY", value_parser = key_value, requires = "prometheus")]
+    pub(crate) resources: Vec<(String, String)>,
+    /// From when on: RFC 3339, a date, seconds since 1970, or so long ago, like 6h [default: 1h]
+    #[arg(long, value_name = "TIME", requires = "prometheus")]
+    pub(crate) from: Option<String>,
+    /// Until when, likewise [default: now]
+    #[arg(long, value_name = "TIME", requires = "prometheus")]
+    pub(crate) to: Option<String>,
+    /// From one value to the next [default: so that there are 2,000 at most, 1s or more]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "prometheus")]
+    pub(crate) step: Option<Duration>,
+    /// How many of the latest recorded runs are read
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
     /// Points of earlier runs of the same service; may be repeated, the oldest first
     #[arg(long, value_name = "FILE")]
     pub(crate) history_data: Vec<PathBuf>,
@@ -125,11 +154,23 @@ pub(crate) struct CapacityArguments {
     #[arg(long, value_name = "OBJECTIVE")]
     pub(crate) sla: Vec<String>,
     /// Today's traffic, to be held against the limit
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, group = "known_traffic")]
     pub(crate) traffic: Option<f64>,
     /// The traffic of the busiest time
-    #[arg(long, value_name = "RATE", value_parser = rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, group = "known_traffic")]
     pub(crate) peak_traffic: Option<f64>,
+    /// By how much traffic grows, like 5%/month; says when --peak-traffic (or --traffic) reaches the limit
+    #[arg(long, value_name = "SHARE/TIME", group = "growing", requires = "known_traffic")]
+    pub(crate) growth: Option<plimsoll_capacity::GrowthRate>,
+    /// Traffic over time, CSV `time,value`: its growth is fitted, with its weeks
+    #[arg(long, value_name = "FILE", group = "growing")]
+    pub(crate) traffic_data: Option<PathBuf>,
+    /// Query for traffic, asked for hour by hour since --traffic-from; its growth is fitted
+    #[arg(long, value_name = "QUERY", group = "growing", requires = "prometheus")]
+    pub(crate) traffic_query: Option<String>,
+    /// From when on traffic is asked for, like --from [default: 90d]
+    #[arg(long, value_name = "TIME", requires = "traffic_query")]
+    pub(crate) traffic_from: Option<String>,
     /// What if there were so many times the machines
     #[arg(long, value_name = "FACTOR", value_parser = factor)]
     pub(crate) machines: Option<f64>,
@@ -145,6 +186,8 @@ pub(crate) struct CapacityArguments {
     /// Writes the result as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
 }
 
 #[derive(Debug, Args)]

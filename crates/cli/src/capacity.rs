@@ -1,9 +1,18 @@
 //! `plimsoll capacity`: where a service's limit lies, from points that were measured.
 
+mod forecast;
+mod prometheus;
+mod recorded;
+mod stored;
+
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use plimsoll_capacity::{Bound, Bounded, Earlier, Points, Question, Table, WhatIf, answer, read_table};
+use forecast::{Forecast, Growth};
+use jiff::Timestamp;
+use plimsoll_capacity::{
+    Bound, Bounded, Earlier, Points, Question, Table, Trend, WhatIf, answer, read_table,
+};
 use plimsoll_run::ExitCode;
 use plimsoll_sla::{Comparison, Expression, Measure};
 
@@ -16,13 +25,32 @@ struct Measured {
     points: Points,
     history: Vec<Earlier>,
     warnings: Vec<String>,
+    /// Where each point comes from, for the JSON; null where it was given.
+    sources: serde_json::Value,
 }
 
-pub(crate) fn capacity(arguments: &CapacityArguments) -> Outcome {
-    let measured = from_files(arguments)?;
+pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
+    let now = Timestamp::now().as_millisecond() as f64 / 1e3;
+    let measured = match (&arguments.plan, &arguments.prometheus) {
+        (Some(plan), _) => {
+            let history = files::history(&arguments.history).await?;
+            recorded::measured(&history, plan, arguments.runs).await?
+        }
+        (None, Some(url)) => stored::measured(url, arguments, now).await?,
+        (None, None) => from_files(arguments)?,
+    };
+    let growth = growth(arguments, now).await?;
     let bounds =
         arguments.sla.iter().map(|text| bound(text)).collect::<Result<_, _>>().map_err(Stop::usage)?;
-    let named = [("traffic", arguments.traffic), ("peak traffic", arguments.peak_traffic)];
+    let expected = match &growth {
+        Some(Growth::Fitted(trend)) => Some(trend.peak(now)),
+        Some(Growth::Given(_)) | None => None,
+    };
+    let named = [
+        ("traffic", arguments.traffic),
+        ("peak traffic", arguments.peak_traffic),
+        (forecast::EXPECTED, expected),
+    ];
     let question = Question {
         points: measured.points,
         history: measured.history,
@@ -34,23 +62,49 @@ pub(crate) fn capacity(arguments: &CapacityArguments) -> Outcome {
     };
     let mut found = answer(&question);
     found.warnings.splice(0..0, measured.warnings);
+    let forecast = growth.map(|growth| {
+        let traffic = match (&growth, arguments.peak_traffic) {
+            (Growth::Fitted(_), _) => forecast::EXPECTED,
+            (Growth::Given(_), Some(_)) => "peak traffic",
+            (Growth::Given(_), None) => "traffic",
+        };
+        Forecast::of(growth, traffic, &found, now)
+    });
+    found.refusals.extend(forecast.iter().filter_map(|forecast| forecast.refusal().cloned()));
     let to_stdout = arguments.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
     let mut written = Vec::new();
     if let Some(path) = &arguments.json {
-        let json = plimsoll_report::capacity_json(&found);
+        let mut json = plimsoll_report::capacity_json(&found);
+        json["exhaustion"] = forecast.as_ref().map_or(serde_json::Value::Null, Forecast::json);
+        json["sources"] = measured.sources;
         files::put(path, &format!("{json:#}\n")).map_err(Stop::internal)?;
         if !to_stdout {
             written.push(("json".to_owned(), path.display().to_string()));
         }
     }
     let options = crate::run::text_options(written, to_stdout);
-    let text = plimsoll_report::capacity_text(&measured.name, &question, &found, &options);
+    let when: Vec<String> = forecast.iter().flat_map(Forecast::sentences).collect();
+    let text = plimsoll_report::capacity_text(&measured.name, &question, &found, &when, &options);
     if to_stdout {
         crate::say::err!("{text}");
     } else {
         crate::say::out!("{text}");
     }
     Ok(if found.refusals.is_empty() { ExitCode::Success } else { ExitCode::Undecided })
+}
+
+/// How traffic grows, where something says so.
+async fn growth(arguments: &CapacityArguments, now: f64) -> Result<Option<Growth>, Stop> {
+    if let Some(rate) = arguments.growth {
+        return Ok(Some(Growth::Given(rate)));
+    }
+    let traffic = match (&arguments.traffic_data, &arguments.traffic_query, &arguments.prometheus) {
+        (Some(path), ..) => forecast::table(path).map_err(Stop::usage)?,
+        (None, Some(query), Some(url)) => stored::traffic(url, query, arguments, now).await?,
+        _ => return Ok(None),
+    };
+    let trend = Trend::of(&traffic).context("growth of traffic").map_err(Stop::refused)?;
+    Ok(Some(Growth::Fitted(Box::new(trend))))
 }
 
 /// The last run of the data is asked about; those before it and those of other files are its history.
@@ -68,9 +122,10 @@ fn from_files(arguments: &CapacityArguments) -> Result<Measured, Stop> {
         );
         warnings.extend(table.warnings.into_iter().map(|warning| format!("{name}: {warning}")));
     }
-    let mut table = table(&arguments.data, &arguments.filters)?;
+    let path = arguments.data.as_deref().ok_or_else(|| Stop::usage(anyhow!("there is no --data")))?;
+    let mut table = table(path, &arguments.filters)?;
     let last = table.runs.pop().ok_or_else(|| Stop::usage(anyhow!("the table has no rows")))?;
-    let file = arguments.data.display().to_string();
+    let file = path.display().to_string();
     let name = last.name.as_ref().map_or_else(|| file.clone(), |run| format!("{file}, run {run}"));
     history.extend(
         table
@@ -79,7 +134,7 @@ fn from_files(arguments: &CapacityArguments) -> Result<Measured, Stop> {
             .map(|run| Earlier { name: run.name.unwrap_or_else(|| file.clone()), points: run.points }),
     );
     warnings.extend(table.warnings);
-    Ok(Measured { name, points: last.points, history, warnings })
+    Ok(Measured { name, points: last.points, history, warnings, sources: serde_json::Value::Null })
 }
 
 fn table(path: &Path, filters: &[(String, String)]) -> Result<Table, Stop> {

@@ -47,6 +47,11 @@ impl Stop {
         Self { code: ExitCode::Usage, error: Some(error.into()) }
     }
 
+    /// What was asked cannot be answered from what there is.
+    pub(crate) fn refused(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: ExitCode::Undecided, error: Some(error.into()) }
+    }
+
     /// Our own fault, or this machine's.
     pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Self {
         Self { code: ExitCode::Internal, error: Some(error.into()) }
@@ -89,7 +94,7 @@ async fn command(command: Command) -> Outcome {
         Command::Run(arguments) => run::run(arguments).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,
-        Command::Capacity(arguments) => capacity::capacity(&arguments),
+        Command::Capacity(arguments) => Box::pin(capacity::capacity(&arguments)).await,
         Command::Limit(arguments) => Box::pin(limit::limit(arguments)).await,
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Schema => validate::schema(),

@@ -7,10 +7,13 @@ use plimsoll_capacity::{self as capacity, LoadKind, Moment, Series};
 use plimsoll_measure::{Distribution, Frame, IterationKey, IterationSeries, Phase, SeriesKey, Timing};
 
 use crate::timeline::whole_seconds;
-use crate::{Model, RunEvent, Second, Shape, Started};
+use crate::{Model, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, Second, Shape, Started};
 
 /// How many seconds wait for what is told of them later, before they become part of the series.
 const WAIT: usize = 5;
+
+/// The most resources of a second that are kept.
+const RESOURCES: usize = 64;
 
 /// Folds the events of a run into its [`Series`]: the whole seconds of its stages, warm-up left out, lost
 /// seconds as gaps.
@@ -118,10 +121,23 @@ impl LoadSeries {
             return;
         }
         self.waiting.push_back((number, self.moment(second)));
+        second.resources.iter().for_each(|scrape| self.scraped(scrape));
         if self.waiting.len() > WAIT
             && let Some((second, moment)) = self.waiting.pop_front()
         {
             self.push(second, moment);
+        }
+    }
+
+    /// A scrape belongs to the second it speaks of, which may have been before.
+    fn scraped(&mut self, scrape: &ResourceScrape) {
+        let of = scrape.second();
+        let Some((_, moment)) = self.waiting.iter_mut().find(|(second, _)| *second == of) else { return };
+        for figure in scrape.figures.iter().flatten() {
+            let Some(name) = resource_name(&scrape.source, figure) else { continue };
+            if moment.resources.len() < RESOURCES || moment.resources.contains_key(&name) {
+                moment.resources.insert(name, figure.value);
+            }
         }
     }
 
@@ -177,6 +193,20 @@ impl LoadSeries {
             resources: BTreeMap::new(),
             classes,
         }
+    }
+}
+
+/// `process pool_ratio`: a share of one ends in `_ratio`, whatever its figure is called, and nothing else does.
+///
+/// Single processors have none: all of them together are the resource.
+fn resource_name(source: &str, figure: &ResourceFigure) -> Option<String> {
+    match figure.unit {
+        ResourceUnit::Ratio if figure.name.starts_with("cpu_ratio{") => None,
+        ResourceUnit::Ratio => {
+            let name = figure.name.replacen("_ratio{", "{", 1);
+            Some(format!("{source} {}_ratio", name.trim_end_matches("_ratio")))
+        }
+        unit => Some(format!("{source} {} ({})", figure.name, unit.label().replace('_', " "))),
     }
 }
 
@@ -273,8 +303,26 @@ pub(crate) mod tests {
         let mut frame = Frame::new(number);
         shard.merge_into(&mut frame);
         let level = started.shape.level_at(number as f64).unwrap_or(0.0);
+        // The scrape of a second ends it, and comes in the next.
+        let figure = |name: &str, unit, value| ResourceFigure { name: name.into(), unit, value };
+        let resources = vec![ResourceScrape {
+            source: "app".into(),
+            at: number * SECOND,
+            figures: Ok(vec![
+                figure("utilisation_ratio{resource=\"pool\"}", ResourceUnit::Ratio, number as f64 / 100.0),
+                figure("memory", ResourceUnit::Bytes, 5e6),
+                figure("cpu_ratio{cpu=\"0\"}", ResourceUnit::Ratio, 0.5),
+            ]),
+            left_out: 0,
+        }];
         let gauges = Gauges { offered_rate: level, virtual_users: level as u64, connections: 1 };
-        RunEvent::Second(Arc::new(Second { frame, gauges, vitals: Vitals::default(), wall_nanos: 0 }))
+        RunEvent::Second(Arc::new(Second {
+            frame,
+            gauges,
+            vitals: Vitals::default(),
+            resources,
+            wall_nanos: 0,
+        }))
     }
 
     fn fold(started: &Started, events: impl IntoIterator<Item = RunEvent>) -> LoadSeries {
@@ -306,6 +354,9 @@ pub(crate) mod tests {
         assert_eq!(moments[0].throughput, 6.0);
         assert_eq!(moments[0].ended, Some(capacity::Ended { failed: 2.0, all: 8.0 }));
         assert_eq!(moments[0].classes["browse"], 6.0);
+        assert_eq!(moments[4].resources["app utilisation{resource=\"pool\"}_ratio"], 0.1);
+        assert_eq!(moments[4].resources["app memory (bytes)"], 5e6);
+        assert_eq!(moments[34].resources.len(), 0, "not read is not zero");
         // A fast failure says nothing of how long answers take.
         assert_eq!(moments[0].response_time.as_ref().map(Distribution::count), Some(6));
     }

@@ -84,7 +84,7 @@ fn the_contract_stays_as_it_is() {
 #[test]
 fn the_text_stays_as_it_was_read() {
     for (file, question) in [("capacity.txt", seen()), ("capacity-refused.txt", unsaturated("1.0"))] {
-        fixture::golden(file, &capacity_text("shop", &question, &answer(&question), &OPTIONS));
+        fixture::golden(file, &capacity_text("shop", &question, &answer(&question), &[], &OPTIONS));
     }
 }
 
@@ -103,7 +103,7 @@ proptest! {
     #[test]
     fn nothing_from_outside_steers_the_terminal(name in "[a-z\u{0}-\u{1f}\u{7f}-\u{9f}]{0,30}") {
         let question = unsaturated(&name);
-        let found = capacity_text(&name, &question, &answer(&question), &OPTIONS);
+        let found = capacity_text(&name, &question, &answer(&question), &[], &OPTIONS);
         prop_assert!(found.chars().all(|c| c == '\n' || !c.is_control()), "{found:?}");
     }
 }

@@ -6,12 +6,22 @@ use super::plot::plot;
 use crate::text::{Tone, Writer};
 use crate::{Text, words};
 
-/// The answer as text for a terminal, lines ended by line feeds.
-pub fn capacity_text(name: &str, question: &Question, answer: &Answer, options: &Text) -> String {
+/// The answer as text for a terminal, lines ended by line feeds. `when` are sentences about the date on which the
+/// limit will be reached, the most important first.
+pub fn capacity_text(
+    name: &str,
+    question: &Question,
+    answer: &Answer,
+    when: &[String],
+    options: &Text,
+) -> String {
     let mut out = Writer::new(options);
     let kind = question.points.kind();
     headline(&mut out, name, kind, answer);
     limits(&mut out, kind, answer);
+    for (index, sentence) in when.iter().enumerate() {
+        out.wrapped("", sentence, if index == 0 { Tone::Strong } else { Tone::Soft });
+    }
     predictions(&mut out, kind, answer);
     drawing(&mut out, question, answer);
     models(&mut out, answer);

@@ -1,0 +1,275 @@
+//! Capacity from what was recorded and stored: runs against the demo target, whose limit is known, the
+//! plateaus cut out of them, and the same read back from a real Prometheus.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod harness;
+
+use std::time::SystemTime;
+
+use harness::{Desk, PATIENCE, Target, alone, beside_others, free_port};
+use plimsoll_testkit::{Prometheus, VictoriaMetrics, http_client, wait_for};
+use serde_json::Value;
+
+/// Four workers that take 20 ms each: 200 requests per second and no more.
+const SERVICE: [&str; 4] = ["--latency", "fixed:20ms", "--service-workers", "4"];
+const LIMIT: f64 = 200.0;
+
+/// Loads from a fifth of the limit up to it, with a ramp between two and a stage too short to say anything.
+const PLAN: &str = "
+name: shop
+target: http://127.0.0.1:1
+tags: { version: '1.0' }
+load:
+  model: closed
+  warmup: 1s
+  stages:
+    - { hold: 1 users, for: 13s }
+    - { ramp: 2 users, over: 2s }
+    - { hold: 2 users, for: 12s }
+    - { hold: 4 users, for: 12s }
+    - { hold: 8 users, for: 12s }
+    - { hold: 6 users, for: 6s }
+scenarios:
+  - { name: browse, steps: [ { name: list, get: '/products?page=1' } ] }
+resources: { process: /metrics }
+";
+
+async fn capacity(desk: &Desk, arguments: &[&str]) -> (i32, Value, String) {
+    let ended = desk.plimsoll(["capacity", "--json", "-"]).args(arguments).ended().await;
+    let json = serde_json::from_str(&ended.stdout).unwrap_or(Value::Null);
+    (ended.code, json, ended.stderr)
+}
+
+fn loads(plateaus: &Value) -> Vec<f64> {
+    plateaus.as_array().into_iter().flatten().map(|plateau| plateau["load"].as_f64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn recorded_runs_and_what_prometheus_stored_tell_the_limit() {
+    let _machine = alone().await;
+    let address = format!("127.0.0.1:{}", free_port());
+    let (target, prometheus) = tokio::join!(Target::start(SERVICE), Prometheus::scraping(&address));
+    let prometheus = prometheus.unwrap();
+    let desk = Desk::new();
+    let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let listen = format!("export.prometheus={{ listen: '{address}', linger: 60s }}");
+    let ended = desk.run(PLAN).set([target.setting(), listen]).ended().await;
+    assert!([0, 4].contains(&ended.code), "{}", ended.stderr);
+    // One of an earlier version, and one of another mix: each is told apart.
+    let short = "load.stages=[{ hold: 2 users, for: 11s }]";
+    for change in ["tags.version='0.9'", "scenarios[0].name=search"] {
+        let ended = desk.run(PLAN).set([&target.setting(), short, change]).ended().await;
+        assert!([0, 4].contains(&ended.code), "{}", ended.stderr);
+    }
+
+    // The last run decides, and has one load: nobody can say where that ends.
+    let (code, json, said) = capacity(&desk, &["--plan", "shop"]).await;
+    assert_eq!((code, &json["peak"]), (4, &Value::Null), "{said}");
+    let runs = json["sources"]["runs"].as_array().unwrap();
+    let uses: Vec<&str> = runs.iter().map(|run| run["use"].as_str().unwrap()).collect();
+    assert_eq!(uses, ["earlier", "earlier", "measured"]);
+    assert!(runs[0]["why"].as_str().unwrap().contains("mix browse:1, not search:1"), "{}", runs[0]["why"]);
+    assert!(runs[1]["why"].as_str().unwrap().contains("version 0.9, not 1.0"), "{}", runs[1]["why"]);
+
+    let rows = desk.plimsoll(["runs", "list", "--json", "-"]).ended().await.stdout;
+    let rows: Value = serde_json::from_str(&rows).unwrap();
+    for row in &rows.as_array().unwrap()[1..] {
+        desk.plimsoll(["runs", "delete", row["id"].as_str().unwrap()]).ended().await;
+    }
+    let asked = [
+        "--plan",
+        "shop",
+        "--peak-traffic",
+        "150/s",
+        "--growth",
+        "5%/month",
+        "--sla",
+        "p95(response_time) <= 35ms",
+    ];
+    let (code, json, said) = capacity(&desk, &asked).await;
+    assert_eq!(code, 0, "{said}");
+    let run = &json["sources"]["runs"][0];
+    assert_eq!(loads(&run["plateaus"]), [1.0, 2.0, 4.0, 8.0], "{run:#}");
+    let out: Vec<&str> =
+        run["left_out"].as_array().unwrap().iter().map(|left| left["why"].as_str().unwrap()).collect();
+    assert!(out.iter().any(|why| why.starts_with("load 6 stood still for")), "{out:?}");
+    let peak = json["peak"]["throughput"].as_f64().unwrap();
+    assert!((peak / LIMIT - 1.0).abs() < 0.1, "{peak}");
+    let allowed = json["sla_limit"]["load"].as_f64().unwrap();
+    assert!((4.0..8.0).contains(&allowed), "{allowed}");
+    let busy = &run["plateaus"][3]["resources"]["process demo_utilisation{resource=\"workers\"}_ratio"];
+    assert!(busy["mean"].as_f64().unwrap() > 0.8, "{run:#}");
+    let exhaustion = &json["exhaustion"];
+    assert!(exhaustion["date"].as_str().is_some() && exhaustion["reached"] == false, "{exhaustion}");
+    assert!(said.contains("exhausted on "), "{said}");
+
+    // What Prometheus kept of it says the same, but for the windows of its rates.
+    let (from, to) = (format!("{began:.0}"), format!("{:.0}", began + 75.0));
+    let from_prometheus = |extra: &'static [&'static str]| {
+        let url = prometheus.url();
+        let (from, to) = (from.clone(), to.clone());
+        let desk = &desk;
+        async move {
+            let mut arguments = vec!["--prometheus", &url, "--from", &from, "--to", &to, "--step", "1s"];
+            arguments.extend(extra);
+            capacity(desk, &arguments).await
+        }
+    };
+    let (_, json, said) = from_prometheus(&[
+        "--load",
+        "sum(plimsoll_virtual_users)",
+        "--throughput",
+        "sum(rate(plimsoll_requests_total{outcome='ok'}[3s]))",
+    ])
+    .await;
+    let stored = &json["sources"]["prometheus"];
+    assert!(stored.is_array(), "{said}");
+    let found = loads(stored);
+    assert!(found.contains(&4.0) && found.contains(&8.0), "{stored:#}");
+    let most =
+        stored.as_array().unwrap().iter().map(|plateau| plateau["throughput"]["mean"].as_f64().unwrap());
+    let most = most.fold(0.0, f64::max);
+    assert!((most / LIMIT - 1.0).abs() < 0.1, "{stored:#}");
+
+    for (query, expected) in [
+        ("plimsoll_requests_total", "series ("),
+        ("sum(nothing_of_this_name)", "has no values between --from and --to"),
+        ("sum(", "parse error"),
+    ] {
+        let arguments = [
+            "--prometheus",
+            &prometheus.url(),
+            "--from",
+            &from,
+            "--to",
+            &to,
+            "--load",
+            query,
+            "--throughput",
+            "1",
+        ];
+        let (code, _, said) = capacity(&desk, &arguments).await;
+        assert!(code == 2 && said.contains(expected), "{query}: {code} {said}");
+    }
+}
+
+#[tokio::test]
+async fn growth_that_was_stored_gives_a_date() {
+    const DAY: u64 = 86_400;
+    let _machine = beside_others().await;
+    let stored = VictoriaMetrics::start().await.unwrap();
+    let desk = Desk::new();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    // Sixty days, 6% a month, busy at noon.
+    let rate = |hour: u64| {
+        let daily = 1.0 - 0.5 * (std::f64::consts::TAU * (hour % 24) as f64 / 24.0).cos();
+        100.0 * daily * 1.06_f64.powf(hour as f64 / 24.0 / 30.4375)
+    };
+    let first = (now - 60 * DAY) / DAY * DAY;
+    let hours: Vec<u64> = (0..(now - first) / 3600).collect();
+    let lines: String = hours
+        .iter()
+        .map(|hour| format!("shop_rate {} {}\n", rate(*hour), (first + hour * 3600) * 1000))
+        .collect();
+    let client = http_client().unwrap();
+    let url = format!("{}/api/v1/import/prometheus", stored.url());
+    client.post(url).body(lines).send().await.unwrap().error_for_status().unwrap();
+    let points = desk.write("points.csv", "rate,throughput\n50,50\n100,100\n200,200\n400,300\n800,302\n");
+    let traffic: String =
+        hours.iter().map(|hour| format!("{},{}\n", first + hour * 3600, rate(*hour))).collect();
+    let table = desk.write("traffic.csv", &format!("time,value\n{traffic}"));
+
+    let (code, by_table, said) = capacity(&desk, &["--data", &points, "--traffic-data", &table]).await;
+    assert_eq!(code, 0, "{said}");
+    let growth = by_table["exhaustion"]["growth_per_month"]["ratio"].as_f64().unwrap();
+    assert!((growth - 0.06).abs() < 0.005, "{growth}");
+    assert!(by_table["exhaustion"]["date"].is_string(), "{}", by_table["exhaustion"]);
+
+    // A table of three days says nothing of growth.
+    let few: String = traffic.lines().take(72).map(|line| format!("{line}\n")).collect();
+    let few = desk.write("few.csv", &format!("time,value\n{few}"));
+    let (code, _, said) = capacity(&desk, &["--data", &points, "--traffic-data", &few]).await;
+    assert!(code == 4 && said.contains("growth of traffic: 3 values"), "{code} {said}");
+
+    // Points that were stored too, so that load and traffic come from one place.
+    let minutes: Vec<(u64, f64, f64)> =
+        [(50.0, 50.0), (100.0, 100.0), (200.0, 200.0), (400.0, 300.0), (800.0, 302.0)]
+            .iter()
+            .enumerate()
+            .flat_map(|(level, (load, throughput))| {
+                (0..20).map(move |step| (now - 7200 + (level as u64 * 20 + step) * 15, *load, *throughput))
+            })
+            .collect();
+    let lines: String = minutes
+        .iter()
+        .map(|(at, load, done)| format!("offered {load} {0}\ndone {done} {0}\n", at * 1000))
+        .collect();
+    let url = format!("{}/api/v1/import/prometheus", stored.url());
+    client.post(url).body(lines).send().await.unwrap().error_for_status().unwrap();
+    let (url, from, to) = (stored.url(), format!("{}", now - 7200), format!("{}", now - 7200 + 99 * 15));
+    let mut last = String::new();
+    wait_for(PATIENCE, "what was stored to be readable", async || {
+        let (_, json, said) = capacity(
+            &desk,
+            &[
+                "--prometheus",
+                &url,
+                "--load",
+                "offered",
+                "--throughput",
+                "done",
+                "--from",
+                &from,
+                "--to",
+                &to,
+                "--step",
+                "15s",
+                "--traffic-query",
+                "shop_rate",
+                "--traffic-from",
+                "60d",
+            ],
+        )
+        .await;
+        last.clone_from(&said);
+        let date = json["exhaustion"]["date"].as_str().map(str::to_owned);
+        if loads(&json["sources"]["prometheus"]).len() == 5 && date.is_some() { Ok(()) } else { Err(said) }
+    })
+    .await
+    .unwrap();
+    assert!(last.contains("exhausted on"), "{last}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_told_with_what_helps() {
+    let _machine = beside_others().await;
+    let desk = Desk::new();
+    let port = free_port().to_string();
+    let nobody = format!("http://user:secret@127.0.0.1:{port}");
+    for (arguments, code, expected) in [
+        (vec!["--plan", "shop"], 2, "no runs are recorded here"),
+        (vec!["--prometheus", &nobody, "--load", "a", "--throughput", "b"], 2, "it cannot be reached"),
+        (
+            vec!["--prometheus", "localhost", "--load", "a", "--throughput", "b"],
+            2,
+            "like http://127.0.0.1:9090",
+        ),
+        (vec!["--prometheus", &nobody, "--load", "a"], 2, "--throughput"),
+        (
+            vec!["--prometheus", &nobody, "--load", "a", "--throughput", "b", "--from", "soon"],
+            2,
+            "found `soon`",
+        ),
+        (vec!["--plan", "shop", "--data", "points.csv"], 2, "cannot be used with"),
+        (vec!["--plan", "shop", "--growth", "5%/month"], 2, "--peak-traffic"),
+        (vec!["--plan", "shop", "--growth", "5", "--traffic", "1/s"], 2, "like `5%/month`"),
+        (vec![], 2, "--plan"),
+    ] {
+        let (ended, _, said) = capacity(&desk, &arguments).await;
+        assert!(
+            ended == code && said.contains(expected) && !said.contains("secret"),
+            "{arguments:?}: {ended} {said}"
+        );
+    }
+}
