@@ -75,6 +75,24 @@ async fn a_known_limit_is_found_with_few_requests_and_every_trial_is_on_record()
     );
 }
 
+/// A service that refuses what it cannot do keeps doing what it can.
+#[tokio::test]
+async fn a_service_that_refuses_retains_its_throughput_under_overload() {
+    let _machine = alone().await;
+    let (target, desk) = (Target::start(WORKERS.iter().chain(&["--queue", "20"])).await, Desk::new());
+    let plan = desk.write("plan.yaml", &plan(&target.url()));
+    let arguments = ["--from", "240/s", "--precision", "10%", "--looks", "1", "--longest", "6s"];
+    let overload = ["--overload", "3", "--goodput-retained", "70%", "--json", "-"];
+    let ended = desk.plimsoll(["limit", &plan]).args(arguments).args(overload).ended().await;
+    let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let found = &json["overload"][0];
+    assert!(json["breaking_point"]["first_symptom"].as_str().unwrap().contains("status"), "{json:#}");
+    assert!(number(found, "/refused") > 1000.0, "{found}");
+    assert!(number(found, "/goodput_retained") > 0.7, "{found}");
+    assert!(number(found, "/recovery_seconds") <= 5.0, "{found}");
+    assert!(ended.code == 0 || found["valid"] == false, "{ended:?}");
+}
+
 #[tokio::test]
 async fn where_nobody_answers_there_is_no_limit() {
     let _others = beside_others().await;
@@ -106,7 +124,7 @@ async fn bounds_that_make_no_search_are_refused() {
     for (arguments, words) in [
         (["--from", "100/s", "--most", "10/s"], "is below the first load"),
         (["--from", "0", "--most", "10"], "write a load above 0"),
-        (["--precision", "0%", "--looks", "1"], "from 0.1% to 50%"),
+        (["--precision", "0%", "--looks", "1"], "from 0.1% to 100%"),
         (["--longest", "1500ms", "--looks", "1"], "whole seconds"),
     ] {
         let ended = desk.plimsoll(["limit", &plan]).args(arguments).ended().await;

@@ -69,7 +69,7 @@ pub struct TrialFigures {
     pub seconds: f64,
     /// Requests sent, warm-up included.
     pub requests: u64,
-    /// Requests answered well per second.
+    /// Requests answered well per second while the load was offered.
     pub throughput: Option<f64>,
     /// Response time, seconds: p50, p95 and p99.
     pub response_time: [Option<f64>; 3],
@@ -95,4 +95,32 @@ impl Limit {
         let steps = (high / (high - low)).ceil();
         (!self.is_users).then(|| seconds * requests_each * high * (steps + 1.0) / 2.0)
     }
+}
+
+/// What is left of a service that is asked for more than its limit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Overload {
+    /// How many times the limit was offered.
+    pub factor: f64,
+    /// Arrivals per second offered.
+    pub load: f64,
+    /// Requests answered well per second meanwhile.
+    pub answered: f64,
+    /// Those of them within the objective for response time; `None` without one.
+    pub in_time: Option<f64>,
+    /// What was answered well, and in time where that is promised, as a share of the throughput at the limit.
+    pub retained: Option<f64>,
+    /// Requests refused at once: status 429 or 503.
+    pub refused: u64,
+    /// Requests that were given up waiting for.
+    pub timed_out: u64,
+    /// Arrivals dropped because too much was in flight.
+    pub dropped: u64,
+    /// Seconds from the end of the overload until answers are as they should be again; `None` when they were
+    /// not as long as it was watched.
+    pub recovery_seconds: Option<f64>,
+    /// Its run in the history.
+    pub run: String,
+    /// Whether the generator offered what it should have.
+    pub is_valid: bool,
 }

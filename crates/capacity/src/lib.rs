@@ -44,7 +44,7 @@ mod what_if;
 
 pub use answer::{Answer, BreakingPoint, Estimate, Headroom, Prediction, Question, Refusal, Symptom, answer};
 pub use estimate::Mean;
-pub use found::{Limit, Side, TrialFigures};
+pub use found::{Limit, Overload, Side, TrialFigures};
 pub use growth::{Exhaustion, GrowthRate, NoGrowth, NoTrend, Traffic, Trend, exhaustion};
 pub use history::{Compared, Earlier, Scaled, Unlike, compare};
 pub use least_squares::t_quantile;

@@ -22,6 +22,9 @@ const LEAST_GROWTH: f64 = 0.001;
 /// The two-sided level of the interval of growth: each of its ends decides with 95%.
 const CONFIDENCE: f64 = 0.9;
 
+/// Where less than this share of what is offered is done, there is no need of a slope to see it.
+const FAR_TOO_MUCH: f64 = 0.9;
+
 /// Seconds without which nothing is called kept.
 const SHORTEST: usize = 4;
 
@@ -143,7 +146,8 @@ impl Trial {
             // What is dropped is no backlog, so what ended is all there is to go by.
             _ if dropped > 0 => Some(ended / self.seconds.len() as f64),
             Some(growth) => Some(offered * (1.0 - growth.estimate.min(1.0))),
-            None => None,
+            // Too short for a slope; far too much shows all the same.
+            None => Some(ended / self.seconds.len() as f64).filter(|done| *done < FAR_TOO_MUCH * offered),
         }
     }
 
@@ -310,6 +314,7 @@ mod tests {
         let (decision, above) = trial(2000.0, 1000.0, None);
         assert!(matches!(decision, Some(Decision::Missed(_))), "{decision:?}");
         assert!(above.len() <= 3);
+        assert!((above.sustained().unwrap() / 1000.0 - 1.0).abs() < 0.01, "{:?}", above.sustained());
         let (decision, slightly) = trial(1030.0, 1000.0, None);
         assert!(matches!(decision, Some(Decision::Missed(Cause::Backlog(_)))), "{decision:?}");
         let sustained = slightly.sustained().unwrap();

@@ -224,6 +224,12 @@ pub(crate) struct LimitArguments {
     /// How long the target is left alone after a load that it missed
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub(crate) cool_down: Duration,
+    /// Offers these multiples of the limit afterwards and tells what is left of the service, like 2,5,10
+    #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = times)]
+    pub(crate) overload: Vec<f64>,
+    /// End with 3 when less than this share of the throughput at the limit is left under overload
+    #[arg(long, value_name = "SHARE", requires = "overload", value_parser = share)]
+    pub(crate) goodput_retained: Option<f64>,
     /// Threads that offer load [default: one per processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
@@ -372,12 +378,20 @@ fn load(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A share above zero and below one: `2%` or `0.02`.
+/// A share from a thousandth to one: `2%` or `0.02`.
 fn share(text: &str) -> Result<f64, String> {
     let (number, unit) = text.strip_suffix('%').map_or((text, 1.0), |number| (number, 0.01));
     match number.trim().parse::<f64>().map(|number| number * unit) {
-        Ok(share) if (0.001..=0.5).contains(&share) => Ok(share),
-        _ => Err("write a share from 0.1% to 50%".to_owned()),
+        Ok(share) if (0.001..=1.0).contains(&share) => Ok(share),
+        _ => Err("write a share from 0.1% to 100%".to_owned()),
+    }
+}
+
+/// A multiple of the limit: `5` or `5x`.
+fn times(text: &str) -> Result<f64, String> {
+    match text.trim().trim_end_matches('x').parse::<f64>() {
+        Ok(times) if times > 1.0 && times <= 100.0 => Ok(times),
+        _ => Err("write multiples above 1 and up to 100, like 2,5,10".to_owned()),
     }
 }
 

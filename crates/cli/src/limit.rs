@@ -1,13 +1,14 @@
 //! `plimsoll limit`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use plimsoll_capacity::{Limit, PredictionOf, SearchSettings, Side, Truth};
+use plimsoll_capacity::{Limit, Overload, PredictionOf, SearchSettings, Side, Truth};
 use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::History;
 use plimsoll_run::{ExitCode, LoadModel};
-use plimsoll_runner::{Control, LimitConfig, LimitError, Searched};
+use plimsoll_runner::{Control, LimitConfig, Searched};
 
 use crate::arguments::LimitArguments;
 use crate::plan::Changes;
@@ -59,17 +60,29 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
             crate::say::errln!("{}", plimsoll_report::limit_trial_text(number, figures, is_users));
         }
     };
-    let searched = Box::pin(plimsoll_runner::limit(config, &control, tell)).await;
+    let searched = Box::pin(plimsoll_runner::limit(&config, &control, tell)).await;
+    let overloads = match &searched {
+        Ok(searched) if !searched.interrupted => {
+            let tell = |overload: &Overload| {
+                if !quiet {
+                    crate::say::errln!("{}", plimsoll_report::overload_text(overload));
+                }
+            };
+            let factors = &arguments.overload;
+            Box::pin(plimsoll_runner::overload(&config, &searched.limit, factors, &control, tell)).await
+        }
+        _ => Ok(Vec::new()),
+    };
     if let Err(error) = history.compact().await {
         crate::say::errln!("warning: the records were not compacted: {error}");
     }
-    let searched = searched.map_err(|error| match error {
-        LimitError::Exporters(error) => Stop::usage(error),
-        error => Stop::usage(error),
-    })?;
+    let (searched, overloads) = (searched.map_err(Stop::usage)?, overloads.map_err(Stop::usage)?);
     score(&history, &searched.limit, &target).await;
-    tell_of(&searched, arguments.json.as_deref(), quiet)?;
-    Ok(code(&searched))
+    tell_of(&searched, &overloads, arguments.json.as_deref(), quiet)?;
+    Ok(match code(&searched) {
+        ExitCode::Success => code_of(&overloads, arguments.overload.len(), arguments.goodput_retained),
+        code => code,
+    })
 }
 
 /// Holds what was found against what `capacity` had foretold.
@@ -90,10 +103,19 @@ async fn score(history: &History, limit: &Limit, target: &str) {
     }
 }
 
-fn tell_of(searched: &Searched, json: Option<&std::path::Path>, quiet: bool) -> Result<(), Stop> {
-    let text = plimsoll_report::limit_text(&searched.limit);
+fn tell_of(
+    searched: &Searched,
+    overloads: &[Overload],
+    json: Option<&Path>,
+    quiet: bool,
+) -> Result<(), Stop> {
+    let mut text = plimsoll_report::limit_text(&searched.limit);
+    for overload in overloads {
+        text += &plimsoll_report::overload_text(overload);
+        text.push('\n');
+    }
     if let Some(path) = json {
-        let json = plimsoll_report::limit_json(&searched.limit);
+        let json = plimsoll_report::limit_json(&searched.limit, overloads);
         files::put(path, &format!("{json:#}\n")).map_err(Stop::internal)?;
     }
     let to_stdout = json.is_some_and(|path| path.as_os_str() == "-");
@@ -103,6 +125,19 @@ fn tell_of(searched: &Searched, json: Option<&std::path::Path>, quiet: bool) -> 
         (false, false) => crate::say::out!("{text}"),
     }
     Ok(())
+}
+
+/// Whether enough is left under overload, where that was asked.
+fn code_of(overloads: &[Overload], asked: usize, least: Option<f64>) -> ExitCode {
+    let Some(least) = least else { return ExitCode::Success };
+    let valid = || overloads.iter().filter(|overload| overload.is_valid);
+    if valid().any(|overload| overload.retained.is_some_and(|retained| retained < least)) {
+        ExitCode::Missed
+    } else if valid().filter(|overload| overload.retained.is_some()).count() < asked {
+        ExitCode::Undecided
+    } else {
+        ExitCode::Success
+    }
 }
 
 fn code(searched: &Searched) -> ExitCode {

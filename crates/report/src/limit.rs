@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use plimsoll_capacity::{Limit, Side, TrialFigures};
+use plimsoll_capacity::{Limit, Overload, Side, TrialFigures};
 use serde_json::{Value, json};
 
 /// Seconds that each step of a ramp takes, beside which a search's requests are told.
@@ -11,8 +11,8 @@ const RAMP_STEP_SECONDS: f64 = 10.0;
 /// Characters of the longest bar.
 const BAR: f64 = 30.0;
 
-/// A limit as JSON: seconds, shares of one, requests per second.
-pub fn limit_json(limit: &Limit) -> Value {
+/// A limit, and what is left beyond it, as JSON: seconds, shares of one, requests per second.
+pub fn limit_json(limit: &Limit, overloads: &[Overload]) -> Value {
     json!({
         "schema": 1,
         "plan": limit.plan,
@@ -32,8 +32,54 @@ pub fn limit_json(limit: &Limit) -> Value {
         "requests": limit.requests(),
         "ramp_requests": limit.requests_of_a_ramp(RAMP_STEP_SECONDS).map(f64::round),
         "trials": limit.trials.iter().map(trial).collect::<Vec<_>>(),
+        "overload": overloads.iter().map(overload).collect::<Vec<_>>(),
         "warnings": limit.warnings,
     })
+}
+
+fn overload(overload: &Overload) -> Value {
+    json!({
+        "factor": overload.factor,
+        "load": overload.load,
+        "answered": overload.answered,
+        "in_time": overload.in_time,
+        "goodput_retained": overload.retained,
+        "refused": overload.refused,
+        "timed_out": overload.timed_out,
+        "dropped": overload.dropped,
+        "recovery_seconds": overload.recovery_seconds,
+        "run": overload.run,
+        "valid": overload.is_valid,
+    })
+}
+
+/// What is left of a service at a multiple of its limit, in a line.
+pub fn overload_text(overload: &Overload) -> String {
+    let mut line = format!(
+        "  {:>4}x {:>12}  {:.1}/s answered well",
+        overload.factor,
+        load(overload.load, false),
+        overload.answered
+    );
+    if let Some(in_time) = overload.in_time {
+        let _ = write!(line, ", {in_time:.1}/s of them in time");
+    }
+    if let Some(retained) = overload.retained {
+        let _ = write!(line, " ({:.0}% of the limit's)", retained * 100.0);
+    }
+    let _ = write!(
+        line,
+        "; {} refused, {} timed out, {} dropped; ",
+        overload.refused, overload.timed_out, overload.dropped
+    );
+    line += &match overload.recovery_seconds {
+        Some(seconds) => format!("itself again after {seconds:.0} s"),
+        None => "not itself again while it was watched".to_owned(),
+    };
+    if !overload.is_valid {
+        line += "; this machine did not offer all of it";
+    }
+    line
 }
 
 fn resource(limit: &Limit) -> Option<&str> {

@@ -10,6 +10,7 @@
 mod calibration;
 mod limit;
 mod machine;
+mod overload;
 mod resources;
 mod run;
 mod vitals;
@@ -17,5 +18,6 @@ mod vitals;
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
 pub use limit::{LimitConfig, LimitError, Searched, first_load, limit};
 pub use machine::machine;
+pub use overload::overload;
 pub use plimsoll_driver::keep_real_time_for_workers;
 pub use run::{Control, Finished, RunConfig, RunError, run};

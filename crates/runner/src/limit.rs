@@ -92,7 +92,7 @@ pub struct Searched {
 /// # Errors
 /// When a trial could not be run. Those before it are in the history.
 pub async fn limit(
-    config: LimitConfig,
+    config: &LimitConfig,
     control: &Control,
     mut tell: impl FnMut(&TrialFigures),
 ) -> Result<Searched, LimitError> {
@@ -115,8 +115,8 @@ pub async fn limit(
     };
     let (mut interrupted, mut unanswered, mut disturbed) = (false, true, 0);
     while let Next::Try(load) = search.next() {
-        let trial_plan = Arc::new(at_load(&plan, load, &config, &limit.id));
-        let tried = Box::pin(one(&config, trial_plan, control)).await?;
+        let trial_plan = Arc::new(at_load(&plan, load, config, &limit.id));
+        let tried = Box::pin(one(config, trial_plan, control)).await?;
         unanswered &= tried.summary.unanswered;
         if tried.is_failed() {
             let reason = tried.summary.reason.clone().unwrap_or_default();
@@ -192,6 +192,7 @@ struct Over {
     decision: Option<Decision>,
     summary: Summary,
     in_flight: Option<f64>,
+    throughput: Option<f64>,
     requests: u64,
     generator_drops: u64,
     busiest_link: Option<f64>,
@@ -229,6 +230,8 @@ struct Watch {
     /// The latest second, until it is judged.
     second: Option<TrialSecond>,
     in_flight: Vec<f64>,
+    /// Requests answered well in the seconds that were looked at: not those that came when the load was over.
+    succeeded: u64,
     generator_drops: u64,
     busiest_link: Option<f64>,
     decision: Option<Decision>,
@@ -243,6 +246,7 @@ impl Watch {
             warmup: plan.load.warmup.as_secs(),
             second: None,
             in_flight: Vec::new(),
+            succeeded: 0,
             generator_drops: 0,
             busiest_link: None,
             decision: None,
@@ -269,6 +273,7 @@ impl Watch {
                 let link = second.vitals.link_ratio;
                 self.busiest_link = self.busiest_link.into_iter().chain(link).reduce(f64::max);
                 self.in_flight.push(in_flight as f64);
+                self.succeeded += second.frame.requests(|key| key.outcome.is_success());
                 self.second =
                     Some(TrialSecond { arrivals, dropped, ended, in_flight, standings: Vec::new() });
             }
@@ -285,7 +290,9 @@ impl Watch {
     }
 
     fn over(self, state: &State) -> Over {
+        let seconds = self.in_flight.len() as f64;
         Over {
+            throughput: (seconds > 0.0).then(|| self.succeeded as f64 / seconds),
             decision: self.decision.or_else(|| self.trial.end()),
             trial: self.trial,
             summary: state.summary(),
@@ -350,9 +357,9 @@ impl Over {
                 Decision::Missed(cause) => Some(self.words(cause, plan)),
             },
             run: self.summary.info.id.clone(),
-            seconds: self.summary.measured_seconds,
+            seconds: self.trial.len() as f64,
             requests: self.requests,
-            throughput: self.summary.totals.throughput,
+            throughput: self.throughput,
             response_time: response.map_or([None; 3], |figures| [figures.p50, figures.p95, figures.p99]),
             error_ratio: self.summary.totals.error_ratio,
             in_flight: self.in_flight,
@@ -438,15 +445,21 @@ fn at_load(plan: &RunPlan, load: f64, config: &LimitConfig, id: &str) -> RunPlan
         },
     };
     let is_users = matches!(model, LoadModel::Closed { .. });
-    let mut tags = plan.tags.clone();
-    tags.insert("limit".to_owned(), id.to_owned());
     RunPlan {
         load: plimsoll_run::Load { model, warmup: config.warmup, grace: plan.load.grace },
+        ..trial_of(plan, &shown(load, is_users), id)
+    }
+}
+
+/// The plan as one of the runs of a search: of a kind of their own, and not of the plan's own load.
+pub(crate) fn trial_of(plan: &RunPlan, what: &str, id: &str) -> RunPlan {
+    let mut tags = plan.tags.clone();
+    tags.insert("limit".to_owned(), id.to_owned());
+    let hash = hex(&Sha256::digest(format!("limit of {}", plan.hash)));
+    RunPlan {
         tags,
-        // Trials are runs of one kind, and not of the plan's own load.
-        hash: hex(&Sha256::digest(format!("limit of {}", plan.hash)))[..plan.hash.len().clamp(1, 64)]
-            .to_owned(),
-        text: format!("# one trial of a search for the limit: {} held\n{}", shown(load, is_users), plan.text),
+        hash: hash.chars().take(plan.hash.len().max(1)).collect(),
+        text: format!("# one run of a search for the limit: {what}\n{}", plan.text),
         ..plan.clone()
     }
 }

@@ -1,0 +1,201 @@
+//! What a target still does when it is offered several times its limit, and how soon it is itself again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_capacity::{Limit, Overload};
+use plimsoll_exporters::Exporters;
+use plimsoll_measure::{Distribution, Edges, Outcome, Timing};
+use plimsoll_run::{Load, LoadModel, RunEvent, RunPlan, Second, State};
+use plimsoll_sla::{Bound, Filter, Measure, Objective, Validity};
+use plimsoll_units::{Quantile, Rate};
+use plimsoll_workload::{Stage, StageKind};
+use tokio::sync::mpsc;
+
+use crate::limit::{LimitConfig, LimitError, trial_of};
+use crate::{Control, Finished, RunConfig};
+
+/// Events that may wait for whoever looks.
+const WATCHED: usize = 1024;
+
+/// The share of the limit that is offered before and after.
+const CALM: f64 = 0.5;
+
+/// How long each part takes, in whole seconds: before the overload, the overload, and at most after it.
+const PARTS: [u64; 3] = [3, 10, 30];
+
+/// So many good seconds in a row are a recovery.
+const GOOD_SECONDS: u64 = 3;
+
+/// More failures than that are no recovery.
+const FEW_ERRORS: f64 = 0.01;
+
+/// The stage of the overload.
+const OVERLOAD: u16 = 1;
+
+/// Offers so many times the limit, one run each, and looks at what is answered meanwhile and afterwards. It
+/// takes a limit of the open model with a lower end; without one there is nothing to multiply.
+///
+/// # Errors
+/// When a run could not be made. Those before it are in the history.
+pub async fn overload(
+    config: &LimitConfig,
+    limit: &Limit,
+    factors: &[f64],
+    control: &Control,
+    mut tell: impl FnMut(&Overload),
+) -> Result<Vec<Overload>, LimitError> {
+    let mut found = Vec::new();
+    let Some(low) = limit.gap.low.filter(|_| !limit.is_users) else { return Ok(found) };
+    let promised = promised(&config.plan);
+    for factor in factors {
+        if control.is_stopped() {
+            break;
+        }
+        let plan = Arc::new(plan(config, low, *factor, promised.as_ref(), &limit.id));
+        let exporters = Exporters::start(&plan.export, Arc::clone(&config.live)).await?;
+        let (watcher, events) = mpsc::channel(WATCHED);
+        let own = control.for_one_run();
+        let watch = Watch::new(config, promised.as_ref());
+        let watching = tokio::spawn(watch.follow(events, own.clone()));
+        let run = RunConfig {
+            plan,
+            workers: config.workers,
+            plimsoll: config.plimsoll.clone(),
+            calibration: None,
+            history: Some(config.history.clone()),
+            exporters,
+            watcher: Some(watcher),
+        };
+        let Finished { state, exporters, .. } = Box::pin(crate::run(run, own)).await?;
+        // It ends with the run, unless it panicked, which says enough by itself.
+        let watch =
+            watching.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
+        exporters.close().await;
+        let overload = figures(&state, *factor, low, limit.max_throughput, &watch);
+        tell(&overload);
+        found.push(overload);
+    }
+    Ok(found)
+}
+
+/// A quantile of response time that the plan promises, and its bound in nanoseconds.
+struct Promised {
+    objective: Objective,
+    quantile: Quantile,
+    nanos: u64,
+}
+
+/// The first one: what is in time is counted by it.
+fn promised(plan: &RunPlan) -> Option<Promised> {
+    plan.objectives.iter().find_map(|objective| {
+        let Measure::Quantile(quantile, Timing::ResponseTime) = objective.expression.measure else {
+            return None;
+        };
+        let nanos = objective.expression.threshold_nanos()?;
+        let is_bound = matches!(objective.expression.bound, Bound::Value(_));
+        let is_usable =
+            is_bound && objective.expression.comparison.wants_less() && objective.filter == Filter::default();
+        is_usable.then(|| Promised { objective: objective.clone(), quantile, nanos })
+    })
+}
+
+fn plan(config: &LimitConfig, low: f64, factor: f64, promised: Option<&Promised>, id: &str) -> RunPlan {
+    let plan = trial_of(&config.plan, &format!("{factor} times the limit of {low:.1}/s"), id);
+    let LoadModel::Open { spacing, .. } = plan.load.model else { return plan };
+    let rate = |load: f64| Rate::new(load).unwrap_or(Rate::ZERO);
+    let [before, during, after] = PARTS.map(Duration::from_secs);
+    let stages = vec![
+        Stage { kind: StageKind::Hold(rate(low * CALM)), length: config.warmup + before },
+        Stage { kind: StageKind::Spike(rate(low * factor)), length: during },
+        Stage { kind: StageKind::Hold(rate(low * CALM)), length: after },
+    ];
+    let enough = (low * factor * plan.http.timeout.as_secs_f64()).ceil().clamp(1.0, 100_000.0) as u32;
+    let objectives = promised.map(|promised| Objective {
+        over: None,
+        abort_after: None,
+        filter: Filter { stage: Some(OVERLOAD), ..Filter::default() },
+        ..promised.objective.clone()
+    });
+    RunPlan {
+        load: Load {
+            model: LoadModel::Open { stages, spacing, max_in_flight: enough },
+            warmup: config.warmup,
+            grace: plan.load.grace,
+        },
+        objectives: objectives.into_iter().collect(),
+        ..plan
+    }
+}
+
+/// Waits for the target to be itself again.
+struct Watch {
+    /// The first second after the overload.
+    after: u64,
+    promised: Option<(Quantile, u64)>,
+    good: u64,
+    recovered: Option<u64>,
+}
+
+impl Watch {
+    fn new(config: &LimitConfig, promised: Option<&Promised>) -> Self {
+        let [before, during, _] = PARTS;
+        let promised = promised.map(|promised| (promised.quantile, promised.nanos));
+        Self { after: config.warmup.as_secs() + before + during, promised, good: 0, recovered: None }
+    }
+
+    async fn follow(mut self, mut events: mpsc::Receiver<RunEvent>, control: Control) -> Self {
+        while let Some(event) = events.recv().await {
+            if let RunEvent::Second(second) = event
+                && self.recovered.is_none()
+                && second.frame.second >= self.after
+            {
+                self.good = if self.is_good(&second) { self.good + 1 } else { 0 };
+                if self.good >= GOOD_SECONDS {
+                    self.recovered = Some(second.frame.second + 1 - GOOD_SECONDS - self.after);
+                    control.enough();
+                }
+            }
+        }
+        self
+    }
+
+    fn is_good(&self, second: &Second) -> bool {
+        let frame = &second.frame;
+        let succeeded = frame.requests(|key| key.outcome.is_success());
+        let failed = frame.requests(|key| key.outcome.is_failure());
+        if succeeded == 0 || failed as f64 > FEW_ERRORS * (succeeded + failed) as f64 {
+            return false;
+        }
+        let Some((quantile, nanos)) = self.promised else { return true };
+        let mut times = Distribution::empty(Edges::default());
+        let series = frame.series.iter().filter(|(key, _)| key.outcome.counts_for_latency());
+        series
+            .filter_map(|(_, series)| series.timings.get(&Timing::ResponseTime))
+            .for_each(|more| times.merge(more));
+        times.at_or_below(nanos) as f64 >= quantile.share() * times.count() as f64
+    }
+}
+
+fn figures(state: &State, factor: f64, low: f64, peak: Option<f64>, watch: &Watch) -> Overload {
+    let summary = state.summary();
+    let [_, during, _] = PARTS;
+    let answered = summary.stages.get(usize::from(OVERLOAD)).map_or(0.0, |stage| stage.throughput);
+    let good = state.judged().statuses.first().and_then(|status| status.good_events);
+    let in_time = good.map(|good| good as f64 / during as f64);
+    let refused = summary.steps.iter().flat_map(|step| &step.statuses);
+    let timed_out = summary.errors.iter().filter(|error| error.outcome == Outcome::Timeout);
+    Overload {
+        factor,
+        load: low * factor,
+        answered,
+        in_time,
+        retained: peak.filter(|peak| *peak > 0.0).map(|peak| in_time.unwrap_or(answered) / peak),
+        refused: refused.filter(|(status, _)| matches!(status, 429 | 503)).map(|(_, count)| count).sum(),
+        timed_out: timed_out.map(|error| error.count).sum(),
+        dropped: summary.totals.dropped,
+        recovery_seconds: watch.recovered.map(|seconds| seconds as f64),
+        run: summary.info.id.clone(),
+        is_valid: summary.validity.verdict != Validity::Invalid,
+    }
+}
