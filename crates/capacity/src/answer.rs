@@ -179,10 +179,6 @@ const FALLS: f64 = 40.0;
 const REPLICATES_DIFFER: f64 = 0.15;
 /// How far beyond the highest load throughput is foretold.
 const FARTHEST: f64 = 8.0;
-/// Half of a 90% interval in standard deviations of a normal distribution.
-const Z: f64 = 1.645;
-/// What scaled history errs by beside the disagreement of its levels, as a standard deviation of logarithms.
-const HISTORY_ERRS: f64 = 0.015;
 
 /// Answers what can be answered.
 pub fn answer(question: &Question) -> Answer {
@@ -201,6 +197,7 @@ pub fn answer(question: &Question) -> Answer {
     let evidence = Evidence {
         levels: &levels,
         saturation,
+        gain,
         curved: curved.as_ref(),
         history: &compared,
         resources: &resources,
@@ -283,6 +280,7 @@ impl Notes {
 struct Evidence<'a> {
     levels: &'a [Level],
     saturation: Saturation,
+    gain: Option<f64>,
     curved: Option<&'a Curved<'a>>,
     history: &'a [Compared],
     resources: &'a [ResourceLimit],
@@ -292,7 +290,7 @@ struct Evidence<'a> {
 impl Evidence<'_> {
     /// What was seen goes before what is foretold, and history before what resources or curves promise.
     fn peak(&self, notes: &mut Notes) -> Option<Peak> {
-        let own = || self.curved?.peak(self.saturation, self.seed);
+        let own = || self.curved?.peak(self.saturation, self.gain.unwrap_or_default(), self.seed);
         match self.saturation {
             Saturation::Saturated => own(),
             Saturation::Nearly => self.by_history(notes).or_else(own),
@@ -312,13 +310,12 @@ impl Evidence<'_> {
                 Figure(load)
             ));
         }
-        let half = Z * HISTORY_ERRS.hypot(scaled.disagreement / 2.0);
-        let (low, high) = (scaled.throughput * (-half).exp(), scaled.throughput * half.exp());
+        let Estimate { value: throughput, low, high } = scaled.estimate();
         let seen = highest(self.levels).map_or(0.0, |level| level.throughput);
         Some(Peak {
             load: scaled.load,
-            throughput: scaled.throughput,
-            low: low.max(seen.min(scaled.throughput)),
+            throughput,
+            low: low.max(seen.min(throughput)),
             high,
             basis: Basis::History,
         })
@@ -352,9 +349,8 @@ impl Evidence<'_> {
         }
         let scaled = self.history.iter().filter_map(|earlier| earlier.outcome.as_ref().ok()).next_back();
         let beyond = load > last.load * (1.0 + 1e-9);
-        if beyond && let Some((scaled, value)) = scaled.and_then(|scaled| Some((scaled, scaled.at(load)?))) {
-            let half = Z * HISTORY_ERRS.hypot(scaled.disagreement / 2.0);
-            return Some(Estimate { value, low: value * (-half).exp(), high: value * half.exp() });
+        if beyond && let Some(estimate) = scaled.and_then(|scaled| scaled.at(load)) {
+            return Some(estimate);
         }
         if beyond && self.saturation == Saturation::NotSaturated {
             let why = format!(

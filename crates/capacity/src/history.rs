@@ -5,7 +5,7 @@
 //! of these levels disagree the shape has changed, and history has nothing to say.
 
 use crate::saturation::last_gain;
-use crate::{Level, Points, Saturation};
+use crate::{Estimate, Level, Points, Saturation};
 
 /// An earlier run.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,10 +78,26 @@ const LEVELS: usize = 3;
 /// others average its noise.
 const WEIGHTS: [f64; LEVELS] = [1.0 / 6.0, 2.0 / 6.0, 3.0 / 6.0];
 
+/// What scaled history errs by beside the disagreement of its levels, as a standard deviation of logarithms.
+const ERRS: f64 = 0.015;
+/// Half of a 90% interval in standard deviations of a normal distribution.
+const Z: f64 = 1.645;
+
 impl Scaled {
+    /// The peak with its 90% interval.
+    pub fn estimate(&self) -> Estimate {
+        self.around(self.throughput)
+    }
+
+    /// A figure of this curve with its 90% interval.
+    fn around(&self, value: f64) -> Estimate {
+        let half = Z * ERRS.hypot(self.disagreement / 2.0);
+        Estimate { value, low: value * (-half).exp(), high: value * half.exp() }
+    }
+
     /// The throughput it foretells at a load within those of the earlier run.
-    pub fn at(&self, load: f64) -> Option<f64> {
-        interpolate(&self.curve, load).map(|throughput| throughput * self.ratio)
+    pub fn at(&self, load: f64) -> Option<Estimate> {
+        interpolate(&self.curve, load).map(|throughput| self.around(throughput * self.ratio))
     }
 }
 

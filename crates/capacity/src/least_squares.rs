@@ -67,12 +67,33 @@ impl Data {
 ///
 /// `None` when the way leads out of the finite numbers.
 pub(crate) fn minimise(curve: &impl Curve, start: &[f64], free: &[usize], data: &Data) -> Option<Solution> {
+    minimise_to(curve, start, free, data, 1e-15, 60)
+}
+
+/// The same to some digits, for what is drawn hundreds of times.
+pub(crate) fn minimise_roughly(
+    curve: &impl Curve,
+    start: &[f64],
+    free: &[usize],
+    data: &Data,
+) -> Option<Solution> {
+    minimise_to(curve, start, free, data, 1e-6, 6)
+}
+
+fn minimise_to(
+    curve: &impl Curve,
+    start: &[f64],
+    free: &[usize],
+    data: &Data,
+    tolerance: f64,
+    patience: usize,
+) -> Option<Solution> {
     let problem = Problem { curve, data, theta: start.to_vec(), free };
     let (problem, _) = LevenbergMarquardt::new()
-        .with_ftol(1e-15)
-        .with_xtol(1e-15)
-        .with_gtol(1e-15)
-        .with_patience(60)
+        .with_ftol(tolerance)
+        .with_xtol(tolerance)
+        .with_gtol(tolerance)
+        .with_patience(patience)
         .minimize(problem);
     let sum_of_squares = data.sum_of_squares(curve, &problem.theta);
     let finite = sum_of_squares.is_finite() && problem.theta.iter().all(|value| value.is_finite());

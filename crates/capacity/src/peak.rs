@@ -58,7 +58,7 @@ const ENOUGH_DEGREES: usize = 3;
 /// median of published replicates, 1.7% at their upper quartile.
 const USUAL_NOISE: f64 = 0.012;
 /// How often the run is drawn again.
-const RESAMPLES: usize = 400;
+const RESAMPLES: usize = 200;
 /// The 90% interval of a normal distribution.
 const Z: f64 = 1.645;
 
@@ -125,7 +125,7 @@ impl<'a> Curved<'a> {
         (low.min(model), high.max(model))
     }
 
-    pub(crate) fn peak(&self, saturation: Saturation, seed: u64) -> Option<Peak> {
+    pub(crate) fn peak(&self, saturation: Saturation, gain: f64, seed: u64) -> Option<Peak> {
         let seen = highest(&self.levels)?;
         let estimate = self.highest_within_reach(self.chosen.family(), self.chosen.theta(), self.anchor);
         let best = estimate.map_or(seen, |(load, throughput)| Level {
@@ -135,10 +135,14 @@ impl<'a> Curved<'a> {
         });
         let load = if best.throughput > seen.throughput * 1.005 { best.load } else { seen.load };
         let (low, high) = self.bootstrap(best.throughput, seen.throughput, seed);
-        // What the model promises in full is possible too.
+        // That nothing more is to come is possible too, and so is all that the model promises.
         let promised = estimate.map_or(seen.throughput, |(_, throughput)| throughput);
+        let noise = (Z * self.noise).exp();
+        // And so is the last gain once more for every doubling within reach.
+        let repeated = seen.throughput * (1.0 + gain.max(0.0)).powf(REACH.log2());
+        let (low, high) = (low.min(seen.throughput / noise), high.max(promised * noise).max(repeated));
         let basis = if saturation == Saturation::Saturated { Basis::Measured } else { Basis::Model };
-        Some(Peak { load, throughput: best.throughput, low, high: high.max(promised), basis })
+        Some(Peak { load, throughput: best.throughput, low, high, basis })
     }
 
     /// The highest point of a curve up to [`REACH`] times the highest load.
@@ -237,7 +241,7 @@ pub(crate) fn share(sorted: &[f64], share: f64) -> Option<f64> {
 }
 
 /// A draw from the standard normal distribution (G. E. P. Box, M. E. Muller, 1958).
-fn normal(random: &mut ChaCha8Rng) -> f64 {
+pub(crate) fn normal(random: &mut ChaCha8Rng) -> f64 {
     let (first, second): (f64, f64) = (random.random(), random.random());
     (-2.0 * (1.0 - first).ln()).sqrt() * (std::f64::consts::TAU * second).cos()
 }

@@ -11,6 +11,10 @@
 //! Of a mix each kind of request has a demand of its own, U = a + Σ Xₖ·Dₖ, which needs runs with different
 //! mixes to be told apart.
 //!
+//! Where users are counted and utilisation follows their number, a demand that rises is better read from
+//! throughput over users, who are counted without error: the Universal Scalability Law gives the throughput of
+//! as many users as keep the resource busy all the time.
+//!
 //! It assumes that the recorded resource is the one that runs out, or that all that can run out are recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +27,11 @@ use nalgebra::{DMatrix, DVector};
 use ndarray::{Array1, Array2};
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
-use crate::least_squares::{inverse_of_square, t_quantile};
-use crate::{Point, Points};
+use crate::least_squares::{Curve, Data, Solution, inverse_of_square, t_quantile};
+use crate::peak::{normal, share};
+use crate::{LoadKind, ModelName, Point, Points, Usl};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 /// Where a resource runs out.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +86,21 @@ const BUSY_ENOUGH: f64 = 0.25;
 const FEWEST_POINTS: usize = 4;
 /// A term is kept when chance alone would give its improvement this rarely.
 const BEYOND_DOUBT: f64 = 0.01;
+/// And where missing it does more harm than taking it for nothing.
+const LIKELY: f64 = 0.05;
+/// And for the interval.
+const PERHAPS: f64 = 0.25;
+/// Below this utilisation noise no longer goes with it: clocks and sampling have their own.
+const QUIET: f64 = 0.1;
+/// Utilisation follows users when a line leaves at most this many times the variance of the best law.
+const FOLLOWS: f64 = 3.0;
+/// By which factor a law without coherency may leave more squares and still be as likely.
+const NEARLY_AS_WELL: f64 = 2.0;
+/// How often a limit is drawn again, and from where.
+const RESAMPLES: usize = 200;
+const SEED: u64 = 1;
+/// Half of a 90% interval in standard deviations of a normal distribution.
+const Z: f64 = 1.645;
 /// The level of intervals.
 const LEVEL: f64 = 0.90;
 /// Clocks and sampling leave this share of a utilisation open, whatever the residuals say.
@@ -101,7 +123,7 @@ pub fn limits(points: &Points) -> (Vec<ResourceLimit>, Vec<NoLimit>) {
         points.points().iter().flat_map(|point| point.resources.keys()).map(String::as_str).collect();
     let (mut limits, mut none) = (Vec::new(), Vec::new());
     for name in names {
-        match limit(points.points(), name) {
+        match limit(points.points(), points.kind(), name) {
             Ok(limit) => limits.push(limit),
             Err(reason) => none.push(reason),
         }
@@ -110,7 +132,7 @@ pub fn limits(points: &Points) -> (Vec<ResourceLimit>, Vec<NoLimit>) {
     (limits, none)
 }
 
-fn limit(points: &[Point], name: &str) -> Result<ResourceLimit, NoLimit> {
+fn limit(points: &[Point], kind: LoadKind, name: &str) -> Result<ResourceLimit, NoLimit> {
     let rows: Vec<(&Point, f64)> =
         points.iter().filter_map(|point| Some((point, *point.resources.get(name)?))).collect();
     let name = name.to_owned();
@@ -121,31 +143,37 @@ fn limit(points: &[Point], name: &str) -> Result<ResourceLimit, NoLimit> {
     if busiest < BUSY_ENOUGH {
         return Err(NoLimit::NotBusy { name, busiest });
     }
-    let limit = by_kind(&rows, &name, busiest).or_else(|| by_throughput(&rows, &name, busiest));
+    let limit = by_kind(&rows, &name, busiest).or_else(|| by_throughput(&rows, kind, &name, busiest));
     limit.ok_or(NoLimit::Unrelated { name })
 }
 
 /// One demand for all requests.
-fn by_throughput(rows: &[(&Point, f64)], name: &str, busiest: f64) -> Option<ResourceLimit> {
+fn by_throughput(rows: &[(&Point, f64)], kind: LoadKind, name: &str, busiest: f64) -> Option<ResourceLimit> {
     let data: Vec<(f64, f64)> = rows.iter().map(|(point, busy)| (point.throughput, *busy)).collect();
     let mut law = Law::fit(&data, &[])?;
-    // The best term is taken as long as it improves the law beyond doubt.
-    loop {
-        let others = [Term::Idle, Term::Contention, Term::Coherency];
-        let richer = others
-            .into_iter()
-            .filter(|term| !law.terms.contains(term))
-            .filter_map(|term| Law::fit(&data, &[law.terms.as_slice(), &[term]].concat()));
-        let best = richer.min_by(|left, right| left.left.total_cmp(&right.left));
-        match best {
-            Some(best) if best.is_needed_beside(&law) => law = best,
-            _ => break,
-        }
+    if let Some(idle) =
+        Law::fit(&data, &[Term::Idle]).filter(|idle| idle.is_needed_beside(&law, BEYOND_DOUBT))
+    {
+        law = idle;
     }
-    let (throughput, error) = law.limit()?;
-    let t = t_quantile(LEVEL, law.degrees)?;
-    let floor = FLOOR / busiest;
-    let half = t * error.hypot(floor);
+    let rising = law.with(&data, Term::Contention).filter(|richer| richer.is_needed_beside(&law, LIKELY));
+    let (throughput, low, high) = match rising {
+        None => {
+            let (limit, low, high) = law.interval(busiest)?;
+            // A demand that seems to rise, though chance may have it so, belongs into the interval.
+            let seems =
+                law.with(&data, Term::Contention).filter(|richer| richer.is_needed_beside(&law, PERHAPS));
+            let lower = seems.and_then(|richer| richer.limit()).map_or(limit, |(lower, _)| lower);
+            (limit, low.min(lower), high)
+        }
+        Some(rising) => by_users(rows, kind, &rising).or_else(|| {
+            let richer = rising.with(&data, Term::Coherency);
+            richer
+                .filter(|richer| richer.is_needed_beside(&rising, BEYOND_DOUBT))
+                .unwrap_or(rising)
+                .interval(busiest)
+        })?,
+    };
     Some(ResourceLimit {
         name: name.to_owned(),
         busiest,
@@ -153,9 +181,73 @@ fn by_throughput(rows: &[(&Point, f64)], name: &str, busiest: f64) -> Option<Res
         demand: law.demand(),
         demands: BTreeMap::new(),
         throughput,
-        low: throughput * (-half).exp(),
-        high: throughput * half.exp(),
+        low,
+        high,
     })
+}
+
+/// The limit by the users who keep the resource busy all the time, with its 90% interval. `None` where
+/// utilisation does not follow the number of users, as in an open loop.
+fn by_users(rows: &[(&Point, f64)], kind: LoadKind, rising: &Law) -> Option<(f64, f64, f64)> {
+    if kind == LoadKind::Rate {
+        return None;
+    }
+    let busy: Vec<(f64, f64)> = rows.iter().map(|(point, busy)| (point.load, *busy)).collect();
+    let line = Law::fit(&busy, &[])?;
+    let line = line
+        .with(&busy, Term::Idle)
+        .filter(|idle| idle.is_needed_beside(&line, BEYOND_DOUBT))
+        .unwrap_or(line);
+    if line.left / line.degrees as f64 > FOLLOWS * rising.left / rising.degrees as f64 {
+        return None;
+    }
+    let most_users = |line: &Law| (1.0 - line.idle()) / line.demand();
+    let users = most_users(&line);
+    let mut data = Data::default();
+    for (point, _) in rows {
+        data.loads.push(point.load);
+        data.values.push(point.throughput);
+        // Noise goes with throughput.
+        data.weights.push(point.throughput.max(f64::MIN_POSITIVE).powi(-2));
+    }
+    let family = ModelName::Usl.family();
+    let Solution { theta, sum_of_squares } = family.fit(&data)?;
+    let most = |theta: &[f64], users: f64| {
+        let peak = Usl::peak(theta).map_or(users, |peak| peak.min(users));
+        family.value(theta, peak)
+    };
+    let limit = most(&theta, users);
+    let degrees = data.len().checked_sub(theta.len()).filter(|degrees| *degrees > 0)?;
+    let noise = (data.sum_of_squares(&family, &theta) / degrees as f64).sqrt();
+    let (_, error) = line.limit()?;
+    // Drawn again from what is left (a parametric bootstrap), wider for the few degrees of freedom.
+    let widened = t_quantile(LEVEL, degrees)? / Z;
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    let mut ends = |theta: &[f64], refit: &dyn Fn(&Data) -> Option<Vec<f64>>| {
+        let draw = |_| {
+            let mut again = data.clone();
+            for (value, load) in again.values.iter_mut().zip(&data.loads) {
+                *value = family.value(theta, *load) * (1.0 + noise * widened * normal(&mut random));
+            }
+            let users = users * (error * widened * normal(&mut random)).exp();
+            Some(most(&refit(&again)?, users)).filter(|limit| limit.is_finite())
+        };
+        let mut drawn: Vec<f64> = (0..RESAMPLES).filter_map(draw).collect();
+        drawn.sort_by(f64::total_cmp);
+        Some((share(&drawn, 0.05)?, share(&drawn, 0.95)?))
+    };
+    let (low, high) = ends(&theta, &|again| family.fit_near(again, &theta))?;
+    // A law without coherency that fits nearly as well belongs into the interval.
+    let usl = Usl::default();
+    let simpler = usl.fit_without_coherency(&data);
+    let simpler = simpler.filter(|simpler| simpler.sum_of_squares <= sum_of_squares * NEARLY_AS_WELL);
+    let higher = simpler.and_then(|simpler| {
+        let refit =
+            |again: &Data| usl.refit_without_coherency(again, &simpler.theta).map(|solution| solution.theta);
+        ends(&simpler.theta, &refit)
+    });
+    let high = higher.map_or(high, |(_, higher)| high.max(higher));
+    Some((limit, low.min(limit), high.max(limit)))
 }
 
 /// A fitted law of one resource.
@@ -171,7 +263,19 @@ struct Law {
 }
 
 impl Law {
-    /// Ordinary least squares; `None` where a coefficient would be negative, which none can be.
+    /// The same with one term more.
+    fn with(&self, data: &[(f64, f64)], term: Term) -> Option<Self> {
+        Self::fit(data, &[self.terms.as_slice(), &[term]].concat())
+    }
+
+    /// The limit with its 90% interval.
+    fn interval(&self, busiest: f64) -> Option<(f64, f64, f64)> {
+        let (limit, error) = self.limit()?;
+        let half = t_quantile(LEVEL, self.degrees)? * error.hypot(FLOOR / busiest);
+        Some((limit, limit * (-half).exp(), limit * half.exp()))
+    }
+
+    /// Least squares with weights that allow noise to go with utilisation; `None` where a coefficient would be negative, which none can be.
     fn fit(data: &[(f64, f64)], terms: &[Term]) -> Option<Self> {
         let columns = terms.len() + 1;
         let degrees = data.len().checked_sub(columns).filter(|degrees| *degrees > 0)?;
@@ -184,13 +288,15 @@ impl Law {
                 Term::Coherency => throughput / scale * busy * busy,
             },
         };
-        let features =
-            Array2::from_shape_fn((data.len(), columns), |(row, column)| feature(data[row], column));
-        let targets: Array1<f64> = data.iter().map(|(_, busy)| *busy).collect();
+        let root = |busy: f64| 1.0 / busy.hypot(QUIET);
+        let features = Array2::from_shape_fn((data.len(), columns), |(row, column)| {
+            root(data[row].1) * feature(data[row], column)
+        });
+        let targets: Array1<f64> = data.iter().map(|(_, busy)| root(*busy) * busy).collect();
         let matrix = DMatrix::from_fn(data.len(), columns, |row, column| features[[row, column]]);
         let inverse = inverse_of_square(&matrix)?;
         let regression = LinearRegression::new().with_intercept(false);
-        let fitted = regression.fit(&Dataset::new(features, targets)).ok()?;
+        let fitted = regression.fit(&Dataset::new(features, targets.clone())).ok()?;
         let mut coefficients: Vec<f64> = fitted.params().to_vec();
         if coefficients.iter().any(|value| !value.is_finite() || *value < 0.0) || coefficients[0] <= 0.0 {
             return None;
@@ -198,7 +304,7 @@ impl Law {
         let solution = DVector::from_vec(coefficients.clone());
         let predicted = &matrix * &solution;
         let left: f64 =
-            predicted.iter().zip(data).map(|(predicted, (_, busy))| (busy - predicted).powi(2)).sum();
+            predicted.iter().zip(&targets).map(|(predicted, busy)| (busy - predicted).powi(2)).sum();
         let mut covariance = inverse * (left / degrees as f64);
         for index in 0..columns {
             // The idle share is not per request.
@@ -211,13 +317,13 @@ impl Law {
     }
 
     /// Whether chance hardly explains that this law leaves so much less than a poorer one (F test).
-    fn is_needed_beside(&self, poorer: &Self) -> bool {
+    fn is_needed_beside(&self, poorer: &Self, doubt: f64) -> bool {
         if self.left <= 0.0 {
             return poorer.left > 0.0;
         }
         let f = (poorer.left - self.left) / (self.left / self.degrees as f64);
         FisherSnedecor::new(1.0, self.degrees as f64)
-            .is_ok_and(|distribution| f > 0.0 && 1.0 - distribution.cdf(f) < BEYOND_DOUBT)
+            .is_ok_and(|distribution| f > 0.0 && 1.0 - distribution.cdf(f) < doubt)
     }
 
     fn coefficient(&self, term: Term) -> f64 {

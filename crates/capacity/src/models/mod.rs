@@ -116,8 +116,8 @@ impl Family {
     /// The same from where it is known to be about, for data that are nearly the same.
     pub(crate) fn fit_near(self, data: &Data, theta: &[f64]) -> Option<Vec<f64>> {
         let solution = match self {
-            Self::Roofline => Roofline.fit_from(data, &[theta.to_vec()]),
-            Self::Usl(usl) => usl.fit_from(data, &[theta.to_vec()]),
+            Self::Roofline => Roofline.refit(data, theta),
+            Self::Usl(usl) => usl.refit(data, theta),
             Self::Polynomial(polynomial) => polynomial.fit(data),
             Self::ElasticNet => ElasticNet.fit(data),
         };

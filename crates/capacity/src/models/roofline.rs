@@ -9,7 +9,7 @@
 //!
 //! It assumes that throughput levels out and never declines.
 
-use crate::least_squares::{Curve, Data, Solution, minimise_from};
+use crate::least_squares::{Curve, Data, Solution, minimise_from, minimise_roughly};
 
 /// The curve; its parameters are X∞, K and h.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -61,16 +61,13 @@ impl Roofline {
         self.fit_from(data, &starts)
     }
 
-    pub(super) fn fit_from(&self, data: &Data, starts: &[Vec<f64>]) -> Option<Solution> {
+    fn fit_from(&self, data: &Data, starts: &[Vec<f64>]) -> Option<Solution> {
         if data.len() < 3 {
             return None;
         }
-        let starts: Vec<Vec<f64>> =
-            starts.iter().map(|start| start.iter().map(|value| value.ln()).collect()).collect();
+        let starts: Vec<Vec<f64>> = starts.iter().map(|start| logarithms(start)).collect();
         let free = minimise_from(&Logarithmic, &starts, &[CEILING, KNEE, SHARPNESS], data);
-        let within =
-            |solution: &Solution| (SOFTEST.ln()..=SHARPEST.ln()).contains(&solution.theta[SHARPNESS]);
-        let solution = free.filter(within).or_else(|| {
+        let solution = free.filter(is_within_bounds).or_else(|| {
             let bounded = [SOFTEST, SHARPEST].map(|sharpness| {
                 let bound = |start: &Vec<f64>| vec![start[CEILING], start[KNEE], f64::ln(sharpness)];
                 let starts: Vec<Vec<f64>> = starts.iter().map(bound).collect();
@@ -79,9 +76,31 @@ impl Roofline {
             let bounded = bounded.into_iter().flatten();
             bounded.min_by(|left, right| left.sum_of_squares.total_cmp(&right.sum_of_squares))
         })?;
-        let theta: Vec<f64> = solution.theta.iter().map(|value| value.exp()).collect();
-        theta.iter().all(|value| value.is_finite() && *value > 0.0).then_some(Solution { theta, ..solution })
+        natural(solution)
     }
+
+    /// The curve of data that are nearly those of a known one, to some digits.
+    pub(super) fn refit(&self, data: &Data, theta: &[f64]) -> Option<Solution> {
+        let start = logarithms(theta);
+        let whole = minimise_roughly(&Logarithmic, &start, &[CEILING, KNEE, SHARPNESS], data);
+        let solution = whole
+            .filter(is_within_bounds)
+            .or_else(|| minimise_roughly(&Logarithmic, &start, &[CEILING, KNEE], data))?;
+        natural(solution)
+    }
+}
+
+fn is_within_bounds(solution: &Solution) -> bool {
+    (SOFTEST.ln()..=SHARPEST.ln()).contains(&solution.theta[SHARPNESS])
+}
+
+fn logarithms(theta: &[f64]) -> Vec<f64> {
+    theta.iter().map(|value| value.ln()).collect()
+}
+
+fn natural(solution: Solution) -> Option<Solution> {
+    let theta: Vec<f64> = solution.theta.iter().map(|value| value.exp()).collect();
+    theta.iter().all(|value| value.is_finite() && *value > 0.0).then_some(Solution { theta, ..solution })
 }
 
 /// The same with the logarithms of its parameters, which cannot leave their range.

@@ -16,7 +16,7 @@ use linfa::traits::Fit;
 use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2};
 
-use crate::least_squares::{Curve, Data, Solution, minimise, minimise_from};
+use crate::least_squares::{Curve, Data, Solution, minimise, minimise_from, minimise_roughly};
 
 /// What is known of the parameters before the fit.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -67,7 +67,31 @@ impl Usl {
         self.fit_from(data, &self.starts(data))
     }
 
-    pub(super) fn fit_from(&self, data: &Data, starts: &[Vec<f64>]) -> Option<Solution> {
+    /// The law without coherency, κ = 0: Amdahl's.
+    pub(crate) fn fit_without_coherency(&self, data: &Data) -> Option<Solution> {
+        let starts = self.starts(data).into_iter().map(|start| vec![start[SIGMA], 0.0, start[LAMBDA]]);
+        let starts: Vec<Vec<f64>> = starts.collect();
+        minimise_from(self, &starts, &self.parameters(&[SIGMA, LAMBDA]), data)
+            .filter(|solution| is_within_bounds(&solution.theta))
+    }
+
+    /// The same for data that are nearly those of a known one, to some digits.
+    pub(crate) fn refit_without_coherency(&self, data: &Data, theta: &[f64]) -> Option<Solution> {
+        minimise_roughly(self, theta, &self.parameters(&[SIGMA, LAMBDA]), data)
+    }
+
+    /// The law of data that are nearly those of a known one, to some digits.
+    pub(super) fn refit(&self, data: &Data, theta: &[f64]) -> Option<Solution> {
+        let free: [&[usize]; 3] = [&[SIGMA, KAPPA, LAMBDA], &[SIGMA, LAMBDA], &[KAPPA, LAMBDA]];
+        free.into_iter().find_map(|free| {
+            let mut start = theta.to_vec();
+            [SIGMA, KAPPA].iter().filter(|index| !free.contains(index)).for_each(|index| start[*index] = 0.0);
+            let solution = minimise_roughly(self, &start, &self.parameters(free), data)?;
+            is_within_bounds(&solution.theta).then_some(solution)
+        })
+    }
+
+    fn fit_from(&self, data: &Data, starts: &[Vec<f64>]) -> Option<Solution> {
         if data.len() < self.parameters(&[SIGMA, KAPPA, LAMBDA]).len() {
             return None;
         }

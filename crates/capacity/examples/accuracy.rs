@@ -1,0 +1,46 @@
+//! Prints how good answers are as one JSON object for each score, for `cargo xtask bench capacity`.
+
+#![expect(clippy::unwrap_used, reason = "a program of this project's own, on data of its own")]
+
+#[path = "../tests/trials/mod.rs"]
+mod trials;
+
+use trials::{Score, Shape, history, one_run, published, simulations};
+
+fn main() {
+    let curves = published();
+    for hardware in [Some("i7"), Some("ec2"), None] {
+        let place = hardware.unwrap_or("all");
+        print(&format!("history {place}"), &history(&curves, hardware));
+        let scores = one_run(&curves, hardware);
+        for (class, score) in &scores {
+            print(&format!("one run {place} {class}"), score);
+        }
+        let flat = scores["up to 5%"].clone().with(&scores["5 to 15%"]);
+        print(&format!("one run {place} up to 15%"), &flat);
+    }
+    for shape in Shape::ALL {
+        for noise in [0.003, 0.01, 0.02] {
+            let score = simulations(shape, noise, 0..300);
+            print(&format!("simulated {} {}%", shape.label(), noise * 100.0), &score);
+        }
+    }
+}
+
+fn print(name: &str, score: &Score) {
+    let figures = [
+        ("asked", score.asked as f64),
+        ("answered", score.answered()),
+        ("mean_accuracy", score.mean_accuracy()),
+        ("median_error", score.error(0.5)),
+        ("p90_error", score.error(0.9)),
+        ("within_5", score.within(0.05)),
+        ("within_10", score.within(0.10)),
+        ("coverage", score.coverage()),
+    ];
+    let figures = figures.map(|(name, value)| match value.is_finite() {
+        true => format!("\"{name}\": {value}"),
+        false => format!("\"{name}\": null"),
+    });
+    println!("{{\"name\": \"{name}\", {}}}", figures.join(", "));
+}
