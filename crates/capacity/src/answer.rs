@@ -1,6 +1,7 @@
 //! A question about capacity and its answer.
 
 use crate::history::{Compared, Earlier, compare, highest};
+use crate::latency::{LatencyModel, latency_models};
 use crate::least_squares::Curve;
 use crate::outliers::outliers;
 use crate::peak::{Basis, Curved, Peak, has_a_limit, smoothed};
@@ -65,6 +66,8 @@ pub struct Answer {
     pub predictions: Vec<Prediction>,
     /// The highest load of each objective, in their order.
     pub sla_limits: Vec<SlaLimit>,
+    /// Queueing curves of the quantiles that were measured.
+    pub latency_models: Vec<LatencyModel>,
     /// Where the service breaks.
     pub breaking_point: Option<BreakingPoint>,
     /// Resources and where each runs out, the nearest first.
@@ -246,6 +249,7 @@ pub fn answer(question: &Question) -> Answer {
         peak,
         predictions,
         sla_limits,
+        latency_models: latency_models(&points),
         breaking_point: breaking_point(&points, &levels, saturation, peak),
         resources,
         history: compared,

@@ -24,6 +24,7 @@ mod estimate;
 mod found;
 mod growth;
 mod history;
+mod latency;
 mod least_squares;
 mod models;
 #[cfg(test)]
@@ -47,6 +48,7 @@ pub use estimate::Mean;
 pub use found::{Limit, Overload, Side, TrialFigures};
 pub use growth::{Exhaustion, GrowthRate, NoGrowth, NoTrend, Traffic, Trend, exhaustion};
 pub use history::{Compared, Earlier, Scaled, Unlike, compare};
+pub use latency::{LatencyModel, LatencyName, erlang_c, ggc_wait, latency_models, mmc_wait};
 pub use least_squares::t_quantile;
 pub use models::{Model, ModelName, Parameter, Usl, fit_usl};
 pub use peak::{Basis, Peak};

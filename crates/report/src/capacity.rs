@@ -6,8 +6,8 @@ mod tests;
 mod text;
 
 use plimsoll_capacity::{
-    Answer, BreakingPoint, Compared, Estimate, Headroom, Level, Model, Parameter, Peak, Point, Prediction,
-    Refusal, ResourceLimit, Scaled, SlaLimit, Supposed,
+    Answer, BreakingPoint, Compared, Estimate, Headroom, LatencyModel, Level, Model, Parameter, Peak, Point,
+    Prediction, Refusal, ResourceLimit, Scaled, SlaLimit, Supposed,
 };
 use serde_json::{Map, Value, json};
 
@@ -44,6 +44,7 @@ pub fn capacity_json(answer: &Answer) -> Value {
         "left_out": answer.left_out.iter().map(point).collect::<Vec<_>>(),
         "refusals": answer.refusals.iter().map(refusal).collect::<Vec<_>>(),
         "next_loads": answer.next_loads,
+        "latency_models": answer.latency_models.iter().map(latency).collect::<Vec<_>>(),
     })
 }
 
@@ -63,16 +64,27 @@ fn nearest(answer: &Answer) -> Option<usize> {
     nearest.or((!answer.sla_limits.is_empty()).then_some(0))
 }
 
-fn model(model: &Model) -> Value {
-    let map = |value: &dyn Fn(&Parameter) -> Value| -> Map<String, Value> {
-        model.parameters.iter().map(|parameter| (parameter.name.to_owned(), value(parameter))).collect()
-    };
+fn named(parameters: &[Parameter], value: impl Fn(&Parameter) -> Value) -> Map<String, Value> {
+    parameters.iter().map(|parameter| (parameter.name.to_owned(), value(parameter))).collect()
+}
+
+fn latency(model: &LatencyModel) -> Value {
     json!({
         "name": model.name.label(),
-        "parameters": map(&|parameter| json!(parameter.value)),
+        "quantile": model.quantile.to_string(),
+        "parameters": named(&model.parameters, |parameter| json!(parameter.value)),
+        "cross_validated_error": model.cross_validated_error,
+        "standard_errors": named(&model.parameters, |parameter| json!(parameter.standard_error)),
+    })
+}
+
+fn model(model: &Model) -> Value {
+    json!({
+        "name": model.name.label(),
+        "parameters": named(&model.parameters, |parameter| json!(parameter.value)),
         "r2": model.r2,
         "cross_validated_error": model.cross_validated_error(),
-        "standard_errors": map(&|parameter| json!(parameter.standard_error)),
+        "standard_errors": named(&model.parameters, |parameter| json!(parameter.standard_error)),
         "peak_load": model.peak_load(),
     })
 }

@@ -76,7 +76,7 @@ impl Roofline {
             let bounded = bounded.into_iter().flatten();
             bounded.min_by(|left, right| left.sum_of_squares.total_cmp(&right.sum_of_squares))
         })?;
-        natural(solution)
+        natural(&solution)
     }
 
     /// The curve of data that are nearly those of a known one, to some digits.
@@ -86,7 +86,7 @@ impl Roofline {
         let solution = whole
             .filter(is_within_bounds)
             .or_else(|| minimise_roughly(&Logarithmic, &start, &[CEILING, KNEE], data))?;
-        natural(solution)
+        natural(&solution)
     }
 }
 
@@ -98,9 +98,12 @@ fn logarithms(theta: &[f64]) -> Vec<f64> {
     theta.iter().map(|value| value.ln()).collect()
 }
 
-fn natural(solution: Solution) -> Option<Solution> {
+fn natural(solution: &Solution) -> Option<Solution> {
     let theta: Vec<f64> = solution.theta.iter().map(|value| value.exp()).collect();
-    theta.iter().all(|value| value.is_finite() && *value > 0.0).then_some(Solution { theta, ..solution })
+    theta
+        .iter()
+        .all(|value| value.is_finite() && *value > 0.0)
+        .then_some(Solution { theta, sum_of_squares: solution.sum_of_squares })
 }
 
 /// The same with the logarithms of its parameters, which cannot leave their range.

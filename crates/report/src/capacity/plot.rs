@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn points_and_curve_have_their_places() {
-        let lines = plot(&[(1.0, 5.0), (10.0, 10.0)], |load| Some(load), 30, |value| format!("{value}"));
+        let lines = plot(&[(1.0, 5.0), (10.0, 10.0)], Some, 30, |value| format!("{value}"));
         assert_eq!(lines.len(), HEIGHT + 2);
         let places: usize = lines.iter().map(|line| line.matches(POINT).count()).sum();
         assert_eq!(places, 2);

@@ -153,6 +153,19 @@ fn models(out: &mut Writer, answer: &Answer) {
 
 fn evidence(out: &mut Writer, answer: &Answer) {
     out.line("");
+    for model in &answer.latency_models {
+        let parameters = model.parameters.iter();
+        let parameters: Vec<String> =
+            parameters.map(|parameter| format!("{} {}", parameter.name, short(parameter.value))).collect();
+        let words = format!(
+            "{} as {}: {}; inner levels foretold within {}",
+            model.quantile,
+            model.name.label(),
+            parameters.join(", "),
+            words::ratio(model.cross_validated_error)
+        );
+        out.wrapped("", &words, Tone::Soft);
+    }
     let verdict = match answer.saturation {
         Saturation::Saturated => "saturated",
         Saturation::Nearly => "nearly saturated",
