@@ -108,7 +108,10 @@ pub(crate) struct CalibrateArguments {
 }
 
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("source").required(true)))]
+#[command(group(clap::ArgGroup::new("source")))]
+#[command(group(
+    clap::ArgGroup::new("asked").args(["data", "plan", "prometheus", "track_record"]).required(true).multiple(true)
+))]
 #[command(group(clap::ArgGroup::new("known_traffic").multiple(true)))]
 pub(crate) struct CapacityArguments {
     /// Points that were measured: CSV with a load, throughput and what else is known; - for standard input
@@ -138,6 +141,9 @@ pub(crate) struct CapacityArguments {
     /// From one value to the next [default: so that there are 2,000 at most, 1s or more]
     #[arg(long, value_name = "TIME", value_parser = duration, requires = "prometheus")]
     pub(crate) step: Option<Duration>,
+    /// Tells how good earlier predictions of the plan (of all, without --plan) were
+    #[arg(long, conflicts_with_all = ["data", "prometheus"])]
+    pub(crate) track_record: bool,
     /// How many of the latest recorded runs are read
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,

@@ -4,6 +4,7 @@ mod forecast;
 mod prometheus;
 mod recorded;
 mod stored;
+mod track;
 
 use std::path::Path;
 
@@ -27,14 +28,20 @@ struct Measured {
     warnings: Vec<String>,
     /// Where each point comes from, for the JSON; null where it was given.
     sources: serde_json::Value,
+    /// What it is about where it comes from recorded runs: then predictions are kept.
+    origin: Option<track::Origin>,
 }
 
 pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
+    if arguments.track_record {
+        return track::track_record(arguments).await;
+    }
     let now = Timestamp::now().as_millisecond() as f64 / 1e3;
+    let mut kept_in = None;
     let measured = match (&arguments.plan, &arguments.prometheus) {
         (Some(plan), _) => {
-            let history = files::history(&arguments.history).await?;
-            recorded::measured(&history, plan, arguments.runs).await?
+            let history = kept_in.insert(files::history(&arguments.history).await?);
+            recorded::measured(history, plan, arguments.runs).await?
         }
         (None, Some(url)) => stored::measured(url, arguments, now).await?,
         (None, None) => from_files(arguments)?,
@@ -71,6 +78,9 @@ pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
         Forecast::of(growth, traffic, &found, now)
     });
     found.refusals.extend(forecast.iter().filter_map(|forecast| forecast.refusal().cloned()));
+    if let (Some(history), Some(origin)) = (&kept_in, &measured.origin) {
+        found.warnings.extend(track::keep(history, origin, &found).await?);
+    }
     let to_stdout = arguments.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
     let mut written = Vec::new();
     if let Some(path) = &arguments.json {
@@ -134,7 +144,14 @@ fn from_files(arguments: &CapacityArguments) -> Result<Measured, Stop> {
             .map(|run| Earlier { name: run.name.unwrap_or_else(|| file.clone()), points: run.points }),
     );
     warnings.extend(table.warnings);
-    Ok(Measured { name, points: last.points, history, warnings, sources: serde_json::Value::Null })
+    Ok(Measured {
+        name,
+        points: last.points,
+        history,
+        warnings,
+        sources: serde_json::Value::Null,
+        origin: None,
+    })
 }
 
 fn table(path: &Path, filters: &[(String, String)]) -> Result<Table, Stop> {

@@ -11,6 +11,7 @@ use plimsoll_sla::Validity;
 use serde_json::{Value, json};
 
 use super::Measured;
+use super::track::Origin;
 use crate::Stop;
 
 /// How many plans are named when one is not found.
@@ -22,6 +23,7 @@ const ID: usize = 13;
 /// A run and what it says about capacity.
 struct Run {
     id: String,
+    target: String,
     started_nanos: i64,
     /// Seconds from its start to where its series begins.
     begins: f64,
@@ -77,7 +79,7 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
     };
     let mut warnings = Vec::new();
     let mut told = Vec::new();
-    let (mut points, mut history, mut measured) = (Vec::new(), Vec::<(Lineage, Earlier)>::new(), 0_usize);
+    let (mut points, mut history, mut measured) = (Vec::new(), Vec::<(Lineage, Earlier)>::new(), Vec::new());
     for run in &runs {
         let crossings = latest.lineage.crossings(&run.lineage);
         let comparable = run.kind == latest.kind && run.counts == latest.counts;
@@ -92,7 +94,7 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
         match used {
             Use::Measured => {
                 points.extend(of_run);
-                measured += 1;
+                measured.push(run.id.clone());
             }
             Use::Earlier if !plateaus(run).is_empty() => {
                 join(&mut history, run, of_run.collect())?;
@@ -105,11 +107,12 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
     }
     let points = Points::new(points, latest.kind).map_err(Stop::usage)?;
     Ok(Measured {
-        name: format!("{plan}, {measured} run{}", if measured == 1 { "" } else { "s" }),
+        name: format!("{plan}, {} run{}", measured.len(), if measured.len() == 1 { "" } else { "s" }),
         points,
         history: history.into_iter().map(|(_, earlier)| earlier).collect(),
         warnings,
         sources: json!({ "runs": told }),
+        origin: Some(Origin { plan: plan.to_owned(), target: latest.target.clone(), runs: measured }),
     })
 }
 
@@ -181,6 +184,7 @@ async fn read(history: &History, row: &RunRow) -> Result<Run, Stop> {
     };
     Ok(Run {
         id: row.id.clone(),
+        target: row.target.clone(),
         started_nanos: row.started_nanos,
         begins: state.shape().warmup.ceil(),
         lineage: Lineage::of(state.started()),

@@ -73,6 +73,7 @@ pub(super) async fn measured(url: &str, arguments: &CapacityArguments, now: f64)
         history: Vec::new(),
         warnings,
         sources,
+        origin: None,
     })
 }
 
