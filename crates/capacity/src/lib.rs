@@ -52,7 +52,7 @@ pub use latency::{LatencyModel, LatencyName, erlang_c, ggc_wait, latency_models,
 pub use least_squares::t_quantile;
 pub use models::{Model, ModelName, Parameter, Usl, fit_usl};
 pub use peak::{Basis, Peak};
-pub use plateaus::{FEWEST_STEPS, LeftOut, Plateau, Plateaus, QuantileEstimate, Unsteady};
+pub use plateaus::{FEWEST_STEPS, LeftOut, Plateau, Plateaus, QuantileEstimate, Unsteady, points};
 pub use points::{Level, LoadKind, Point, Points, PointsError};
 pub use saturation::{Saturation, last_gain};
 pub use search::{Gap, Next, Search, SearchSettings, Tried};

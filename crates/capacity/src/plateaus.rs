@@ -48,6 +48,13 @@ const BEYOND_NOISE: f64 = 4.0;
 /// From this factor on, response time that rose along a plateau was growing.
 const GROWTH: f64 = 1.25;
 
+/// What two runs alike differ by at one level, as a share: between the median and the upper quartile of published
+/// replicates.
+const RUNS_DIFFER: f64 = 0.012;
+
+/// How far an open load may be exceeded: edges of seconds, and rounding.
+const ABOVE_RATE: f64 = 1.05;
+
 /// The confidence of the interval of a quantile.
 const LEVEL: f64 = 0.95;
 
@@ -132,6 +139,13 @@ pub enum Unsteady {
         /// Throughput after, per second.
         after: f64,
     },
+    /// More was answered than arrived: what waited from before was worked off.
+    Backlog {
+        /// The load.
+        load: f64,
+        /// Throughput, per second.
+        throughput: f64,
+    },
     /// Throughput was still moving at its end.
     Drifting {
         /// The load.
@@ -161,6 +175,12 @@ impl fmt::Display for Unsteady {
                 Figure(before),
                 Figure(after),
                 Figure(at.round())
+            ),
+            Self::Backlog { load, throughput } => write!(
+                f,
+                "at load {} throughput was {}/s: what had waited before was worked off",
+                Figure(load),
+                Figure(throughput)
             ),
             Self::Drifting { load, by } => write!(
                 f,
@@ -208,6 +228,23 @@ impl Plateaus {
         found
     }
 
+    /// Without those on which more was answered than arrived, for loads that are arrivals per second and throughput
+    /// that counts the same.
+    #[must_use]
+    pub fn within_rates(mut self) -> Self {
+        let (above, steady) = self
+            .steady
+            .into_iter()
+            .partition(|plateau: &Plateau| plateau.throughput.value > plateau.load * ABOVE_RATE);
+        self.steady = steady;
+        self.left_out.extend(above.into_iter().map(|plateau: Plateau| {
+            let (load, throughput) = (plateau.load, plateau.throughput.value);
+            LeftOut { from: plateau.from, to: plateau.to, why: Unsteady::Backlog { load, throughput } }
+        }));
+        self.left_out.sort_by(|one, other| one.from.total_cmp(&other.from));
+        self
+    }
+
     /// Pieces of one ramp are one.
     fn leave_out(&mut self, more: LeftOut) {
         if let (Some(last), Unsteady::Ramp { lowest, highest }) = (self.left_out.last_mut(), more.why)
@@ -242,6 +279,19 @@ impl Plateau {
             classes: self.classes.iter().map(|(name, rate)| (name.clone(), rate.value)).collect(),
         }
     }
+}
+
+/// Plateaus as points of one curve, each with how much it weighs.
+///
+/// The error of a plateau is that of its own seconds. What it would be in another run differs by more, and by about
+/// as much at each level; so points weigh alike but for those that are less sure than that.
+pub fn points<'a>(plateaus: impl IntoIterator<Item = &'a Plateau>) -> Vec<Point> {
+    let mut points: Vec<Point> = plateaus.into_iter().map(Plateau::point).collect();
+    let highest = points.iter().map(|point| point.throughput).fold(0.0, f64::max);
+    for point in &mut points {
+        point.throughput_error = point.throughput_error.map(|error| error.hypot(RUNS_DIFFER * highest));
+    }
+    points
 }
 
 /// Moments with load that follow each other, with their places.

@@ -154,6 +154,29 @@ fn a_queue_that_builds_up_is_told() {
 }
 
 #[test]
+fn a_backlog_is_no_throughput_of_its_load() {
+    let drained = (0..40).map(|second| moment(if second < 20 { 200.0 } else { 50.0 }, 100.0, 10.0));
+    let found = Plateaus::of(&series(drained)).within_rates();
+    assert_eq!(found.steady.iter().map(|plateau| plateau.load).collect::<Vec<_>>(), [200.0]);
+    assert_eq!(
+        found.left_out[0].why.to_string(),
+        "at load 50 throughput was 100/s: what had waited before was worked off"
+    );
+}
+
+#[test]
+fn points_weigh_alike_but_for_those_less_sure() {
+    let found = Plateaus::of(&held(&[(50.0, 60), (100.0, 60)], 0.0, 0.0, 0.0, 1));
+    let errors: Vec<f64> =
+        points(&found.steady).iter().map(|point| point.throughput_error.unwrap()).collect();
+    assert!((errors[0] / errors[1] - 1.0).abs() < 0.01, "{errors:?}");
+    let noisy = Plateaus::of(&held(&[(50.0, 60), (100.0, 60)], 0.2, 0.0, 0.0, 1));
+    let errors: Vec<f64> =
+        points(&noisy.steady).iter().map(|point| point.throughput_error.unwrap()).collect();
+    assert!(errors[1] > 1.5 * errors[0], "{errors:?}");
+}
+
+#[test]
 fn pauses_and_gaps_end_a_plateau() {
     let mut series = series(std::iter::repeat_with(|| moment(10.0, 10.0, 5.0)).take(20));
     series.push(None);

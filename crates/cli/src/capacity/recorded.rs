@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use plimsoll_capacity::{Earlier, LeftOut, LoadKind, Mean, Plateau, Plateaus, Points};
+use plimsoll_capacity::{self as capacity, Earlier, LeftOut, LoadKind, Mean, Plateau, Plateaus, Points};
 use plimsoll_history::{Filter, History, RunRow};
 use plimsoll_run::{Counts, Lineage, LoadSeries, RunEvent, State};
 use plimsoll_sla::Validity;
@@ -79,7 +79,7 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
     };
     let mut warnings = Vec::new();
     let mut told = Vec::new();
-    let (mut points, mut history, mut measured) = (Vec::new(), Vec::<(Lineage, Earlier)>::new(), Vec::new());
+    let (mut points, mut curves, mut measured) = (Vec::new(), Vec::new(), Vec::new());
     for run in &runs {
         let crossings = latest.lineage.crossings(&run.lineage);
         let comparable = run.kind == latest.kind && run.counts == latest.counts;
@@ -90,46 +90,45 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
         };
         warnings.extend(remarks(run, used, &crossings));
         told.push(told_of(run, used, &crossings));
-        let of_run = plateaus(run).iter().map(Plateau::point);
+        let of_run = plateaus(run).iter();
         match used {
             Use::Measured => {
                 points.extend(of_run);
                 measured.push(run.id.clone());
             }
-            Use::Earlier if !plateaus(run).is_empty() => {
-                join(&mut history, run, of_run.collect())?;
-            }
+            Use::Earlier if !plateaus(run).is_empty() => join(&mut curves, run),
             Use::Earlier | Use::LeftOut => {}
         }
     }
     if latest.counts == Counts::Iterations {
         warnings.insert(0, "load and throughput count iterations: each takes several requests".to_owned());
     }
-    let points = Points::new(points, latest.kind).map_err(Stop::usage)?;
+    let points = Points::new(capacity::points(points), latest.kind).map_err(Stop::usage)?;
     Ok(Measured {
         name: format!("{plan}, {} run{}", measured.len(), if measured.len() == 1 { "" } else { "s" }),
         points,
-        history: history.into_iter().map(|(_, earlier)| earlier).collect(),
+        history: curves
+            .into_iter()
+            .map(|(run, plateaus)| earlier(run, plateaus))
+            .collect::<Result<_, _>>()?,
         warnings,
         sources: json!({ "runs": told }),
         origin: Some(Origin { plan: plan.to_owned(), target: latest.target.clone(), runs: measured }),
     })
 }
 
-/// Adds a run to the curve of its lineage.
-fn join(
-    history: &mut Vec<(Lineage, Earlier)>,
-    run: &Run,
-    mut points: Vec<plimsoll_capacity::Point>,
-) -> Result<(), Stop> {
+/// Curves of other lineages, the oldest first: each with the plateaus of all its runs.
+fn join<'r>(curves: &mut Vec<(&'r Run, Vec<&'r Plateau>)>, run: &'r Run) {
+    let known = curves.iter().position(|(of, _)| of.lineage == run.lineage);
+    let mut all = known.map(|at| curves.remove(at).1).unwrap_or_default();
+    all.extend(plateaus(run));
+    curves.push((run, all));
+}
+
+fn earlier(run: &Run, plateaus: Vec<&Plateau>) -> Result<Earlier, Stop> {
     let name = run.lineage.version().map_or_else(|| short(run), str::to_owned);
-    if let Some(at) = history.iter().position(|(lineage, _)| *lineage == run.lineage) {
-        points.extend(history.remove(at).1.points.points().iter().cloned());
-    }
-    let points = Points::new(points, run.kind).map_err(Stop::usage)?;
-    // At the end: the oldest curve is the first.
-    history.push((run.lineage.clone(), Earlier { name, points }));
-    Ok(())
+    let points = Points::new(capacity::points(plateaus), run.kind).map_err(Stop::usage)?;
+    Ok(Earlier { name, points })
 }
 
 async fn no_runs(history: &History, plan: &str) -> Result<anyhow::Error, Stop> {
@@ -180,7 +179,10 @@ async fn read(history: &History, row: &RunRow) -> Result<Run, Stop> {
             let why = validity.reasons.first().map_or_else(String::new, |reason| format!(": {reason}"));
             Err(format!("its generator cannot be trusted{why}"))
         }
-        Validity::Valid | Validity::Suspect => Ok(Plateaus::of(&series.finish())),
+        Validity::Valid | Validity::Suspect => {
+            let found = Plateaus::of(&series.finish());
+            Ok(if kind == LoadKind::Rate { found.within_rates() } else { found })
+        }
     };
     Ok(Run {
         id: row.id.clone(),

@@ -1,7 +1,7 @@
 //! Points from what a Prometheus stored.
 
 use anyhow::{Context, anyhow};
-use plimsoll_capacity::{LoadKind, Moment, Plateau, Plateaus, Points, Series, Traffic};
+use plimsoll_capacity::{LoadKind, Moment, Plateaus, Points, Series, Traffic, points};
 use plimsoll_units::duration;
 use serde_json::json;
 
@@ -66,7 +66,7 @@ pub(super) async fn measured(url: &str, arguments: &CapacityArguments, now: f64)
         })
     });
     let sources = json!({ "prometheus": plateaus.collect::<Vec<_>>() });
-    let points = Points::new(found.steady.iter().map(Plateau::point).collect(), LoadKind::Unknown);
+    let points = Points::new(points(&found.steady), LoadKind::Unknown);
     Ok(Measured {
         name: load.clone(),
         points: points.map_err(Stop::usage)?,
