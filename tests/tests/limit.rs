@@ -12,6 +12,7 @@ use serde_json::Value;
 /// Ten workers that take 20 ms each.
 const WORKERS: [&str; 4] = ["--service-workers", "10", "--latency", "fixed:20ms"];
 const LIMIT: f64 = 500.0;
+const BUSIEST: &str = "demo_utilisation_ratio{resource=\"workers\"}";
 
 fn plan(target: &str) -> String {
     format!(
@@ -20,6 +21,7 @@ name: edge
 target: {target}
 load: {{ stages: [ {{ hold: 120/s, for: 40s }} ], grace: 3s }}
 http: {{ timeout: 2s }}
+resources: {{ shop: /metrics }}
 scenarios: [ {{ name: read, steps: [ {{ name: page, get: /products/1 }} ] }} ]
 sla:
   - {{ name: quick, objective: p95(response_time) <= 250ms, over: 30s }}
@@ -56,7 +58,7 @@ async fn a_known_limit_is_found_with_few_requests_and_every_trial_is_on_record()
         assert!((value / LIMIT - 1.0).abs() <= 0.03, "{name} is {value}: {}", ended.stderr);
     }
     assert!(number(point, "/low") < number(point, "/high"));
-    assert_eq!(point["side"], "target");
+    assert_eq!((&point["side"], &point["resource"]), (&"resource".into(), &BUSIEST.into()), "{point}");
     assert!(point["first_symptom"].as_str().unwrap().contains("queue grows"), "{point}");
     assert!(number(&json, "/requests") < number(&json, "/ramp_requests") / 3.0, "{json:#}");
     assert!(json["warnings"][0].as_str().unwrap().starts_with("`busy` is left out"), "{json:#}");

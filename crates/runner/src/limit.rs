@@ -13,7 +13,7 @@ use plimsoll_capacity::{
 use plimsoll_exporters::{ExportError, Exporters, LiveMetrics};
 use plimsoll_history::History;
 use plimsoll_measure::{DropCause, Frame, Timing};
-use plimsoll_run::{LoadModel, RunEvent, RunPlan, RunStatus, State, Summary};
+use plimsoll_run::{LoadModel, ResourceUnit, RunEvent, RunPlan, RunStatus, State, Summary};
 use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity, Status, Validity};
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Level, Stage, StageKind};
@@ -27,6 +27,9 @@ const WATCHED: usize = 1024;
 
 /// A link busier than this carries no more.
 const BUSY_LINK: f64 = 0.9;
+
+/// A resource of the target that was in use for this share of a second of a missed trial.
+const BUSY_RESOURCE: f64 = 0.9;
 
 /// So many trials of a load in a row that this machine spoiled end the search.
 const DISTURBED: u32 = 3;
@@ -343,8 +346,16 @@ impl Over {
         self.summary.validity.verdict == Validity::Invalid || self.generator_drops > 0
     }
 
+    /// Who was at its end. Of the target's resources the busiest share of one, where any was recorded and is busy.
     fn side(&self) -> Side {
-        if self.busiest_link.is_some_and(|ratio| ratio >= BUSY_LINK) { Side::Network } else { Side::Target }
+        if self.busiest_link.is_some_and(|ratio| ratio >= BUSY_LINK) {
+            return Side::Network;
+        }
+        let shares = self.summary.resources.iter().filter(|resource| resource.unit == ResourceUnit::Ratio);
+        let peaks = shares.filter_map(|resource| Some((resource.peak?, &resource.name)));
+        let busiest =
+            peaks.filter(|(peak, _)| *peak >= BUSY_RESOURCE).max_by(|one, other| one.0.total_cmp(&other.0));
+        busiest.map_or(Side::Target, |(_, name)| Side::Resource(name.to_string()))
     }
 
     fn figures(&self, load: f64, decision: Decision, plan: &RunPlan) -> TrialFigures {
