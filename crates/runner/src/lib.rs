@@ -16,7 +16,7 @@ mod run;
 mod vitals;
 
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
-pub use limit::{LimitConfig, LimitError, Searched, first_load, limit};
+pub use limit::{LIMIT_TAG, LimitConfig, LimitError, Searched, first_load, limit};
 pub use machine::machine;
 pub use overload::overload;
 pub use plimsoll_driver::keep_real_time_for_workers;

@@ -25,6 +25,9 @@ use crate::{Control, Finished, RunConfig, RunError};
 /// Events that may wait for whoever decides; each is decided in no time.
 const WATCHED: usize = 1024;
 
+/// The tag that runs of a search have, with its id.
+pub const LIMIT_TAG: &str = "limit";
+
 /// A link busier than this carries no more.
 const BUSY_LINK: f64 = 0.9;
 
@@ -465,7 +468,7 @@ fn at_load(plan: &RunPlan, load: f64, config: &LimitConfig, id: &str) -> RunPlan
 /// The plan as one of the runs of a search: of a kind of their own, and not of the plan's own load.
 pub(crate) fn trial_of(plan: &RunPlan, what: &str, id: &str) -> RunPlan {
     let mut tags = plan.tags.clone();
-    tags.insert("limit".to_owned(), id.to_owned());
+    tags.insert(LIMIT_TAG.to_owned(), id.to_owned());
     let hash = hex(&Sha256::digest(format!("limit of {}", plan.hash)));
     RunPlan {
         tags,

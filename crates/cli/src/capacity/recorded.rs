@@ -59,8 +59,11 @@ impl Use {
 /// of its lineage are measurements of the same curve, those of another are earlier curves or of no use, and
 /// each is said.
 pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result<Measured, Stop> {
-    let filter = Filter { plan: Some(plan.to_owned()), limit: Some(most), ..Filter::default() };
+    let filter = Filter { plan: Some(plan.to_owned()), ..Filter::default() };
     let mut rows = history.list(&filter).await.map_err(Stop::usage)?;
+    // Trials of a search are as short as their verdict allows, too short to be steady.
+    rows.retain(|row| !row.tags.contains_key(plimsoll_runner::LIMIT_TAG));
+    rows.truncate(most as usize);
     if rows.is_empty() {
         return Err(Stop::usage(no_runs(history, plan).await?));
     }
