@@ -5,13 +5,17 @@
 #[path = "../tests/trials/mod.rs"]
 mod trials;
 
-use trials::{Score, Shape, history, one_run, published, simulations};
+use plimsoll_capacity::{LoadKind, Point, Points, Question, answer};
+use trials::{Score, Shape, history, one_run, published, simulations, without_models};
 
 fn main() {
     let curves = published();
     for hardware in [Some("i7"), Some("ec2"), None] {
         let place = hardware.unwrap_or("all");
         print(&format!("history {place}"), &history(&curves, hardware));
+        let [last, seen] = without_models(&curves, hardware);
+        print(&format!("last peak {place}"), &last);
+        print(&format!("three levels {place}"), &seen);
         let scores = one_run(&curves, hardware);
         for (class, score) in &scores {
             print(&format!("one run {place} {class}"), score);
@@ -25,6 +29,21 @@ fn main() {
             print(&format!("simulated {} {}%", shape.label(), noise * 100.0), &score);
         }
     }
+    println!("{{\"name\": \"speed\", \"seconds\": {}}}", speed());
+}
+
+/// How long ten thousand points take, in seconds.
+fn speed() -> f64 {
+    let points = (1..=10_000).map(|index| {
+        let load = f64::from(index) / 50.0;
+        // A little off the curve, without a random draw.
+        let noise = 1.0 + 0.01 * (f64::from(index) * 12.9898).sin();
+        Point::new(load, noise * 1000.0 * load / (load.powi(2) + 900.0).sqrt())
+    });
+    let question = Question::new(Points::new(points.collect(), LoadKind::Users).unwrap());
+    let started = std::time::Instant::now();
+    std::hint::black_box(answer(&question));
+    started.elapsed().as_secs_f64()
 }
 
 fn print(name: &str, score: &Score) {

@@ -6,7 +6,7 @@
 
 mod trials;
 
-use trials::{Shape, history, one_run, published, simulations};
+use trials::{Shape, history, one_run, published, simulations, without_models};
 
 #[test]
 fn history_foretells_the_peak_of_the_next_version() {
@@ -17,6 +17,9 @@ fn history_foretells_the_peak_of_the_next_version() {
     assert!(judged.error(0.5) <= 0.005, "{}", judged.error(0.5));
     assert!(judged.within(0.05) >= 0.92, "{}", judged.within(0.05));
     assert!((0.85..=0.97).contains(&judged.coverage()), "{}", judged.coverage());
+    let [last, seen] = without_models(&curves, Some("i7"));
+    let best = last.mean_accuracy().max(seen.mean_accuracy());
+    assert!(judged.mean_accuracy() > best, "{best} is had without any of this");
     let all = history(&curves, None);
     assert!(
         all.answered() >= 0.60 && all.mean_accuracy() >= 0.98,

@@ -1,16 +1,17 @@
-//! Results in `docs/benchmarks.md`, between the markers of each benchmark.
+//! Results in the guide, between the markers of each benchmark.
 
 use anyhow::Context;
 
-const FILE: &str = "docs/benchmarks.md";
+/// Where most of them stand.
+pub(super) const BENCHMARKS: &str = "docs/benchmarks.md";
 const IMAGES: &str = "docs/images";
 
-/// Replaces what stands between a benchmark's markers.
-pub(super) fn write(benchmark: &str, section: &str) -> anyhow::Result<()> {
-    let path = crate::root()?.join(FILE);
-    let document = std::fs::read_to_string(&path).with_context(|| format!("cannot read {FILE}"))?;
+/// Replaces what stands between a benchmark's markers in a file.
+pub(super) fn write(file: &str, benchmark: &str, section: &str) -> anyhow::Result<()> {
+    let path = crate::root()?.join(file);
+    let document = std::fs::read_to_string(&path).with_context(|| format!("cannot read {file}"))?;
     let written = replace(&document, benchmark, section)
-        .with_context(|| format!("{FILE} has no markers `{}` and `{}`", begin(benchmark), end(benchmark)))?;
+        .with_context(|| format!("{file} has no markers `{}` and `{}`", begin(benchmark), end(benchmark)))?;
     std::fs::write(path, written)?;
     Ok(())
 }

@@ -6,6 +6,7 @@
 //! other core does not change. `noise` compares a program with itself: no ratio nearer to 1 than
 //! its spread says anything.
 
+mod capacity;
 mod chart;
 mod document;
 mod engine;
@@ -27,9 +28,10 @@ const GENERATOR_CORE: usize = 1;
 const TARGET_CORE: usize = 0;
 
 /// Every benchmark by name, each in its own module.
-const BENCHMARKS: [(&str, Benchmark); 3] = [
+const BENCHMARKS: [(&str, Benchmark); 4] = [
     ("noise", noise::compare),
     ("engine", engine::measure),
+    ("capacity", capacity::measure),
     ("instructions", |_| crate::instructions::show()),
 ];
 
@@ -37,7 +39,7 @@ type Benchmark = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: noise, engine or instructions; all of them when left out
+    /// Which one: noise, engine, capacity or instructions; all of them when left out
     name: Option<String>,
     /// How often the sides take turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -51,7 +53,7 @@ pub(crate) struct Arguments {
     /// Takes our programs and the peers as they are
     #[arg(long)]
     no_build: bool,
-    /// Writes the whole result into docs/benchmarks.md
+    /// Writes the whole result into the guide: docs/benchmarks.md, docs/capacity.md
     #[arg(long, conflicts_with = "only")]
     write: bool,
 }
@@ -70,7 +72,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let cores = std::thread::available_parallelism()?.get();
     ensure!(cores >= 2, "a benchmark needs a core for each side, and this machine has {cores}");
     for (name, benchmark) in chosen {
-        println!("{name}: {} rounds of {} s a side", arguments.rounds, arguments.seconds);
+        match name {
+            "noise" | "engine" => {
+                println!("{name}: {} rounds of {} s a side", arguments.rounds, arguments.seconds)
+            }
+            _ => println!("{name}"),
+        }
         benchmark(arguments)?;
     }
     Ok(())

@@ -105,24 +105,36 @@ fn highest(levels: &[(f64, f64)]) -> f64 {
 /// Answers that do not rest on history are refusals of it.
 pub(crate) fn history(curves: &[Curve], hardware: Option<&str>) -> Score {
     let mut score = Score::default();
+    for (old, new) in versions(curves, hardware) {
+        let earlier = Earlier { name: old.round.clone(), points: points(&old.levels) };
+        let question = Question { history: vec![earlier], ..Question::new(points(&new.levels[..3])) };
+        let found = answer(&question);
+        let scaled = found.history[0].outcome.as_ref().ok().map(|scaled| scaled.estimate());
+        score.add(scaled.map(|estimate| (estimate.value, estimate.low, estimate.high)), highest(&new.levels));
+    }
+    score
+}
+
+/// Each version of a service with the one before it.
+fn versions<'a>(curves: &'a [Curve], hardware: Option<&str>) -> Vec<(&'a Curve, &'a Curve)> {
     let mut services: BTreeMap<(&str, &str), Vec<&Curve>> = BTreeMap::new();
     for curve in curves.iter().filter(|curve| hardware.is_none_or(|wanted| curve.hardware == wanted)) {
         services.entry((&curve.hardware, &curve.service)).or_default().push(curve);
     }
-    for versions in services.values() {
-        for pair in versions.windows(2) {
-            let (old, new) = (pair[0], pair[1]);
-            let earlier = Earlier { name: old.round.clone(), points: points(&old.levels) };
-            let question = Question { history: vec![earlier], ..Question::new(points(&new.levels[..3])) };
-            let found = answer(&question);
-            let scaled = found.history[0].outcome.as_ref().ok().map(|scaled| scaled.estimate());
-            score.add(
-                scaled.map(|estimate| (estimate.value, estimate.low, estimate.high)),
-                highest(&new.levels),
-            );
+    services.values().flat_map(|versions| versions.windows(2)).map(|pair| (pair[0], pair[1])).collect()
+}
+
+/// What is known without any model: the last version's peak, and the best of the new one's three lowest levels.
+pub(crate) fn without_models(curves: &[Curve], hardware: Option<&str>) -> [Score; 2] {
+    let mut scores = [Score::default(), Score::default()];
+    for (old, new) in versions(curves, hardware) {
+        let truth = highest(&new.levels);
+        let guesses = [highest(&old.levels), highest(&new.levels[..3])];
+        for (score, guess) in scores.iter_mut().zip(guesses) {
+            score.add(Some((guess, guess, guess)), truth);
         }
     }
-    score
+    scores
 }
 
 /// The peak from the lowest three to five levels of one run, by how much the last doubling gained.

@@ -151,7 +151,7 @@ pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         let images: String =
             whole.charts.iter().map(|chart| format!("![{}](images/{})\n", chart.title, chart.file)).collect();
         let section = format!("{conditions}\n{verdicts}\n{images}{}", whole.text);
-        document::write("engine", &section)?;
+        document::write(document::BENCHMARKS, "engine", &section)?;
         for chart in &whole.charts {
             document::write_image(chart.file, &chart.svg())?;
         }
