@@ -4,7 +4,7 @@
 //! [`COLUMNS`]. What cannot be meant is refused with its place, what was found and what is allowed: a column
 //! whose unit is a guess would be a wrong number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll_units::Quantile;
 
@@ -297,8 +297,8 @@ struct Rows<'a> {
     runs: Vec<RunRows>,
     /// Where a run is in `runs`.
     places: BTreeMap<String, usize>,
-    /// The values of columns that are not understood, with how often numbers were among them.
-    unknown: BTreeMap<usize, Vec<String>>,
+    /// The values of columns that are not understood.
+    unknown: BTreeMap<usize, BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -308,8 +308,8 @@ struct RunRows {
     lines: Vec<u64>,
 }
 
-/// More different values than this are measurements and not names.
-const MOST_NAMES: usize = 50;
+/// Names that are told apart in one column.
+const MOST_NAMES: usize = 10_000;
 
 impl<'a> Rows<'a> {
     fn new(names: &'a [String], columns: Vec<Column>) -> Self {
@@ -318,7 +318,7 @@ impl<'a> Rows<'a> {
             _ => None,
         });
         let unknown = columns.iter().enumerate().filter(|(_, column)| **column == Column::Unknown);
-        let unknown = unknown.map(|(index, _)| (index, Vec::new())).collect();
+        let unknown = unknown.map(|(index, _)| (index, BTreeSet::new())).collect();
         Self {
             names,
             columns,
@@ -362,8 +362,8 @@ impl<'a> Rows<'a> {
                 Column::Run => run = text.to_owned(),
                 Column::Unknown => {
                     let known = self.unknown.entry(index).or_default();
-                    if known.len() <= MOST_NAMES && !known.iter().any(|value| value == text) {
-                        known.push(text.to_owned());
+                    if known.len() < MOST_NAMES && !known.contains(text) {
+                        known.insert(text.to_owned());
                     }
                 }
             }
@@ -398,15 +398,17 @@ impl<'a> Rows<'a> {
     }
 
     fn table(self) -> Result<Table, TableError> {
+        let rows: usize = self.runs.iter().map(|run| run.points.len()).sum();
         let mut passed_over = Vec::new();
         for (index, values) in &self.unknown {
             let column = self.names[*index].clone();
             let are_names = values.iter().any(|value| !value.is_empty() && value.parse::<f64>().is_err());
-            if are_names && (2..=MOST_NAMES).contains(&values.len()) {
+            // What differs from row to row (a time, a remark) is no name of a service.
+            if are_names && values.len() > 1 && values.len() <= rows / 2 {
                 let examples: Vec<&str> = values.iter().take(EXAMPLES).map(String::as_str).collect();
                 let more = if values.len() > EXAMPLES { ", ..." } else { "" };
                 let examples = format!("{}{more}", shortened(&examples.join(", ")));
-                let first = shortened(&values[0]);
+                let first = values.first().map(|value| shortened(value)).unwrap_or_default();
                 return Err(TableError::Several { column, values: values.len(), examples, first });
             }
             passed_over.push(format!("`{}`", shortened(&column)));

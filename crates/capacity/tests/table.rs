@@ -79,6 +79,10 @@ fn mistakes_have_their_place_what_was_found_and_what_is_allowed() {
 
 #[test]
 fn what_is_passed_over_is_said() {
+    let many: String = (0..200).map(|row| format!("{},1,service {}\n", row + 1, row % 100)).collect();
+    refused(&format!("load,throughput,name\n{many}"), &["column `name` has 100 values"]);
+    let times = "load,throughput,time\n1,2,10:00\n2,3,10:05\n";
+    assert_eq!(read_table(times, &[]).unwrap().warnings.len(), 1, "a time is no service's name");
     let table = read_table("load,throughput,note,memory_bytes\n1,2,x,5\n2,3,x,6\n", &[]).unwrap();
     assert_eq!(table.warnings, ["not understood and passed over: `note`, `memory_bytes`"]);
 }

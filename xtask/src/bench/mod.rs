@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     for (name, benchmark) in chosen {
         match name {
             "noise" | "engine" => {
-                println!("{name}: {} rounds of {} s a side", arguments.rounds, arguments.seconds)
+                println!("{name}: {} rounds of {} s a side", arguments.rounds, arguments.seconds);
             }
             _ => println!("{name}"),
         }
