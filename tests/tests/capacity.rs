@@ -273,3 +273,42 @@ async fn what_cannot_be_read_is_told_with_what_helps() {
         );
     }
 }
+
+#[tokio::test]
+async fn points_in_a_file_end_with_the_code_of_their_answer() {
+    let _machine = beside_others().await;
+    let desk = Desk::new();
+    let flat = "users,throughput\n8,100\n16,190\n32,300\n64,330\n128,329\n";
+    let rising = "users,throughput\n8,100\n16,190\n32,350\n";
+    for (points, more, code, expected) in [
+        (flat, vec!["--predict", "100", "--traffic", "200/s"], 0, "peak 33"),
+        (flat, vec!["--sla", "p95(response_time) <= 250ms"], 4, "add a column for it"),
+        (rising, vec![], 4, "not saturated, at least 350/s"),
+        ("users,throughput\n8,fast\n", vec![], 2, "line 2, column throughput: found `fast`"),
+        (flat, vec!["--sla", "throughput >= 5/s"], 2, "p95(response_time) <= 250ms"),
+        (flat, vec!["--where", "service=a"], 2, "there is no column `service`"),
+        ("", vec![], 2, "no column is a load"),
+    ] {
+        let file = desk.write("points.csv", points);
+        let arguments: Vec<&str> = ["--data", &file].into_iter().chain(more).collect();
+        let (ended, json, said) = capacity(&desk, &arguments).await;
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(ended == code && said.contains(expected), "{arguments:?}: {ended} {said}");
+        assert_eq!(
+            json["schema"].is_number(),
+            code != 2,
+            "JSON goes to standard output, words to standard error"
+        );
+        assert_eq!(json["peak"].is_object(), code != 2 && points == flat);
+    }
+    // The version before says what three levels of the new one cannot.
+    let (new, old) = (desk.write("new.csv", rising), desk.write("old.csv", flat));
+    let arguments = ["--data", &new, "--history-data", &old, "--predict", "64"];
+    let (_, json, said) = capacity(&desk, &arguments).await;
+    assert_eq!(json["history"][0]["accepted"], false, "{said}");
+    let alike = desk.write("alike.csv", "users,throughput\n8,110\n16,209\n32,330\n");
+    let (ended, json, said) =
+        capacity(&desk, &["--data", &alike, "--history-data", &old, "--predict", "64"]).await;
+    assert_eq!((ended, json["peak"]["basis"].as_str()), (0, Some("history")), "{said}");
+    assert!((json["predictions"][0]["throughput"].as_f64().unwrap() - 363.0).abs() < 1e-6);
+}
