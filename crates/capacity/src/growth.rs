@@ -134,7 +134,10 @@ pub enum NoTrend {
         days: f64,
     },
     /// There are too few values.
-    #[error("{values} values of traffic are too few; a trend takes {FEWEST_VALUES} days with traffic")]
+    #[error(
+        "traffic is known of {values} whole days (or weeks, months); a trend takes {FEWEST_VALUES} at least: record longer, or \
+         give the growth, like `5%/month`"
+    )]
     Few {
         /// Days, or what was given where that is rarer.
         values: usize,

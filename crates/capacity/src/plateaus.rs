@@ -132,7 +132,7 @@ pub enum Unsteady {
     Changed {
         /// The load.
         load: f64,
-        /// When, in seconds from the start of the series.
+        /// When, in seconds from the start of the stretch.
         at: f64,
         /// Throughput before, per second.
         before: f64,
@@ -353,7 +353,7 @@ fn steady(
     let from = (begin + first + cut) as f64 * step;
     let throughput: Vec<f64> = kept.iter().map(|moment| moment.throughput).collect();
     if let Some((at, before, after)) = changed(&throughput) {
-        return Err(Unsteady::Changed { load, at: from + at as f64 * step, before, after });
+        return Err(Unsteady::Changed { load, at: (first + cut + at) as f64 * step, before, after });
     }
     let (slope, t) = estimate::drift(&throughput);
     let by = slope * throughput.len() as f64 / estimate::average(&throughput);

@@ -174,6 +174,9 @@ pub(crate) struct CapacityArguments {
     /// Query for traffic, asked for hour by hour since --traffic-from; its growth is fitted
     #[arg(long, value_name = "QUERY", group = "growing", requires = "prometheus")]
     pub(crate) traffic_query: Option<String>,
+    /// Recorded runs of a plan that replays traffic, each with its request rate; their growth is fitted
+    #[arg(long, value_name = "NAME", group = "growing")]
+    pub(crate) traffic_runs: Option<String>,
     /// From when on traffic is asked for, like --from [default: 90d]
     #[arg(long, value_name = "TIME", requires = "traffic_query")]
     pub(crate) traffic_from: Option<String>,

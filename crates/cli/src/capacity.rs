@@ -108,10 +108,14 @@ async fn growth(arguments: &CapacityArguments, now: f64) -> Result<Option<Growth
     if let Some(rate) = arguments.growth {
         return Ok(Some(Growth::Given(rate)));
     }
-    let traffic = match (&arguments.traffic_data, &arguments.traffic_query, &arguments.prometheus) {
-        (Some(path), ..) => forecast::table(path).map_err(Stop::usage)?,
-        (None, Some(query), Some(url)) => stored::traffic(url, query, arguments, now).await?,
-        _ => return Ok(None),
+    let traffic = if let Some(path) = &arguments.traffic_data {
+        forecast::table(path).map_err(Stop::usage)?
+    } else if let (Some(query), Some(url)) = (&arguments.traffic_query, &arguments.prometheus) {
+        stored::traffic(url, query, arguments, now).await?
+    } else if let Some(plan) = &arguments.traffic_runs {
+        recorded::traffic(&files::history(&arguments.history).await?, plan).await?
+    } else {
+        return Ok(None);
     };
     let trend = Trend::of(&traffic).context("growth of traffic").map_err(Stop::refused)?;
     Ok(Some(Growth::Fitted(Box::new(trend))))

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use plimsoll_capacity::{self as capacity, Earlier, LeftOut, LoadKind, Mean, Plateau, Plateaus, Points};
+use plimsoll_capacity::{
+    self as capacity, Earlier, LeftOut, LoadKind, Mean, Plateau, Plateaus, Points, Traffic,
+};
 use plimsoll_history::{Filter, History, RunRow};
 use plimsoll_run::{Counts, Lineage, LoadSeries, RunEvent, State};
 use plimsoll_sla::Validity;
@@ -132,6 +134,21 @@ fn earlier(run: &Run, plateaus: Vec<&Plateau>) -> Result<Earlier, Stop> {
     let name = run.lineage.version().map_or_else(|| short(run), str::to_owned);
     let points = Points::new(capacity::points(plateaus), run.kind).map_err(Stop::usage)?;
     Ok(Earlier { name, points })
+}
+
+/// The request rate of each run of a plan that has ended, by the summary kept of it.
+pub(super) async fn traffic(history: &History, plan: &str) -> Result<Vec<Traffic>, Stop> {
+    let filter = Filter { plan: Some(plan.to_owned()), ..Filter::default() };
+    let rows = history.list(&filter).await.map_err(Stop::usage)?;
+    if rows.is_empty() {
+        return Err(Stop::usage(no_runs(history, plan).await?));
+    }
+    let rate = |row: &RunRow| {
+        let summary: Value = serde_json::from_str(row.summary.as_deref()?).ok()?;
+        let rate = summary["totals"]["request_rate"].as_f64()?;
+        Some(Traffic { at: row.started_nanos as f64 / 1e9, rate })
+    };
+    Ok(rows.iter().filter_map(rate).collect())
 }
 
 async fn no_runs(history: &History, plan: &str) -> Result<anyhow::Error, Stop> {
