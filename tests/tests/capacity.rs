@@ -56,12 +56,12 @@ async fn recorded_runs_and_what_prometheus_stored_tell_the_limit() {
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
     let listen = format!("export.prometheus={{ listen: '{address}', linger: 60s }}");
     let ended = desk.run(PLAN).set([target.setting(), listen]).ended().await;
-    assert!([0, 4].contains(&ended.code), "{}", ended.stderr);
+    assert!([0, 4].contains(&ended.code), "{}: {}", ended.code, ended.stderr);
     // One of an earlier version, and one of another mix: each is told apart.
     let short = "load.stages=[{ hold: 2 users, for: 11s }]";
     for change in ["tags.version='0.9'", "scenarios[0].name=search"] {
         let ended = desk.run(PLAN).set([&target.setting(), short, change]).ended().await;
-        assert!([0, 4].contains(&ended.code), "{}", ended.stderr);
+        assert!([0, 4].contains(&ended.code), "{}: {}", ended.code, ended.stderr);
     }
 
     // The last run decides, and has one load: nobody can say where that ends.
