@@ -95,6 +95,32 @@ async fn a_service_that_refuses_retains_its_throughput_under_overload() {
     assert!(ended.code == 0 || found["valid"] == false, "{ended:?}");
 }
 
+/// Four workers that take 20 ms do 200 per second, and a second replica comes after a second.
+#[tokio::test]
+async fn a_target_that_scales_settles_and_one_that_does_not_is_missed() {
+    let _machine = alone().await;
+    for (more, within, code) in [(&["--autoscale", "1..4,60%,1s,1s"][..], "20s", 0), (&[], "5s", 3)] {
+        let workers = ["--service-workers", "4", "--latency", "fixed:20ms", "--queue", "100000"];
+        let (target, desk) = (Target::start(workers.iter().chain(more)).await, Desk::new());
+        let plan = plan(&target.url()).replace("/metrics", "{ url: /metrics, metrics: [demo_replicas] }");
+        let plan = desk.write("plan.yaml", &plan);
+        let step =
+            ["--step", "100/s..300/s", "--within", within, "--replicas", "demo_replicas", "--json", "-"];
+        let ended = desk.plimsoll(["limit", &plan]).args(step).ended().await;
+        let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let found = &json["scaling"];
+        assert_eq!(ended.code, code, "{more:?}: {}{found}", ended.stderr);
+        assert_eq!(found["kept"], code == 0, "{found}");
+        if code == 0 {
+            let replicas = ["/replicas/before", "/replicas/after"].map(|pointer| number(found, pointer));
+            assert!(number(found, "/settled_seconds") <= 20.0, "{found}");
+            assert!(replicas[0] == 1.0 && replicas[1] >= 2.0, "{found}");
+        } else {
+            assert!(found["settled_seconds"].is_null() && number(found, "/worst_seconds") > 1.0, "{found}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn where_nobody_answers_there_is_no_limit() {
     let _others = beside_others().await;

@@ -124,3 +124,34 @@ pub struct Overload {
     /// Whether the generator offered what it should have.
     pub is_valid: bool,
 }
+
+/// How a target that scales by itself took a step of the load.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaling {
+    /// Arrivals per second before.
+    pub from: f64,
+    /// Arrivals per second after.
+    pub to: f64,
+    /// Seconds in which it had to settle.
+    pub within_seconds: f64,
+    /// How many times the baseline the mean response time of a second may be.
+    pub band: f64,
+    /// Mean response time before the step.
+    pub baseline_seconds: f64,
+    /// From the step until response time was back in the band and replicas stood still, for five seconds;
+    /// `None` when that did not come.
+    pub settled_seconds: Option<f64>,
+    /// The longest mean response time of a second after the step.
+    pub worst_seconds: Option<f64>,
+    /// Replicas before and at the end, where something counts them.
+    pub replicas: Option<(f64, f64)>,
+    /// Its run in the history.
+    pub run: String,
+}
+
+impl Scaling {
+    /// Whether it settled in time.
+    pub fn is_kept(&self) -> bool {
+        self.settled_seconds.is_some_and(|seconds| seconds <= self.within_seconds)
+    }
+}

@@ -45,7 +45,7 @@ mod what_if;
 
 pub use answer::{Answer, BreakingPoint, Estimate, Headroom, Prediction, Question, Refusal, Symptom, answer};
 pub use estimate::Mean;
-pub use found::{Limit, Overload, Side, TrialFigures};
+pub use found::{Limit, Overload, Scaling, Side, TrialFigures};
 pub use growth::{Exhaustion, GrowthRate, NoGrowth, NoTrend, Traffic, Trend, exhaustion};
 pub use history::{Compared, Earlier, Scaled, Unlike, compare};
 pub use latency::{LatencyModel, LatencyName, erlang_c, ggc_wait, latency_models, mmc_wait};

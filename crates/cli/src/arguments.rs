@@ -233,6 +233,18 @@ pub(crate) struct LimitArguments {
     /// How long the target is left alone after a load that it missed
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     pub(crate) cool_down: Duration,
+    /// In place of a search: one run with this step of the load, to see how soon a target that scales settles
+    #[arg(long, value_name = "LOAD..LOAD", value_parser = step, conflicts_with_all = ["from", "most", "overload"])]
+    pub(crate) step: Option<(f64, f64)>,
+    /// How soon it must have settled, in whole seconds
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = whole_seconds, requires = "step")]
+    pub(crate) within: Duration,
+    /// Settled is a mean response time of up to so many times that before the step
+    #[arg(long, value_name = "TIMES", default_value = "1.5", value_parser = times, requires = "step")]
+    pub(crate) band: f64,
+    /// The figure of the plan's resources that counts replicas: they must stand still too
+    #[arg(long, value_name = "FIGURE", requires = "step")]
+    pub(crate) replicas: Option<String>,
     /// Offers these multiples of the limit afterwards and tells what is left of the service, like 2,5,10
     #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = times)]
     pub(crate) overload: Vec<f64>,
@@ -394,6 +406,12 @@ fn share(text: &str) -> Result<f64, String> {
         Ok(share) if (0.001..=1.0).contains(&share) => Ok(share),
         _ => Err("write a share from 0.1% to 100%".to_owned()),
     }
+}
+
+/// Two loads: `100/s..400/s`.
+fn step(text: &str) -> Result<(f64, f64), String> {
+    let (from, to) = text.split_once("..").ok_or("write two loads, like 100/s..400/s")?;
+    Ok((load(from)?, load(to)?))
 }
 
 /// A multiple of the limit: `5` or `5x`.

@@ -8,7 +8,7 @@ use plimsoll_capacity::{Limit, Overload, PredictionOf, SearchSettings, Side, Tru
 use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::History;
 use plimsoll_run::{ExitCode, LoadModel};
-use plimsoll_runner::{Control, LimitConfig, Searched};
+use plimsoll_runner::{Control, LimitConfig, ScalingConfig, Searched};
 
 use crate::arguments::LimitArguments;
 use crate::plan::Changes;
@@ -53,6 +53,12 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
         warmup: arguments.warmup,
         cool_down: arguments.cool_down,
     };
+    if let Some((from, to)) = arguments.step {
+        let within_seconds = u32::try_from(arguments.within.as_secs()).unwrap_or(u32::MAX);
+        let step =
+            ScalingConfig { from, to, within_seconds, band: arguments.band, replicas: arguments.replicas };
+        return scale(&config, &step, &control, arguments.json.as_deref(), quiet).await;
+    }
     let mut number = 0;
     let tell = |figures: &plimsoll_capacity::TrialFigures| {
         number += 1;
@@ -85,6 +91,48 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
     })
 }
 
+/// One run with a step of the load.
+async fn scale(
+    config: &LimitConfig,
+    step: &ScalingConfig,
+    control: &Control,
+    json: Option<&Path>,
+    quiet: bool,
+) -> Outcome {
+    if matches!(config.plan.load.model, LoadModel::Closed { .. }) {
+        return Err(Stop::usage(anyhow!(
+            "--step is a step of arrivals per second: it needs a plan of the open model"
+        )));
+    }
+    let scaling = Box::pin(plimsoll_runner::scaling(config, step, control)).await.map_err(Stop::usage)?;
+    let Some(scaling) = scaling else {
+        return match control.was_stopped() {
+            true => Ok(ExitCode::Interrupted),
+            false => {
+                crate::say::errln!("error: nothing was answered before the step");
+                Ok(ExitCode::Unreachable)
+            }
+        };
+    };
+    let plan = &config.plan.name;
+    let value = plimsoll_report::scaling_json(plan, &scaling);
+    print(&plimsoll_report::scaling_text(plan, &scaling), &value, json, quiet)?;
+    Ok(if scaling.is_kept() { ExitCode::Success } else { ExitCode::Missed })
+}
+
+fn print(text: &str, value: &serde_json::Value, json: Option<&Path>, quiet: bool) -> Result<(), Stop> {
+    if let Some(path) = json {
+        files::put(path, &format!("{value:#}\n")).map_err(Stop::internal)?;
+    }
+    let to_stdout = json.is_some_and(|path| path.as_os_str() == "-");
+    match (quiet, to_stdout) {
+        (true, _) => {}
+        (false, true) => crate::say::err!("{text}"),
+        (false, false) => crate::say::out!("{text}"),
+    }
+    Ok(())
+}
+
 /// Holds what was found against what `capacity` had foretold.
 async fn score(history: &History, limit: &Limit, target: &str) {
     let measured_nanos = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
@@ -114,17 +162,7 @@ fn tell_of(
         text += &plimsoll_report::overload_text(overload);
         text.push('\n');
     }
-    if let Some(path) = json {
-        let json = plimsoll_report::limit_json(&searched.limit, overloads);
-        files::put(path, &format!("{json:#}\n")).map_err(Stop::internal)?;
-    }
-    let to_stdout = json.is_some_and(|path| path.as_os_str() == "-");
-    match (quiet, to_stdout) {
-        (true, _) => {}
-        (false, true) => crate::say::err!("{text}"),
-        (false, false) => crate::say::out!("{text}"),
-    }
-    Ok(())
+    print(&text, &plimsoll_report::limit_json(&searched.limit, overloads), json, quiet)
 }
 
 /// Whether enough is left under overload, where that was asked.

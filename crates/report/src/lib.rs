@@ -31,7 +31,7 @@ pub use capacity::{capacity_json, capacity_schema, capacity_text};
 pub use html::{SCRIPT, STYLE, html};
 pub use json::{json, json_schema};
 pub use junit::junit;
-pub use limit::{limit_json, limit_text, limit_trial_text, overload_text};
+pub use limit::{limit_json, limit_text, limit_trial_text, overload_text, scaling_json, scaling_text};
 pub use markdown::markdown;
 pub use run::Run;
 pub use text::{Text, text};

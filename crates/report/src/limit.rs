@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use plimsoll_capacity::{Limit, Overload, Side, TrialFigures};
+use plimsoll_capacity::{Limit, Overload, Scaling, Side, TrialFigures};
 use serde_json::{Value, json};
 
 /// Seconds that each step of a ramp takes, beside which a search's requests are told.
@@ -80,6 +80,48 @@ pub fn overload_text(overload: &Overload) -> String {
         line += "; this machine did not offer all of it";
     }
     line
+}
+
+/// A step of the load as JSON.
+pub fn scaling_json(plan: &str, scaling: &Scaling) -> Value {
+    json!({
+        "schema": 1,
+        "plan": plan,
+        "scaling": {
+            "kept": scaling.is_kept(),
+            "from": scaling.from,
+            "to": scaling.to,
+            "within_seconds": scaling.within_seconds,
+            "band": scaling.band,
+            "baseline_seconds": scaling.baseline_seconds,
+            "settled_seconds": scaling.settled_seconds,
+            "worst_seconds": scaling.worst_seconds,
+            "replicas": scaling.replicas.map(|(before, after)| json!({"before": before, "after": after})),
+            "run": scaling.run,
+        },
+    })
+}
+
+/// A step of the load for people.
+pub fn scaling_text(plan: &str, scaling: &Scaling) -> String {
+    let verdict = if scaling.is_kept() { "kept" } else { "missed" };
+    let mut text =
+        format!("scaling of {plan} from {:.1}/s to {:.1}/s: {verdict}\n", scaling.from, scaling.to);
+    text += &match scaling.settled_seconds {
+        Some(after) => format!("  settled after {after:.0} s, {:.0} s are allowed\n", scaling.within_seconds),
+        None => format!("  not settled within {:.0} s\n", scaling.within_seconds),
+    };
+    let _ = writeln!(
+        text,
+        "  mean response time {} before the step, {} at worst after it; settled is up to {} times the former",
+        seconds(scaling.baseline_seconds),
+        scaling.worst_seconds.map_or_else(|| "-".to_owned(), seconds),
+        scaling.band
+    );
+    if let Some((before, after)) = scaling.replicas {
+        let _ = writeln!(text, "  replicas {before} before, {after} at the end");
+    }
+    text
 }
 
 fn resource(limit: &Limit) -> Option<&str> {

@@ -13,6 +13,7 @@ mod machine;
 mod overload;
 mod resources;
 mod run;
+mod scaling;
 mod vitals;
 
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
@@ -21,3 +22,4 @@ pub use machine::machine;
 pub use overload::overload;
 pub use plimsoll_driver::keep_real_time_for_workers;
 pub use run::{Control, Finished, RunConfig, RunError, run};
+pub use scaling::{ScalingConfig, scaling};

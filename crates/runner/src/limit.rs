@@ -128,7 +128,7 @@ pub async fn limit(
             let reason = tried.summary.reason.clone().unwrap_or_default();
             return Err(LimitError::Failed { load: shown(load, is_users), reason });
         }
-        let Some(decision) = tried.decision.filter(|_| !control.is_stopped()) else {
+        let Some(decision) = tried.decision.filter(|_| !control.was_stopped()) else {
             interrupted = true;
             break;
         };

@@ -49,7 +49,7 @@ pub async fn overload(
     let Some(low) = limit.gap.low.filter(|_| !limit.is_users) else { return Ok(found) };
     let promised = promised(&config.plan);
     for factor in factors {
-        if control.is_stopped() {
+        if control.was_stopped() {
             break;
         }
         let plan = Arc::new(plan(config, low, *factor, promised.as_ref(), &limit.id));

@@ -74,7 +74,7 @@ impl Control {
     }
 
     /// Whether it was told to stop.
-    pub(crate) fn is_stopped(&self) -> bool {
+    pub fn was_stopped(&self) -> bool {
         self.stop.is_cancelled()
     }
 
