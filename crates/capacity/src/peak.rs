@@ -48,6 +48,8 @@ impl Basis {
     }
 }
 
+/// The share of a peak at whose load it is told: a curve that levels out comes near its end and never there.
+const NEARLY_ALL: f64 = 0.99;
 /// How far beyond the highest load a curve is followed.
 const REACH: f64 = 4.0;
 /// Levels nearer than this factor to one another are one place on the curve.
@@ -133,7 +135,12 @@ impl<'a> Curved<'a> {
             throughput: carried_on(seen.throughput, throughput.max(seen.throughput), self.trust),
             count: 0,
         });
-        let load = if best.throughput > seen.throughput * 1.005 { best.load } else { seen.load };
+        let load = match saturation {
+            Saturation::Saturated => seen.load,
+            Saturation::Nearly | Saturation::NotSaturated => {
+                self.reaches(best.throughput).unwrap_or(best.load)
+            }
+        };
         let (low, high) = self.bootstrap(best.throughput, seen.throughput, seed);
         // That nothing more is to come is possible too, and so is all that the model promises.
         let promised = estimate.map_or(seen.throughput, |(_, throughput)| throughput);
@@ -143,6 +150,14 @@ impl<'a> Curved<'a> {
         let (low, high) = (low.min(seen.throughput / noise), high.max(promised * noise).max(repeated));
         let basis = if saturation == Saturation::Saturated { Basis::Measured } else { Basis::Model };
         Some(Peak { load, throughput: best.throughput, low, high, basis })
+    }
+
+    /// The lowest load beyond what was measured that gives nearly this much: the top of a curve is flat.
+    fn reaches(&self, throughput: f64) -> Option<f64> {
+        const STEPS: i32 = 100;
+        let end = self.end().load;
+        let loads = (0..=STEPS).map(|step| end * REACH.powf(f64::from(step) / f64::from(STEPS)));
+        loads.into_iter().find(|load| self.at(*load) >= throughput * NEARLY_ALL)
     }
 
     /// The highest point of a curve up to [`REACH`] times the highest load.

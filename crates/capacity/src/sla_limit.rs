@@ -8,7 +8,7 @@ use plimsoll_units::Quantile;
 
 use crate::history::interpolate;
 use crate::points::Figure;
-use crate::{LoadKind, Points};
+use crate::{LoadKind, Point, Points};
 
 /// A bound that loads are to stay within.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,19 +118,30 @@ fn allowed(points: &Points, bound: &Bound) -> Result<Allowed, NoSlaLimit> {
     Ok(Allowed { load, throughput, low, high })
 }
 
+/// With more loads than this neighbours are put together: among many the first that misses is an unlucky one.
+const MOST_LEVELS: usize = 50;
+
 /// The median of a figure at each load where it was measured.
 fn levels(points: &Points, of: Bounded) -> Vec<(f64, f64)> {
-    let value = |point: &crate::Point| match of {
+    let value = |point: &Point| match of {
         Bounded::ResponseTime(quantile) => point.response_time.get(&quantile).copied(),
         Bounded::ErrorRatio => point.error_ratio,
     };
-    let same = points.points().chunk_by(|left, right| left.load == right.load);
-    same.filter_map(|points| {
-        let mut values: Vec<f64> = points.iter().filter_map(value).collect();
+    let known: Vec<(f64, f64)> =
+        points.points().iter().filter_map(|point| Some((point.load, value(point)?))).collect();
+    let same = known.chunk_by(|left, right| left.0 == right.0);
+    let groups: Vec<&[(f64, f64)]> = if same.clone().count() <= MOST_LEVELS {
+        same.collect()
+    } else {
+        known.chunks(known.len().div_ceil(MOST_LEVELS)).collect()
+    };
+    let median = |group: &[(f64, f64)]| {
+        let mut values: Vec<f64> = group.iter().map(|(_, value)| *value).collect();
         values.sort_by(f64::total_cmp);
-        Some((points[0].load, *values.get(values.len() / 2)?))
-    })
-    .collect()
+        // A group's load is that of its middle; of one load it is this load.
+        (group[group.len() / 2].0, values[values.len() / 2])
+    };
+    groups.into_iter().map(median).collect()
 }
 
 /// What a closed loop hides, where it matters.

@@ -174,6 +174,34 @@ fn an_objective_is_told_between_two_levels() {
 }
 
 #[test]
+fn the_peak_that_a_model_reaches_has_a_load_that_can_be_run() {
+    let curve = |load: f64| 1000.0 * load / (load * load + 900.0).sqrt();
+    let pairs: Vec<(f64, f64)> = [5.0, 10.0, 20.0, 40.0, 60.0, 80.0].map(|load| (load, curve(load))).to_vec();
+    let peak = ask(&pairs).peak.unwrap();
+    assert_eq!(peak.basis, Basis::Model);
+    assert!(
+        peak.load > 80.0 && peak.load < 300.0 && (peak.throughput / 1000.0 - 1.0).abs() < 0.04,
+        "{peak:?}"
+    );
+}
+
+#[test]
+fn among_many_noisy_levels_the_unlucky_one_does_not_decide() {
+    let points = (1..=4000).map(|index| {
+        let load = f64::from(index) / 50.0;
+        let mut point = Point::new(load, load);
+        let noise = 1.0 + 0.2 * (f64::from(index) * 12.9898).sin();
+        point.response_time.insert("p95".parse().unwrap(), noise * 0.1 / (1.0 - load / 100.0));
+        point
+    });
+    let mut question = Question::new(Points::new(points.collect(), LoadKind::Rate).unwrap());
+    let of = Bounded::ResponseTime("p95".parse().unwrap());
+    question.bounds = vec![Bound { text: "quick".into(), of, at_most: 0.2 }];
+    let allowed = *answer(&question).sla_limits[0].outcome.as_ref().unwrap();
+    assert!((allowed.load - 50.0).abs() < 2.0, "{allowed:?}");
+}
+
+#[test]
 fn a_million_points_are_few() {
     let curve = |load: f64| 1000.0 * load / (load + 50.0);
     let pairs: Vec<(f64, f64)> =

@@ -62,7 +62,8 @@ impl Roofline {
     }
 
     fn fit_from(&self, data: &Data, starts: &[Vec<f64>]) -> Option<Solution> {
-        if data.len() < 3 {
+        // Fewer loads than parameters do not tell one curve from another.
+        if data.levels() < 3 {
             return None;
         }
         let starts: Vec<Vec<f64>> = starts.iter().map(|start| logarithms(start)).collect();

@@ -92,7 +92,8 @@ impl Usl {
     }
 
     fn fit_from(&self, data: &Data, starts: &[Vec<f64>]) -> Option<Solution> {
-        if data.len() < self.parameters(&[SIGMA, KAPPA, LAMBDA]).len() {
+        // Fewer loads than parameters do not tell one law from another.
+        if data.levels() < self.parameters(&[SIGMA, KAPPA, LAMBDA]).len() {
             return None;
         }
         let whole = minimise_from(self, starts, &self.parameters(&[SIGMA, KAPPA, LAMBDA]), data)?;
