@@ -249,7 +249,7 @@ mod tests {
                     neither => prop_assert_eq!(neither, (None, None)),
                 }
             }
-            let (mut whole, mut parts) = (one.clone(), coarse.clone());
+            let (mut whole, mut parts) = (one, coarse);
             whole.merge(&other);
             parts.merge(&other.coarse(6));
             prop_assert_eq!(whole.coarse(6), parts);
