@@ -39,6 +39,17 @@ resources: { process: /metrics }
 async fn capacity(desk: &Desk, arguments: &[&str]) -> (i32, Value, String) {
     let ended = desk.plimsoll(["capacity", "--json", "-"]).args(arguments).ended().await;
     let json = serde_json::from_str(&ended.stdout).unwrap_or(Value::Null);
+    if !json.is_null() {
+        let schema =
+            std::fs::read_to_string(harness::root().join("crates/report/schema/capacity.schema.json"));
+        let schema: Value = serde_json::from_str(&schema.unwrap()).unwrap();
+        let errors: Vec<String> = jsonschema::draft202012::new(&schema)
+            .unwrap()
+            .iter_errors(&json)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
     (ended.code, json, ended.stderr)
 }
 
