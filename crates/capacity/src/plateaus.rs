@@ -30,6 +30,10 @@ use crate::estimate::{self, Mean, median, t_quantile};
 use crate::series::{Ended, Moment, Series};
 use crate::{Point, points::Figure};
 
+/// What is scraped may speak of a second that ended up to a second before, so the first seconds of a plateau tell
+/// what a resource did at the load before it.
+const RESOURCE_LAG: f64 = 2.0;
+
 /// The fewest steps of a plateau: of fewer the error of a mean is a guess.
 pub const FEWEST_STEPS: usize = 8;
 
@@ -447,11 +451,14 @@ fn measured(kept: &[&Moment], load: f64, step: f64, from: f64, cut: usize) -> Pl
         let rates = kept.iter().map(|moment| moment.classes.get(*kind).copied().unwrap_or(0.0));
         Some(((*kind).clone(), counted(of(rates.collect())?)))
     });
-    let names: BTreeSet<&String> = kept.iter().flat_map(|moment| moment.resources.keys()).collect();
+    let late = (RESOURCE_LAG / step).ceil() as usize;
+    let settled = if kept.len() > 2 * late { &kept[late..] } else { kept };
+    let names: BTreeSet<&String> = settled.iter().flat_map(|moment| moment.resources.keys()).collect();
     let resources = names.into_iter().filter_map(|name| {
-        let read: Vec<f64> = kept.iter().filter_map(|moment| moment.resources.get(name).copied()).collect();
+        let read: Vec<f64> =
+            settled.iter().filter_map(|moment| moment.resources.get(name).copied()).collect();
         // Of a resource that was read less than half of the time one does not know what it did.
-        if 2 * read.len() < kept.len() { None } else { Some((name.clone(), of(read)?)) }
+        if 2 * read.len() < settled.len() { None } else { Some((name.clone(), of(read)?)) }
     });
     let times = response_times(kept);
     let (slope, t) = estimate::drift(&times);

@@ -136,8 +136,11 @@ fn print(text: &str, value: &serde_json::Value, json: Option<&Path>, quiet: bool
 /// Holds what was found against what `capacity` had foretold.
 async fn score(history: &History, limit: &Limit, target: &str) {
     let measured_nanos = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
-    let peak = limit.max_throughput.filter(|_| limit.is_saturation);
     let found = limit.gap.estimate().filter(|_| limit.gap.is_sure);
+    // What was answered at the lower end, carried to the middle of the gap.
+    let scale = found.zip(limit.gap.low).map(|(middle, low)| middle / low);
+    let peak = limit.max_throughput.zip(scale).filter(|_| limit.is_saturation);
+    let peak = peak.map(|(throughput, scale)| throughput * scale);
     for (of, value) in [(PredictionOf::Limit, found), (PredictionOf::Peak, peak)] {
         let Some(value) = value.filter(|_| limit.gap.is_sure) else { continue };
         let truth = Truth { value, measured_nanos, by: limit.id.clone() };
