@@ -1,6 +1,9 @@
-//! What is known of a service's capacity, as JSON and as text.
+//! What is known of a service's capacity, as JSON, as text, as a page and as Markdown.
 
+mod charts;
+mod facts;
 mod plot;
+mod report;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -11,6 +14,7 @@ use plimsoll_capacity::{
 };
 use serde_json::{Map, Value, json};
 
+pub use report::{CapacityReport, CapacitySource, capacity_html, capacity_markdown};
 pub use text::capacity_text;
 
 /// The JSON of an answer: loads as they were given, requests per second, shares of one; intervals are 90%.

@@ -8,6 +8,8 @@
 
 use std::fmt::Write;
 
+use plimsoll_capacity::LoadKind;
+
 use crate::html::Page;
 use crate::words;
 
@@ -25,8 +27,11 @@ const BOTTOM: f64 = HEIGHT - 30.0;
 const LOWEST: f64 = 1e-9;
 const HIGHEST: f64 = 1e12;
 
+/// A ribbon may make a chart so many times as high as what it surrounds; beyond that it runs out of the frame.
+const RIBBON_ROOM: f64 = 1.5;
+
 /// A chart with one or more lines over the same axis.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Chart {
     /// What it shows, for people who see it and people who do not.
     pub(crate) title: String,
@@ -35,14 +40,21 @@ pub(crate) struct Chart {
     /// Behind the lines.
     pub(crate) bands: Vec<Band>,
     pub(crate) bounds: Vec<Bound>,
+    /// Within what a line may really lie, behind it.
+    pub(crate) ribbons: Vec<Ribbon>,
     pub(crate) lines: Vec<Line>,
+    /// Single places, in front of everything.
+    pub(crate) marks: Vec<Marks>,
 }
 
 /// What is counted along an edge, and how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Axis {
     /// Seconds from the start of the run, even.
+    #[default]
     Offset,
+    /// Users, arrivals per second or whatever else a load is, from zero, even.
+    Load(LoadKind),
     /// Seconds, from zero, even.
     Time,
     /// Seconds, logarithmic: what ranges over decades.
@@ -68,6 +80,30 @@ pub(crate) struct Line {
     pub(crate) points: Vec<(f64, Option<f64>)>,
 }
 
+/// What lies between two values at each x, in the order of x.
+#[derive(Debug)]
+pub(crate) struct Ribbon {
+    pub(crate) name: String,
+    /// x, the lower and the upper end.
+    pub(crate) points: Vec<(f64, f64, f64)>,
+}
+
+/// Places that belong together.
+#[derive(Debug)]
+pub(crate) struct Marks {
+    pub(crate) name: String,
+    pub(crate) class: &'static str,
+    pub(crate) places: Vec<Place>,
+}
+
+/// A value at an x, and within what it may really lie.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) x: f64,
+    pub(crate) y: f64,
+    pub(crate) within: Option<(f64, f64)>,
+}
+
 /// A stretch of x that is marked.
 #[derive(Debug)]
 pub(crate) struct Band {
@@ -82,7 +118,14 @@ pub(crate) struct Band {
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) name: String,
+    /// Which colour.
+    pub(crate) class: &'static str,
     pub(crate) value: f64,
+}
+
+impl Bound {
+    /// What was promised.
+    pub(crate) const PROMISE: &'static str = "promise";
 }
 
 impl Axis {
@@ -98,7 +141,13 @@ impl Axis {
     /// Where a value lies on a scale that is even.
     fn place(self, value: f64) -> f64 {
         match self {
-            Self::Offset | Self::Time | Self::PerSecond | Self::Count | Self::Bytes | Self::Share => value,
+            Self::Offset
+            | Self::Load(_)
+            | Self::Time
+            | Self::PerSecond
+            | Self::Count
+            | Self::Bytes
+            | Self::Share => value,
             Self::TimeInDecades => value.max(LOWEST).log10(),
             Self::Nines => -(1.0 - value).max(LOWEST).log10(),
         }
@@ -107,6 +156,9 @@ impl Axis {
     fn word(self, value: f64) -> String {
         match self {
             Self::Offset => words::offset(value),
+            Self::Load(LoadKind::Users) => format!("{} users", words::significant(value)),
+            Self::Load(LoadKind::Unknown) => format!("load {}", words::significant(value)),
+            Self::Load(LoadKind::Rate) => words::rate(Some(value)),
             Self::Time | Self::TimeInDecades => words::seconds(Some(value)),
             Self::PerSecond => words::rate(Some(value)),
             Self::Count => words::significant(value),
@@ -131,7 +183,7 @@ impl Axis {
                 let step = STEPS.into_iter().find(|step| (high - low) / step <= 6.5);
                 even(step.unwrap_or_else(|| nice((high - low) / 5.0)), low, high).map(labelled).collect()
             }
-            Self::Time | Self::PerSecond | Self::Count | Self::Bytes | Self::Share => {
+            Self::Load(_) | Self::Time | Self::PerSecond | Self::Count | Self::Bytes | Self::Share => {
                 even(nice((high - low) / 4.0), low, high).map(labelled).collect()
             }
             Self::TimeInDecades => {
@@ -164,6 +216,8 @@ impl Axis {
                     _ => word,
                 }
             }
+            // The title says what they are.
+            Self::Load(_) => words::significant(value),
             Self::Offset | Self::PerSecond | Self::Count | Self::Share | Self::Nines => self.word(value),
         }
     }
@@ -220,8 +274,11 @@ impl Scale {
                 self.low = (self.low / 1.2).max(LOWEST);
                 self.high *= 1.4;
             }
-            Axis::Time | Axis::PerSecond | Axis::Count | Axis::Bytes | Axis::Share => self.high *= 1.08,
-            Axis::Offset | Axis::Nines => {}
+            Axis::Time | Axis::PerSecond | Axis::Count | Axis::Bytes | Axis::Share => {
+                self.high *= 1.08;
+                self.low *= 1.08;
+            }
+            Axis::Offset | Axis::Load(_) | Axis::Nines => {}
         }
         self
     }
@@ -239,7 +296,17 @@ impl Chart {
         page.put("<figure class=\"chart\"><figcaption>{}</figcaption>", &[&self.title]);
         let bands = self.bands.iter().flat_map(|band| [band.from, band.to]);
         let xs = self.values().map(|(x, _)| x).chain(bands);
-        let ys = self.values().map(|(_, y)| y).chain(self.bounds.iter().map(|bound| bound.value));
+        let ends = self.places().filter_map(|place| place.within).flat_map(|(low, high)| [low, high]);
+        let ys: Vec<f64> = self
+            .values()
+            .map(|(_, y)| y)
+            .chain(self.bounds.iter().map(|bound| bound.value))
+            .chain(ends)
+            .collect();
+        let room = ys.iter().copied().filter(|y| y.is_finite()).fold(0.0, f64::max) * RIBBON_ROOM;
+        let ribbons =
+            self.ribbons.iter().flat_map(|ribbon| &ribbon.points).map(|(_, _, high)| high.min(room));
+        let ys = ys.iter().copied().chain(ribbons);
         let scales = (
             Scale::over(self.x, xs, LEFT, RIGHT),
             Scale::over(self.y, ys, BOTTOM, TOP).map(Scale::with_headroom),
@@ -257,7 +324,12 @@ impl Chart {
     }
 
     fn values(&self) -> impl Iterator<Item = (f64, f64)> {
-        self.lines.iter().flat_map(|line| line.points.iter()).filter_map(|(x, y)| y.map(|y| (*x, y)))
+        let lines = self.lines.iter().flat_map(|line| line.points.iter());
+        lines.filter_map(|(x, y)| y.map(|y| (*x, y))).chain(self.places().map(|place| (place.x, place.y)))
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        self.marks.iter().flat_map(|marks| &marks.places)
     }
 
     fn legend(&self, page: &mut Page) {
@@ -265,8 +337,14 @@ impl Chart {
         for line in &self.lines {
             page.put("<li><i class=\"{}\"></i>{}</li>", &[&line.class, &line.name]);
         }
+        for ribbon in &self.ribbons {
+            page.put("<li><i class=\"ribbon\"></i>{}</li>", &[&ribbon.name]);
+        }
+        for marks in &self.marks {
+            page.put("<li><i class=\"dot {}\"></i>{}</li>", &[&marks.class, &marks.name]);
+        }
         for bound in &self.bounds {
-            page.put("<li><i class=\"bound\"></i>{}</li>", &[&bound.name]);
+            page.put("<li><i class=\"bound {}\"></i>{}</li>", &[&bound.class, &bound.name]);
         }
         if self.bands.iter().any(|band| band.class == "incident") {
             page.put("<li><i class=\"incident\"></i>over 1% failed or dropped</li>", &[]);
@@ -299,11 +377,33 @@ impl Chart {
             page.put("<text class=\"x\" x=\"{}\" y=\"{}\">{}</text>", &[&at, &(BOTTOM + 20.0), &word]);
         }
         page.put("<path class=\"axis\" d=\"M{} {}H{}\"/>", &[&LEFT, &BOTTOM, &RIGHT]);
+        for ribbon in &self.ribbons {
+            page.put("<path class=\"ribbon\" d=\"{}\"/>", &[&outline(&ribbon.points, x, y)]);
+        }
         for bound in &self.bounds {
-            page.put("<path class=\"bound\" d=\"M{} {}H{}\"/>", &[&LEFT, &short(y.at(bound.value)), &RIGHT]);
+            page.put(
+                "<path class=\"bound {}\" d=\"M{} {}H{}\"/>",
+                &[&bound.class, &LEFT, &short(y.at(bound.value)), &RIGHT],
+            );
         }
         for line in &self.lines {
             page.put("<path class=\"line {}\" d=\"{}\"/>", &[&line.class, &path(&line.points, x, y)]);
+        }
+        for marks in &self.marks {
+            for place in &marks.places {
+                let (at, height) = (short(x.at(place.x)), short(y.at(place.y)));
+                if let Some((low, high)) = place.within {
+                    let (low, high) = (short(y.at(low)), short(y.at(high)));
+                    page.put(
+                        "<path class=\"whisker {}\" d=\"M{} {}V{}\"/>",
+                        &[&marks.class, &at, &low, &high],
+                    );
+                }
+                page.put(
+                    "<circle class=\"dot {}\" cx=\"{}\" cy=\"{}\" r=\"4\"/>",
+                    &[&marks.class, &at, &height],
+                );
+            }
         }
         page.put("<path class=\"cursor\" d=\"M0 {}V{}\"/></svg><p class=\"hover\"></p>", &[&TOP, &BOTTOM]);
     }
@@ -334,6 +434,15 @@ impl Chart {
                 let _ = write!(text, " {}: {} to {}.", line.name, self.y.word(low), self.y.word(high));
             }
         }
+        for marks in &self.marks {
+            let _ = match marks.places.as_slice() {
+                [] => Ok(()),
+                [place] => {
+                    write!(text, " {}: {} at {}.", marks.name, self.y.word(place.y), self.x.word(place.x))
+                }
+                places => write!(text, " {}: {} places.", marks.name, places.len()),
+            };
+        }
         text
     }
 
@@ -346,6 +455,15 @@ impl Chart {
                 let text = columns.entry(at.max(0.0).to_bits()).or_insert_with(|| self.x.word(*at));
                 if let Some(value) = value {
                     let _ = write!(text, " · {} {}", line.name, self.y.word(*value));
+                }
+            }
+        }
+        for marks in &self.marks {
+            for place in &marks.places {
+                let text = columns.entry(place.x.max(0.0).to_bits()).or_insert_with(|| self.x.word(place.x));
+                let _ = write!(text, " · {} {}", marks.name, self.y.word(place.y));
+                if let Some((low, high)) = place.within {
+                    let _ = write!(text, " ({} to {})", self.y.word(low), self.y.word(high));
                 }
             }
         }
@@ -371,6 +489,15 @@ fn path(points: &[(f64, Option<f64>)], x: &Scale, y: &Scale) -> String {
         before = value.is_some();
     }
     path
+}
+
+/// Along the upper ends and back along the lower ones; nothing where there is nothing to surround.
+fn outline(points: &[(f64, f64, f64)], x: &Scale, y: &Scale) -> String {
+    let upper = points.iter().map(|(at, _, high)| (*at, Some(*high)));
+    let lower = points.iter().rev().map(|(at, low, _)| (*at, Some(*low)));
+    let around: Vec<_> = upper.chain(lower).collect();
+    let path = path(&around, x, y);
+    if path.is_empty() { path } else { format!("{path}Z") }
 }
 
 /// A tenth of a unit is finer than any screen shows.
@@ -401,6 +528,8 @@ mod tests {
             (Axis::TimeInDecades, 0.002, 0.2, "3 ms | 10 ms | 30 ms | 100 ms"),
             (Axis::PerSecond, 0.0, 432.0, "0/s | 200/s | 400/s"),
             (Axis::Nines, 0.0, 0.9995, "50% | 90% | 99% | 99.9%"),
+            (Axis::Load(LoadKind::Users), 0.0, 256.0, "0 | 100 | 200"),
+            (Axis::Share, -0.05, 0.03, "-4% | -2% | 0% | 2%"),
         ] {
             assert_eq!(ticks(axis, low, high), expected, "{axis:?} {low} to {high}");
         }
@@ -421,8 +550,9 @@ mod tests {
             x: Axis::Offset,
             y: Axis::for_times(std::iter::empty()),
             bands: Vec::new(),
-            bounds: vec![Bound { name: "bound".into(), value: 1.0 }],
+            bounds: vec![Bound { name: "bound".into(), class: Bound::PROMISE, value: 1.0 }],
             lines: vec![Line { name: "p50".into(), class: "p50", points: vec![(0.0, None)] }],
+            ..Chart::default()
         };
         chart.draw(&mut page);
         assert!(page.finish().contains("No data."));
@@ -440,6 +570,7 @@ mod tests {
                 Axis::Bytes,
                 Axis::Share,
                 Axis::Nines,
+                Axis::Load(LoadKind::Users),
             ] {
                 if let Some(scale) = Scale::over(axis, [0.0, high].into_iter(), 0.0, 1.0) {
                     let scale = scale.with_headroom();

@@ -10,7 +10,7 @@ mod plots;
 mod single;
 
 pub(crate) use page::Page;
-pub(crate) use single::table;
+pub(crate) use single::{cells, table};
 
 use crate::Run;
 
@@ -25,12 +25,24 @@ pub const SCRIPT: &str = concat!("\n", include_str!("html/script.js"));
 ///
 /// One run is told in full. Of several, key figures, verdicts and curves are set side by side first.
 pub fn html(runs: &[Run]) -> String {
-    let mut page = Page::default();
     let title = match runs {
         [] => "No run".to_owned(),
         [run] => format!("{} · {}", run.summary.plan, crate::words::verdict_word(run.verdict())),
         runs => format!("{} runs compared", runs.len()),
     };
+    document(&title, |page| {
+        if runs.len() > 1 {
+            compare::section(page, runs);
+        }
+        for run in runs {
+            single::article(page, run);
+        }
+    })
+}
+
+/// A whole document with style and script around its content.
+pub(crate) fn document(title: &str, content: impl FnOnce(&mut Page)) -> String {
+    let mut page = Page::default();
     page.put(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -39,12 +51,7 @@ pub fn html(runs: &[Run]) -> String {
     );
     page.put(STYLE, &[]);
     page.put("</style>\n</head>\n<body>\n<main>\n", &[]);
-    if runs.len() > 1 {
-        compare::section(&mut page, runs);
-    }
-    for run in runs {
-        single::article(&mut page, run);
-    }
+    content(&mut page);
     page.put("</main>\n<script>", &[]);
     page.put(SCRIPT, &[]);
     page.put("</script>\n</body>\n</html>\n", &[]);

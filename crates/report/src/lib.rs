@@ -27,7 +27,10 @@ mod words;
 mod fixture;
 
 pub use calibration::{calibration_json, calibration_text};
-pub use capacity::{capacity_json, capacity_schema, capacity_text};
+pub use capacity::{
+    CapacityReport, CapacitySource, capacity_html, capacity_json, capacity_markdown, capacity_schema,
+    capacity_text,
+};
 pub use html::{SCRIPT, STYLE, html};
 pub use json::{json, json_schema};
 pub use junit::junit;

@@ -229,7 +229,7 @@ fn facts(text: &mut String, run: &Run) {
 }
 
 /// A table with a heading, or nothing without rows; `numeric` columns stand to the right.
-fn table(
+pub(crate) fn table(
     text: &mut String,
     heading: &str,
     columns: &[&str],
@@ -249,7 +249,7 @@ fn table(
 }
 
 /// One line of text that Markdown and the HTML in it leave alone.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in words::plain(text).chars() {
         if "\\`*_[]<>&#|~!@".contains(c) {

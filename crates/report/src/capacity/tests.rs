@@ -2,7 +2,10 @@ use plimsoll_capacity::{Answer, Bound, Bounded, Earlier, LoadKind, Point, Points
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{capacity_json, capacity_schema, capacity_text};
+use super::{
+    CapacityReport, CapacitySource, capacity_html, capacity_json, capacity_markdown, capacity_schema,
+    capacity_text,
+};
 use crate::{Text, fixture};
 
 const OPTIONS: Text = Text { width: 90, color: false, files: Vec::new() };
@@ -88,6 +91,64 @@ fn the_text_stays_as_it_was_read() {
     }
 }
 
+/// Checks the page and the Markdown of a question together.
+fn reports<T>(name: &str, question: &Question, check: impl FnOnce(String, String) -> T) -> T {
+    let mut answer = answer(question);
+    let record = format!("track record: 9 of 10 {name}");
+    answer.warnings.push(record.clone());
+    let when = ["exhausted on 2027-03-01 (90% from 2027-01-15 to 2027-06-30)".to_owned()];
+    let source = CapacitySource {
+        name: format!("run {name} of 2026-11-20"),
+        used: "measured".to_owned(),
+        points: question.points.points().len(),
+        remarks: vec![format!("0:10 to 0:20 left out: {name}")],
+    };
+    let report = CapacityReport {
+        name,
+        question,
+        answer: &answer,
+        when: &when,
+        track_record: Some(&record),
+        sources: &[source],
+    };
+    check(capacity_html(&report), capacity_markdown(&report))
+}
+
+#[test]
+fn the_reports_stay_as_they_were_looked_at() {
+    let mut crooked = seen();
+    // A point of another curve is marked and named.
+    let mut points = crooked.points.points().to_vec();
+    points.push(Point::new(96.0, 240.0));
+    crooked.points = Points::new(points, LoadKind::Users).unwrap();
+    for (file, question) in [("capacity", crooked), ("capacity-refused", unsaturated("1.0"))] {
+        reports("shop", &question, |html, markdown| {
+            fixture::golden(&format!("{file}.html"), &html);
+            fixture::golden(&format!("{file}.md"), &markdown);
+            for form in [html, markdown] {
+                assert!(!form.contains("NaN") && !form.contains("inf "), "{file}");
+                assert_eq!(form.matches("9 of 10").count(), 1, "a track record is told once");
+            }
+        });
+    }
+}
+
+#[test]
+fn few_points_and_many_have_a_report() {
+    let run = |count: u32| {
+        let points = (1..=count).map(|load| Point::new(f64::from(load), f64::from(load.min(40)) * 10.0));
+        Question::new(Points::new(points.collect(), LoadKind::Unknown).unwrap())
+    };
+    for count in [1, 2, 3, 1000] {
+        reports("shop", &run(count), |html, markdown| {
+            assert!(html.contains("</html>") && !html.contains("NaN"), "{count}");
+            assert!(html.len() < 200_000, "{count} points: {} bytes", html.len());
+            let thinned = markdown.contains("One of every 17 of 1000 points.");
+            assert_eq!(thinned, count == 1000, "{markdown}");
+        });
+    }
+}
+
 #[test]
 fn keys_stand_in_the_order_of_the_contract() {
     let value = capacity_json(&answer(&seen()));
@@ -105,5 +166,27 @@ proptest! {
         let question = unsaturated(&name);
         let found = capacity_text(&name, &question, &answer(&question), &[], &OPTIONS);
         prop_assert!(found.chars().all(|c| c == '\n' || !c.is_control()), "{found:?}");
+    }
+
+    #[test]
+    fn no_text_becomes_markup(text in "[<>\"'&/=|`a-z \u{0}-\u{1f}\u{202e}-]{0,16}") {
+        let hostile = format!("{text}|\n# c <img src=x onerror=alert(1)>\"'></script><script>{text}");
+        let mut question = seen();
+        question.bounds[0].text.clone_from(&hostile);
+        question.traffic[0].0.clone_from(&hostile);
+        question.history = unsaturated(&hostile).history;
+        reports(&hostile, &question, |html, markdown| {
+            prop_assert!(!html.contains("<img") && !html.contains("\"'>"), "{hostile}");
+            prop_assert_eq!(html.matches("<script").count(), 1);
+            prop_assert_eq!(html.matches("</script").count(), 1);
+            prop_assert!(html.contains("&lt;img src=x onerror=alert(1)&gt;"));
+            prop_assert!(!markdown.contains("\n# c") && !markdown.contains("| <img"), "{markdown}");
+            let bars = |line: &str| line.replace("\\\\", "").replace("\\|", "").matches('|').count();
+            for table in markdown.split("\n\n").filter(|block| block.starts_with("| ")) {
+                let head = table.lines().next().map(bars);
+                prop_assert!(table.lines().all(|row| Some(bars(row)) == head), "{}", table);
+            }
+            Ok(())
+        })?;
     }
 }

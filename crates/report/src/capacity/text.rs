@@ -1,6 +1,6 @@
 //! An answer under a terminal's prompt: the limit first, then what it is drawn from.
 
-use plimsoll_capacity::{Answer, Basis, Estimate, LoadKind, Question, Saturation};
+use plimsoll_capacity::{Answer, Basis, Estimate, LoadKind, Question, Saturation, Symptom};
 
 use super::plot::plot;
 use crate::text::{Tone, Writer};
@@ -39,13 +39,8 @@ fn headline(out: &mut Writer, name: &str, kind: LoadKind, answer: &Answer) {
         Some(peak) => {
             let found = out.toned(Tone::Good, &format!("peak {}", words::rate(Some(peak.throughput))));
             out.line(&format!("{name}  {found} at {}", kind.word(peak.load)));
-            let from = match peak.basis {
-                Basis::Measured => "it was seen: the last doubling of load gained hardly anything",
-                Basis::Model => "a model carried the curve on from where it was nearly flat",
-                Basis::History => "an earlier run of the service, scaled to this one",
-                Basis::Utilisation => "the utilisation of the resource that runs out first",
-            };
-            let interval = format!("90% from {} to {}; {from}", number(peak.low), number(peak.high));
+            let interval =
+                format!("90% from {} to {}; {}", number(peak.low), number(peak.high), basis(peak.basis));
             out.wrapped("", &interval, Tone::Soft);
         }
         None => {
@@ -71,10 +66,7 @@ fn limits(out: &mut Writer, kind: LoadKind, answer: &Answer) {
             kind.word(point.load),
             words::significant(point.low),
             words::significant(point.high),
-            match point.symptom.label() {
-                "errors" => "more than 1% of requests fail",
-                _ => "more load brings no more throughput",
-            }
+            breaks(point.symptom)
         );
         out.wrapped("", &words, Tone::Soft);
     }
@@ -166,11 +158,7 @@ fn evidence(out: &mut Writer, answer: &Answer) {
         );
         out.wrapped("", &words, Tone::Soft);
     }
-    let verdict = match answer.saturation {
-        Saturation::Saturated => "saturated",
-        Saturation::Nearly => "nearly saturated",
-        Saturation::NotSaturated => "not saturated",
-    };
+    let verdict = saturation(answer.saturation);
     let gain =
         answer.last_gain.map(|gain| format!(": the last doubling of load gained {:.1}%", gain * 100.0));
     out.wrapped("", &format!("{verdict}{}", gain.unwrap_or_default()), Tone::Soft);
@@ -198,15 +186,42 @@ fn evidence(out: &mut Writer, answer: &Answer) {
     }
 }
 
+/// What a peak is drawn from.
+pub(super) fn basis(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Measured => "it was seen: the last doubling of load gained hardly anything",
+        Basis::Model => "a model carried the curve on from where it was nearly flat",
+        Basis::History => "an earlier run of the service, scaled to this one",
+        Basis::Utilisation => "the utilisation of the resource that runs out first",
+    }
+}
+
+/// How overload shows.
+pub(super) fn breaks(symptom: Symptom) -> &'static str {
+    match symptom {
+        Symptom::Errors => "more than 1% of requests fail",
+        Symptom::Saturation => "more load brings no more throughput",
+    }
+}
+
+/// How near to its limit the service was brought.
+pub(super) fn saturation(saturation: Saturation) -> &'static str {
+    match saturation {
+        Saturation::Saturated => "saturated",
+        Saturation::Nearly => "nearly saturated",
+        Saturation::NotSaturated => "not saturated",
+    }
+}
+
 fn range(estimate: Estimate) -> String {
     format!("{}/s (90% from {} to {})", number(estimate.value), number(estimate.low), number(estimate.high))
 }
 
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     words::significant(value)
 }
 
 /// A parameter: some are millions, some millionths.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     if value != 0.0 && value.abs() < 1e-3 { format!("{value:.2e}") } else { words::significant(value) }
 }

@@ -31,6 +31,7 @@ pub(super) fn latency(run: &Run) -> Chart {
         bands: bands(run),
         bounds: bounds(run),
         lines,
+        ..Chart::default()
     }
 }
 
@@ -54,6 +55,7 @@ pub(super) fn throughput(run: &Run) -> Chart {
         bands: bands(run),
         bounds: Vec::new(),
         lines,
+        ..Chart::default()
     }
 }
 
@@ -74,13 +76,21 @@ pub(super) fn in_flight(run: &Run) -> Chart {
         bands: bands(run),
         bounds: Vec::new(),
         lines,
+        ..Chart::default()
     }
 }
 
 /// What the target and its machine used, a chart for each unit.
 pub(super) fn resources(run: &Run) -> Vec<Chart> {
-    let chart =
-        |(title, y, lines)| Chart { title, x: Axis::Offset, y, bands: bands(run), bounds: Vec::new(), lines };
+    let chart = |(title, y, lines)| Chart {
+        title,
+        x: Axis::Offset,
+        y,
+        bands: bands(run),
+        bounds: Vec::new(),
+        lines,
+        ..Chart::default()
+    };
     resources::charts(&run.summary).map(chart).collect()
 }
 
@@ -92,7 +102,15 @@ pub(super) fn percentiles<'a>(
     let lines: Vec<_> =
         curves.map(|(name, class, curve)| Line { name, class, points: shares(curve) }).collect();
     let y = Axis::for_times(values(&lines));
-    Chart { title: titled(title, y), x: Axis::Nines, y, bands: Vec::new(), bounds: Vec::new(), lines }
+    Chart {
+        title: titled(title, y),
+        x: Axis::Nines,
+        y,
+        bands: Vec::new(),
+        bounds: Vec::new(),
+        lines,
+        ..Chart::default()
+    }
 }
 
 /// One figure of several runs over their time.
@@ -103,7 +121,15 @@ pub(super) fn side_by_side(
 ) -> Chart {
     let lines: Vec<_> = runs.map(|(name, class, points)| Line { name, class, points }).collect();
     let y = y.unwrap_or_else(|| Axis::for_times(values(&lines)));
-    Chart { title: titled(title, y), x: Axis::Offset, y, bands: Vec::new(), bounds: Vec::new(), lines }
+    Chart {
+        title: titled(title, y),
+        x: Axis::Offset,
+        y,
+        bands: Vec::new(),
+        bounds: Vec::new(),
+        lines,
+        ..Chart::default()
+    }
 }
 
 /// A figure at every point of a timeline.
@@ -157,7 +183,11 @@ fn bounds(run: &Run) -> Vec<Bound> {
         let Promise::Value(value) = objective.expression.bound else { return None };
         let everything = objective.filter == plimsoll_sla::Filter::default();
         let scope = if everything { "" } else { " (of some steps)" };
-        about_response_time.then(|| Bound { name: format!("{}{scope}", objective.text), value })
+        about_response_time.then(|| Bound {
+            name: format!("{}{scope}", objective.text),
+            class: Bound::PROMISE,
+            value,
+        })
     });
     drawn.collect()
 }

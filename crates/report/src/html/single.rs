@@ -452,7 +452,7 @@ pub(super) fn row(page: &mut Page, name: &dyn Display, values: &[String]) {
     page.put("</tr>\n", &[]);
 }
 
-pub(super) fn cells(page: &mut Page, values: &[String]) {
+pub(crate) fn cells(page: &mut Page, values: &[String]) {
     for value in values {
         page.put("<td class=\"n\">{}</td>", &[value]);
     }
