@@ -8,7 +8,7 @@ mod harness;
 use std::time::SystemTime;
 
 use harness::{Desk, PATIENCE, Target, alone, beside_others, free_port};
-use plimsoll_testkit::{Prometheus, VictoriaMetrics, http_client, wait_for};
+use plimsoll_testkit::{Browser, ColorScheme, Prometheus, VictoriaMetrics, http_client, wait_for};
 use serde_json::Value;
 
 /// Eight workers that take 100 ms each: 80 requests per second and no more. So long that what a busy machine adds
@@ -325,4 +325,52 @@ async fn points_in_a_file_end_with_the_code_of_their_answer() {
         capacity(&desk, &["--data", &alike, "--history-data", &old, "--predict", "64"]).await;
     assert_eq!((ended, json["peak"]["basis"].as_str()), (0, Some("history")), "{said}");
     assert!((json["predictions"][0]["throughput"].as_f64().unwrap() - 363.0).abs() < 1e-6);
+}
+
+#[tokio::test]
+async fn a_report_reads_well_wide_and_narrow_light_and_dark() {
+    let _machine = beside_others().await;
+    let desk = Desk::new();
+    let rows = [(50, 50, 41), (100, 100, 43), (200, 199, 60), (400, 300, 390), (800, 302, 900)];
+    let rows = rows.map(|(rate, throughput, p95)| format!("{rate},{throughput},{p95}\n")).concat();
+    let points = desk.write("points.csv", &format!("rate,throughput,p95_ms\n{rows}"));
+    let (report, markdown) = (desk.write("capacity.html", ""), desk.write("capacity.md", ""));
+    let ended = desk
+        .plimsoll(["capacity", "--data", &points, "--report", &report, "--markdown", &markdown])
+        .args(["--sla", "p95(response_time) <= 250ms", "--traffic", "150/s", "--growth", "5%/month"])
+        .ended()
+        .await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout.contains(&report) && ended.stdout.contains(&markdown), "{}", ended.stdout);
+    let text = std::fs::read_to_string(&markdown).unwrap();
+    assert!(text.contains("## Measured points") && text.contains("exhausted on "), "{text}");
+
+    let browser = Browser::start().await.unwrap();
+    browser.open(&format!("file://{report}")).await.unwrap();
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut grounds = Vec::new();
+    for (scheme, word) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {
+        browser.set_color_scheme(scheme).await.unwrap();
+        for width in [1280, 390] {
+            browser.set_viewport(width, 900).await.unwrap();
+            wait_for(PATIENCE, "the page to fit", async || {
+                let fits = "return document.documentElement.scrollWidth <= innerWidth && \
+                            [...document.querySelectorAll('.key div, .banner')].every(box => box.scrollWidth <= box.clientWidth)";
+                let fits = browser.run(fits).await.unwrap();
+                if fits == true { Ok(()) } else { Err(format!("{word} {width}: {fits}")) }
+            })
+            .await
+            .unwrap();
+            browser.screenshot(&folder.join(format!("capacity-{word}-{width}.png"))).await.unwrap();
+        }
+        grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor").await.unwrap());
+    }
+    assert_ne!(grounds[0], grounds[1], "the page does not follow light and dark");
+    // The values of a chart are read by keyboard.
+    let read = "const chart = document.querySelector('svg'); \
+                chart.dispatchEvent(new KeyboardEvent('keydown', { key: 'End' })); \
+                return document.querySelector('.hover').textContent";
+    assert!(browser.run(read).await.unwrap().as_str().unwrap().contains("measured 302/s"));
+    assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
 }

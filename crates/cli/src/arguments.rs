@@ -195,6 +195,12 @@ pub(crate) struct CapacityArguments {
     /// Writes the result as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Writes a self-contained HTML report
+    #[arg(long, value_name = "FILE", conflicts_with = "track_record")]
+    pub(crate) report: Option<PathBuf>,
+    /// Writes the result as Markdown
+    #[arg(long, value_name = "FILE", conflicts_with = "track_record")]
+    pub(crate) markdown: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) history: HistoryArgument,
 }

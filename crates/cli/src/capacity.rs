@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use plimsoll_capacity::{
     Bound, Bounded, Earlier, Points, Question, Table, Trend, WhatIf, answer, read_table,
 };
+use plimsoll_report::{CapacityReport, CapacitySource};
 use plimsoll_run::ExitCode;
 use plimsoll_sla::{Comparison, Expression, Measure};
 
@@ -28,6 +29,8 @@ struct Measured {
     warnings: Vec<String>,
     /// Where each point comes from, for the JSON; null where it was given.
     sources: serde_json::Value,
+    /// The same for reports.
+    told: Vec<CapacitySource>,
     /// What it is about where it comes from recorded runs: then predictions are kept.
     origin: Option<track::Origin>,
 }
@@ -78,28 +81,39 @@ pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
         Forecast::of(growth, traffic, &found, now)
     });
     found.refusals.extend(forecast.iter().filter_map(|forecast| forecast.refusal().cloned()));
-    if let (Some(history), Some(origin)) = (&kept_in, &measured.origin) {
-        found.warnings.extend(track::keep(history, origin, &found).await?);
-    }
-    let to_stdout = arguments.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
-    let mut written = Vec::new();
-    if let Some(path) = &arguments.json {
+    let record = match (&kept_in, &measured.origin) {
+        (Some(history), Some(origin)) => track::keep(history, origin, &found).await?,
+        _ => None,
+    };
+    found.warnings.extend(record.clone());
+    let when: Vec<String> = forecast.iter().flat_map(Forecast::sentences).collect();
+    let report = CapacityReport {
+        name: &measured.name,
+        question: &question,
+        answer: &found,
+        when: &when,
+        track_record: record.as_deref(),
+        sources: &measured.told,
+    };
+    let mut written = files::Written::default();
+    written.put("report", arguments.report.as_deref(), || plimsoll_report::capacity_html(&report));
+    written.put("json", arguments.json.as_deref(), || {
         let mut json = plimsoll_report::capacity_json(&found);
         json["exhaustion"] = forecast.as_ref().map_or(serde_json::Value::Null, Forecast::json);
         json["sources"] = measured.sources;
-        files::put(path, &format!("{json:#}\n")).map_err(Stop::internal)?;
-        if !to_stdout {
-            written.push(("json".to_owned(), path.display().to_string()));
-        }
-    }
-    let options = crate::run::text_options(written, to_stdout);
-    let when: Vec<String> = forecast.iter().flat_map(Forecast::sentences).collect();
+        format!("{json:#}\n")
+    });
+    written.put("markdown", arguments.markdown.as_deref(), || plimsoll_report::capacity_markdown(&report));
+    let forms = [&arguments.report, &arguments.json, &arguments.markdown];
+    let to_stdout = forms.into_iter().flatten().any(|path| path.as_os_str() == "-");
+    let options = crate::run::text_options(std::mem::take(&mut written.files), to_stdout);
     let text = plimsoll_report::capacity_text(&measured.name, &question, &found, &when, &options);
     if to_stdout {
         crate::say::err!("{text}");
     } else {
         crate::say::out!("{text}");
     }
+    written.tell()?;
     Ok(if found.refusals.is_empty() { ExitCode::Success } else { ExitCode::Undecided })
 }
 
@@ -148,8 +162,17 @@ fn from_files(arguments: &CapacityArguments) -> Result<Measured, Stop> {
             .map(|run| Earlier { name: run.name.unwrap_or_else(|| file.clone()), points: run.points }),
     );
     warnings.extend(table.warnings);
+    let source = |name: &str, used: &str, points: &Points| CapacitySource {
+        name: name.to_owned(),
+        used: used.to_owned(),
+        points: points.points().len(),
+        remarks: Vec::new(),
+    };
+    let earlier = history.iter().map(|earlier| source(&earlier.name, "as an earlier run", &earlier.points));
+    let told = earlier.chain([source(&name, "measured", &last.points)]).collect();
     Ok(Measured {
         name,
+        told,
         points: last.points,
         history,
         warnings,

@@ -41,6 +41,16 @@ pub(crate) struct Written {
 }
 
 impl Written {
+    /// Writes one form where it was asked for.
+    pub(crate) fn put(&mut self, name: &str, path: Option<&Path>, text: impl FnOnce() -> String) {
+        let Some(path) = path else { return };
+        match put(path, &text()) {
+            Ok(()) if path.as_os_str() == "-" => {}
+            Ok(()) => self.files.push((name.to_owned(), path.display().to_string())),
+            Err(error) => self.failed.push(error),
+        }
+    }
+
     /// Tells each failure. `Err` when there was one: people asked for what is not there.
     pub(crate) fn tell(&self) -> Result<(), Stop> {
         self.failed.iter().for_each(|error| crate::say::errln!("error: {error:#}"));
@@ -51,20 +61,14 @@ impl Written {
 /// Writes a result in every form that was asked for. One that cannot be written keeps no other back.
 pub(crate) fn write(runs: &[Run], files: &FileArguments) -> Written {
     let mut written = Written::default();
-    let mut one = |name: &str, path: &Option<PathBuf>, text: &dyn Fn() -> String| {
-        let Some(path) = path else { return };
-        match put(path, &text()) {
-            Ok(()) if path.as_os_str() == "-" => {}
-            Ok(()) => written.files.push((name.to_owned(), path.display().to_string())),
-            Err(error) => written.failed.push(error),
-        }
-    };
-    one("report", &files.report, &|| plimsoll_report::html(runs));
-    one("json", &files.json, &|| json(runs));
-    one("markdown", &files.markdown, &|| {
+    written.put("report", files.report.as_deref(), || plimsoll_report::html(runs));
+    written.put("json", files.json.as_deref(), || json(runs));
+    written.put("markdown", files.markdown.as_deref(), || {
         runs.iter().map(plimsoll_report::markdown).collect::<Vec<_>>().join("\n")
     });
-    one("junit", &files.junit, &|| runs.first().map(plimsoll_report::junit).unwrap_or_default());
+    written.put("junit", files.junit.as_deref(), || {
+        runs.first().map(plimsoll_report::junit).unwrap_or_default()
+    });
     written
 }
 

@@ -8,6 +8,7 @@ use plimsoll_capacity::{
     self as capacity, Earlier, LeftOut, LoadKind, Mean, Plateau, Plateaus, Points, Traffic,
 };
 use plimsoll_history::{Filter, History, RunRow};
+use plimsoll_report::CapacitySource;
 use plimsoll_run::{Counts, Lineage, LoadSeries, RunEvent, State};
 use plimsoll_sla::Validity;
 use serde_json::{Value, json};
@@ -55,6 +56,14 @@ impl Use {
             Self::LeftOut => "left_out",
         }
     }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Measured => "measured",
+            Self::Earlier => "as an earlier run",
+            Self::LeftOut => "left out",
+        }
+    }
 }
 
 /// The plateaus of the latest `most` runs of a plan. The last run that can be used says what is asked about; runs
@@ -83,7 +92,7 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
         )));
     };
     let mut warnings = Vec::new();
-    let mut told = Vec::new();
+    let (mut told, mut sources) = (Vec::new(), Vec::new());
     let (mut points, mut curves, mut measured) = (Vec::new(), Vec::new(), Vec::new());
     for run in &runs {
         let crossings = latest.lineage.crossings(&run.lineage);
@@ -95,6 +104,12 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
         };
         warnings.extend(remarks(run, used, &crossings));
         told.push(told_of(run, used, &crossings));
+        sources.push(CapacitySource {
+            name: name(run),
+            used: used.words().to_owned(),
+            points: plateaus(run).len(),
+            remarks: why_apart(run, &crossings).into_iter().chain(left_out(run)).collect(),
+        });
         let of_run = plateaus(run).iter();
         match used {
             Use::Measured => {
@@ -118,6 +133,7 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
             .collect::<Result<_, _>>()?,
         warnings,
         sources: json!({ "runs": told }),
+        told: sources,
         origin: Some(Origin { plan: plan.to_owned(), target: latest.target.clone(), runs: measured }),
     })
 }
@@ -282,9 +298,14 @@ fn remarks(run: &Run, used: Use, crossings: &[String]) -> Vec<String> {
     remarks
 }
 
+/// Why a run is not one of those that are measured.
+fn why_apart(run: &Run, crossings: &[String]) -> Option<String> {
+    let refused = run.found.as_ref().err().cloned();
+    refused.or_else(|| (!crossings.is_empty()).then(|| crossings.join("; ")))
+}
+
 fn told_of(run: &Run, used: Use, crossings: &[String]) -> Value {
-    let why =
-        run.found.as_ref().err().cloned().or_else(|| (!crossings.is_empty()).then(|| crossings.join("; ")));
+    let why = why_apart(run, crossings);
     let plateau = |plateau: &Plateau| {
         let times = plateau.response_time.iter().map(|(quantile, found)| {
             let key = quantile.to_string().replace('.', "_");

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, anyhow};
 use plimsoll_capacity::{LoadKind, Moment, Plateaus, Points, Series, Traffic, points};
+use plimsoll_report::CapacitySource;
 use plimsoll_units::duration;
 use serde_json::json;
 
@@ -66,6 +67,16 @@ pub(super) async fn measured(url: &str, arguments: &CapacityArguments, now: f64)
         })
     });
     let sources = json!({ "prometheus": plateaus.collect::<Vec<_>>() });
+    let told = vec![CapacitySource {
+        name: load.clone(),
+        used: format!(
+            "measured, {} to {}",
+            moment(moments.from),
+            moment(moments.at(moments.count.saturating_sub(1)))
+        ),
+        points: found.steady.len(),
+        remarks: warnings.clone(),
+    }];
     let points = Points::new(points(&found.steady), LoadKind::Unknown);
     Ok(Measured {
         name: load.clone(),
@@ -73,6 +84,7 @@ pub(super) async fn measured(url: &str, arguments: &CapacityArguments, now: f64)
         history: Vec::new(),
         warnings,
         sources,
+        told,
         origin: None,
     })
 }
