@@ -44,7 +44,7 @@ fn json(text: &str) -> Value {
 fn shipped_plans_are_right_and_worth_running() {
     let plans = shipped();
     let names: BTreeSet<_> = plans.iter().map(|path| path.file_stem().unwrap().to_str().unwrap()).collect();
-    assert_eq!(names, BTreeSet::from(["demo", "journey", "spike", "steady", "stress", "users"]));
+    assert_eq!(names, BTreeSet::from(["demo", "journey", "limit", "spike", "steady", "stress", "users"]));
     for path in plans {
         let Parsed { plan, advice } = read(&path);
         assert_eq!(plan.name, path.file_stem().unwrap().to_str().unwrap());
