@@ -25,6 +25,9 @@ use crate::{Control, Finished, RunConfig, RunError};
 /// Events that may wait for whoever decides; each is decided in no time.
 const WATCHED: usize = 1024;
 
+/// So many trials in a row without any answer end the search: lower loads would only say the same.
+const SILENT: u32 = 2;
+
 /// The tag that runs of a search have, with its id.
 pub const LIMIT_TAG: &str = "limit";
 
@@ -89,7 +92,7 @@ pub struct Searched {
     pub limit: Limit,
     /// Whether it was stopped before it was done.
     pub interrupted: bool,
-    /// No request of any trial got any answer.
+    /// Nobody answered in the end: the target is gone, or never was there.
     pub unanswered: bool,
 }
 
@@ -119,11 +122,11 @@ pub async fn limit(
         trials: Vec::new(),
         warnings,
     };
-    let (mut interrupted, mut unanswered, mut disturbed) = (false, true, 0);
+    let (mut interrupted, mut silent, mut disturbed) = (false, 0, 0);
     while let Next::Try(load) = search.next() {
         let trial_plan = Arc::new(at_load(&plan, load, config, &limit.id));
         let tried = Box::pin(one(config, trial_plan, control)).await?;
-        unanswered &= tried.summary.unanswered;
+        silent = if tried.summary.unanswered { silent + 1 } else { 0 };
         if tried.is_failed() {
             let reason = tried.summary.reason.clone().unwrap_or_default();
             return Err(LimitError::Failed { load: shown(load, is_users), reason });
@@ -163,7 +166,11 @@ pub async fn limit(
         if !kept {
             pause(config.cool_down, control).await;
         }
-        if unanswered && search.tried().len() >= 2 {
+        if silent >= SILENT {
+            let last = shown(load, is_users);
+            limit
+                .warnings
+                .push(format!("nobody answers any more, at {last} as before: the search cannot go on"));
             break;
         }
     }
@@ -176,12 +183,12 @@ pub async fn limit(
         true => limit.gap.low,
         false => mean(in_flight.into_iter().flatten()),
     };
-    if !limit.gap.is_sure && !interrupted && limit.side != Some(Side::Generator) {
+    if !limit.gap.is_sure && !interrupted && silent < SILENT && limit.side != Some(Side::Generator) {
         limit
             .warnings
             .push("the same load was kept and missed by turns: take the interval, not the middle".to_owned());
     }
-    Ok(Searched { limit, interrupted, unanswered })
+    Ok(Searched { limit, interrupted, unanswered: silent >= SILENT })
 }
 
 async fn pause(length: Duration, control: &Control) {
