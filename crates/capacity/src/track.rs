@@ -119,13 +119,13 @@ impl TrackRecord {
             odd if odd % 2 == 1 => errors.get(odd / 2).copied(),
             even => Some((errors[even / 2 - 1] + errors[even / 2]) / 2.0),
         };
-        let coverage = (measured > 0).then(|| wilson(covered, measured));
+        let coverage = (measured > 0).then(|| wilson(covered as u64, measured as u64));
         Self { open, measured, covered, coverage, median_error, worst_error: errors.last().copied() }
     }
 }
 
 /// The 90% score interval of a share (E. B. Wilson, JASA 22, 1927).
-fn wilson(hits: usize, all: usize) -> (f64, f64) {
+pub(crate) fn wilson(hits: u64, all: u64) -> (f64, f64) {
     let (n, share, z) = (all as f64, hits as f64 / all as f64, 1.644_853_626_951_472);
     let scale = 1.0 + z * z / n;
     let middle = (share + z * z / (2.0 * n)) / scale;

@@ -8,6 +8,7 @@
 //! horizon, what is left of the objective, is a load kept.
 
 use crate::t_quantile;
+use crate::track::wilson;
 
 /// How long a load must be kept for, in seconds, if it goes on as in the trial.
 const HORIZON: f64 = 60.0;
@@ -213,10 +214,7 @@ impl Standing {
         if all == 0 {
             return false;
         }
-        let (n, share, z) = (all as f64, bad as f64 / all as f64, 1.645);
-        let middle = (share + z * z / (2.0 * n)) / (1.0 + z * z / n);
-        let half = z / (1.0 + z * z / n) * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
-        middle + half <= allowed
+        wilson(bad, all).1 <= allowed
     }
 }
 
