@@ -21,6 +21,7 @@ mod parts;
 mod resources;
 mod run;
 mod text;
+mod track;
 mod words;
 
 #[cfg(test)]
@@ -38,3 +39,4 @@ pub use limit::{limit_json, limit_text, limit_trial_text, overload_text, scaling
 pub use markdown::markdown;
 pub use run::Run;
 pub use text::{Text, text};
+pub use track::{track_record_json, track_record_sentence, track_record_text};

@@ -15,6 +15,7 @@ mod resources;
 mod run;
 mod scaling;
 mod vitals;
+mod watched;
 
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
 pub use limit::{LIMIT_TAG, LimitConfig, LimitError, Searched, first_load, limit};

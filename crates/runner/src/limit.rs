@@ -3,6 +3,7 @@
 //! Each trial is a run of the plan at one load, recorded like any other, and ends as soon as its seconds
 //! have decided it. Which load comes next, and when a trial is decided, is `capacity`'s to say.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,20 +11,17 @@ use plimsoll_capacity::{
     Cause, Decision, Limit, Next, Search, SearchSettings, Side, Standing, Trial, TrialFigures, TrialSecond,
     Tried,
 };
-use plimsoll_exporters::{ExportError, Exporters, LiveMetrics};
+use plimsoll_exporters::{ExportError, LiveMetrics};
 use plimsoll_history::History;
 use plimsoll_measure::{DropCause, Frame, Timing};
-use plimsoll_run::{LoadModel, ResourceUnit, RunEvent, RunPlan, RunStatus, State, Summary};
-use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity, Status, Validity};
+use plimsoll_run::{Load, LoadModel, ResourceUnit, RunEvent, RunPlan, RunStatus, State, Summary};
+use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity, Status, Validity, Verdict};
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Level, Stage, StageKind};
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
 
-use crate::{Control, Finished, RunConfig, RunError};
-
-/// Events that may wait for whoever decides; each is decided in no time.
-const WATCHED: usize = 1024;
+use crate::watched::{enough, watched};
+use crate::{Control, RunError};
 
 /// So many trials in a row without any answer end the search: lower loads would only say the same.
 const SILENT: u32 = 2;
@@ -39,6 +37,9 @@ const BUSY_RESOURCE: f64 = 0.9;
 
 /// So many trials of a load in a row that this machine spoiled end the search.
 const DISTURBED: u32 = 3;
+
+/// More in flight than that no plan has unless it says so itself.
+const MOST_IN_FLIGHT: f64 = 100_000.0;
 
 /// What is promised by a plan that promises nothing: more failures than that are no service.
 const FEW_ERRORS: &str = "error_ratio <= 1%";
@@ -124,7 +125,7 @@ pub async fn limit(
     };
     let (mut interrupted, mut silent, mut disturbed) = (false, 0, 0);
     while let Next::Try(load) = search.next() {
-        let trial_plan = Arc::new(at_load(&plan, load, config, &limit.id));
+        let trial_plan = at_load(&plan, load, config, &limit.id);
         let tried = Box::pin(one(config, trial_plan, control)).await?;
         silent = if tried.summary.unanswered { silent + 1 } else { 0 };
         if tried.is_failed() {
@@ -212,26 +213,9 @@ struct Over {
 }
 
 /// Runs one trial to its decision.
-async fn one(config: &LimitConfig, plan: Arc<RunPlan>, control: &Control) -> Result<Over, LimitError> {
-    let exporters = Exporters::start(&plan.export, Arc::clone(&config.live)).await?;
-    let (watcher, events) = mpsc::channel(WATCHED);
-    let own = control.for_one_run();
-    let watch = Watch::new(&plan, config.longest_seconds);
-    let watching = tokio::spawn(watch.follow(events, own.clone()));
-    let run = RunConfig {
-        plan,
-        workers: config.workers,
-        plimsoll: config.plimsoll.clone(),
-        calibration: None,
-        history: Some(config.history.clone()),
-        exporters,
-        watcher: Some(watcher),
-    };
-    let finished = Box::pin(crate::run(run, own)).await?;
-    // It ends with the run, unless it panicked, which says enough by itself.
-    let watch = watching.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-    let Finished { state, exporters, .. } = finished;
-    exporters.close().await;
+async fn one(config: &LimitConfig, plan: RunPlan, control: &Control) -> Result<Over, LimitError> {
+    let mut watch = Watch::new(&plan, config.longest_seconds);
+    let state = watched(config, plan, control, |event| watch.see(event)).await?;
     Ok(watch.over(&state))
 }
 
@@ -266,17 +250,7 @@ impl Watch {
         }
     }
 
-    async fn follow(mut self, mut events: mpsc::Receiver<RunEvent>, control: Control) -> Self {
-        while let Some(event) = events.recv().await {
-            self.see(&event);
-            if self.decision.is_some() {
-                control.enough();
-            }
-        }
-        self
-    }
-
-    fn see(&mut self, event: &RunEvent) {
+    fn see(&mut self, event: &RunEvent) -> ControlFlow<()> {
         match event {
             RunEvent::Second(second) if self.decision.is_none() && second.frame.second >= self.warmup => {
                 let (arrivals, ended, dropped) = counts(&second.frame, DropCause::InFlightLimit);
@@ -300,6 +274,7 @@ impl Watch {
             }
             _ => {}
         }
+        enough(self.decision.is_some())
     }
 
     fn over(self, state: &State) -> Over {
@@ -326,23 +301,13 @@ fn counts(frame: &Frame, cause: DropCause) -> (u64, u64, u64) {
 
 /// How an objective stands, for deciding about a trial.
 fn standing(objective: &Objective, status: &Status) -> Standing {
-    let Expression { measure, bound, .. } = objective.expression;
-    let Bound::Value(bound) = bound else { return Standing::default() };
-    let allowed = match measure {
-        Measure::Quantile(quantile, _) => Some(1.0 - quantile.share()),
-        Measure::ErrorRatio | Measure::DroppedRatio => Some(bound),
-        Measure::Availability => Some(1.0 - bound),
-        _ => None,
-    };
-    let events =
-        status.good_events.zip(status.total_events).map(|(good, all)| (all.saturating_sub(good), all));
-    let is_time = matches!(measure, Measure::Quantile(_, Timing::ResponseTime));
-    let left = status.observed.filter(|_| is_time).map(|observed| (bound - observed).max(0.0));
+    let expression = objective.expression;
+    let is_time = matches!(expression.measure, Measure::Quantile(_, Timing::ResponseTime));
     Standing {
-        is_missed: status.verdict == Some(plimsoll_sla::Verdict::Missed),
-        events,
-        allowed,
-        left_seconds: left,
+        is_missed: status.verdict == Some(Verdict::Missed),
+        events: status.bad_events(),
+        allowed: expression.allowed_bad_share(),
+        left_seconds: status.observed.filter(|_| is_time).and_then(|observed| expression.left(observed)),
     }
 }
 
@@ -449,27 +414,29 @@ fn few_errors() -> Option<Objective> {
 /// The plan at one load, for as long as a trial may take.
 fn at_load(plan: &RunPlan, load: f64, config: &LimitConfig, id: &str) -> RunPlan {
     let length = config.warmup + Duration::from_secs(u64::from(config.longest_seconds));
-    let model = match &plan.load.model {
-        LoadModel::Open { spacing, max_in_flight, .. } => {
-            let rate = Rate::new(load).unwrap_or(Rate::ZERO);
-            // As a plan of this rate would have by itself.
-            let enough = (load * plan.http.timeout.as_secs_f64()).ceil().min(100_000.0) as u32;
-            LoadModel::Open {
-                stages: vec![Stage { kind: StageKind::Hold(rate), length }],
-                spacing: *spacing,
-                max_in_flight: enough.max(*max_in_flight),
-            }
-        }
-        LoadModel::Closed { .. } => LoadModel::Closed {
-            stages: vec![Stage { kind: StageKind::Hold(Users(load as u32)), length }],
-            iterations: None,
-        },
-    };
-    let is_users = matches!(model, LoadModel::Closed { .. });
-    RunPlan {
-        load: plimsoll_run::Load { model, warmup: config.warmup, grace: plan.load.grace },
-        ..trial_of(plan, &shown(load, is_users), id)
+    let is_users = matches!(plan.load.model, LoadModel::Closed { .. });
+    let trial = trial_of(plan, &shown(load, is_users), id);
+    if !is_users {
+        return offering(trial, vec![Stage { kind: StageKind::Hold(rate(load)), length }], config.warmup);
     }
+    let stages = vec![Stage { kind: StageKind::Hold(Users(load as u32)), length }];
+    let model = LoadModel::Closed { stages, iterations: None };
+    RunPlan { load: Load { model, warmup: config.warmup, grace: trial.load.grace }, ..trial }
+}
+
+/// A plan of the open model with these stages, and with as much in flight at most as a plan of its highest rate
+/// has by itself.
+pub(crate) fn offering(plan: RunPlan, stages: Vec<Stage<Rate>>, warmup: Duration) -> RunPlan {
+    let LoadModel::Open { spacing, max_in_flight, .. } = plan.load.model else { return plan };
+    let highest = levels(&stages).fold(0.0, f64::max);
+    let enough = (highest * plan.http.timeout.as_secs_f64()).ceil().clamp(1.0, MOST_IN_FLIGHT) as u32;
+    let model = LoadModel::Open { stages, spacing, max_in_flight: enough.max(max_in_flight) };
+    RunPlan { load: Load { model, warmup, grace: plan.load.grace }, ..plan }
+}
+
+/// Arrivals per second, none where it cannot be a rate.
+pub(crate) fn rate(per_second: f64) -> Rate {
+    Rate::new(per_second).unwrap_or(Rate::ZERO)
 }
 
 /// The plan as one of the runs of a search: of a kind of their own, and not of the plan's own load.
@@ -488,16 +455,19 @@ pub(crate) fn trial_of(plan: &RunPlan, what: &str, id: &str) -> RunPlan {
 /// The load that a search begins with where nothing else is said: the lowest that the plan holds or ramps to.
 pub fn first_load(plan: &RunPlan) -> f64 {
     fn lowest<L: Level>(stages: &[Stage<L>]) -> f64 {
-        let levels = stages.iter().filter_map(|stage| match stage.kind {
-            StageKind::Ramp(level) | StageKind::Hold(level) | StageKind::Spike(level) => Some(level.amount()),
-            StageKind::Pause => None,
-        });
-        levels.filter(|level| *level > 0.0).reduce(f64::min).unwrap_or(1.0)
+        levels(stages).filter(|level| *level > 0.0).reduce(f64::min).unwrap_or(1.0)
     }
     match &plan.load.model {
         LoadModel::Open { stages, .. } => lowest(stages),
         LoadModel::Closed { stages, .. } => lowest(stages),
     }
+}
+
+fn levels<L: Level>(stages: &[Stage<L>]) -> impl Iterator<Item = f64> {
+    stages.iter().filter_map(|stage| match stage.kind {
+        StageKind::Ramp(level) | StageKind::Hold(level) | StageKind::Spike(level) => Some(level.amount()),
+        StageKind::Pause => None,
+    })
 }
 
 fn shown(load: f64, is_users: bool) -> String {

@@ -1,22 +1,18 @@
 //! What a target still does when it is offered several times its limit, and how soon it is itself again.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use plimsoll_capacity::{Limit, Overload};
-use plimsoll_exporters::Exporters;
 use plimsoll_measure::{Distribution, Edges, Outcome, Timing};
-use plimsoll_run::{Load, LoadModel, RunEvent, RunPlan, Second, State};
+use plimsoll_run::{RunEvent, RunPlan, Second, State};
 use plimsoll_sla::{Bound, Filter, Measure, Objective, Validity};
-use plimsoll_units::{Quantile, Rate};
+use plimsoll_units::Quantile;
 use plimsoll_workload::{Stage, StageKind};
-use tokio::sync::mpsc;
 
-use crate::limit::{LimitConfig, LimitError, trial_of};
-use crate::{Control, Finished, RunConfig};
-
-/// Events that may wait for whoever looks.
-const WATCHED: usize = 1024;
+use crate::Control;
+use crate::limit::{LimitConfig, LimitError, offering, rate, trial_of};
+use crate::watched::{enough, watched};
 
 /// The share of the limit that is offered before and after.
 const CALM: f64 = 0.5;
@@ -52,26 +48,9 @@ pub async fn overload(
         if control.was_stopped() {
             break;
         }
-        let plan = Arc::new(plan(config, low, *factor, promised.as_ref(), &limit.id));
-        let exporters = Exporters::start(&plan.export, Arc::clone(&config.live)).await?;
-        let (watcher, events) = mpsc::channel(WATCHED);
-        let own = control.for_one_run();
-        let watch = Watch::new(config, promised.as_ref());
-        let watching = tokio::spawn(watch.follow(events, own.clone()));
-        let run = RunConfig {
-            plan,
-            workers: config.workers,
-            plimsoll: config.plimsoll.clone(),
-            calibration: None,
-            history: Some(config.history.clone()),
-            exporters,
-            watcher: Some(watcher),
-        };
-        let Finished { state, exporters, .. } = Box::pin(crate::run(run, own)).await?;
-        // It ends with the run, unless it panicked, which says enough by itself.
-        let watch =
-            watching.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-        exporters.close().await;
+        let plan = plan(config, low, *factor, promised.as_ref(), &limit.id);
+        let mut watch = Watch::new(config, promised.as_ref());
+        let state = watched(config, plan, control, |event| watch.see(event)).await?;
         let overload = figures(&state, *factor, low, limit.max_throughput, &watch);
         tell(&overload);
         found.push(overload);
@@ -101,31 +80,20 @@ fn promised(plan: &RunPlan) -> Option<Promised> {
 }
 
 fn plan(config: &LimitConfig, low: f64, factor: f64, promised: Option<&Promised>, id: &str) -> RunPlan {
-    let plan = trial_of(&config.plan, &format!("{factor} times the limit of {low:.1}/s"), id);
-    let LoadModel::Open { spacing, .. } = plan.load.model else { return plan };
-    let rate = |load: f64| Rate::new(load).unwrap_or(Rate::ZERO);
     let [before, during, after] = PARTS.map(Duration::from_secs);
     let stages = vec![
         Stage { kind: StageKind::Hold(rate(low * CALM)), length: config.warmup + before },
         Stage { kind: StageKind::Spike(rate(low * factor)), length: during },
         Stage { kind: StageKind::Hold(rate(low * CALM)), length: after },
     ];
-    let enough = (low * factor * plan.http.timeout.as_secs_f64()).ceil().clamp(1.0, 100_000.0) as u32;
     let objectives = promised.map(|promised| Objective {
         over: None,
         abort_after: None,
         filter: Filter { stage: Some(OVERLOAD), ..Filter::default() },
         ..promised.objective.clone()
     });
-    RunPlan {
-        load: Load {
-            model: LoadModel::Open { stages, spacing, max_in_flight: enough },
-            warmup: config.warmup,
-            grace: plan.load.grace,
-        },
-        objectives: objectives.into_iter().collect(),
-        ..plan
-    }
+    let plan = trial_of(&config.plan, &format!("{factor} times the limit of {low:.1}/s"), id);
+    RunPlan { objectives: objectives.into_iter().collect(), ..offering(plan, stages, config.warmup) }
 }
 
 /// Waits for the target to be itself again.
@@ -144,20 +112,17 @@ impl Watch {
         Self { after: config.warmup.as_secs() + before + during, promised, good: 0, recovered: None }
     }
 
-    async fn follow(mut self, mut events: mpsc::Receiver<RunEvent>, control: Control) -> Self {
-        while let Some(event) = events.recv().await {
-            if let RunEvent::Second(second) = event
-                && self.recovered.is_none()
-                && second.frame.second >= self.after
-            {
-                self.good = if self.is_good(&second) { self.good + 1 } else { 0 };
-                if self.good >= GOOD_SECONDS {
-                    self.recovered = Some(second.frame.second + 1 - GOOD_SECONDS - self.after);
-                    control.enough();
-                }
+    fn see(&mut self, event: &RunEvent) -> ControlFlow<()> {
+        if let RunEvent::Second(second) = event
+            && self.recovered.is_none()
+            && second.frame.second >= self.after
+        {
+            self.good = if self.is_good(second) { self.good + 1 } else { 0 };
+            if self.good >= GOOD_SECONDS {
+                self.recovered = Some(second.frame.second + 1 - GOOD_SECONDS - self.after);
             }
         }
-        self
+        enough(self.recovered.is_some())
     }
 
     fn is_good(&self, second: &Second) -> bool {

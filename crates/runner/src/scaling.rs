@@ -1,21 +1,16 @@
 //! Whether a target that scales by itself catches up with a step of the load, and how soon.
 
-use std::sync::Arc;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use plimsoll_capacity::Scaling;
-use plimsoll_exporters::Exporters;
 use plimsoll_measure::Timing;
-use plimsoll_run::{Load, LoadModel, RunEvent, RunPlan, Second};
-use plimsoll_units::Rate;
+use plimsoll_run::{RunEvent, RunPlan, Second};
 use plimsoll_workload::{Stage, StageKind};
-use tokio::sync::mpsc;
 
-use crate::limit::{LimitConfig, LimitError, trial_of};
-use crate::{Control, Finished, RunConfig};
-
-/// Events that may wait for whoever looks.
-const WATCHED: usize = 1024;
+use crate::Control;
+use crate::limit::{LimitConfig, LimitError, offering, rate, trial_of};
+use crate::watched::{enough, watched};
 
 /// Measured seconds before the step, whose mean is the baseline.
 const BEFORE: u64 = 15;
@@ -48,24 +43,8 @@ pub async fn scaling(
     step: &ScalingConfig,
     control: &Control,
 ) -> Result<Option<Scaling>, LimitError> {
-    let plan = Arc::new(plan(config, step));
-    let exporters = Exporters::start(&plan.export, Arc::clone(&config.live)).await?;
-    let (watcher, events) = mpsc::channel(WATCHED);
-    let own = control.for_one_run();
-    let watching = tokio::spawn(Watch::new(config, step).follow(events, own.clone()));
-    let run = RunConfig {
-        plan,
-        workers: config.workers,
-        plimsoll: config.plimsoll.clone(),
-        calibration: None,
-        history: Some(config.history.clone()),
-        exporters,
-        watcher: Some(watcher),
-    };
-    let Finished { state, exporters, .. } = Box::pin(crate::run(run, own)).await?;
-    // It ends with the run, unless it panicked, which says enough by itself.
-    let watch = watching.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-    exporters.close().await;
+    let mut watch = Watch::new(config, step);
+    let state = watched(config, plan(config, step), control, |event| watch.look(event)).await?;
     let Some(baseline) = watch.baseline().filter(|_| watch.settled.is_some() || !control.was_stopped())
     else {
         return Ok(None);
@@ -86,20 +65,12 @@ pub async fn scaling(
 fn plan(config: &LimitConfig, step: &ScalingConfig) -> RunPlan {
     let what = format!("a step from {}/s to {}/s", step.from, step.to);
     let plan = trial_of(&config.plan, &what, &uuid::Uuid::now_v7().to_string());
-    let LoadModel::Open { spacing, max_in_flight, .. } = plan.load.model else { return plan };
-    let hold =
-        |rate: f64, length| Stage { kind: StageKind::Hold(Rate::new(rate).unwrap_or(Rate::ZERO)), length };
+    let hold = |load: f64, length| Stage { kind: StageKind::Hold(rate(load)), length };
     let stages = vec![
         hold(step.from, config.warmup + Duration::from_secs(BEFORE)),
         hold(step.to, Duration::from_secs(u64::from(step.within_seconds) + SETTLED)),
     ];
-    let enough = (step.to * plan.http.timeout.as_secs_f64()).ceil().clamp(1.0, 100_000.0) as u32;
-    let model = LoadModel::Open { stages, spacing, max_in_flight: enough.max(max_in_flight) };
-    RunPlan {
-        load: Load { model, warmup: config.warmup, grace: plan.load.grace },
-        objectives: Vec::new(),
-        ..plan
-    }
+    RunPlan { objectives: Vec::new(), ..offering(plan, stages, config.warmup) }
 }
 
 /// Waits for the target to settle.
@@ -136,18 +107,13 @@ impl Watch {
         }
     }
 
-    async fn follow(mut self, mut events: mpsc::Receiver<RunEvent>, control: Control) -> Self {
-        while let Some(event) = events.recv().await {
-            if let RunEvent::Second(second) = event
-                && self.settled.is_none()
-            {
-                self.see(&second);
-                if self.settled.is_some() {
-                    control.enough();
-                }
-            }
+    fn look(&mut self, event: &RunEvent) -> ControlFlow<()> {
+        if let RunEvent::Second(second) = event
+            && self.settled.is_none()
+        {
+            self.see(second);
         }
-        self
+        enough(self.settled.is_some())
     }
 
     /// Seconds, the mean response time before the step.

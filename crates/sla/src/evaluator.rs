@@ -69,6 +69,14 @@ pub struct Judgement {
     pub why: String,
 }
 
+impl Status {
+    /// Bad events and all events whose outcome is known; `None` for figures that do not count events.
+    pub fn bad_events(&self) -> Option<(u64, u64)> {
+        let (good, all) = self.good_events.zip(self.total_events)?;
+        Some((all.saturating_sub(good), all))
+    }
+}
+
 impl Evaluator {
     /// An evaluator before the first second. `edges` are those the frames are counted at; they hold
     /// every [`crate::Expression::threshold_nanos`], else quantiles are judged within the buckets'

@@ -263,6 +263,27 @@ impl Expression {
             Comparison::Lt | Comparison::Ge => nanos(seconds).saturating_sub(1),
         })
     }
+
+    /// The share of events that may be bad, counted like [`crate::Status::bad_events`]: 5% for
+    /// `p95(response_time) <= 250ms`, 1% for `availability >= 99%`. `None` where no bad events are allowed for:
+    /// the figure counts none, is compared with a stage, or is to be bad.
+    pub fn allowed_bad_share(&self) -> Option<f64> {
+        let Bound::Value(bound) = self.bound else { return None };
+        match (self.measure, self.comparison.wants_less()) {
+            (Measure::Quantile(quantile, _), true) => Some(1.0 - quantile.share()),
+            (Measure::Quantile(quantile, _), false) => Some(quantile.share()),
+            (Measure::ErrorRatio | Measure::DroppedRatio, true) => Some(bound),
+            (Measure::Availability, false) => Some(1.0 - bound),
+            _ => None,
+        }
+    }
+
+    /// How far a figure may still rise before it reaches the bound, 0 when it is beyond, in base units. `None` where it
+    /// may rise for ever or is compared with a stage.
+    pub fn left(&self, observed: f64) -> Option<f64> {
+        let Bound::Value(bound) = self.bound else { return None };
+        self.comparison.wants_less().then(|| (bound - observed).max(0.0))
+    }
 }
 
 /// Whole nanoseconds; exact for what was read from text up to 52 days (2^52 ns).
@@ -663,6 +684,30 @@ mod tests {
             ("error_ratio <= 1%", None),
         ] {
             assert_eq!(Expression::parse(text).unwrap().threshold_nanos(), edge, "{text}");
+        }
+    }
+
+    #[test]
+    fn says_how_many_may_be_bad_and_how_far_the_bound_is() {
+        for (text, observed, allowed, left) in [
+            ("p95(response_time) <= 250ms", 0.1, Some(0.05), Some(0.15)),
+            ("p95(response_time) < 250ms", 0.3, Some(0.05), Some(0.0)),
+            ("p95(response_time) > 250ms", 0.1, Some(0.95), None),
+            ("p95(response_time) <= 2 x stage(0)", 0.1, None, None),
+            ("error_ratio <= 1%", 0.01, Some(0.01), Some(0.0)),
+            ("error_ratio >= 1%", 0.01, None, None),
+            ("dropped_ratio <= 0", 0.0, Some(0.0), Some(0.0)),
+            ("availability >= 99%", 0.995, Some(0.01), None),
+            ("mean(response_time) <= 1s", 0.25, None, Some(0.75)),
+            ("throughput >= 5/s", 6.0, None, None),
+        ] {
+            let close = |one: Option<f64>, other: Option<f64>| match one.zip(other) {
+                Some((one, other)) => (one - other).abs() < 1e-12,
+                None => one == other,
+            };
+            let expression = Expression::parse(text).unwrap();
+            assert!(close(expression.allowed_bad_share(), allowed), "{text}");
+            assert!(close(expression.left(observed), left), "{text}");
         }
     }
 

@@ -1,0 +1,55 @@
+//! A run under the eyes of somebody who may find that it has gone on for long enough.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use plimsoll_exporters::Exporters;
+use plimsoll_run::{RunEvent, RunPlan, State};
+use tokio::sync::mpsc;
+
+use crate::limit::{LimitConfig, LimitError};
+use crate::{Control, Finished, RunConfig};
+
+/// Events that may wait for whoever looks; each is looked at in no time.
+const WATCHED: usize = 1024;
+
+/// Runs a plan, recorded and exported like any other, and shows each event to `see`, which breaks as soon as all
+/// is known that the run is for.
+///
+/// # Errors
+/// When it could not be run.
+pub(crate) async fn watched(
+    config: &LimitConfig,
+    plan: RunPlan,
+    control: &Control,
+    mut see: impl FnMut(&RunEvent) -> ControlFlow<()>,
+) -> Result<State, LimitError> {
+    let exporters = Exporters::start(&plan.export, Arc::clone(&config.live)).await?;
+    let (watcher, mut events) = mpsc::channel(WATCHED);
+    let control = control.for_one_run();
+    let run = RunConfig {
+        plan: Arc::new(plan),
+        workers: config.workers,
+        plimsoll: config.plimsoll.clone(),
+        calibration: None,
+        history: Some(config.history.clone()),
+        exporters,
+        watcher: Some(watcher),
+    };
+    let watching = async {
+        while let Some(event) = events.recv().await {
+            if see(&event).is_break() {
+                control.enough();
+            }
+        }
+    };
+    let (finished, ()) = tokio::join!(Box::pin(crate::run(run, control.clone())), watching);
+    let Finished { state, exporters, .. } = finished?;
+    exporters.close().await;
+    Ok(state)
+}
+
+/// Whether a run that is watched has gone on for long enough.
+pub(crate) fn enough(is_enough: bool) -> ControlFlow<()> {
+    if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
