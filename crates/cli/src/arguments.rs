@@ -254,7 +254,8 @@ pub(crate) struct LimitArguments {
     /// Offers these multiples of the limit afterwards and tells what is left of the service, like 2,5,10
     #[arg(long, value_name = "TIMES", value_delimiter = ',', value_parser = times)]
     pub(crate) overload: Vec<f64>,
-    /// End with 3 when less than this share of the throughput at the limit is left under overload
+    /// End with 3 when less than this share of the throughput at the limit is left under overload, in place of the
+    /// plan's `goodput_retained`
     #[arg(long, value_name = "SHARE", requires = "overload", value_parser = share)]
     pub(crate) goodput_retained: Option<f64>,
     /// Threads that offer load [default: one per processor]

@@ -7,8 +7,9 @@ use anyhow::anyhow;
 use plimsoll_capacity::{Limit, Overload, PredictionOf, SearchSettings, Side, Truth};
 use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::History;
-use plimsoll_run::{ExitCode, LoadModel};
+use plimsoll_run::{ExitCode, LoadModel, ObjectiveSummary, RunPlan};
 use plimsoll_runner::{Control, LimitConfig, ScalingConfig, Searched};
+use plimsoll_sla::{Bound, Comparison, Expression, Filter, Measure, Objective, Severity, Verdict};
 
 use crate::arguments::LimitArguments;
 use crate::plan::Changes;
@@ -30,6 +31,12 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
         )));
     }
     let is_users = matches!(plan.load.model, LoadModel::Closed { .. });
+    let beyond = Beyond { factors: arguments.overload, least: arguments.goodput_retained };
+    if is_users && !beyond.factors.is_empty() {
+        return Err(Stop::usage(anyhow!(
+            "--overload offers multiples of arrivals per second: it needs a plan of the open model"
+        )));
+    }
     let search = SearchSettings {
         precision: arguments.precision,
         whole: is_users,
@@ -59,6 +66,7 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
             ScalingConfig { from, to, within_seconds, band: arguments.band, replicas: arguments.replicas };
         return scale(&config, &step, &control, arguments.json.as_deref(), quiet).await;
     }
+    let promised = beyond.promised(&config.plan);
     let mut number = 0;
     let tell = |figures: &plimsoll_capacity::TrialFigures| {
         number += 1;
@@ -74,21 +82,64 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
                     crate::say::errln!("{}", plimsoll_report::overload_text(overload));
                 }
             };
-            let factors = &arguments.overload;
-            Box::pin(plimsoll_runner::overload(&config, &searched.limit, factors, &control, tell)).await
+            Box::pin(plimsoll_runner::overload(&config, &searched.limit, &beyond.factors, &control, tell))
+                .await
         }
         _ => Ok(Vec::new()),
     };
     if let Err(error) = history.compact().await {
         crate::say::errln!("warning: the records were not compacted: {error}");
     }
-    let (searched, overloads) = (searched.map_err(Stop::usage)?, overloads.map_err(Stop::usage)?);
+    let (mut searched, overloads) = (searched.map_err(Stop::usage)?, overloads.map_err(Stop::usage)?);
     score(&history, &searched.limit, &target).await;
-    tell_of(&searched, &overloads, arguments.json.as_deref(), quiet)?;
+    let judged: Vec<_> = match beyond.factors.len() {
+        0 => {
+            let left_out =
+                |objective: &Objective| format!("`{}` is left out: `--overload` judges it", objective.name);
+            searched.limit.warnings.extend(promised.iter().map(left_out));
+            Vec::new()
+        }
+        asked => {
+            let judge = |objective| plimsoll_runner::judge_overload(objective, &overloads, asked);
+            promised.iter().map(judge).collect()
+        }
+    };
+    tell_of(&searched, &overloads, &judged, arguments.json.as_deref(), quiet)?;
     Ok(match code(&searched) {
-        ExitCode::Success => code_of(&overloads, arguments.overload.len(), arguments.goodput_retained),
+        ExitCode::Success if control.was_stopped() => ExitCode::Interrupted,
+        ExitCode::Success => code_of(&judged),
         code => code,
     })
+}
+
+/// What is asked about loads beyond the limit.
+struct Beyond {
+    /// Multiples of the limit to offer.
+    factors: Vec<f64>,
+    /// The least share that is to be left.
+    least: Option<f64>,
+}
+
+impl Beyond {
+    /// What is promised: by the plan, unless the command says otherwise.
+    fn promised(&self, plan: &RunPlan) -> Vec<Objective> {
+        let Some(least) = self.least else { return plan.overload_objectives.clone() };
+        let expression = Expression {
+            measure: Measure::GoodputRetained,
+            comparison: Comparison::Ge,
+            bound: Bound::Value(least),
+        };
+        vec![Objective {
+            name: expression.to_string(),
+            text: expression.to_string(),
+            expression,
+            over: None,
+            filter: Filter::default(),
+            abort_after: None,
+            severity: Severity::Critical,
+            message: None,
+        }]
+    }
 }
 
 /// One run with a step of the load.
@@ -157,6 +208,7 @@ async fn score(history: &History, limit: &Limit, target: &str) {
 fn tell_of(
     searched: &Searched,
     overloads: &[Overload],
+    judged: &[ObjectiveSummary],
     json: Option<&Path>,
     quiet: bool,
 ) -> Result<(), Stop> {
@@ -165,16 +217,22 @@ fn tell_of(
         text += &plimsoll_report::overload_text(overload);
         text.push('\n');
     }
-    print(&text, &plimsoll_report::limit_json(&searched.limit, overloads), json, quiet)
+    for objective in judged {
+        text += &plimsoll_report::overload_verdict_text(objective);
+        text.push('\n');
+    }
+    print(&text, &plimsoll_report::limit_json(&searched.limit, overloads, judged), json, quiet)
 }
 
 /// Whether enough is left under overload, where that was asked.
-fn code_of(overloads: &[Overload], asked: usize, least: Option<f64>) -> ExitCode {
-    let Some(least) = least else { return ExitCode::Success };
-    let valid = || overloads.iter().filter(|overload| overload.is_valid);
-    if valid().any(|overload| overload.retained.is_some_and(|retained| retained < least)) {
+fn code_of(judged: &[ObjectiveSummary]) -> ExitCode {
+    let has = |verdict| {
+        let critical = judged.iter().filter(|objective| objective.severity == Severity::Critical);
+        critical.map(|objective| objective.judgement.verdict).any(|found| found == verdict)
+    };
+    if has(Verdict::Missed) {
         ExitCode::Missed
-    } else if valid().filter(|overload| overload.retained.is_some()).count() < asked {
+    } else if has(Verdict::Inconclusive) {
         ExitCode::Undecided
     } else {
         ExitCode::Success

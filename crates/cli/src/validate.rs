@@ -57,6 +57,6 @@ fn describe(plan: &RunPlan) -> String {
         plan.name,
         duration::format(length),
         count(plan.scenarios.len(), "scenario"),
-        count(plan.objectives.len(), "objective")
+        count(plan.objectives.len() + plan.overload_objectives.len(), "objective")
     )
 }

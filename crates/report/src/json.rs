@@ -227,7 +227,7 @@ fn stage(stage: &StageSummary, run: &Run) -> Value {
     })
 }
 
-fn objective(objective: &ObjectiveSummary) -> Value {
+pub(crate) fn objective(objective: &ObjectiveSummary) -> Value {
     let judgement = &objective.judgement;
     json!({
         "name": objective.name,

@@ -35,7 +35,10 @@ pub use capacity::{
 pub use html::{SCRIPT, STYLE, html};
 pub use json::{json, json_schema};
 pub use junit::junit;
-pub use limit::{limit_json, limit_text, limit_trial_text, overload_text, scaling_json, scaling_text};
+pub use limit::{
+    limit_json, limit_text, limit_trial_text, overload_text, overload_verdict_text, scaling_json,
+    scaling_text,
+};
 pub use markdown::markdown;
 pub use run::Run;
 pub use text::{Text, text};

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use plimsoll_capacity::{Limit, Overload, Scaling, Side, TrialFigures};
+use plimsoll_run::ObjectiveSummary;
 use serde_json::{Value, json};
+
+use crate::words::plain;
 
 /// Seconds that each step of a ramp takes, beside which a search's requests are told.
 const RAMP_STEP_SECONDS: f64 = 10.0;
@@ -11,8 +14,9 @@ const RAMP_STEP_SECONDS: f64 = 10.0;
 /// Characters of the longest bar.
 const BAR: f64 = 30.0;
 
-/// A limit, and what is left beyond it, as JSON: seconds, shares of one, requests per second.
-pub fn limit_json(limit: &Limit, overloads: &[Overload]) -> Value {
+/// A limit, what is left beyond it, and what was promised of that, as JSON: seconds, shares of one, requests per
+/// second.
+pub fn limit_json(limit: &Limit, overloads: &[Overload], promised: &[ObjectiveSummary]) -> Value {
     json!({
         "schema": 1,
         "plan": limit.plan,
@@ -33,6 +37,7 @@ pub fn limit_json(limit: &Limit, overloads: &[Overload]) -> Value {
         "ramp_requests": limit.requests_of_a_ramp(RAMP_STEP_SECONDS).map(f64::round),
         "trials": limit.trials.iter().map(trial).collect::<Vec<_>>(),
         "overload": overloads.iter().map(overload).collect::<Vec<_>>(),
+        "sla": promised.iter().map(crate::json::objective).collect::<Vec<_>>(),
         "warnings": limit.warnings,
     })
 }
@@ -80,6 +85,13 @@ pub fn overload_text(overload: &Overload) -> String {
         line += "; this machine did not offer all of it";
     }
     line
+}
+
+/// What was promised beyond the limit and whether it was kept, in a line.
+pub fn overload_verdict_text(objective: &ObjectiveSummary) -> String {
+    let ObjectiveSummary { name, text, judgement, .. } = objective;
+    let text = if name == text { String::new() } else { format!(" ({})", plain(text)) };
+    format!("  {}: `{}`{text}: {}", judgement.verdict, plain(name), plain(&judgement.why))
 }
 
 /// A step of the load as JSON.

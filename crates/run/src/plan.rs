@@ -55,8 +55,10 @@ pub struct RunPlan {
     /// Labels of every step: those of the scenarios in order, then setup's, then teardown's.
     /// [`Request::step`] is an index into it.
     pub steps: Vec<StepShape>,
-    /// What is promised.
+    /// What is promised, and judged by every run.
     pub objectives: Vec<Objective>,
+    /// What is promised beyond the limit (`goodput_retained`): no run at the plan's own load shows it.
+    pub overload_objectives: Vec<Objective>,
     /// Where figures of the target and its machine come from, beside the load.
     pub resources: Vec<ResourceSource>,
     /// Where measurements go while it runs.

@@ -251,6 +251,7 @@ fn bare(plan: &RunPlan, target: &str, connections: u32, model: LoadModel) -> Run
         scenarios: plan.scenarios.iter().map(bare_scenario).collect(),
         steps: plan.steps.clone(),
         objectives: Vec::new(),
+        overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
         limits: Limits::default(),

@@ -448,6 +448,8 @@ pub(crate) fn trial_of(plan: &RunPlan, what: &str, id: &str) -> RunPlan {
         tags,
         hash: hash.chars().take(plan.hash.len().max(1)).collect(),
         text: format!("# one run of a search for the limit: {what}\n{}", plan.text),
+        // Overloads together are judged by them, none by itself.
+        overload_objectives: Vec::new(),
         ..plan.clone()
     }
 }

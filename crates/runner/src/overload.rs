@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use plimsoll_capacity::{Limit, Overload};
 use plimsoll_measure::{Distribution, Edges, Outcome, Timing};
-use plimsoll_run::{RunEvent, RunPlan, Second, State};
-use plimsoll_sla::{Bound, Filter, Measure, Objective, Validity};
+use plimsoll_run::{ObjectiveSummary, RunEvent, RunPlan, Second, State};
+use plimsoll_sla::{Bound, Filter, Judgement, Measure, Objective, Validity, Verdict};
 use plimsoll_units::Quantile;
 use plimsoll_workload::{Stage, StageKind};
 
@@ -51,11 +51,57 @@ pub async fn overload(
         let plan = plan(config, low, *factor, promised.as_ref(), &limit.id);
         let mut watch = Watch::new(config, promised.as_ref());
         let state = watched(config, plan, control, |event| watch.see(event)).await?;
+        if control.was_stopped() {
+            // What was not offered to its end has no figures.
+            break;
+        }
         let overload = figures(&state, *factor, low, limit.max_throughput, &watch);
         tell(&overload);
         found.push(overload);
     }
     Ok(found)
+}
+
+/// Judges what is promised beyond the limit by the worst of the overloads, of which so many were asked for. One
+/// that the generator did not offer in full says nothing.
+pub fn judge_overload(objective: &Objective, overloads: &[Overload], asked: usize) -> ObjectiveSummary {
+    let expression = objective.expression;
+    let known = overloads.iter().filter(|overload| overload.is_valid);
+    let known: Vec<_> = known.filter_map(|overload| Some((overload.retained?, overload.factor))).collect();
+    let worst = known.iter().copied().reduce(|one, other| {
+        let other_is_worse = (other.0 > one.0) == expression.comparison.wants_less();
+        if other_is_worse { other } else { one }
+    });
+    let kept = worst.and_then(|(retained, _)| expression.holds(retained));
+    let verdict = match kept {
+        Some(false) => Verdict::Missed,
+        Some(true) if known.len() >= asked => Verdict::Met,
+        Some(true) | None => Verdict::Inconclusive,
+    };
+    let mut why = match worst {
+        Some((retained, factor)) => {
+            let retained = expression.measure.human(retained);
+            format!("{retained} of the limit's throughput was left at {factor} times the limit")
+        }
+        None => "no overload was offered in full".to_owned(),
+    };
+    if known.len() < asked && !known.is_empty() {
+        why += &format!(", and {} of {asked} were not offered in full", asked - known.len());
+    }
+    if let (Verdict::Missed, Some(message)) = (verdict, &objective.message) {
+        why = format!("{why}: {message}");
+    }
+    let target = match expression.bound {
+        Bound::Value(bound) => Some(bound),
+        Bound::Stage { .. } => None,
+    };
+    let observed = worst.map(|(retained, _)| retained);
+    ObjectiveSummary {
+        name: objective.name.clone(),
+        text: objective.text.clone(),
+        severity: objective.severity,
+        judgement: Judgement { verdict, observed, target, why },
+    }
 }
 
 /// A quantile of response time that the plan promises, and its bound in nanoseconds.
@@ -162,5 +208,71 @@ fn figures(state: &State, factor: f64, low: f64, peak: Option<f64>, watch: &Watc
         recovery_seconds: watch.recovered.map(|seconds| seconds as f64),
         run: summary.info.id.clone(),
         is_valid: summary.validity.verdict != Validity::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_sla::{Expression, Severity};
+
+    fn overload(factor: f64, retained: Option<f64>, is_valid: bool) -> Overload {
+        Overload {
+            factor,
+            load: 100.0 * factor,
+            answered: 0.0,
+            in_time: None,
+            retained,
+            refused: 0,
+            timed_out: 0,
+            dropped: 0,
+            recovery_seconds: None,
+            run: String::new(),
+            is_valid,
+        }
+    }
+
+    #[test]
+    fn what_is_retained_is_judged_by_the_worst_overload_that_was_offered_in_full() {
+        let text = "goodput_retained >= 80%";
+        let objective = Objective {
+            name: "enough".to_owned(),
+            text: text.to_owned(),
+            expression: Expression::parse(text).unwrap(),
+            over: None,
+            filter: Filter::default(),
+            abort_after: None,
+            severity: Severity::Critical,
+            message: Some("shed load".to_owned()),
+        };
+        let (good, bad) = (overload(2.0, Some(0.8), true), overload(5.0, Some(0.5), true));
+        let (unknown, untrue) = (overload(2.0, None, true), overload(10.0, Some(0.1), false));
+        for (overloads, verdict, why) in [
+            (vec![], Verdict::Inconclusive, "no overload was offered in full"),
+            (vec![unknown, untrue.clone()], Verdict::Inconclusive, "no overload was offered in full"),
+            (
+                vec![good.clone(), untrue.clone()],
+                Verdict::Inconclusive,
+                "80% of the limit's throughput was left at 2 times the limit, and 1 of 2 were not offered in full",
+            ),
+            (
+                vec![good.clone(), bad.clone()],
+                Verdict::Missed,
+                "50% of the limit's throughput was left at 5 times the limit: shed load",
+            ),
+            (
+                vec![bad, untrue],
+                Verdict::Missed,
+                "50% of the limit's throughput was left at 5 times the limit, and 1 of 2 were not offered in full: shed load",
+            ),
+            (
+                vec![good.clone(), good],
+                Verdict::Met,
+                "80% of the limit's throughput was left at 2 times the limit",
+            ),
+        ] {
+            let judgement = judge_overload(&objective, &overloads, 2).judgement;
+            assert_eq!((judgement.verdict, judgement.why.as_str()), (verdict, why), "{overloads:?}");
+        }
     }
 }

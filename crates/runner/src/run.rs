@@ -13,6 +13,7 @@ use plimsoll_run::{
     Calibration, Ended, Gauges, Model, Note, ResourceScrape, ResourceSource, RunEvent, RunInfo, RunPlan,
     RunStatus, Second, Shape, Started, State,
 };
+use plimsoll_sla::Objective;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -158,13 +159,22 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
                     return Err(error);
                 }
             };
-            warnings.into_iter().for_each(|warning| telling.note(warning));
+            warnings.into_iter().chain(not_judged(&plan)).for_each(|warning| telling.note(warning));
             let shortfall = telling.state.started().calibration.as_ref();
             let shortfall = shortfall.and_then(|calibration| calibration.shortfall(telling.state.shape()));
             shortfall.into_iter().for_each(|words| telling.note(words));
             Ok(Box::pin(telling.follow(driver, setup, &driver_config, &control)).await)
         }
     }
+}
+
+/// What is promised and no run at the plan's own load shows.
+fn not_judged(plan: &RunPlan) -> impl Iterator<Item = String> {
+    plan.overload_objectives.iter().map(|objective| {
+        let Objective { name, text, .. } = objective;
+        let name = if name == text { format!("`{name}`") } else { format!("`{name}` ({text})") };
+        format!("{name} is not judged here: `plimsoll limit --overload` judges it")
+    })
 }
 
 /// What connections need, and what this machine may turn out to have too little of.

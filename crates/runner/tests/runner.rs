@@ -91,6 +91,7 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
             step("teardown", None, "tidy"),
         ],
         objectives: Vec::new(),
+        overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
         limits: Limits::default(),

@@ -334,9 +334,12 @@ fn counts_events(expression: &Expression) -> bool {
     match expression.measure {
         Measure::Quantile(..) => expression.threshold_nanos().is_some(),
         Measure::ErrorRatio | Measure::Availability | Measure::DroppedRatio => true,
-        Measure::Mean(_) | Measure::Max(_) | Measure::Count(_) | Measure::Throughput | Measure::ByteRate => {
-            false
-        }
+        Measure::Mean(_)
+        | Measure::Max(_)
+        | Measure::Count(_)
+        | Measure::Throughput
+        | Measure::ByteRate
+        | Measure::GoodputRetained => false,
     }
 }
 

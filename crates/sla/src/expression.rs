@@ -36,6 +36,9 @@ pub enum Measure {
     Throughput,
     /// Bytes received per second.
     ByteRate,
+    /// What is left of the throughput at the limit when several times the limit is offered. No run at one load shows
+    /// it: an [`crate::Evaluator`] finds it inconclusive, and whoever overloads the target judges it.
+    GoodputRetained,
 }
 
 /// What `count(..)` counts.
@@ -117,20 +120,30 @@ const COUNTABLES: [Countable; 6] = [
 ];
 
 /// Figures that take nothing in parentheses.
-const PLAIN: [Measure; 5] = [
+const PLAIN: [Measure; 6] = [
     Measure::ErrorRatio,
     Measure::Availability,
     Measure::DroppedRatio,
     Measure::Throughput,
     Measure::ByteRate,
+    Measure::GoodputRetained,
 ];
 
 /// The names of figures that a slip of the finger may have meant.
-const MEASURE_NAMES: [&str; 8] =
-    ["mean", "max", "count", "error_ratio", "availability", "dropped_ratio", "throughput", "byte_rate"];
+const MEASURE_NAMES: [&str; 9] = [
+    "mean",
+    "max",
+    "count",
+    "error_ratio",
+    "availability",
+    "dropped_ratio",
+    "throughput",
+    "byte_rate",
+    "goodput_retained",
+];
 
 const ALLOWED_MEASURES: &str = "`p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, \
-                                `availability`, `dropped_ratio`, `throughput` or `byte_rate`";
+                                `availability`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`";
 
 impl Countable {
     /// Its name in parentheses.
@@ -160,7 +173,8 @@ impl Measure {
             | Self::Availability
             | Self::DroppedRatio
             | Self::Throughput
-            | Self::ByteRate => None,
+            | Self::ByteRate
+            | Self::GoodputRetained => None,
         }
     }
 
@@ -170,7 +184,7 @@ impl Measure {
             Self::Quantile(..) | Self::Mean(_) | Self::Max(_) => {
                 duration::format(Duration::from_nanos(nanos(value)))
             }
-            Self::ErrorRatio | Self::Availability | Self::DroppedRatio => {
+            Self::ErrorRatio | Self::Availability | Self::DroppedRatio | Self::GoodputRetained => {
                 let percent = Ratio::new(value).map(|ratio| ratio.to_string()).unwrap_or_default();
                 // Shares finer than the percentage shows are written as they are.
                 let same = share(&percent).is_some_and(|back| back == value);
@@ -191,7 +205,7 @@ impl Measure {
     pub fn human(self, value: f64) -> String {
         match self {
             Self::Quantile(..) | Self::Mean(_) | Self::Max(_) => duration::human(value),
-            Self::ErrorRatio | Self::Availability | Self::DroppedRatio => {
+            Self::ErrorRatio | Self::Availability | Self::DroppedRatio | Self::GoodputRetained => {
                 format!("{}%", (value * 1e6).round() / 1e4)
             }
             Self::Throughput => format!("{}/s", (value * 100.0).round() / 100.0),
@@ -213,6 +227,7 @@ impl fmt::Display for Measure {
             Self::DroppedRatio => f.write_str("dropped_ratio"),
             Self::Throughput => f.write_str("throughput"),
             Self::ByteRate => f.write_str("byte_rate"),
+            Self::GoodputRetained => f.write_str("goodput_retained"),
         }
     }
 }
@@ -276,6 +291,12 @@ impl Expression {
             (Measure::Availability, false) => Some(1.0 - bound),
             _ => None,
         }
+    }
+
+    /// Whether a figure that is known exactly is as promised; `None` where it is compared with a stage.
+    pub fn holds(&self, observed: f64) -> Option<bool> {
+        let Bound::Value(bound) = self.bound else { return None };
+        Some(self.comparison.holds(observed, bound))
     }
 
     /// How far a figure may still rise before it reaches the bound, 0 when it is beyond, in base units. `None` where it
@@ -402,7 +423,7 @@ impl<'a> Cursor<'a> {
     fn bound(&mut self, measure: Measure, comparison: Comparison) -> Result<Bound, ExpressionError> {
         self.skip_space();
         let (column, text) = (self.at, self.rest().trim_end());
-        if text.ends_with(')') {
+        if text.ends_with(')') && measure != Measure::GoodputRetained {
             return self.stage_bound();
         }
         let wrong = |allowed: String| {
@@ -412,7 +433,10 @@ impl<'a> Cursor<'a> {
         let value = bound_value(measure, text).map_err(|allowed| wrong(allowed.to_owned()))?;
         let hopeless = match measure {
             Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => value == 0.0,
-            Measure::ErrorRatio | Measure::Availability | Measure::DroppedRatio => {
+            Measure::ErrorRatio
+            | Measure::Availability
+            | Measure::DroppedRatio
+            | Measure::GoodputRetained => {
                 comparison == Comparison::Lt && value == 0.0 || comparison == Comparison::Gt && value == 1.0
             }
             Measure::Throughput | Measure::ByteRate | Measure::Count(_) => {
@@ -470,7 +494,7 @@ fn bound_value(measure: Measure, text: &str) -> Result<f64, &'static str> {
         Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => duration::parse(text)
             .map(|duration| duration.as_nanos() as f64 / 1e9)
             .map_err(|_| "a duration with a unit, like `250ms` or `1.5s`"),
-        Measure::ErrorRatio | Measure::Availability | Measure::DroppedRatio => {
+        Measure::ErrorRatio | Measure::Availability | Measure::DroppedRatio | Measure::GoodputRetained => {
             share(text).ok_or("a percentage like `0.1%` or a share from 0 to 1 like `0.001`")
         }
         Measure::Throughput => {
@@ -582,6 +606,7 @@ mod tests {
             ("p95(response_time) <= 1.5x stage(0)", "p95(response_time) <= 1.5 x stage(0)"),
             ("p95(response_time) <= 2 * stage(1)", "p95(response_time) <= 2 x stage(1)"),
             ("error_ratio <= stage(0)", "error_ratio <= stage(0)"),
+            ("goodput_retained >= 80%", "goodput_retained >= 80%"),
         ] {
             let expression = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(expression.to_string(), written);
@@ -594,7 +619,7 @@ mod tests {
         for (text, message) in [
             (
                 "",
-                "the end at byte 0 is not an objective; write `p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, `availability`, `dropped_ratio`, `throughput` or `byte_rate`",
+                "the end at byte 0 is not an objective; write `p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, `availability`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`",
             ),
             (
                 "p95(respons_time) <= 1s",
@@ -637,6 +662,7 @@ mod tests {
             ("eror_ratio <= 1%", Some("error_ratio")),
             ("troughput >= 1/s", Some("throughput")),
             ("availabilty >= 1%", Some("availability")),
+            ("goodput_retaind >= 80%", Some("goodput_retained")),
             ("count(request) > 1", Some("requests")),
             ("mean(wait) <= 1s", None),
             ("latency <= 1s", None),
@@ -667,6 +693,8 @@ mod tests {
             "p95(response_time) <= 1.5 x stage(99999)",
             "p95(response_time) <= stage(+1)",
             "p95(response_time) <= stage(0)) ",
+            "goodput_retained >= stage(0)",
+            "goodput_retained >= 120%",
         ] {
             assert!(Expression::parse(text).is_err(), "{text}");
         }
@@ -735,10 +763,14 @@ mod tests {
         ) {
             let value = match measure {
                 Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => whole as f64 / 1e9,
-                Measure::ErrorRatio | Measure::Availability | Measure::DroppedRatio => share,
+                Measure::ErrorRatio
+                | Measure::Availability
+                | Measure::DroppedRatio
+                | Measure::GoodputRetained => share,
                 Measure::Throughput => share * 1e6,
                 Measure::ByteRate | Measure::Count(_) => whole as f64,
             };
+            let stage = stage.filter(|_| measure != Measure::GoodputRetained);
             let bound = stage.map_or(Bound::Value(value), |stage| Bound::Stage { factor: share * 10.0, stage });
             let expression = Expression { measure, comparison, bound };
             prop_assert_eq!(Expression::parse(&expression.to_string()), Ok(expression));

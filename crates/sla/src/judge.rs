@@ -180,7 +180,7 @@ impl Figure {
 const DUST: f64 = 1e-14;
 
 impl Comparison {
-    fn holds(self, value: f64, bound: f64) -> bool {
+    pub(crate) fn holds(self, value: f64, bound: f64) -> bool {
         let size = value.abs().max(bound.abs());
         let close = size.is_finite() && (value - bound).abs() <= DUST * size;
         let order = if close { Some(Ordering::Equal) } else { value.partial_cmp(&bound) };
@@ -214,6 +214,8 @@ fn figure(measure: Measure, sum: &Sum, waiting: Option<&Waiting>, seconds: f64) 
             let (low, high) = (rate(counts.succeeded), rate(counts.succeeded + unknown));
             Figure { high, unknown, ..Figure::exact(low) }
         }),
+        // Nothing is retained of a limit that nobody went beyond.
+        Measure::GoodputRetained => None,
         // How many bytes an unknown request would have brought, nobody can bound.
         Measure::ByteRate => (something && seconds > 0.0).then(|| {
             let rate = counts.received_bytes as f64 / seconds;

@@ -169,13 +169,22 @@ const ONE_OF_EACH: [&str; 22] = [
 
 #[test]
 fn silence_is_not_success() {
-    for text in ONE_OF_EACH.into_iter().chain(["count(dropped) <= 0", "count(iterations) >= 0"]) {
+    let more = ["count(dropped) <= 0", "count(iterations) >= 0", "goodput_retained >= 80%"];
+    for text in ONE_OF_EACH.into_iter().chain(more) {
         for seconds in ["", " | | ", "w50 w50 | s50 | e50"] {
             check(text, seconds, Inconclusive);
             check_objective(over(text, 1), seconds, Inconclusive);
         }
         let judgement = judged(objective(text), span(1), "");
         assert_eq!((judgement.observed, judgement.why.as_str()), (None, "nothing was measured"), "{text}");
+    }
+}
+
+#[test]
+fn one_load_says_nothing_of_what_is_retained_beyond_the_limit() {
+    for seconds in ["5 5 | 5 5", "f5 f5 | d d"] {
+        check("goodput_retained >= 80%", seconds, Inconclusive);
+        check_objective(over("goodput_retained >= 80%", 1), seconds, Inconclusive);
     }
 }
 
@@ -899,6 +908,7 @@ fn one_of_each_is_one_of_each() {
             Measure::DroppedRatio => 6,
             Measure::Throughput => 7,
             Measure::ByteRate => 8,
+            Measure::GoodputRetained => 9,
         })
         .collect();
     assert_eq!(sorts.len(), 9);

@@ -216,6 +216,8 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         return None;
     }
     let (load, target) = (load?, target?);
+    let (overload_objectives, sla): (Vec<_>, Vec<_>) =
+        sla.into_iter().partition(|(objective, _)| objectives::is_of_overload(objective));
     let (objectives, objective_places) = sla.into_iter().unzip();
     let mut plan = RunPlan {
         name: name?,
@@ -238,6 +240,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         scenarios: steps.scenarios,
         steps: steps.steps,
         objectives,
+        overload_objectives: overload_objectives.into_iter().map(|(objective, _)| objective).collect(),
         resources,
         export,
         limits,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use plimsoll_measure::Timing;
 use plimsoll_run::{LoadModel, Scenario, StepShape};
-use plimsoll_sla::{Bound, Expression, Filter, Objective, Severity};
+use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity};
 use plimsoll_workload::{Stage, StageKind};
 
 use crate::diagnostic::{Finding, Place, listed};
@@ -49,6 +49,11 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node, subject: &Subject<'_>) 
     objectives
 }
 
+/// Whether it is about what happens beyond the limit, so that no run at one load can judge it.
+pub(crate) fn is_of_overload(objective: &Objective) -> bool {
+    objective.expression.measure == Measure::GoodputRetained
+}
+
 /// An objective, its name apart.
 fn objective(
     reader: &mut Reader<'_>,
@@ -79,6 +84,9 @@ fn objective(
         let finding = Finding::error(node.place, "nobody can compute this: no request uses TLS");
         reader.report(finding.help("the target and every URL start with `http://`"));
     }
+    if expression.measure == Measure::GoodputRetained {
+        of_overload(reader, object, node, timeline);
+    }
     if let Bound::Stage { stage, .. } = expression.bound {
         stage_bound(reader, node, stage, &filter, timeline);
         if let Some(over) = over_node {
@@ -99,6 +107,22 @@ fn objective(
         severity: if severity == Some("warning") { Severity::Warning } else { Severity::Critical },
         message,
     })
+}
+
+/// `plimsoll limit --overload` judges it over requests of its own, in the open model.
+fn of_overload(reader: &mut Reader<'_>, object: &Object<'_>, node: &Node, timeline: Option<&Timeline>) {
+    for key in ["over", "where", "abort_after"] {
+        if object.get(key).is_some() {
+            let message = format!("`{key}` has no meaning for `goodput_retained`");
+            let finding = Finding::error(object.key_place(key), message);
+            reader.report(finding.help("it is judged over all requests of `plimsoll limit --overload`"));
+        }
+    }
+    if timeline.is_some_and(|timeline| timeline.is_closed) {
+        let finding = Finding::error(node.place, "nobody can compute this: the load is users");
+        reader
+            .report(finding.help("users wait for answers, so that nobody can offer several times the limit"));
+    }
 }
 
 fn expression(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<Expression> {
@@ -127,6 +151,8 @@ struct Timeline {
     warmup: f64,
     /// The run may end before its stages do.
     counted: bool,
+    /// Users, not arrivals.
+    is_closed: bool,
 }
 
 impl Timeline {
@@ -135,7 +161,8 @@ impl Timeline {
             LoadModel::Open { stages, .. } => (spans(stages), false),
             LoadModel::Closed { stages, iterations } => (spans(stages), iterations.is_some()),
         };
-        Self { stages, warmup: read.load.warmup.as_secs_f64(), counted }
+        let is_closed = matches!(read.load.model, LoadModel::Closed { .. });
+        Self { stages, warmup: read.load.warmup.as_secs_f64(), counted, is_closed }
     }
 
     fn end(&self) -> f64 {

@@ -154,7 +154,7 @@ fn normal(plan: &RunPlan) -> Json {
             "weight": scenario.weight,
             "steps": normal_actions(plan, &scenario.actions),
         })).collect::<Vec<_>>(),
-        "objectives": plan.objectives.iter().map(|objective| json!({
+        "objectives": plan.objectives.iter().chain(&plan.overload_objectives).map(|objective| json!({
             "name": objective.name,
             "objective": objective.expression.to_string(),
             "over": objective.over,

@@ -94,6 +94,7 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         scenarios: vec![Scenario { name: "main".into(), weight: 1, actions, captures }],
         steps,
         objectives: Vec::new(),
+        overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
         limits: Limits::default(),

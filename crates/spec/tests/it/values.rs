@@ -307,6 +307,18 @@ fn objectives_know_whom_they_are_about() {
 }
 
 #[test]
+fn what_is_promised_beyond_the_limit_is_no_objective_of_a_run() {
+    let text = "sla: [{ objective: error_ratio <= 1% }, { name: sheds, objective: goodput_retained >= 80%, severity: warning }]";
+    let plan = plan_of(text);
+    let names = |objectives: &[plimsoll_sla::Objective]| {
+        objectives.iter().map(|objective| (objective.name.clone(), objective.severity)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&plan.objectives), [("error_ratio <= 1%".to_owned(), Severity::Critical)]);
+    assert_eq!(names(&plan.overload_objectives), [("sheds".to_owned(), Severity::Warning)]);
+    assert_ne!(plan.hash, plan_of("sla: [{ objective: error_ratio <= 1% }]").hash);
+}
+
+#[test]
 fn variables_and_overrides_come_before_reading() {
     let text = "name: ${NAME:-unnamed}\ntarget: \"http://${HOST}:8080\"\nload: { stages: [{ hold: \"${RATE:-5}/s\", for: 10s }] }\ntags: { note: \"$${HOME} costs $5\" }\nscenarios: [{ name: a, weight: \"${WEIGHT}\", steps: [{ get: / }] }]\n";
     let env = [("HOST", "shop.example"), ("WEIGHT", "3"), ("RATE", "")];
