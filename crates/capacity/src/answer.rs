@@ -74,6 +74,9 @@ pub struct Answer {
     pub resources: Vec<ResourceLimit>,
     /// Earlier runs and what each foretells.
     pub history: Vec<Compared>,
+    /// The limit that traffic is held against, and which one that is: the lowest of the peak's and those of
+    /// objectives.
+    pub limit: Option<(Estimate, String)>,
     /// Traffic against the limit.
     pub headroom: Vec<Headroom>,
     /// Effects of changes.
@@ -239,7 +242,8 @@ pub fn answer(question: &Question) -> Answer {
         }
         notes.warnings.extend(sla::caveat(points.kind(), bound));
     }
-    let headroom = headroom(question, peak, &sla_limits, &mut notes);
+    let limit = nearest_limit(&question.points.levels(), peak, &sla_limits);
+    let headroom = headroom(question, limit.as_ref(), &mut notes);
     let what_if = suppose(&question.what_if, peak, &resources, &mut notes.refusals);
     Answer {
         chosen: chosen.map(|model| model.name),
@@ -253,6 +257,7 @@ pub fn answer(question: &Question) -> Answer {
         breaking_point: breaking_point(&points, &levels, saturation, peak),
         resources,
         history: compared,
+        limit,
         headroom,
         what_if,
         left_out,
@@ -543,30 +548,29 @@ fn breaking_point(
     }
 }
 
-fn headroom(
-    question: &Question,
-    peak: Option<Peak>,
-    limits: &[SlaLimit],
-    notes: &mut Notes,
-) -> Vec<Headroom> {
+fn nearest_limit(levels: &[Level], peak: Option<Peak>, limits: &[SlaLimit]) -> Option<(Estimate, String)> {
     let of_peak = peak.map(|peak| {
         let Peak { throughput: value, low, high, .. } = peak;
         (Estimate { value, low, high }, "peak".to_owned())
     });
-    let levels = question.points.levels();
     let of_bounds = limits.iter().filter_map(|limit| {
         let allowed = limit.outcome.as_ref().ok()?;
-        let at = |load| history::interpolate(&levels, load).unwrap_or(allowed.throughput);
+        let at = |load| history::interpolate(levels, load).unwrap_or(allowed.throughput);
         let (low, high) = (at(allowed.low), at(allowed.high));
         let value = allowed.throughput;
         Some((Estimate { value, low: low.min(value), high: high.max(value) }, limit.text.clone()))
     });
     let nearest =
         of_peak.into_iter().chain(of_bounds).min_by(|left, right| left.0.value.total_cmp(&right.0.value));
+    nearest.filter(|(limit, _)| limit.value > 0.0)
+}
+
+fn headroom(question: &Question, limit: Option<&(Estimate, String)>, notes: &mut Notes) -> Vec<Headroom> {
     let named = question.traffic.iter();
     named
         .filter_map(|(name, traffic)| {
-            let Some((limit, of)) = nearest.clone().filter(|(limit, _)| limit.value > 0.0) else {
+            let Some((limit, of)) = limit.cloned() else {
+                let levels = question.points.levels();
                 let most = highest(&levels).map_or(0.0, |level| level.throughput);
                 let why = if *traffic <= most {
                     format!("no limit is known; at least {}/s is possible", Figure(most))
