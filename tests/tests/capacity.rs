@@ -8,6 +8,7 @@ mod harness;
 use std::time::SystemTime;
 
 use harness::{Desk, PATIENCE, Target, alone, beside_others, free_port};
+use nix::sys::signal::Signal;
 use plimsoll_testkit::{Browser, ColorScheme, Prometheus, VictoriaMetrics, http_client, wait_for};
 use serde_json::Value;
 
@@ -55,6 +56,29 @@ async fn capacity(desk: &Desk, arguments: &[&str]) -> (i32, Value, String) {
 
 fn loads(plateaus: &Value) -> Vec<f64> {
     plateaus.as_array().into_iter().flatten().map(|plateau| plateau["load"].as_f64().unwrap()).collect()
+}
+
+/// Prometheus, scraping the service, has the limit and the headroom that `capacity` told.
+async fn the_service_exposes(desk: &Desk, told: &Value) {
+    let address = format!("127.0.0.1:{}", free_port());
+    let service = desk.plimsoll(["serve", "--listen", &address]).start();
+    let prometheus = Prometheus::scraping(&address).await.unwrap();
+    let headroom = &told["headroom"][0];
+    for (query, expected) in [
+        ("plimsoll_capacity_limit{plan='shop',bound='estimate'}", &headroom["limit"]["throughput"]),
+        ("plimsoll_capacity_limit{plan='shop',bound='low'}", &headroom["limit"]["low"]),
+        ("plimsoll_capacity_limit{plan='shop',bound='high'}", &headroom["limit"]["high"]),
+        ("plimsoll_capacity_headroom_ratio{plan='shop'}", &headroom["ratio"]),
+    ] {
+        wait_for(PATIENCE, query, async || {
+            let found = prometheus.value(query).await.map_err(|error| error.to_string())?;
+            if found == expected.as_f64() { Ok(()) } else { Err(format!("{found:?}, not {expected}")) }
+        })
+        .await
+        .unwrap();
+    }
+    service.signal(Signal::SIGINT);
+    assert_eq!(service.ended().await.code, 0);
 }
 
 #[tokio::test]
@@ -117,6 +141,8 @@ async fn recorded_runs_and_what_prometheus_stored_tell_the_limit() {
     let exhaustion = &json["exhaustion"];
     assert!(exhaustion["date"].as_str().is_some() && exhaustion["reached"] == false, "{exhaustion}");
     assert!(said.contains("exhausted on "), "{said}");
+
+    the_service_exposes(&desk, &json).await;
 
     // What Prometheus kept of it says the same, but for the windows of its rates.
     let (from, to) = (format!("{began:.0}"), format!("{:.0}", began + 75.0));

@@ -11,10 +11,8 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use forecast::{Forecast, Growth};
 use jiff::Timestamp;
-use plimsoll_capacity::{
-    Bound, Bounded, Earlier, Points, Question, Table, Trend, WhatIf, answer, read_table,
-};
-use plimsoll_report::{CapacityReport, CapacitySource};
+use plimsoll_capacity::{Bound, Bounded, Earlier, Points, Question, Table, Trend, WhatIf, read_table};
+use plimsoll_report::{CapacitySource, KeptCapacity};
 use plimsoll_run::ExitCode;
 use plimsoll_sla::{Comparison, Expression, Measure};
 
@@ -34,6 +32,8 @@ struct Measured {
     /// What it is about where it comes from recorded runs: then predictions are kept.
     origin: Option<track::Origin>,
 }
+
+pub(crate) use track::now_nanos;
 
 pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
     if arguments.track_record {
@@ -70,8 +70,15 @@ pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
         what_if: what_if(arguments),
         seed: arguments.seed,
     };
-    let mut found = answer(&question);
-    found.warnings.splice(0..0, measured.warnings);
+    let mut kept = KeptCapacity {
+        name: measured.name,
+        question,
+        warnings: measured.warnings,
+        refusals: Vec::new(),
+        when: Vec::new(),
+        sources: measured.told,
+    };
+    let mut found = kept.answer();
     let forecast = growth.map(|growth| {
         let traffic = match (&growth, arguments.peak_traffic) {
             (Growth::Fitted(_), _) => forecast::EXPECTED,
@@ -80,34 +87,29 @@ pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
         };
         Forecast::of(growth, traffic, &found, now)
     });
-    found.refusals.extend(forecast.iter().filter_map(|forecast| forecast.refusal().cloned()));
+    kept.refusals = forecast.iter().filter_map(|forecast| forecast.refusal().cloned()).collect();
+    kept.when = forecast.iter().flat_map(Forecast::sentences).collect();
+    found.refusals.extend(kept.refusals.iter().cloned());
     let record = match (&kept_in, &measured.origin) {
         (Some(history), Some(origin)) => track::keep(history, origin, &found).await?,
         _ => None,
     };
     found.warnings.extend(record.clone());
-    let when: Vec<String> = forecast.iter().flat_map(Forecast::sentences).collect();
-    let report = CapacityReport {
-        name: &measured.name,
-        question: &question,
-        answer: &found,
-        when: &when,
-        track_record: record.as_deref(),
-        sources: &measured.told,
-    };
+    let mut json = plimsoll_report::capacity_json(&found);
+    json["exhaustion"] = forecast.as_ref().map_or(serde_json::Value::Null, Forecast::json);
+    json["sources"] = measured.sources;
+    if let (Some(history), Some(origin)) = (&kept_in, &measured.origin) {
+        track::keep_answer(history, origin, &kept, &found, &json).await?;
+    }
+    let report = kept.report(&found, record.as_deref());
     let mut written = files::Written::default();
     written.put("report", arguments.report.as_deref(), || plimsoll_report::capacity_html(&report));
-    written.put("json", arguments.json.as_deref(), || {
-        let mut json = plimsoll_report::capacity_json(&found);
-        json["exhaustion"] = forecast.as_ref().map_or(serde_json::Value::Null, Forecast::json);
-        json["sources"] = measured.sources;
-        format!("{json:#}\n")
-    });
+    written.put("json", arguments.json.as_deref(), || format!("{json:#}\n"));
     written.put("markdown", arguments.markdown.as_deref(), || plimsoll_report::capacity_markdown(&report));
     let forms = [&arguments.report, &arguments.json, &arguments.markdown];
     let to_stdout = forms.into_iter().flatten().any(|path| path.as_os_str() == "-");
     let options = crate::run::text_options(std::mem::take(&mut written.files), to_stdout);
-    let text = plimsoll_report::capacity_text(&measured.name, &question, &found, &when, &options);
+    let text = plimsoll_report::capacity_text(&kept.name, &kept.question, &found, &kept.when, &options);
     if to_stdout {
         crate::say::err!("{text}");
     } else {

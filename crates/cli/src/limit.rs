@@ -6,12 +6,13 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use plimsoll_capacity::{Limit, Overload, PredictionOf, SearchSettings, Side, Truth};
 use plimsoll_exporters::LiveMetrics;
-use plimsoll_history::History;
+use plimsoll_history::{AnswerBy, AnswerText, History, KeptAnswer};
 use plimsoll_run::{ExitCode, LoadModel, ObjectiveSummary, RunPlan};
 use plimsoll_runner::{Control, LimitConfig, ScalingConfig, Searched};
 use plimsoll_sla::{Bound, Comparison, Expression, Filter, Measure, Objective, Severity, Verdict};
 
 use crate::arguments::LimitArguments;
+use crate::capacity::now_nanos;
 use crate::plan::Changes;
 use crate::run::default_workers;
 use crate::{Outcome, Stop, files, plan, signals};
@@ -104,7 +105,11 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
             promised.iter().map(judge).collect()
         }
     };
-    tell_of(&searched, &overloads, &judged, arguments.json.as_deref(), quiet)?;
+    let json = plimsoll_report::limit_json(&searched.limit, &overloads, &judged);
+    if let Err(error) = keep(&history, &searched, &target, &json).await {
+        crate::say::errln!("warning: the limit is not kept: {error}");
+    }
+    tell_of(&searched, &overloads, &judged, &json, arguments.json.as_deref(), quiet)?;
     Ok(match code(&searched) {
         ExitCode::Success if control.was_stopped() => ExitCode::Interrupted,
         ExitCode::Success => code_of(&judged),
@@ -186,7 +191,7 @@ fn print(text: &str, value: &serde_json::Value, json: Option<&Path>, quiet: bool
 
 /// Holds what was found against what `capacity` had foretold.
 async fn score(history: &History, limit: &Limit, target: &str) {
-    let measured_nanos = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    let measured_nanos = now_nanos();
     let found = limit.gap.estimate().filter(|_| limit.gap.is_sure);
     // What was answered at the lower end, carried to the middle of the gap.
     let scale = found.zip(limit.gap.low).map(|(middle, low)| middle / low);
@@ -205,10 +210,43 @@ async fn score(history: &History, limit: &Limit, target: &str) {
     }
 }
 
+/// Keeps a limit that is sure and the target's, for the page and the metrics of the service.
+async fn keep(
+    history: &History,
+    searched: &Searched,
+    target: &str,
+    json: &serde_json::Value,
+) -> plimsoll_history::Result<()> {
+    let limit = &searched.limit;
+    let is_of_the_target = limit.side != Some(Side::Generator);
+    let (Some(middle), true, false) =
+        (limit.gap.estimate(), limit.gap.is_sure && is_of_the_target, searched.interrupted)
+    else {
+        return Ok(());
+    };
+    // Of users only the throughput at the load that was kept is known.
+    let (estimate, low, high) = match limit.is_users {
+        true => (limit.max_throughput, None, None),
+        false => (Some(middle), limit.gap.low, limit.gap.high),
+    };
+    let answer = KeptAnswer {
+        plan: limit.plan.clone(),
+        target: target.to_owned(),
+        by: AnswerBy::Limit,
+        made_nanos: now_nanos(),
+        estimate,
+        low,
+        high,
+        traffic: None,
+    };
+    history.keep_answer(&answer, &AnswerText { result: json.to_string(), inputs: None }).await
+}
+
 fn tell_of(
     searched: &Searched,
     overloads: &[Overload],
     judged: &[ObjectiveSummary],
+    value: &serde_json::Value,
     json: Option<&Path>,
     quiet: bool,
 ) -> Result<(), Stop> {
@@ -221,7 +259,7 @@ fn tell_of(
         text += &plimsoll_report::overload_verdict_text(objective);
         text.push('\n');
     }
-    print(&text, &plimsoll_report::limit_json(&searched.limit, overloads, judged), json, quiet)
+    print(&text, value, json, quiet)
 }
 
 /// Whether enough is left under overload, where that was asked.

@@ -406,8 +406,25 @@ pub static EXPORT_POINTS: Metric = counter(
 pub static EXPORT_BACKLOG: Metric =
     gauge("plimsoll_export_backlog_points", None, &["sink"], "Points that wait to be taken by a sink.");
 
+/// Where a plan's limit is.
+pub static CAPACITY_LIMIT: Metric = gauge(
+    "plimsoll_capacity_limit",
+    None,
+    &["plan", "bound"],
+    "The limit as it was last foretold (capacity --plan) or measured (limit), requests per second, or iterations where \
+     one takes several: bound is estimate, or low and high of its 90% interval; absent where nobody knows.",
+);
+/// What of it is free.
+pub static CAPACITY_HEADROOM: Metric = gauge(
+    "plimsoll_capacity_headroom_ratio",
+    Some(Unit::Ratio),
+    PLAN,
+    "Free share of the limit: (limit - traffic) / limit, of the estimate and the busiest traffic told to capacity --plan; \
+     below 0 when traffic is over the limit, absent without traffic or limit.",
+);
+
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 50] = [
+pub static ALL: [&Metric; 52] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -458,7 +475,12 @@ pub static ALL: [&Metric; 50] = [
     &RUN_INFO,
     &EXPORT_POINTS,
     &EXPORT_BACKLOG,
+    &CAPACITY_LIMIT,
+    &CAPACITY_HEADROOM,
 ];
+
+/// Those that are not a run's: they are filled from a history.
+pub static OF_HISTORY: [&Metric; 2] = [&CAPACITY_LIMIT, &CAPACITY_HEADROOM];
 
 /// The metric of a timing.
 pub fn of(timing: Timing) -> &'static Metric {

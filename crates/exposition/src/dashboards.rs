@@ -24,6 +24,8 @@ struct Panel {
 #[derive(Debug, Clone, Copy)]
 enum Look {
     Lines,
+    /// Lines that may go below zero.
+    Signed,
     /// Lines that add up.
     Stacked,
     /// 1 met, 0 missed, over time.
@@ -306,6 +308,20 @@ fn panels() -> Vec<Panel> {
             look: Look::Lines,
         },
         Panel {
+            title: "Capacity: limit",
+            description: "The limit of each plan as it was last foretold or measured, and its 90% interval.",
+            unit: "reqps",
+            queries: vec![query("{{plan}} {{bound}}", level(&catalogue::CAPACITY_LIMIT))],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Capacity: headroom",
+            description: "Free share of the limit beside the busiest traffic that was told; below zero traffic is over the limit.",
+            unit: "percentunit",
+            queries: vec![query("{{plan}}", level(&catalogue::CAPACITY_HEADROOM))],
+            look: Look::Signed,
+        },
+        Panel {
             title: "Export",
             description: "Points per second by fate, and points that wait.",
             unit: "none",
@@ -454,6 +470,11 @@ fn look(look: Look, unit: &str) -> (&'static str, Value, Value) {
     };
     match look {
         Look::Lines => lines("none", 0),
+        Look::Signed => {
+            let (kind, mut defaults, options) = lines("none", 0);
+            defaults["min"] = Value::Null;
+            (kind, defaults, options)
+        }
         Look::Stacked => lines("normal", 30),
         Look::Verdicts => states(&[("1", "met", "green"), ("0", "missed", "red")]),
         Look::Validity => {

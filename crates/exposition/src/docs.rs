@@ -26,8 +26,11 @@ pub fn metrics_page() -> String {
 }
 
 fn measurement(metric: &Metric) -> String {
-    // What became of exported points is told to who scrapes, not through the sink itself.
-    if [&catalogue::EXPORT_POINTS, &catalogue::EXPORT_BACKLOG].contains(&metric) {
+    // What became of exported points is told to who scrapes, not through the sink itself; what a history
+    // says belongs to no run.
+    if [&catalogue::EXPORT_POINTS, &catalogue::EXPORT_BACKLOG].contains(&metric)
+        || catalogue::OF_HISTORY.contains(&metric)
+    {
         return "none".to_owned();
     }
     let fields = match metric.kind {
@@ -63,6 +66,10 @@ const TAIL: &str = "
   or `resumed`. Connections belong to no phase.
 - `plimsoll_resource` has a series for each figure of a source in the plan's `resources`: `resource` is `cpu`, `memory` and the like, or a metric's
   own name with its labels; `unit` is `cores`, `ratio`, `bytes`, `seconds`, `per_second` or `count`. It is absent after a scrape that failed.
+- `plimsoll_capacity_limit` and `plimsoll_capacity_headroom_ratio` are no run's: `plimsoll serve` exposes them at its own `/metrics`, from the newest answer of
+  `capacity --plan` or `limit` in its history. The limit is the nearest that `capacity` found, the lowest of the peak's and the objectives', and the ratio the least
+  headroom it prints. After a `limit` of users (closed load) only `estimate` exists: the throughput at the highest load that was kept. Live traffic can be set against the limit too:
+  `1 - sum(rate(http_requests_total[5m])) / on () plimsoll_capacity_limit{plan=\"shop\", bound=\"estimate\"}`.
 - What has no data has no series. An undecided objective has no `plimsoll_sla_met`.
 
 ## Prometheus

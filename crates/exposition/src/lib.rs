@@ -9,6 +9,7 @@
 //! It opens no connection and reads no clock; senders are the exporters' work. It never puts a
 //! URL, an error text or a secret into a label.
 
+mod capacity;
 pub mod catalogue;
 pub mod dashboards;
 pub mod docs;
@@ -24,6 +25,7 @@ pub mod rules;
 #[cfg(test)]
 mod fixture;
 
+pub use capacity::{PlanLimit, capacity_families};
 pub use family::{Exemplar, Family, HistogramValue, Labels, Point, Value};
 pub use metrics::Metrics;
 pub use readings::{Change, Reading, Readings, Report};

@@ -23,7 +23,7 @@ pub struct Alert {
 }
 
 /// Every alert.
-pub const ALERTS: [Alert; 8] = [
+pub const ALERTS: [Alert; 10] = [
     Alert {
         name: "PlimsollSlaMissed",
         expression: "plimsoll_sla_met == 0 and on (job, instance, plan) plimsoll_run_info",
@@ -94,6 +94,25 @@ pub const ALERTS: [Alert; 8] = [
         severity: "warning",
         summary: "{{ $labels.sink }} takes no points",
         description: "Points wait and none was taken for a minute. They are kept until the backlog is full; the run's notes say why.",
+    },
+    Alert {
+        name: "PlimsollHeadroomSmall",
+        expression: "plimsoll_capacity_headroom_ratio < 0.1",
+        lasting: "0s",
+        severity: "critical",
+        summary: "Traffic of {{ $labels.plan }} leaves {{ $value | humanizePercentage }} of its limit",
+        description: "Less than a tenth of the limit is free beside the busiest traffic. plimsoll_capacity_limit has its \
+                      interval; the page /capacity of the service says what limits.",
+    },
+    Alert {
+        name: "PlimsollHeadroomShrinks",
+        expression: "max_over_time(plimsoll_capacity_headroom_ratio[30d]) - plimsoll_capacity_headroom_ratio > 0.1 \
+                     and plimsoll_capacity_headroom_ratio < 0.5",
+        lasting: "0s",
+        severity: "warning",
+        summary: "{{ $labels.plan }} has lost {{ $value | humanizePercentage }} of its limit as headroom within 30 days",
+        description: "Traffic grew or the limit fell. capacity --plan with --growth or --traffic-data tells the date on \
+                      which nothing is left.",
     },
 ];
 

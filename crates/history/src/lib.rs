@@ -12,6 +12,7 @@
 //! kept for a bounded while, then counted as lost, and the record says so. Nothing here looks at
 //! the environment, and nothing here judges.
 
+mod answers;
 mod chunk;
 mod error;
 mod export;
@@ -25,6 +26,7 @@ mod schema;
 mod service;
 mod store;
 
+pub use answers::{AnswerBy, AnswerText, KeptAnswer};
 pub use error::Error;
 pub use export::{ExportError, ReadExport, read_export};
 pub use location::default_path;

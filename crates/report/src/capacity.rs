@@ -2,6 +2,7 @@
 
 mod charts;
 mod facts;
+mod kept;
 mod plot;
 mod report;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use plimsoll_capacity::{
 };
 use serde_json::{Map, Value, json};
 
+pub use kept::KeptCapacity;
 pub use report::{CapacityReport, CapacitySource, capacity_html, capacity_markdown};
 pub use text::capacity_text;
 

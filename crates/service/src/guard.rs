@@ -13,8 +13,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
-/// Answers that tell nothing of any run: probes and scrapers may ask under whatever name they use.
-const OPEN: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Answers that tell nothing of any run: probes may ask under whatever name they use.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+
+/// It names plans and their limits. Whoever listens beyond this machine wants it scraped from there, under
+/// whatever name; who does not has scrapers that know this machine by its own.
+const METRICS: &str = "/metrics";
 
 /// Our pages load their own files and nothing else.
 const PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -41,7 +45,8 @@ pub(crate) fn report_policy() -> Option<HeaderValue> {
 /// A foreign site can make its own name resolve to this address and would then be same-origin with
 /// us in the eyes of a browser. The name it asks under gives it away.
 pub(crate) async fn guard(State(addr): State<SocketAddr>, request: Request, next: Next) -> Response {
-    let open = OPEN.contains(&request.uri().path());
+    let path = request.uri().path();
+    let open = OPEN.contains(&path) || (path == METRICS && !addr.ip().is_loopback());
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let mut response = if open || host.is_some_and(|host| means_this_machine(host, addr.ip())) {

@@ -9,6 +9,7 @@
 //! page from elsewhere could otherwise have its own name point here and read along.
 
 mod assets;
+mod capacity;
 mod events;
 mod followed;
 mod guard;

@@ -6,11 +6,14 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use plimsoll_exposition::capacity_families;
+use plimsoll_exposition::prometheus::Format;
 use plimsoll_history::Error;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::capacity::Known;
 use crate::followed::Followed;
 use crate::{assets, events, guard, shapes};
 
@@ -60,7 +63,7 @@ async fn ready(State(app): State<App>) -> Response {
     }
 }
 
-/// The service's own metrics; those of a run are where the run is.
+/// The service's own metrics, and the limits that its history has; those of a run are where the run is.
 async fn metrics(State(app): State<App>) -> Response {
     let live = app.followed.known().live.len();
     let version = env!("CARGO_PKG_VERSION");
@@ -71,7 +74,16 @@ async fn metrics(State(app): State<App>) -> Response {
          # HELP plimsoll_live_runs Runs that go on, of every process that records here.\n\
          # TYPE plimsoll_live_runs gauge\nplimsoll_live_runs {live}\n"
     );
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    let limits = match app.followed.history().answers().await {
+        Ok(answers) => Known::all(answers).iter().filter_map(|known| Some(known.limit()?.1)).collect(),
+        Err(error) => {
+            tracing::warn!(%error, "the limits of plans cannot be read");
+            Vec::new()
+        }
+    };
+    let mut text = text.into_bytes();
+    text.extend(Format::Text.encode(&capacity_families(&limits)));
+    ([(header::CONTENT_TYPE, Format::Text.content_type())], text).into_response()
 }
 
 async fn runs(State(app): State<App>) -> Response {

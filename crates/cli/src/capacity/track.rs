@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use plimsoll_capacity::{Answer, Foretold, PredictionOf, TrackRecord};
-use plimsoll_history::History;
+use plimsoll_history::{AnswerBy, AnswerText, History, KeptAnswer};
+use plimsoll_report::KeptCapacity;
+use serde_json::Value;
 
 use crate::arguments::CapacityArguments;
 use crate::{Outcome, Stop, files};
@@ -19,7 +21,7 @@ pub(super) struct Origin {
 
 /// Keeps what an answer foretells until `limit` measures it, and says how good earlier predictions were.
 pub(super) async fn keep(history: &History, origin: &Origin, found: &Answer) -> Result<Option<String>, Stop> {
-    let made_nanos = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+    let made_nanos = now_nanos();
     let of = |of, (estimate, low, high)| Foretold {
         plan: origin.plan.clone(),
         target: origin.target.clone(),
@@ -41,6 +43,35 @@ pub(super) async fn keep(history: &History, origin: &Origin, found: &Answer) -> 
     let record = TrackRecord::of(&known);
     Ok((record.measured > 0)
         .then(|| format!("track record: {}", plimsoll_report::track_record_sentence(&record))))
+}
+
+/// Keeps the answer itself, with what it was made from, for the page and the metrics of the service.
+pub(super) async fn keep_answer(
+    history: &History,
+    origin: &Origin,
+    kept: &KeptCapacity,
+    found: &Answer,
+    json: &Value,
+) -> Result<(), Stop> {
+    let limit = found.limit.as_ref().map(|(limit, _)| *limit);
+    let rates = kept.question.traffic.iter().map(|(_, rate)| *rate);
+    let answer = KeptAnswer {
+        plan: origin.plan.clone(),
+        target: origin.target.clone(),
+        by: AnswerBy::Capacity,
+        made_nanos: now_nanos(),
+        estimate: limit.map(|limit| limit.value),
+        low: limit.map(|limit| limit.low),
+        high: limit.map(|limit| limit.high),
+        traffic: rates.max_by(f64::total_cmp),
+    };
+    let text = AnswerText { result: json.to_string(), inputs: Some(kept.to_json().to_string()) };
+    history.keep_answer(&answer, &text).await.map_err(Stop::internal)
+}
+
+/// Now, nanoseconds since 1970.
+pub(crate) fn now_nanos() -> i64 {
+    i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }
 
 /// `plimsoll capacity --track-record`.

@@ -9,7 +9,7 @@ use plimsoll_testkit::{Prometheus, PrometheusSetup, promtool};
 fn promtool_accepts_the_alert_rules() {
     let alerts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../alerts");
     let said = promtool(&alerts, &["check", "rules", "plimsoll.rules.yml"]).unwrap();
-    assert!(said.contains("8 rules found"), "{said}");
+    assert!(said.contains("10 rules found"), "{said}");
 }
 
 #[tokio::test]
@@ -50,6 +50,29 @@ tests:
               description: The objective is judged over its own window, so a miss is told at once. plimsoll_sla_observed shows the figure.
       - {{ eval_time: 30s, alertname: PlimsollExportLosesPoints, exp_alerts: [] }}
       - {{ eval_time: 120s, alertname: PlimsollTargetDoesNotAnswer, exp_alerts: [] }}
+  - interval: 1d
+    input_series:
+      - {{ series: 'plimsoll_capacity_headroom_ratio{{plan="steady"}}', values: '0.45x60' }}
+      - {{ series: 'plimsoll_capacity_headroom_ratio{{plan="roomy"}}', values: '0.9x20 0.6x40' }}
+      - {{ series: 'plimsoll_capacity_headroom_ratio{{plan="shrinks"}}', values: '0.5x20 0.25x40' }}
+      - {{ series: 'plimsoll_capacity_headroom_ratio{{plan="over"}}', values: '-0.05x60' }}
+    alert_rule_test:
+      - {{ eval_time: 10d, alertname: PlimsollHeadroomShrinks, exp_alerts: [] }}
+      - eval_time: 30d
+        alertname: PlimsollHeadroomShrinks
+        exp_alerts:
+          - exp_labels: {{ plan: shrinks, severity: warning }}
+            exp_annotations:
+              summary: shrinks has lost 25% of its limit as headroom within 30 days
+              description: Traffic grew or the limit fell. capacity --plan with --growth or --traffic-data tells the date on which nothing is left.
+      - {{ eval_time: 58d, alertname: PlimsollHeadroomShrinks, exp_alerts: [] }}
+      - eval_time: 1d
+        alertname: PlimsollHeadroomSmall
+        exp_alerts:
+          - exp_labels: {{ plan: over, severity: critical }}
+            exp_annotations:
+              summary: Traffic of over leaves -5% of its limit
+              description: Less than a tenth of the limit is free beside the busiest traffic. plimsoll_capacity_limit has its interval; the page /capacity of the service says what limits.
 "#,
         rules.display()
     );

@@ -1,10 +1,12 @@
-use plimsoll_capacity::{Answer, Bound, Bounded, Earlier, LoadKind, Point, Points, Question, WhatIf, answer};
+use plimsoll_capacity::{
+    Answer, Bound, Bounded, Earlier, LoadKind, Point, Points, Question, Refusal, WhatIf, answer,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
-    CapacityReport, CapacitySource, capacity_html, capacity_json, capacity_markdown, capacity_schema,
-    capacity_text,
+    CapacityReport, CapacitySource, KeptCapacity, capacity_html, capacity_json, capacity_markdown,
+    capacity_schema, capacity_text,
 };
 use crate::{Text, fixture};
 
@@ -130,6 +132,61 @@ fn the_reports_stay_as_they_were_looked_at() {
                 assert_eq!(form.matches("9 of 10").count(), 1, "a track record is told once");
             }
         });
+    }
+}
+
+#[test]
+fn what_is_kept_is_answered_as_before() {
+    let mut with_all = seen();
+    with_all.history = unsaturated("1.0").history;
+    with_all.what_if.push(WhatIf::Mix([("buy".to_owned(), 0.25)].into()));
+    with_all.bounds.push(Bound { text: "errors".into(), of: Bounded::ErrorRatio, at_most: 0.01 });
+    for question in [with_all, unsaturated("1.0")] {
+        let kept = KeptCapacity {
+            name: "shop <b>".into(),
+            question,
+            warnings: vec!["a run is left out".into()],
+            refusals: vec![Refusal { about: "date".into(), why: "none".into(), next: "wait".into() }],
+            when: vec!["exhausted on 2027-03-01".into()],
+            sources: vec![CapacitySource {
+                name: "run 1".into(),
+                used: "measured".into(),
+                points: 3,
+                remarks: vec!["0:10 left out".into()],
+            }],
+        };
+        let text = kept.to_json().to_string();
+        let read = KeptCapacity::from_json(&serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!(read, kept);
+        let found = read.answer();
+        assert_eq!(capacity_json(&found), capacity_json(&kept.answer()));
+        assert_eq!(found.warnings[0], "a run is left out");
+        assert!(found.refusals.contains(&kept.refusals[0]));
+    }
+}
+
+#[test]
+fn what_is_not_as_it_was_kept_is_not_guessed() {
+    let kept = KeptCapacity {
+        name: "shop".into(),
+        question: seen(),
+        warnings: Vec::new(),
+        refusals: Vec::new(),
+        when: Vec::new(),
+        sources: Vec::new(),
+    };
+    let good = kept.to_json();
+    for (pointer, wrong) in [
+        ("/schema", 2.into()),
+        ("/points/kind", "people".into()),
+        ("/points/points/0/load", (-1).into()),
+        ("/points/points/0/response_time", serde_json::json!({"often": 1})),
+        ("/bounds/0/of", "luck".into()),
+        ("/seed", Value::Null),
+    ] {
+        let mut value = good.clone();
+        *value.pointer_mut(pointer).unwrap() = wrong;
+        assert_eq!(KeptCapacity::from_json(&value), None, "{pointer}");
     }
 }
 

@@ -141,7 +141,8 @@ async fn a_foreign_name_is_refused_and_probes_are_not() {
         ("/api/v1/runs", "evil.example:80", 421),
         ("/api/v1/events", "evil.example", 421),
         ("/healthz", "plimsoll:7700", 200),
-        ("/metrics", "plimsoll:7700", 200),
+        ("/metrics", "plimsoll:7700", 421),
+        ("/metrics", "localhost:1", 200),
         ("/", "localhost:1", 200),
     ] {
         assert_eq!(ask(path, host).await.unwrap().status(), status, "{path} under {host}");
