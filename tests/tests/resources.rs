@@ -6,7 +6,7 @@
 mod harness;
 
 use harness::{Desk, PATIENCE, Target, beside_others, ends, free_port, notes, root, undisturbed};
-use plimsoll_testkit::{Prometheus, wait_for};
+use plimsoll_testkit::{Authority, Prometheus, wait_for};
 use serde_json::Value;
 
 const PLAN: &str = "
@@ -139,4 +139,40 @@ scenarios: [ { name: main, steps: [ { name: home, get: / } ] } ]
     .await;
     let found = json["totals"]["throughput"].as_f64().unwrap();
     assert!((found / expected - 1.0).abs() < 0.03, "{found}, expected {expected}: {}", json["validity"]);
+}
+
+/// Prometheus' text is asked for under the same `tls` as everything else of a plan.
+#[tokio::test]
+async fn resources_are_asked_over_tls_as_the_plan_says() {
+    let _machine = beside_others().await;
+    let (authority, others) = (Authority::new().unwrap(), Authority::new().unwrap());
+    let desk = Desk::new();
+    let folder = desk.path("");
+    authority.issue_into(&folder, &["shop.test"]).unwrap();
+    let stranger = desk.write("stranger.pem", &others.pem());
+    let [cert, key, ca] = ["cert.pem", "key.pem", "ca.pem"].map(|name| desk.path(name).display().to_string());
+    let target = Target::start(["--tls-cert", &cert, "--tls-key", &key]).await;
+    let plan = "
+name: encrypted
+target: http://127.0.0.1:1
+load: { stages: [ { hold: 20/s, for: 2s } ] }
+scenarios: [ { name: main, steps: [ { name: home, get: / } ] } ]
+resources: { shop: /metrics }
+";
+    for (tls, code, why) in [
+        (format!("tls={{ ca: {ca}, server_name: shop.test }}"), 0, ""),
+        ("tls={ insecure: true }".to_owned(), 0, ""),
+        (format!("tls={{ ca: {ca} }}"), 5, "not valid for name"),
+        (format!("tls={{ ca: {stranger}, server_name: shop.test }}"), 5, "invalid peer certificate"),
+    ] {
+        let ended = desk.run(plan).set([&target.setting().replace("http:", "https:"), &tls]).ended().await;
+        let run = desk.json();
+        ends(&ended, &run, code);
+        if code == 0 {
+            assert!(mean(&run, "shop", "memory") > 1e6, "{tls}");
+        } else {
+            let told = notes(&run);
+            assert!(told.contains("`shop` could not be scraped") && told.contains(why), "{tls}: {told}");
+        }
+    }
 }

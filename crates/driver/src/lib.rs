@@ -47,5 +47,5 @@ pub(crate) use failure::Failure;
 pub use feed::Feeds;
 pub use priority::keep_real_time_for_workers;
 pub use resources::{Need, Room, Shortage};
-pub use tls::TlsError;
+pub use tls::{TlsError, client_config};
 pub use transport::{NetworkTransport, Transport, TransportError};

@@ -61,25 +61,7 @@ impl fmt::Debug for Tls {
 
 impl Tls {
     pub(crate) fn new(settings: &TlsSettings, version: HttpVersion) -> Result<Self, TlsError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::Config(error.to_string()))?;
-        let builder = if settings.insecure {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
-        } else {
-            builder.with_root_certificates(roots(settings)?)
-        };
-        let mut config = match (&settings.cert, &settings.key) {
-            (Some(cert), Some(key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-                    .map_err(|error| TlsError::Pem { what: "key", reason: error.to_string() })?;
-                builder
-                    .with_client_auth_cert(certificates("cert", cert)?, key)
-                    .map_err(|error| TlsError::Config(error.to_string()))?
-            }
-            _ => builder.with_no_client_auth(),
-        };
+        let mut config = client_config(settings)?;
         config.alpn_protocols = vec![protocol(version).to_vec()];
         let (server_name, always_full) = (settings.server_name.clone(), settings.always_full);
         Ok(Self { config: Arc::new(config), server_name, version, always_full })
@@ -121,6 +103,32 @@ impl Tls {
         };
         Ok((stream, handshake))
     }
+}
+
+/// Whom to trust and who we are, as a plan says it, without a word about protocols.
+///
+/// # Errors
+/// When certificates or key are none, or do not fit each other.
+pub fn client_config(settings: &TlsSettings) -> Result<rustls::ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Config(error.to_string()))?;
+    let builder = if settings.insecure {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+    } else {
+        builder.with_root_certificates(roots(settings)?)
+    };
+    Ok(match (&settings.cert, &settings.key) {
+        (Some(cert), Some(key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+                .map_err(|error| TlsError::Pem { what: "key", reason: error.to_string() })?;
+            builder
+                .with_client_auth_cert(certificates("cert", cert)?, key)
+                .map_err(|error| TlsError::Config(error.to_string()))?
+        }
+        _ => builder.with_no_client_auth(),
+    })
 }
 
 /// The name of a version in ALPN (RFC 7301, and RFC 9113 for HTTP/2).

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use plimsoll_run::{ResourceOrigin, ResourceScrape, ResourceSource};
+use plimsoll_run::{ResourceOrigin, ResourceScrape, ResourceSource, RunPlan};
 use plimsoll_units::duration;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -50,11 +50,12 @@ struct Shared {
 }
 
 impl Resources {
-    /// Begins to look at these sources; `None` where there are none.
+    /// Begins to look at the sources of a plan; `None` where there are none.
     ///
     /// # Errors
     /// When the system gives no thread; nothing is scraped then.
-    pub(crate) fn start(sources: &[ResourceSource], start: Instant) -> std::io::Result<Option<Self>> {
+    pub(crate) fn start(plan: &RunPlan, start: Instant) -> std::io::Result<Option<Self>> {
+        let sources = &plan.resources;
         if sources.is_empty() {
             return Ok(None);
         }
@@ -66,7 +67,7 @@ impl Resources {
             .enumerate()
             .map(|(index, source)| Watch {
                 name: source.name.as_str().into(),
-                eye: Eye::new(source),
+                eye: Eye::new(source, plan),
                 interval: source.interval,
                 rates: Rates::default(),
                 start,
@@ -163,9 +164,11 @@ enum Eye {
 }
 
 impl Eye {
-    fn new(source: &ResourceSource) -> Self {
+    fn new(source: &ResourceSource, plan: &RunPlan) -> Self {
         match &source.origin {
-            ResourceOrigin::Metrics(endpoint) => Self::Endpoint(Endpoint::new(endpoint)),
+            ResourceOrigin::Metrics(endpoint) => {
+                Self::Endpoint(Endpoint::new(endpoint, &plan.tls, &plan.target))
+            }
             ResourceOrigin::Process(pid) => Self::Process(Process::of(*pid)),
             ResourceOrigin::Port(port) => Self::Process(Process::listening(*port)),
             ResourceOrigin::Host => Self::Host(Host),

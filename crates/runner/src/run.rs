@@ -10,8 +10,8 @@ use plimsoll_exporters::Exporters;
 use plimsoll_history::{History, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
-    Calibration, Ended, Gauges, Model, Note, ResourceScrape, ResourceSource, RunEvent, RunInfo, RunPlan,
-    RunStatus, Second, Shape, Started, State,
+    Calibration, Ended, Gauges, Model, Note, ResourceScrape, RunEvent, RunInfo, RunPlan, RunStatus, Second,
+    Shape, Started, State,
 };
 use plimsoll_sla::Objective;
 use tokio::sync::mpsc;
@@ -322,7 +322,7 @@ impl Telling {
         config: &DriverConfig,
         control: &Control,
     ) -> Finished {
-        self.watch_resources(&config.plan.resources);
+        self.watch_resources(&config.plan);
         let mut collector = Collector::new(driver.workers());
         setup.iter().for_each(|setup| collector.add_extra(&setup.shard));
         let mut course = Course::new(config);
@@ -389,8 +389,8 @@ impl Telling {
     }
 
     /// Begins to look at what the target uses. A run goes on without it.
-    fn watch_resources(&mut self, sources: &[ResourceSource]) {
-        match Resources::start(sources, self.started) {
+    fn watch_resources(&mut self, plan: &RunPlan) {
+        match Resources::start(plan, self.started) {
             Ok(resources) => self.resources = resources,
             Err(error) => self.note(format!("the resources are not looked at: {error}")),
         }

@@ -1,5 +1,8 @@
-use plimsoll_run::ResourceEndpoint;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
+use std::sync::Arc;
+
+use plimsoll_run::{ResourceEndpoint, TlsSettings};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{ACCEPT, HOST, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
 
 use super::figures::{Figure, of_metrics};
@@ -17,8 +20,9 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(endpoint: &ResourceEndpoint) -> Self {
-        Self { ready: ready(endpoint), metrics: endpoint.metrics.clone() }
+    /// `target` is what load goes to: `tls.server_name` is the name of its host, and of no other.
+    pub(super) fn new(endpoint: &ResourceEndpoint, tls: &TlsSettings, target: &str) -> Self {
+        Self { ready: ready(endpoint, tls, target), metrics: endpoint.metrics.clone() }
     }
 
     pub(super) async fn look(&self) -> Result<Vec<Figure>, String> {
@@ -40,7 +44,7 @@ impl Endpoint {
     }
 }
 
-fn ready(endpoint: &ResourceEndpoint) -> Result<(Client, Url), String> {
+fn ready(endpoint: &ResourceEndpoint, tls: &TlsSettings, target: &str) -> Result<(Client, Url), String> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, ACCEPTED);
     for (name, value) in &endpoint.headers {
@@ -50,15 +54,50 @@ fn ready(endpoint: &ResourceEndpoint) -> Result<(Client, Url), String> {
         value.set_sensitive(true);
         headers.insert(name, value);
     }
-    let url = Url::parse(endpoint.url.expose()).map_err(|_| "not a URL".to_owned())?;
-    let client = Client::builder()
-        .default_headers(headers)
-        // Credentials go where the plan says and nowhere else.
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .map_err(|error| chain(&error.without_url()))?;
+    let mut url = Url::parse(endpoint.url.expose()).map_err(|_| "not a URL".to_owned())?;
+    // Credentials go where the plan says and nowhere else.
+    let mut client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    if url.scheme() == "https" {
+        let config = plimsoll_driver::client_config(tls).map_err(|error| error.to_string())?;
+        client = client.tls_backend_preconfigured(config);
+        let is_target = Url::parse(target).is_ok_and(|target| target.host() == url.host());
+        if let Some(name) = tls.server_name.as_deref().filter(|_| is_target) {
+            let place = Place::of(&url).ok_or("a URL without a host")?;
+            let host = HeaderValue::from_str(url.authority()).map_err(|_| "its host cannot be sent")?;
+            headers.entry(HOST).or_insert(host);
+            url.set_host(Some(name)).map_err(|_| "`tls.server_name` is no name of a host")?;
+            if url.domain().is_none() {
+                return Err("`tls.server_name` is an address".to_owned());
+            }
+            client = client.dns_resolver(Arc::new(place));
+        }
+    }
+    let client = client.default_headers(headers).build().map_err(|error| chain(&error.without_url()))?;
     Ok((client, url))
+}
+
+/// Where a host is, whatever it is called in TLS.
+#[derive(Debug, Clone)]
+struct Place {
+    host: String,
+    port: u16,
+}
+
+impl Place {
+    fn of(url: &Url) -> Option<Self> {
+        let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Self { host, port: url.port_or_known_default()? })
+    }
+}
+
+impl Resolve for Place {
+    fn resolve(&self, _: Name) -> Resolving {
+        let Self { host, port } = self.clone();
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((host, port)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }
 
 /// An error with its causes, as one line.
