@@ -147,6 +147,8 @@ pub struct Scaling {
     pub replicas: Option<(f64, f64)>,
     /// Its run in the history.
     pub run: String,
+    /// Whether the generator offered what it should have.
+    pub is_valid: bool,
 }
 
 impl Scaling {

@@ -8,7 +8,7 @@ use plimsoll_capacity::{Limit, Overload, PredictionOf, SearchSettings, Side, Tru
 use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::{AnswerBy, AnswerText, History, KeptAnswer};
 use plimsoll_run::{ExitCode, LoadModel, ObjectiveSummary, RunPlan};
-use plimsoll_runner::{Control, LimitConfig, ScalingConfig, Searched};
+use plimsoll_runner::{Control, LimitConfig, ScalingConfig, Searched, Stepped};
 use plimsoll_sla::{Bound, Comparison, Expression, Filter, Measure, Objective, Severity, Verdict};
 
 use crate::arguments::LimitArguments;
@@ -160,20 +160,34 @@ async fn scale(
             "--step is a step of arrivals per second: it needs a plan of the open model"
         )));
     }
-    let scaling = Box::pin(plimsoll_runner::scaling(config, step, control)).await.map_err(Stop::usage)?;
-    let Some(scaling) = scaling else {
-        return match control.was_stopped() {
-            true => Ok(ExitCode::Interrupted),
-            false => {
-                crate::say::errln!("error: nothing was answered before the step");
-                Ok(ExitCode::Unreachable)
-            }
-        };
+    let stepped = Box::pin(plimsoll_runner::scaling(config, step, control)).await.map_err(Stop::usage)?;
+    let unanswered = |why: String, code| {
+        crate::say::errln!("error: no step was made: {why}");
+        Ok(code)
+    };
+    let scaling = match stepped {
+        Stepped::Watched(scaling) => scaling,
+        Stepped::Interrupted => return Ok(ExitCode::Interrupted),
+        Stepped::Unanswered => return unanswered("nobody answered".to_owned(), ExitCode::Unreachable),
+        Stepped::Unwell(share) => {
+            let why = format!("{:.1}% of requests failed at {}/s already", share * 100.0, step.from);
+            return unanswered(why, ExitCode::Undecided);
+        }
+        Stepped::Uncounted => {
+            let figure = step.replicas.as_deref().unwrap_or_default();
+            return Err(Stop::usage(anyhow!(
+                "no step was made: none of the plan's `resources` has a figure `{figure}`; name it under `metrics` of one"
+            )));
+        }
     };
     let plan = &config.plan.name;
     let value = plimsoll_report::scaling_json(plan, &scaling);
     print(&plimsoll_report::scaling_text(plan, &scaling), &value, json, quiet)?;
-    Ok(if scaling.is_kept() { ExitCode::Success } else { ExitCode::Missed })
+    Ok(match scaling.is_kept() {
+        _ if !scaling.is_valid => ExitCode::Undecided,
+        true => ExitCode::Success,
+        false => ExitCode::Missed,
+    })
 }
 
 fn print(text: &str, value: &serde_json::Value, json: Option<&Path>, quiet: bool) -> Result<(), Stop> {

@@ -110,6 +110,7 @@ pub fn scaling_json(plan: &str, scaling: &Scaling) -> Value {
             "worst_seconds": scaling.worst_seconds,
             "replicas": scaling.replicas.map(|(before, after)| json!({"before": before, "after": after})),
             "run": scaling.run,
+            "valid": scaling.is_valid,
         },
     })
 }
@@ -132,6 +133,9 @@ pub fn scaling_text(plan: &str, scaling: &Scaling) -> String {
     );
     if let Some((before, after)) = scaling.replicas {
         let _ = writeln!(text, "  replicas {before} before, {after} at the end");
+    }
+    if !scaling.is_valid {
+        text += "  this machine did not offer all of it: the verdict is not to be trusted\n";
     }
     text
 }

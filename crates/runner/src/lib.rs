@@ -23,4 +23,4 @@ pub use machine::machine;
 pub use overload::{judge_overload, overload};
 pub use plimsoll_driver::keep_real_time_for_workers;
 pub use run::{Control, Finished, RunConfig, RunError, run};
-pub use scaling::{ScalingConfig, scaling};
+pub use scaling::{ScalingConfig, Stepped, scaling};

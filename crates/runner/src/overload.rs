@@ -12,7 +12,7 @@ use plimsoll_workload::{Stage, StageKind};
 
 use crate::Control;
 use crate::limit::{LimitConfig, LimitError, offering, rate, trial_of};
-use crate::watched::{enough, watched};
+use crate::watched::{enough, is_answered_well, watched};
 
 /// The share of the limit that is offered before and after.
 const CALM: f64 = 0.5;
@@ -22,9 +22,6 @@ const PARTS: [u64; 3] = [3, 10, 30];
 
 /// So many good seconds in a row are a recovery.
 const GOOD_SECONDS: u64 = 3;
-
-/// More failures than that are no recovery.
-const FEW_ERRORS: f64 = 0.01;
 
 /// The stage of the overload.
 const OVERLOAD: u16 = 1;
@@ -173,9 +170,7 @@ impl Watch {
 
     fn is_good(&self, second: &Second) -> bool {
         let frame = &second.frame;
-        let succeeded = frame.requests(|key| key.outcome.is_success());
-        let failed = frame.requests(|key| key.outcome.is_failure());
-        if succeeded == 0 || failed as f64 > FEW_ERRORS * (succeeded + failed) as f64 {
+        if !is_answered_well(frame) {
             return false;
         }
         let Some((quantile, nanos)) = self.promised else { return true };

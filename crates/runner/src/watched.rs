@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use plimsoll_exporters::Exporters;
+use plimsoll_measure::Frame;
 use plimsoll_run::{RunEvent, RunPlan, State};
 use tokio::sync::mpsc;
 
@@ -12,6 +13,9 @@ use crate::{Control, Finished, RunConfig};
 
 /// Events that may wait for whoever looks; each is looked at in no time.
 const WATCHED: usize = 1024;
+
+/// A service of which a larger share fails is not itself.
+const FEW_FAILURES: f64 = 0.01;
 
 /// Runs a plan, recorded and exported like any other, and shows each event to `see`, which breaks as soon as all
 /// is known that the run is for.
@@ -47,6 +51,21 @@ pub(crate) async fn watched(
     let Finished { state, exporters, .. } = finished?;
     exporters.close().await;
     Ok(state)
+}
+
+/// Whether a second has answers and few of them, at most 1%, are failures.
+pub(crate) fn is_answered_well(frame: &Frame) -> bool {
+    has_few_failures(counts(frame))
+}
+
+/// Requests that succeeded and that failed.
+pub(crate) fn counts(frame: &Frame) -> (u64, u64) {
+    (frame.requests(|key| key.outcome.is_success()), frame.requests(|key| key.outcome.is_failure()))
+}
+
+/// Whether requests succeeded and at most 1% failed.
+pub(crate) fn has_few_failures((succeeded, failed): (u64, u64)) -> bool {
+    succeeded > 0 && failed as f64 <= FEW_FAILURES * (succeeded + failed) as f64
 }
 
 /// Whether a run that is watched has gone on for long enough.
