@@ -69,7 +69,7 @@ mod tests {
             traffic: Some(300.0),
         };
         let none = PlanLimit { low: None, high: None, traffic: None, ..known.clone() };
-        let over = PlanLimit { plan: "over".to_owned(), traffic: Some(500.0), ..none.clone() };
+        let over = PlanLimit { plan: "over".to_owned(), traffic: Some(500.0), ..none };
         let limit = |bound: &str, value: &str| {
             format!("plimsoll_capacity_limit{{plan=\"shop \\\"b\\\"\",bound=\"{bound}\"}} {value}")
         };
@@ -81,7 +81,7 @@ mod tests {
             format!("{ratio}{{plan=\"shop \\\"b\\\"\"}} 0.25"),
         ];
         assert_eq!(text(&[known]), all.join("\n"));
-        assert_eq!(text(&[none]), all[0]);
+        assert_eq!(text(std::slice::from_ref(&none)), all[0]);
         assert!(text(std::slice::from_ref(&over)).ends_with(&format!("{ratio}{{plan=\"over\"}} -0.25")));
         assert_eq!(PlanLimit { estimate: 0.0, ..over }.headroom(), None);
         assert_eq!(text(&[]), "");

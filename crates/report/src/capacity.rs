@@ -3,6 +3,7 @@
 mod charts;
 mod facts;
 mod kept;
+mod page;
 mod plot;
 mod report;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use plimsoll_capacity::{
 use serde_json::{Map, Value, json};
 
 pub use kept::KeptCapacity;
+pub use page::{CapacityLimit, CapacityPlan, Foretold, Measured, capacity_page};
 pub use report::{CapacityReport, CapacitySource, capacity_html, capacity_markdown};
 pub use text::capacity_text;
 

@@ -29,8 +29,8 @@ mod fixture;
 
 pub use calibration::{calibration_json, calibration_text};
 pub use capacity::{
-    CapacityReport, CapacitySource, KeptCapacity, capacity_html, capacity_json, capacity_markdown,
-    capacity_schema, capacity_text,
+    CapacityLimit, CapacityPlan, CapacityReport, CapacitySource, Foretold, KeptCapacity, Measured,
+    capacity_html, capacity_json, capacity_markdown, capacity_page, capacity_schema, capacity_text,
 };
 pub use html::{SCRIPT, STYLE, html};
 pub use json::{json, json_schema};

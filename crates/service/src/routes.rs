@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use plimsoll_exposition::prometheus::Format;
 use plimsoll_history::Error;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use crate::capacity::Known;
+use crate::capacity::{Answers, list};
 use crate::followed::Followed;
 use crate::{assets, events, guard, shapes};
 
@@ -23,15 +25,19 @@ const LISTENERS: usize = 64;
 #[derive(Debug, Clone)]
 struct App {
     followed: Arc<Followed>,
+    answers: Arc<Answers>,
     listeners: Arc<Semaphore>,
     ended: CancellationToken,
 }
 
 /// Every path of the service.
 pub(crate) fn router(followed: Arc<Followed>, addr: SocketAddr, ended: CancellationToken) -> Router {
-    let app = App { followed, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
+    let answers = Arc::new(Answers::new(followed.history().clone()));
+    let app = App { followed, answers, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
     Router::new()
         .route("/", get(index))
+        .route("/capacity", get(capacity))
+        .route("/capacity/{number}", get(capacity_report))
         .route("/assets/{name}", get(asset))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -40,6 +46,8 @@ pub(crate) fn router(followed: Arc<Followed>, addr: SocketAddr, ended: Cancellat
         .route("/api/v1/runs/{id}", get(run))
         .route("/api/v1/runs/{id}/timeline", get(timeline))
         .route("/api/v1/runs/{id}/report", get(report))
+        .route("/api/v1/capacity", get(capacity_list))
+        .route("/api/v1/capacity/{number}", get(capacity_json))
         .route("/api/v1/events", get(listen))
         .layer(middleware::from_fn_with_state(addr, guard::guard))
         .with_state(app)
@@ -74,8 +82,8 @@ async fn metrics(State(app): State<App>) -> Response {
          # HELP plimsoll_live_runs Runs that go on, of every process that records here.\n\
          # TYPE plimsoll_live_runs gauge\nplimsoll_live_runs {live}\n"
     );
-    let limits = match app.followed.history().answers().await {
-        Ok(answers) => Known::all(answers).iter().filter_map(|known| Some(known.limit()?.1)).collect(),
+    let limits = match app.answers.known().await {
+        Ok(known) => known.iter().filter_map(|known| Some(known.limit()?.1)).collect(),
         Err(error) => {
             tracing::warn!(%error, "the limits of plans cannot be read");
             Vec::new()
@@ -105,12 +113,49 @@ async fn timeline(State(app): State<App>, Path(id): Path<String>) -> Result<Json
 
 async fn report(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
     let run = app.followed.run(&id).await?;
-    let page = plimsoll_report::html(std::slice::from_ref(&*run));
+    Ok(document(plimsoll_report::html(std::slice::from_ref(&*run))))
+}
+
+/// A document of the report's making, whose style and script are allowed.
+fn document(page: String) -> Response {
     let mut response = axum::response::Html(page).into_response();
     if let Some(policy) = guard::report_policy() {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
-    Ok(response)
+    response
+}
+
+async fn capacity(State(app): State<App>) -> Result<Response, Problem> {
+    let plans = plans(app.followed.known().runs.as_ref());
+    Ok(document(app.answers.page(plans).await?))
+}
+
+/// The plans of a list of runs, each once.
+fn plans(runs: Option<&Value>) -> Vec<String> {
+    let rows = runs.and_then(|runs| runs["runs"].as_array()).into_iter().flatten();
+    let plans: BTreeSet<&str> = rows.filter_map(|row| row["plan"].as_str()).collect();
+    plans.into_iter().map(str::to_owned).collect()
+}
+
+async fn capacity_report(State(app): State<App>, Path(number): Path<i64>) -> Result<Response, Problem> {
+    let shown = app.answers.shown(number).await?;
+    let report = match shown {
+        Some(shown) => spawn_blocking(move || shown.report()).await.unwrap_or_default(),
+        None => None,
+    };
+    Ok(report.map_or_else(|| problem(StatusCode::NOT_FOUND, "no such report"), document))
+}
+
+async fn capacity_list(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    Ok(Json(list(&app.answers.known().await?)))
+}
+
+async fn capacity_json(State(app): State<App>, Path(number): Path<i64>) -> Result<Response, Problem> {
+    let shown = app.answers.shown(number).await?;
+    Ok(match shown {
+        Some(shown) => Json(&shown.result).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no such answer"),
+    })
 }
 
 async fn listen(State(app): State<App>) -> Response {

@@ -260,6 +260,6 @@ fn seconds(nanos: u64) -> f64 {
 }
 
 /// A moment in nanoseconds since 1970 as RFC 3339.
-fn moment(nanos: i64) -> Option<String> {
+pub(crate) fn moment(nanos: i64) -> Option<String> {
     jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok().map(|moment| moment.to_string())
 }

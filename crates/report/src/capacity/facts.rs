@@ -17,6 +17,9 @@ const ROWS: usize = 60;
 /// Residuals below this share read as zero.
 pub(super) const NOTHING: f64 = 0.0005;
 
+/// What figures of headroom begin with.
+pub(super) const HEADROOM: &str = "Headroom";
+
 /// A figure with what is to be read beside it.
 pub(super) struct Fact {
     pub(super) name: String,
@@ -128,7 +131,7 @@ pub(super) fn figures(report: &CapacityReport) -> Vec<Fact> {
     }
     for left in &answer.headroom {
         figures.push(fact(
-            &format!("Headroom over {}", left.name),
+            &format!("{HEADROOM} over {}", left.name),
             percent(left.ratio),
             format!("{} to {}, of {}", percent(left.low), percent(left.high), left.of),
         ));

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::{
-    CapacityReport, CapacitySource, KeptCapacity, capacity_html, capacity_json, capacity_markdown,
-    capacity_schema, capacity_text,
+    CapacityLimit, CapacityPlan, CapacityReport, CapacitySource, Foretold, KeptCapacity, Measured,
+    capacity_html, capacity_json, capacity_markdown, capacity_page, capacity_schema, capacity_text,
 };
 use crate::{Text, fixture};
 
@@ -190,6 +190,80 @@ fn what_is_not_as_it_was_kept_is_not_guessed() {
     }
 }
 
+/// A page with a plan of each kind, all with the same texts.
+fn page(name: &str, question: Question) -> String {
+    let answer = answer(&question);
+    let report = CapacityReport {
+        name,
+        question: &question,
+        answer: &answer,
+        when: &[format!("exhausted on 2027-03-01 {name}")],
+        track_record: None,
+        sources: &[],
+    };
+    let result = serde_json::json!({
+        "unit": "per_second",
+        "breaking_point": {"low": 580.0, "high": 600.0, "side": "resource", "resource": name, "first_symptom": name},
+    });
+    let foretold = Foretold {
+        made_nanos: 1_790_000_000_000_000_000,
+        report: Some(report),
+        href: "/capacity/1",
+        json: "/j/1",
+    };
+    let measured = Measured { made_nanos: 1_790_000_100_000_000_000, result: &result, json: "/j/2" };
+    let limit = CapacityLimit {
+        estimate: 590.0,
+        low: Some(580.0),
+        high: Some(600.0),
+        is_measured: true,
+        traffic: Some(300.0),
+        headroom: Some(1.0 - 300.0 / 590.0),
+    };
+    let full = CapacityPlan {
+        plan: name,
+        target: "http://127.0.0.1:8080",
+        limit: Some(limit),
+        foretold: Some(foretold),
+        measured: Some(measured),
+        track_record: Some(name),
+    };
+    let others = [
+        CapacityPlan { plan: "measured alone", foretold: None, track_record: None, ..full },
+        CapacityPlan {
+            plan: "over",
+            limit: Some(CapacityLimit { headroom: Some(-0.2), ..limit }),
+            foretold: None,
+            ..full
+        },
+        CapacityPlan { plan: "no limit", limit: None, measured: None, track_record: None, ..full },
+        CapacityPlan {
+            plan: "of another version",
+            limit: Some(CapacityLimit { low: None, high: None, traffic: None, headroom: None, ..limit }),
+            foretold: Some(Foretold { report: None, ..foretold }),
+            measured: None,
+            ..full
+        },
+    ];
+    capacity_page(&[[full].as_slice(), &others].concat(), &[name, "other"], "/")
+}
+
+#[test]
+fn the_page_of_plans_stays_as_it_was_looked_at() {
+    let page = page("shop", seen());
+    fixture::golden("capacity-page.html", &page);
+    assert!(!page.contains("NaN") && !page.contains("inf "));
+    for word in ["headroom 49%", "traffic over the limit", "no limit can be told", "limit known"] {
+        assert!(page.contains(&format!("<b>{word}</b>")), "{word}");
+    }
+}
+
+#[test]
+fn a_page_without_plans_says_so() {
+    let page = capacity_page(&[], &[], "/");
+    assert!(page.contains("No plan has an answer yet.") && !page.contains("Not asked yet"));
+}
+
 #[test]
 fn few_points_and_many_have_a_report() {
     let run = |count: u32| {
@@ -239,6 +313,9 @@ proptest! {
             prop_assert!(html.contains("&lt;img src=x onerror=alert(1)&gt;"));
             prop_assert!(!markdown.contains("\n# c") && !markdown.contains("| <img"), "{markdown}");
             let bars = |line: &str| line.replace("\\\\", "").replace("\\|", "").matches('|').count();
+            let page = page(&hostile, question.clone());
+            prop_assert!(!page.contains("<img") && !page.contains("\"'>"), "{hostile}");
+            prop_assert_eq!(page.matches("<script").count(), 1);
             for table in markdown.split("\n\n").filter(|block| block.starts_with("| ")) {
                 let head = table.lines().next().map(bars);
                 prop_assert!(table.lines().all(|row| Some(bars(row)) == head), "{}", table);

@@ -7,10 +7,11 @@ use std::path::Path;
 
 use fantoccini::Locator;
 use fantoccini::key::Key;
-use plimsoll_history::Recorder;
+use plimsoll_capacity::{Foretold, PredictionOf, Truth};
+use plimsoll_history::{AnswerBy, AnswerText, KeptAnswer, Recorder};
 use plimsoll_testkit::{Browser, ColorScheme, wait_for};
 
-use crate::scene::{DEADLINE, Scene, ended, record, second, started};
+use crate::scene::{DEADLINE, Scene, answer, ended, record, second, started};
 
 /// What an expression of the page's own language gives, as text.
 async fn read(browser: &Browser, expression: &str) -> String {
@@ -151,6 +152,73 @@ async fn a_report_reads_well_and_its_charts_by_keyboard() {
     press(&browser, Key::Home.into()).await;
     shows(&browser, ".hover", "p95 100 ms").await;
     // Its style and script were allowed by their hashes, or the console would say so.
+    assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_person_reads_where_each_plan_breaks() {
+    let scene = Scene::new().await;
+    record(&scene.history, "0198-past", 100).await;
+    let hostile = "checkout <img src=x onerror=alert(1)>";
+    answer(&scene.history, hostile, 300.0, 1_790_000_000_000_000_000).await;
+    answer(&scene.history, "search", 420.0, 1_790_000_100_000_000_000).await;
+    let measured = KeptAnswer {
+        plan: hostile.to_owned(),
+        target: "http://127.0.0.1:8080".to_owned(),
+        by: AnswerBy::Limit,
+        made_nanos: 1_790_000_200_000_000_000,
+        estimate: Some(401.0),
+        low: Some(398.0),
+        high: Some(404.0),
+        traffic: None,
+    };
+    let point = r#"{"low":398.0,"high":404.0,"side":"resource","resource":"process cpu","first_symptom":"the queue grows: 12 ms more response time with every second"}"#;
+    let result = format!(r#"{{"unit":"per_second","breaking_point":{point}}}"#);
+    scene.history.keep_answer(&measured, &AnswerText { result, inputs: None }).await.unwrap();
+    for (made_nanos, value) in [(1, 395.0), (2, 402.0)] {
+        let foretold = Foretold {
+            plan: hostile.to_owned(),
+            target: measured.target.clone(),
+            of: PredictionOf::Peak,
+            made_nanos,
+            estimate: 400.0,
+            low: 390.0,
+            high: 410.0,
+            inputs: Vec::new(),
+        };
+        scene.history.foretell(&foretold).await.unwrap();
+        let truth = Truth { value, measured_nanos: made_nanos, by: "search".to_owned() };
+        scene.history.score(hostile, &measured.target, PredictionOf::Peak, &truth).await.unwrap();
+    }
+
+    let browser = Browser::start().await.unwrap();
+    browser.set_viewport(1280, 900).await.unwrap();
+    browser.open(&scene.url).await.unwrap();
+    shows(&browser, "tbody tr", "storefront").await;
+    // A keyboard is enough to come here, to read a chart and to go on.
+    tab_to(&browser, "a[href='/capacity']").await;
+    press(&browser, Key::Enter.into()).await;
+    shows(&browser, "h1", "Capacity").await;
+    shows(&browser, "article.plan h2", hostile).await;
+    shows(&browser, "article.plan .verdict", "headroom 25%").await;
+    shows(
+        &browser,
+        "article.plan .banner",
+        "kept 398/s and missed 404/s; limited by the target's process cpu",
+    )
+    .await;
+    shows(&browser, "article.plan", "of 2 of 2 predictions").await;
+    shows(&browser, "article.plan + article.plan .verdict", "traffic over the limit").await;
+    shows(&browser, "main > section", "storefront <b>").await;
+    assert_eq!(read(&browser, "document.images.length").await, "0", "a name became markup");
+    pictures(&browser, "capacity").await;
+    tab_to(&browser, "article.plan svg").await;
+    press(&browser, Key::End.into()).await;
+    shows(&browser, "article.plan .hover", "measured 401/s").await;
+    tab_to(&browser, "article.plan .links a").await;
+    press(&browser, Key::Enter.into()).await;
+    shows(&browser, "h1", "7 runs").await;
     assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
     scene.end().await;
 }

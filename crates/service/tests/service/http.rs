@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use plimsoll_history::Recorder;
+use plimsoll_history::{AnswerText, KeptAnswer, Recorder};
 use plimsoll_service::{Config, Service, ServiceError};
 use serde_json::Value;
 
-use crate::scene::{DEADLINE, Scene, ended, record, second, started};
+use crate::scene::{DEADLINE, Scene, answer, ended, record, second, started};
 
 #[tokio::test]
 async fn a_past_run_is_listed_and_told_in_full() {
@@ -131,6 +131,56 @@ async fn a_live_run_is_told_second_by_second_until_it_ends() {
 }
 
 #[tokio::test]
+async fn answers_about_capacity_are_told_as_they_were_given() {
+    let scene = Scene::new().await;
+    let none = scene.json("/api/v1/capacity").await;
+    assert_eq!(none, serde_json::json!({ "plans": [] }));
+    assert!(!scene.get("/metrics").await.text().await.unwrap().contains("plimsoll_capacity"));
+
+    let told = answer(&scene.history, "shop", 300.0, 1).await;
+    let list = scene.json("/api/v1/capacity").await;
+    let shop = &list["plans"][0];
+    let headroom = &told["headroom"][0];
+    assert_eq!((&shop["plan"], &shop["traffic"]), (&"shop".into(), &300.0.into()), "{list:#}");
+    assert_eq!(shop["limit"]["estimate"], headroom["limit"]["throughput"]);
+    assert_eq!(shop["headroom_ratio"], headroom["ratio"]);
+    let json = shop["answers"][0]["json"].as_str().unwrap();
+    assert_eq!(scene.json(json).await, told);
+    let report = scene.get(shop["answers"][0]["report"].as_str().unwrap()).await;
+    assert_eq!(report.headers()["content-type"], "text/html; charset=utf-8");
+    assert!(report.text().await.unwrap().contains("Capacity of shop, 7 runs"));
+
+    // The next answer is shown at once, under the same address.
+    let later = answer(&scene.history, "shop", 350.0, 2).await;
+    assert_eq!(scene.json(json).await, later);
+    let page = scene.get("/capacity").await.text().await.unwrap();
+    assert!(page.contains("traffic of 350/s") && !page.contains("traffic of 300/s"), "{page}");
+    let metrics = scene.get("/metrics").await.text().await.unwrap();
+    let ratio = later["headroom"][0]["ratio"].as_f64().unwrap();
+    assert!(
+        metrics.contains(&format!("plimsoll_capacity_headroom_ratio{{plan=\"shop\"}} {ratio}")),
+        "{metrics}"
+    );
+
+    // What a later version left cannot be drawn, and its figures stand.
+    let foreign = AnswerText { result: "{}".to_owned(), inputs: Some("{\"schema\": 99}".to_owned()) };
+    let (_, kept) = scene.history.answers().await.unwrap().remove(0);
+    scene.history.keep_answer(&KeptAnswer { made_nanos: 3, ..kept }, &foreign).await.unwrap();
+    let page = scene.get("/capacity").await.text().await.unwrap();
+    assert!(page.contains("by another version") && page.contains("beside traffic of 350/s"), "{page}");
+
+    for (path, status) in [
+        ("/capacity/999", 404),
+        ("/api/v1/capacity/999", 404),
+        ("/capacity/x", 400),
+        ("/api/v1/capacity/99999999999999999999", 400),
+    ] {
+        assert_eq!(scene.get(path).await.status(), status, "{path}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_foreign_name_is_refused_and_probes_are_not() {
     let scene = Scene::new().await;
     let ask = |path: &str, host: &'static str| {
@@ -153,7 +203,15 @@ async fn a_foreign_name_is_refused_and_probes_are_not() {
 #[tokio::test]
 async fn every_answer_is_sent_with_care() {
     let scene = Scene::new().await;
-    for path in ["/", "/assets/app.js", "/api/v1/runs", "/api/v1/runs/none", "/nowhere"] {
+    for path in [
+        "/",
+        "/capacity",
+        "/api/v1/capacity",
+        "/assets/app.js",
+        "/api/v1/runs",
+        "/api/v1/runs/none",
+        "/nowhere",
+    ] {
         let answer = scene.get(path).await;
         let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
         assert_eq!(header("x-content-type-options"), "nosniff", "{path}");

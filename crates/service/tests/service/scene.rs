@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plimsoll_history::{History, Recorder};
+use plimsoll_capacity::{Bound, Bounded, LoadKind, Point, Points, Question};
+use plimsoll_history::{AnswerBy, AnswerText, History, KeptAnswer, Recorder};
 use plimsoll_measure::{
     DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
 };
+use plimsoll_report::KeptCapacity;
 use plimsoll_run::{
     Ended, Gauges, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape,
     Started, StepShape,
@@ -171,4 +173,53 @@ pub(crate) async fn record(history: &History, id: &str, millis: u64) {
     (0..20).for_each(|number| recorder.record(&second(number, millis)));
     ended(20).iter().for_each(|event| recorder.record(event));
     assert!(recorder.finish(DEADLINE).await.ended);
+}
+
+/// What `capacity` answers of a plan and leaves in the record, and its JSON.
+pub(crate) async fn answer(history: &History, plan: &str, traffic: f64, made_nanos: i64) -> Value {
+    let level = |(load, throughput, p95): (f64, f64, f64)| {
+        let mut point = Point::new(load, throughput);
+        for (quantile, factor) in [("p50", 0.8), ("p95", 1.0), ("p99", 1.2)] {
+            point.response_time.insert(quantile.parse().unwrap(), p95 * factor);
+        }
+        point.resources.insert("process cpu".to_owned(), throughput / 420.0);
+        point
+    };
+    let levels = [(50.0, 50.0, 0.02), (100.0, 99.5, 0.021), (200.0, 199.0, 0.023), (300.0, 299.0, 0.035)];
+    let beyond = [(400.0, 398.0, 0.12), (500.0, 400.0, 0.9), (600.0, 401.0, 1.4)];
+    let points = Points::new(levels.into_iter().chain(beyond).map(level).collect(), LoadKind::Rate).unwrap();
+    let bound = Bound {
+        text: "p95(response_time) <= 250ms".to_owned(),
+        of: Bounded::ResponseTime("p95".parse().unwrap()),
+        at_most: 0.25,
+    };
+    let question = Question {
+        bounds: vec![bound],
+        traffic: vec![("peak traffic".to_owned(), traffic)],
+        ..Question::new(points)
+    };
+    let kept = KeptCapacity {
+        name: format!("{plan}, 7 runs"),
+        question,
+        warnings: Vec::new(),
+        refusals: Vec::new(),
+        when: vec!["exhausted on 2027-03-01 (90% from 2027-01-15 to 2027-06-30)".to_owned()],
+        sources: Vec::new(),
+    };
+    let found = kept.answer();
+    let limit = found.limit.as_ref().map(|(limit, _)| *limit).unwrap();
+    let answer = KeptAnswer {
+        plan: plan.to_owned(),
+        target: "http://127.0.0.1:8080".to_owned(),
+        by: AnswerBy::Capacity,
+        made_nanos,
+        estimate: Some(limit.value),
+        low: Some(limit.low),
+        high: Some(limit.high),
+        traffic: Some(traffic),
+    };
+    let json = plimsoll_report::capacity_json(&found);
+    let text = AnswerText { result: json.to_string(), inputs: Some(kept.to_json().to_string()) };
+    history.keep_answer(&answer, &text).await.unwrap();
+    json
 }
