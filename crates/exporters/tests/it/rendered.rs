@@ -50,6 +50,24 @@ tests:
               description: The objective is judged over its own window, so a miss is told at once. plimsoll_sla_observed shows the figure.
       - {{ eval_time: 30s, alertname: PlimsollExportLosesPoints, exp_alerts: [] }}
       - {{ eval_time: 120s, alertname: PlimsollTargetDoesNotAnswer, exp_alerts: [] }}
+"#,
+        rules.display()
+    );
+    std::fs::write(folder.path().join("test.yml"), test).unwrap();
+    promtool(folder.path(), &["test", "rules", "test.yml"]).unwrap();
+}
+
+/// Days pass between two answers about capacity, and rules are evaluated as seldom here.
+#[test]
+fn headroom_that_is_small_or_shrinks_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../alerts/plimsoll.rules.yml");
+    let rules = rules.canonicalize().unwrap();
+    let test = format!(
+        r#"
+rule_files: ["{}"]
+evaluation_interval: 1d
+tests:
   - interval: 1d
     input_series:
       - {{ series: 'plimsoll_capacity_headroom_ratio{{plan="steady"}}', values: '0.45x60' }}

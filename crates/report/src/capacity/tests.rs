@@ -191,11 +191,11 @@ fn what_is_not_as_it_was_kept_is_not_guessed() {
 }
 
 /// A page with a plan of each kind, all with the same texts.
-fn page(name: &str, question: Question) -> String {
-    let answer = answer(&question);
+fn page(name: &str, question: &Question) -> String {
+    let answer = answer(question);
     let report = CapacityReport {
         name,
-        question: &question,
+        question,
         answer: &answer,
         when: &[format!("exhausted on 2027-03-01 {name}")],
         track_record: None,
@@ -250,7 +250,7 @@ fn page(name: &str, question: Question) -> String {
 
 #[test]
 fn the_page_of_plans_stays_as_it_was_looked_at() {
-    let page = page("shop", seen());
+    let page = page("shop", &seen());
     fixture::golden("capacity-page.html", &page);
     assert!(!page.contains("NaN") && !page.contains("inf "));
     for word in ["headroom 49%", "traffic over the limit", "no limit can be told", "limit known"] {
@@ -313,7 +313,7 @@ proptest! {
             prop_assert!(html.contains("&lt;img src=x onerror=alert(1)&gt;"));
             prop_assert!(!markdown.contains("\n# c") && !markdown.contains("| <img"), "{markdown}");
             let bars = |line: &str| line.replace("\\\\", "").replace("\\|", "").matches('|').count();
-            let page = page(&hostile, question.clone());
+            let page = page(&hostile, &question);
             prop_assert!(!page.contains("<img") && !page.contains("\"'>"), "{hostile}");
             prop_assert_eq!(page.matches("<script").count(), 1);
             for table in markdown.split("\n\n").filter(|block| block.starts_with("| ")) {
