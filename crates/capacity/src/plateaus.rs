@@ -24,6 +24,7 @@ use std::ops::Range;
 
 use plimsoll_measure::Distribution;
 use plimsoll_units::Quantile;
+use serde::{Deserialize, Serialize};
 
 use crate::changes::{noise, stretches, transient};
 use crate::estimate::{self, Mean, median, t_quantile};
@@ -67,7 +68,7 @@ const QUANTILES: [Quantile; 6] =
     [Quantile::P50, Quantile::P75, Quantile::P90, Quantile::P95, Quantile::P99, Quantile::P99_9];
 
 /// What was measured while load and throughput stood still.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plateau {
     /// When it begins, transient left out, in seconds from the start of the series.
     pub from: f64,
@@ -92,7 +93,7 @@ pub struct Plateau {
 }
 
 /// A quantile of response time and within what it lies.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct QuantileEstimate {
     /// The quantile, in seconds.
     pub value: f64,
@@ -103,7 +104,7 @@ pub struct QuantileEstimate {
 }
 
 /// A stretch that is no plateau.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// When it begins, in seconds from the start of the series.
     pub from: f64,
@@ -114,7 +115,7 @@ pub struct LeftOut {
 }
 
 /// Why a stretch of a series is no plateau.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Unsteady {
     /// The load moved.
     Ramp {
@@ -198,7 +199,7 @@ impl fmt::Display for Unsteady {
 }
 
 /// The plateaus of a series, and what is none.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plateaus {
     /// Steady ones, in order of time.
     pub steady: Vec<Plateau>,

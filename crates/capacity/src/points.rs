@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use plimsoll_units::Quantile;
+use serde::{Deserialize, Serialize};
 
 /// One measurement in a steady state: what was offered and what came of it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -30,7 +31,7 @@ impl Point {
 }
 
 /// What a load counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum LoadKind {
     /// Users who wait for an answer before they ask again: a closed loop.
     Users,

@@ -6,6 +6,8 @@ mod recorded;
 mod stored;
 mod track;
 
+pub(crate) use recorded::keep_soon;
+
 use std::path::Path;
 
 use anyhow::{Context, anyhow};

@@ -11,6 +11,7 @@ mod demo;
 mod files;
 mod limit;
 mod plan;
+mod progress;
 mod records;
 mod run;
 mod say;

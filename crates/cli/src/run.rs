@@ -124,6 +124,9 @@ pub(crate) async fn conclude(
         crate::say::errln!("warning: the summary is not in the history: {error}");
     }
     finished.exporters.close().await;
+    if let Err(error) = Box::pin(crate::capacity::keep_soon(history, &finished.state)).await {
+        crate::say::errln!("warning: what the run says about capacity is not in the history: {error:#}");
+    }
     // Rows become chunks; a record that could not be compacted is as good, only larger.
     if let Err(error) = history.compact().await {
         crate::say::errln!("warning: the record was not compacted: {error}");

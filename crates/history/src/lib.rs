@@ -18,6 +18,7 @@ mod error;
 mod export;
 mod location;
 mod owner;
+mod plateaus;
 mod predictions;
 mod reader;
 mod recorder;

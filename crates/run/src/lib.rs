@@ -14,6 +14,7 @@ mod lineage;
 mod load_series;
 mod plan;
 mod resources;
+mod run_plateaus;
 mod shape;
 mod state;
 mod summary;
@@ -36,6 +37,7 @@ pub use plan::{
     ResourceSource, RunPlan, Scenario, Secret, StatusRange, TlsSettings,
 };
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
+pub use run_plateaus::RunPlateaus;
 pub use shape::{AddressShape, Model, ScenarioShape, Shape, StageShape, StepShape};
 pub use state::State;
 pub use summary::{

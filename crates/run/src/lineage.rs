@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Model, Started};
 
 /// What runs must share for their plateaus to be points of one curve: everything that decides what was asked,
 /// of whom and by whom, but how much of it.
 ///
 /// The hash of a plan does not do: it has the load in it, and a curve is made of runs at different loads.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lineage {
     model: Model,
     mix: Vec<(String, u32)>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plimsoll_capacity::{self as capacity, LoadKind, Moment, Series};
 use plimsoll_measure::{Distribution, Frame, IterationKey, IterationSeries, Phase, SeriesKey, Timing};
+use serde::{Deserialize, Serialize};
 
 use crate::timeline::whole_seconds;
 use crate::{Model, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, Second, Shape, Started};
@@ -35,7 +36,7 @@ pub struct LoadSeries {
 }
 
 /// What throughput counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Counts {
     /// Requests that succeeded.
     Requests,

@@ -2,6 +2,7 @@ use plimsoll_measure::{Edges, Limits, Phase};
 use plimsoll_sla::{Objective, Span};
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Level, Stage, StageKind};
+use serde::{Deserialize, Serialize};
 
 use crate::{LoadModel, RunPlan};
 
@@ -50,7 +51,7 @@ pub struct AddressShape {
 }
 
 /// How load is offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Model {
     /// Arrivals per second.
     Open,

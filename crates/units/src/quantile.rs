@@ -1,12 +1,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ParseError;
 
 /// A quantile in whole parts per million, from p0 to p99.9999.
 ///
 /// Ranks are computed in integers, so "p95 of twenty values" is the nineteenth on every machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "u32", try_from = "u32")]
 pub struct Quantile(u32);
 
 const WHOLE: u128 = 1_000_000;
@@ -52,6 +55,21 @@ impl Quantile {
     /// maximum by another name and is not given.
     pub fn fewest(self) -> u64 {
         WHOLE.div_ceil(WHOLE - u128::from(self.0)) as u64
+    }
+}
+
+impl From<Quantile> for u32 {
+    /// Parts per million.
+    fn from(quantile: Quantile) -> Self {
+        quantile.0
+    }
+}
+
+impl TryFrom<u32> for Quantile {
+    type Error = &'static str;
+
+    fn try_from(ppm: u32) -> Result<Self, Self::Error> {
+        Self::from_ppm(ppm).ok_or("a quantile is below one million parts per million")
     }
 }
 

@@ -21,7 +21,7 @@ const LONGEST_TAIL: Duration = Duration::from_secs(90);
 /// `plimsoll`, the demo target and the engine alone, and a folder for what they write.
 #[derive(Debug)]
 pub(crate) struct Programs {
-    plimsoll: PathBuf,
+    pub(super) plimsoll: PathBuf,
     target: PathBuf,
     alone: PathBuf,
     pub(super) folder: PathBuf,
@@ -189,7 +189,7 @@ fn scrape(metrics: SocketAddr, ended: &AtomicBool) -> u32 {
     scrapes
 }
 
-fn remove(path: &Path) -> anyhow::Result<()> {
+pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

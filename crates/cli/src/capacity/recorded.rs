@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use jiff::Timestamp;
-use plimsoll_capacity::{
-    self as capacity, Earlier, LeftOut, LoadKind, Mean, Plateau, Plateaus, Points, Traffic,
-};
+use plimsoll_capacity::{self as capacity, Earlier, LeftOut, Mean, Plateau, Points, Traffic};
 use plimsoll_history::{Filter, History, RunRow};
 use plimsoll_report::CapacitySource;
-use plimsoll_run::{Counts, Lineage, LoadSeries, RunEvent, State};
-use plimsoll_sla::Validity;
+use plimsoll_run::{Counts, LoadSeries, RunEvent, RunPlateaus, State};
 use serde_json::{Value, json};
 
 use super::Measured;
 use super::track::Origin;
 use crate::Stop;
+use crate::progress::Progress;
 
-/// How many plans are named when one is not found.
+/// How many plans are named when one is not found, and how many runs when none is of use.
 const NAMED: usize = 8;
+
+/// A run of fewer seconds is read again at its end, at a millisecond each.
+const SOON: u64 = 600;
 
 /// How much of an id tells runs of one history apart: its milliseconds.
 const ID: usize = 13;
@@ -28,13 +29,7 @@ struct Run {
     id: String,
     target: String,
     started_nanos: i64,
-    /// Seconds from its start to where its series begins.
-    begins: f64,
-    lineage: Lineage,
-    kind: LoadKind,
-    counts: Counts,
-    suspect: bool,
-    found: Result<Plateaus, String>,
+    says: RunPlateaus,
 }
 
 /// What a run is good for.
@@ -79,30 +74,27 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
         return Err(Stop::usage(no_runs(history, plan).await?));
     }
     rows.reverse();
-    let mut runs = Vec::new();
-    for row in &rows {
-        runs.push(read(history, row).await?);
-    }
+    let runs = read(history, plan, rows).await?;
     let Some(latest) = runs.iter().rev().find(|run| !plateaus(run).is_empty()) else {
-        let reasons: Vec<String> = runs.iter().flat_map(why_nothing).collect();
+        let reasons: Vec<String> = runs.iter().rev().take(NAMED).flat_map(why_nothing).collect();
         return Err(Stop::refused(anyhow!(
             "no run of `{plan}` has a plateau to learn from. Hold each load until it has settled and for ten seconds \
              more, as in `stages: [ {{ hold: 100/s, for: 30s }}, {{ hold: 200/s, for: 30s }} ]`\n{}",
             reasons.join("\n")
         )));
     };
-    let mut warnings = Vec::new();
+    let mut remarks = Remarks::default();
     let (mut told, mut sources) = (Vec::new(), Vec::new());
     let (mut points, mut curves, mut measured) = (Vec::new(), Vec::new(), Vec::new());
     for run in &runs {
-        let crossings = latest.lineage.crossings(&run.lineage);
-        let comparable = run.kind == latest.kind && run.counts == latest.counts;
-        let used = match (&run.found, crossings.is_empty(), comparable) {
+        let crossings = latest.says.lineage.crossings(&run.says.lineage);
+        let comparable = run.says.kind == latest.says.kind && run.says.counts == latest.says.counts;
+        let used = match (&run.says.found, crossings.is_empty(), comparable) {
             (Ok(_), true, _) => Use::Measured,
             (Ok(_), false, true) => Use::Earlier,
             (Err(_), ..) | (Ok(_), false, false) => Use::LeftOut,
         };
-        warnings.extend(remarks(run, used, &crossings));
+        remarks.of(run, used, &crossings);
         told.push(told_of(run, used, &crossings));
         sources.push(CapacitySource {
             name: name(run),
@@ -120,10 +112,11 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
             Use::Earlier | Use::LeftOut => {}
         }
     }
-    if latest.counts == Counts::Iterations {
+    let mut warnings = remarks.sentences();
+    if latest.says.counts == Counts::Iterations {
         warnings.insert(0, "load and throughput count iterations: each takes several requests".to_owned());
     }
-    let points = Points::new(capacity::points(points), latest.kind).map_err(Stop::usage)?;
+    let points = Points::new(capacity::points(points), latest.says.kind).map_err(Stop::usage)?;
     Ok(Measured {
         name: format!("{plan}, {} run{}", measured.len(), if measured.len() == 1 { "" } else { "s" }),
         points,
@@ -140,15 +133,15 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
 
 /// Curves of other lineages, the oldest first: each with the plateaus of all its runs.
 fn join<'r>(curves: &mut Vec<(&'r Run, Vec<&'r Plateau>)>, run: &'r Run) {
-    let known = curves.iter().position(|(of, _)| of.lineage == run.lineage);
+    let known = curves.iter().position(|(of, _)| of.says.lineage == run.says.lineage);
     let mut all = known.map(|at| curves.remove(at).1).unwrap_or_default();
     all.extend(plateaus(run));
     curves.push((run, all));
 }
 
 fn earlier(run: &Run, plateaus: Vec<&Plateau>) -> Result<Earlier, Stop> {
-    let name = run.lineage.version().map_or_else(|| short(run), str::to_owned);
-    let points = Points::new(capacity::points(plateaus), run.kind).map_err(Stop::usage)?;
+    let name = run.says.lineage.version().map_or_else(|| short(run), str::to_owned);
+    let points = Points::new(capacity::points(plateaus), run.says.kind).map_err(Stop::usage)?;
     Ok(Earlier { name, points })
 }
 
@@ -183,12 +176,51 @@ async fn no_runs(history: &History, plan: &str) -> Result<anyhow::Error, Stop> {
     })
 }
 
-/// Folds a recorded run.
-async fn read(history: &History, row: &RunRow) -> Result<Run, Stop> {
-    let mut reader = history.read(&row.id).await.map_err(Stop::usage)?;
+/// What recorded runs say, in their order. What is known is taken from the history; what had to be found is kept
+/// there for the next time.
+async fn read(history: &History, plan: &str, rows: Vec<RunRow>) -> Result<Vec<Run>, Stop> {
+    let mut known = history.plateaus(plan).await.map_err(Stop::usage)?;
+    let unknown = rows.iter().filter(|row| !known.contains_key(&row.id)).count();
+    let mut progress = Progress::new("reading runs for the first time", unknown);
+    let mut warned = false;
+    let mut runs = Vec::new();
+    for row in rows {
+        let says = match known.remove(&row.id) {
+            Some(says) => says,
+            None => {
+                progress.one_more();
+                let mut says = fold(history, &row.id, row.is_live()).await.map_err(Stop::usage)?;
+                if row.is_live() {
+                    says.found = Err("it is still running".to_owned());
+                } else if let Err(error) = history.keep_plateaus(&row.id, &says).await
+                    && !std::mem::replace(&mut warned, true)
+                {
+                    // The answer is the same; only the next one takes as long again.
+                    crate::say::errln!("warning: what runs say about capacity is not kept: {error}");
+                }
+                says
+            }
+        };
+        runs.push(Run { id: row.id, target: row.target, started_nanos: row.started_nanos, says });
+    }
+    Ok(runs)
+}
+
+/// Keeps what a run that has just ended says, if reading it takes no time worth a word. What is not kept now is
+/// found when somebody asks.
+pub(crate) async fn keep_soon(history: &History, state: &State) -> anyhow::Result<()> {
+    if state.last_second().is_some_and(|last| last < SOON) {
+        let id = &state.started().info.id;
+        history.keep_plateaus(id, &fold(history, id, false).await?).await?;
+    }
+    Ok(())
+}
+
+async fn fold(history: &History, id: &str, live: bool) -> anyhow::Result<RunPlateaus> {
+    let mut reader = history.read(id).await?;
     let mut folded: Option<(State, LoadSeries)> = None;
     loop {
-        let events = reader.next().await.map_err(Stop::usage)?;
+        let events = reader.next().await?;
         if events.is_empty() {
             break;
         }
@@ -202,39 +234,16 @@ async fn read(history: &History, row: &RunRow) -> Result<Run, Stop> {
                 series.apply(event);
             }
         }
-        if row.is_live() {
+        if live {
             break;
         }
     }
-    let (state, series) = folded.ok_or_else(|| Stop::usage(anyhow!("run {} has no first event", row.id)))?;
-    let (kind, counts) = (series.kind(), series.counts());
-    let validity = state.summary().validity;
-    let found = match validity.verdict {
-        _ if row.is_live() => Err("it is still running".to_owned()),
-        Validity::Invalid => {
-            let why = validity.reasons.first().map_or_else(String::new, |reason| format!(": {reason}"));
-            Err(format!("its generator cannot be trusted{why}"))
-        }
-        Validity::Valid | Validity::Suspect => {
-            let found = Plateaus::of(&series.finish());
-            Ok(if kind == LoadKind::Rate { found.within_rates() } else { found })
-        }
-    };
-    Ok(Run {
-        id: row.id.clone(),
-        target: row.target.clone(),
-        started_nanos: row.started_nanos,
-        begins: state.shape().warmup.ceil(),
-        lineage: Lineage::of(state.started()),
-        kind,
-        counts,
-        suspect: validity.verdict == Validity::Suspect,
-        found,
-    })
+    let (state, series) = folded.ok_or_else(|| anyhow!("run {id} has no first event"))?;
+    Ok(RunPlateaus::of(&state, series))
 }
 
 fn plateaus(run: &Run) -> &[Plateau] {
-    run.found.as_ref().map_or(&[], |found| &found.steady)
+    run.says.found.as_ref().map_or(&[], |found| &found.steady)
 }
 
 fn short(run: &Run) -> String {
@@ -250,57 +259,91 @@ fn name(run: &Run) -> String {
 
 /// What was left out of a run, each with its place and reason.
 fn left_out(run: &Run) -> impl Iterator<Item = String> {
-    let found = run.found.as_ref().map_or(&[][..], |found| &found.left_out);
+    let found = run.says.found.as_ref().map_or(&[][..], |found| &found.left_out);
     found.iter().map(|LeftOut { from, to, why }| {
-        format!("{} to {} left out: {why}", offset(run.begins + from), offset(run.begins + to))
+        format!("{} to {} left out: {why}", offset(run.says.begins + from), offset(run.says.begins + to))
     })
 }
 
 fn why_nothing(run: &Run) -> Vec<String> {
     let mut lines = vec![format!("{}:", name(run))];
-    match &run.found {
+    match &run.says.found {
         Err(why) => lines.push(format!("  {why}")),
         Ok(_) => lines.extend(left_out(run).map(|line| format!("  {line}"))),
     }
     lines
 }
 
-/// What a reader of the answer has to know of a run.
-fn remarks(run: &Run, used: Use, crossings: &[String]) -> Vec<String> {
-    let about = name(run);
-    let mut remarks = Vec::new();
-    match (&run.found, used) {
-        (Err(why), _) => remarks.push(format!("{about} is left out: {why}")),
-        (Ok(_), Use::Earlier) => {
-            remarks.push(format!(
-                "{about} is an earlier curve, apart from the others: {}",
-                crossings.join("; ")
-            ));
+/// What a reader of the answer has to know of runs. What is true of many is said once.
+#[derive(Default)]
+struct Remarks<'r>(Vec<Remark<'r>>);
+
+struct Remark<'r> {
+    /// Equal for remarks that differ in figures alone.
+    about: String,
+    words: String,
+    runs: Vec<&'r Run>,
+}
+
+impl<'r> Remarks<'r> {
+    fn add(&mut self, run: &'r Run, about: String, words: String) {
+        match self.0.iter_mut().find(|remark| remark.about == about) {
+            Some(remark) => remark.runs.push(run),
+            None => self.0.push(Remark { about, words, runs: vec![run] }),
         }
-        (Ok(_), Use::LeftOut) => remarks.push(format!("{about} is left out: {}", crossings.join("; "))),
-        (Ok(_), Use::Measured) => {}
     }
-    if run.suspect {
-        remarks.push(format!("{about}: the generator was suspect, so figures may be its own"));
+
+    fn of(&mut self, run: &'r Run, used: Use, crossings: &[String]) {
+        let crossings = crossings.join("; ");
+        let use_of_it = match (&run.says.found, used) {
+            (Err(why), _) => Some(format!("is left out: {why}")),
+            (Ok(_), Use::Earlier) => Some(format!("is an earlier curve, apart from the others: {crossings}")),
+            (Ok(_), Use::LeftOut) => Some(format!("is left out: {crossings}")),
+            (Ok(_), Use::Measured) => None,
+        };
+        let suspect = "its generator was suspect, so figures may be its own".to_owned();
+        for words in use_of_it.into_iter().chain(run.says.suspect.then_some(suspect)) {
+            self.add(run, words.clone(), words);
+        }
+        let found = run.says.found.as_ref().map_or(&[][..], |found| &found.left_out);
+        for (left, words) in found.iter().zip(left_out(run)) {
+            self.add(run, format!("{:?}", std::mem::discriminant(&left.why)), words);
+        }
+        let growing: Vec<String> = plateaus(run)
+            .iter()
+            .filter(|plateau| plateau.growing)
+            .map(|plateau| run.says.kind.word(plateau.load))
+            .collect();
+        if !growing.is_empty() {
+            let growing = growing.join(", ");
+            let words =
+                format!("at {growing} response time rose all the while: its quantiles are lower bounds");
+            self.add(run, "growing".to_owned(), words);
+        }
     }
-    remarks.extend(left_out(run).map(|line| format!("{about}: {line}")));
-    let growing: Vec<String> = plateaus(run)
-        .iter()
-        .filter(|plateau| plateau.growing)
-        .map(|plateau| run.kind.word(plateau.load))
-        .collect();
-    if !growing.is_empty() {
-        remarks.push(format!(
-            "{about}: at {} response time rose all the while: its quantiles are lower bounds",
-            growing.join(", ")
-        ));
+
+    fn sentences(&self) -> Vec<String> {
+        let sentence = |Remark { words, runs, .. }: &Remark<'_>| match runs.as_slice() {
+            [first, .., last] if !std::ptr::eq(*first, *last) => {
+                let mut ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
+                ids.dedup();
+                format!(
+                    "{}: {words}; likewise in {} more, the last {}",
+                    name(first),
+                    ids.len() - 1,
+                    name(last)
+                )
+            }
+            [first, ..] => format!("{}: {words}", name(first)),
+            [] => String::new(),
+        };
+        self.0.iter().map(sentence).collect()
     }
-    remarks
 }
 
 /// Why a run is not one of those that are measured.
 fn why_apart(run: &Run, crossings: &[String]) -> Option<String> {
-    let refused = run.found.as_ref().err().cloned();
+    let refused = run.says.found.as_ref().err().cloned();
     refused.or_else(|| (!crossings.is_empty()).then(|| crossings.join("; ")))
 }
 
@@ -313,8 +356,8 @@ fn told_of(run: &Run, used: Use, crossings: &[String]) -> Value {
         });
         let resources = plateau.resources.iter().map(|(name, used)| (name.clone(), mean(used)));
         json!({
-            "from": run.begins + plateau.from,
-            "to": run.begins + plateau.to,
+            "from": run.says.begins + plateau.from,
+            "to": run.says.begins + plateau.to,
             "transient_seconds": plateau.transient,
             "load": plateau.load,
             "throughput": mean(&plateau.throughput),
@@ -324,8 +367,8 @@ fn told_of(run: &Run, used: Use, crossings: &[String]) -> Value {
             "response_time_growing": plateau.growing,
         })
     };
-    let out = |left: &LeftOut| json!({"from": run.begins + left.from, "to": run.begins + left.to, "why": left.why.to_string()});
-    let found = run.found.as_ref().ok();
+    let out = |left: &LeftOut| json!({"from": run.says.begins + left.from, "to": run.says.begins + left.to, "why": left.why.to_string()});
+    let found = run.says.found.as_ref().ok();
     json!({
         "id": run.id,
         "started": Timestamp::from_nanosecond(i128::from(run.started_nanos)).map(|moment| moment.to_string()).ok(),

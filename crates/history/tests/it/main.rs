@@ -7,6 +7,7 @@ mod exporting;
 mod folding;
 mod killed;
 mod listing;
+mod plateaus;
 mod predictions;
 mod sample;
 mod schema;

@@ -11,7 +11,7 @@ use super::CapacityReport;
 use super::text::{basis, breaks, number, saturation, short};
 use crate::words;
 
-/// More rows of points nobody reads.
+/// More rows of a table nobody reads.
 const ROWS: usize = 60;
 
 /// Residuals below this share read as zero.
@@ -40,7 +40,21 @@ pub(super) struct Sheet {
 impl Sheet {
     fn new(heading: &'static str, columns: &[&str], numeric: Range<usize>, rows: Vec<Vec<String>>) -> Self {
         let columns = columns.iter().map(|column| (*column).to_owned()).collect();
-        Self { heading, columns, numeric, rows, below: None }
+        Self { heading, columns, numeric, rows, below: None }.elided()
+    }
+
+    /// The first and the last rows of a table that nobody would read.
+    fn elided(mut self) -> Self {
+        let more = self.rows.len().saturating_sub(ROWS);
+        if more > 0 {
+            self.rows.drain(ROWS / 2..ROWS / 2 + more);
+            let first = words::count(ROWS as u64 / 2);
+            self.below = Some(format!(
+                "The first and the last {first}; {} between them are in the JSON.",
+                words::count(more as u64)
+            ));
+        }
+        self
     }
 }
 

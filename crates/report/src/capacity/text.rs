@@ -6,6 +6,12 @@ use super::plot::plot;
 use crate::text::{Tone, Writer};
 use crate::{Text, words};
 
+/// More notes are not told on a terminal.
+const NOTES: usize = 12;
+
+/// Nor are earlier runs before the last so many.
+const EARLIER: usize = 5;
+
 /// The answer as text for a terminal, lines ended by line feeds. `when` are sentences about the date on which the
 /// limit will be reached, the most important first.
 pub fn capacity_text(
@@ -26,9 +32,10 @@ pub fn capacity_text(
     drawing(&mut out, question, answer);
     models(&mut out, answer);
     evidence(&mut out, answer);
-    for warning in &answer.warnings {
+    for warning in answer.warnings.iter().take(NOTES) {
         out.wrapped("", &format!("note: {warning}"), Tone::Doubt);
     }
+    rest(&mut out, answer.warnings.len().saturating_sub(NOTES), "notes", Tone::Doubt);
     out.files(options);
     out.finish()
 }
@@ -172,7 +179,9 @@ fn evidence(out: &mut Writer, answer: &Answer) {
         );
         out.wrapped("", &words, Tone::Soft);
     }
-    for earlier in &answer.history {
+    let accepted: Vec<_> = answer.history.iter().filter(|earlier| earlier.outcome.is_ok()).collect();
+    let more = accepted.len().saturating_sub(EARLIER);
+    for earlier in &accepted[more..] {
         if let Ok(scaled) = &earlier.outcome {
             let words = format!(
                 "earlier run {}: {:.3} times its throughput, levels agree within {:.1}%; its own peak was {}",
@@ -183,6 +192,13 @@ fn evidence(out: &mut Writer, answer: &Answer) {
             );
             out.wrapped("", &words, Tone::Soft);
         }
+    }
+    rest(out, more, "earlier runs", Tone::Soft);
+}
+
+fn rest(out: &mut Writer, more: usize, what: &str, tone: Tone) {
+    if more > 0 {
+        out.wrapped("", &format!("{} more {what}: --json", words::count(more as u64)), tone);
     }
 }
 
