@@ -6,7 +6,7 @@
 mod trials;
 
 use plimsoll_capacity::{LoadKind, Point, Points, Question, answer};
-use trials::{Score, Shape, history, one_run, published, simulations, without_models};
+use trials::{Reading, Score, Shape, history, one_run, published, simulations, without_models};
 
 fn main() {
     let curves = published();
@@ -23,10 +23,13 @@ fn main() {
         let flat = scores["up to 5%"].clone().with(&scores["5 to 15%"]);
         print(&format!("one run {place} up to 15%"), &flat);
     }
-    for shape in Shape::ALL {
-        for noise in [0.003, 0.01, 0.02] {
-            let score = simulations(shape, noise, 0..300);
-            print(&format!("simulated {} {}%", shape.label(), noise * 100.0), &score);
+    for reading in Reading::ALL {
+        for shape in Shape::ALL {
+            for noise in [0.003, 0.01, 0.02] {
+                let score = simulations(shape, reading, noise, 0..300);
+                let name = format!("simulated {} {}% {}", shape.label(), noise * 100.0, reading.label());
+                print(&name, &score);
+            }
         }
     }
     println!("{{\"name\": \"speed\", \"seconds\": {}}}", speed());

@@ -7,7 +7,7 @@ use crate::outliers::outliers;
 use crate::peak::{Basis, Curved, Peak, has_a_limit, smoothed};
 use crate::points::Figure;
 use crate::sla_limit::{Bound, SlaLimit, sla_limit};
-use crate::utilisation::{NoLimit, ResourceLimit, limits};
+use crate::utilisation::{NoLimit, ResourceLimit, limits, unexplained};
 use crate::what_if::{Supposed, WhatIf, suppose};
 use crate::{
     Level, Model, ModelName, Point, Points, Saturation, choice, data, history, last_gain, sla_limit as sla,
@@ -207,6 +207,7 @@ pub fn answer(question: &Question) -> Answer {
         curved: curved.as_ref(),
         history: &compared,
         resources: &resources,
+        unexplained: unexplained(&points, &resources),
         seed: question.seed,
     };
     let peak = match &units {
@@ -219,7 +220,7 @@ pub fn answer(question: &Question) -> Answer {
     let next_loads =
         if peak.is_some_and(|peak| peak.basis == Basis::Measured) { Vec::new() } else { next_loads(&levels) };
     if peak.is_none() && units.is_none() {
-        refuse_peak(&levels, gain, &no_limits, &next_loads, &points, &mut notes);
+        refuse_peak(&evidence, &no_limits, &next_loads, &points, &mut notes);
     }
     replicates_differ(&points, &mut notes);
     history_notes(&compared, &mut notes);
@@ -234,11 +235,7 @@ pub fn answer(question: &Question) -> Answer {
     let sla_limits: Vec<SlaLimit> = question.bounds.iter().map(|bound| sla_limit(&points, bound)).collect();
     for (limit, bound) in sla_limits.iter().zip(&question.bounds) {
         if let Err(why) = &limit.outcome {
-            notes.refuse(
-                &limit.text,
-                &why.to_string(),
-                "an objective's load is told between two measured levels",
-            );
+            notes.refuse(&limit.text, &why.to_string(), &why.next());
         }
         notes.warnings.extend(sla::caveat(points.kind(), bound));
     }
@@ -293,6 +290,8 @@ struct Evidence<'a> {
     curved: Option<&'a Curved<'a>>,
     history: &'a [Compared],
     resources: &'a [ResourceLimit],
+    /// By which factor requests took longer without a resource to explain it.
+    unexplained: Option<f64>,
     seed: u64,
 }
 
@@ -332,7 +331,7 @@ impl Evidence<'_> {
 
     /// By the resource that runs out first.
     fn by_utilisation(&self, notes: &mut Notes) -> Option<Peak> {
-        let limit = self.resources.first()?;
+        let limit = self.resources.first().filter(|_| self.unexplained.is_none())?;
         let seen = highest(self.levels)?;
         notes.warn(format!(
             "the peak is where {} is busy all the time; it holds if nothing that was not recorded runs out before",
@@ -482,16 +481,19 @@ fn next_loads(levels: &[Level]) -> Vec<f64> {
 }
 
 fn refuse_peak(
-    levels: &[Level],
-    gain: Option<f64>,
+    evidence: &Evidence<'_>,
     no_limits: &[NoLimit],
     next: &[f64],
     points: &Points,
     notes: &mut Notes,
 ) {
+    let levels = evidence.levels;
     let most = highest(levels).map_or(0.0, |level| level.throughput);
-    let why = match gain {
-        _ if most <= 0.0 => "nothing succeeded at any load".to_owned(),
+    if most <= 0.0 {
+        notes.refuse("peak", "nothing succeeded at any load", "look why every request failed");
+        return;
+    }
+    let mut why = match evidence.gain {
         None => format!(
             "{} different load{} show no bend, {FEWEST_LEVELS} are needed; at least {}/s is possible",
             levels.len(),
@@ -506,17 +508,22 @@ fn refuse_peak(
         ),
     };
     let loads: Vec<String> = next.iter().map(|load| points.kind().word(*load)).collect();
-    let recorded = no_limits.iter().map(|reason| format!("; {reason}")).collect::<String>();
-    let also = if points.points().iter().all(|point| point.resources.is_empty()) {
-        ", or record the utilisation of what may run out (cpu_ratio), or add earlier runs of the service"
-    } else {
-        ""
-    };
-    let next = if most <= 0.0 {
-        "look why every request failed".to_owned()
-    } else {
-        format!("run at {}{also}{recorded}", loads.join(" and "))
-    };
+    let mut next = format!("run at {}", loads.join(" and "));
+    if points.points().iter().all(|point| point.resources.is_empty()) {
+        next +=
+            ", or record the utilisation of what may run out (cpu_ratio), or add earlier runs of the service";
+    }
+    for limit in no_limits {
+        why += &format!("; {limit}");
+        next += &format!("; {}", limit.next());
+    }
+    if let Some(slower) = evidence.unexplained {
+        why += &format!(
+            "; requests took {slower:.1} times as long at the highest load as at the lowest, which no recorded resource \
+             explains: they wait for something else"
+        );
+        next += "; record what requests wait for, such as a pool, a lock or another service";
+    }
     notes.refuse("peak", &why, &next);
 }
 

@@ -20,6 +20,7 @@ mod answer;
 mod changes;
 mod choice;
 mod data;
+mod demand;
 mod estimate;
 mod found;
 mod growth;

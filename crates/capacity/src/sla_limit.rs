@@ -56,23 +56,34 @@ pub struct Allowed {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NoSlaLimit {
     /// The figure was not measured.
-    #[error("{figure} was not measured at two loads or more; add a column for it")]
+    #[error("{figure} was not measured at two loads or more")]
     NotMeasured {
         /// Which figure.
         figure: String,
     },
     /// Every level meets it.
-    #[error("met at every load up to {highest}; run at higher loads until it is missed")]
+    #[error("met at every load up to {}", Figure(*highest))]
     AlwaysMet {
         /// The highest load.
         highest: f64,
     },
     /// No level meets it.
-    #[error("missed already at the lowest load, {lowest}; run at lower loads")]
+    #[error("missed already at the lowest load, {}", Figure(*lowest))]
     NeverMet {
         /// The lowest load.
         lowest: f64,
     },
+}
+
+impl NoSlaLimit {
+    /// What to do to know it.
+    pub fn next(&self) -> String {
+        match self {
+            Self::NotMeasured { figure } => format!("measure {figure} at two loads or more; in a table, add a column for it"),
+            Self::AlwaysMet { .. } => "run at higher loads until it is missed: an objective's load is told between two measured levels".to_owned(),
+            Self::NeverMet { .. } => "run at lower loads until it is met: an objective's load is told between two measured levels".to_owned(),
+        }
+    }
 }
 
 impl Bounded {

@@ -2,18 +2,15 @@
 //!
 //! U = X·D (P. J. Denning, J. P. Buzen, "The Operational Analysis of Queueing Network Models", ACM
 //! Computing Surveys 10(3), 1978, §4): a resource that every request keeps busy for D seconds is busy all
-//! the time at X = 1/D, long before which that can be told. Real resources differ in two ways that are
-//! fitted where the data show them beyond doubt: they are a little busy without any request (a), and a
-//! request keeps them busy for longer the busier they are (contention, coherency):
-//!
-//! U = a + X·(D + D₁U + D₂U²)
+//! the time at X = 1/D, long before which that can be told. Real resources differ in two ways: they are a little busy
+//! without any request, and a request keeps them busy for longer the busier they are (contention, coherency). How far
+//! both go is weighed by `demand.rs`.
 //!
 //! Of a mix each kind of request has a demand of its own, U = a + Σ Xₖ·Dₖ, which needs runs with different
 //! mixes to be told apart.
 //!
 //! Where users are counted and utilisation follows their number, a demand that rises is better read from
-//! throughput over users, who are counted without error: the Universal Scalability Law gives the throughput of
-//! as many users as keep the resource busy all the time.
+//! throughput over users, who are counted without error.
 //!
 //! It assumes that the recorded resource is the one that runs out, or that all that can run out are recorded.
 
@@ -27,11 +24,10 @@ use nalgebra::{DMatrix, DVector};
 use ndarray::{Array1, Array2};
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
-use crate::least_squares::{Curve, Data, Solution, inverse_of_square, t_quantile};
-use crate::peak::{normal, share};
-use crate::{LoadKind, ModelName, Point, Points, Usl};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
+use crate::demand::{self, Idle, Row};
+use crate::least_squares::{inverse_of_square, t_quantile};
+use crate::points::Figure;
+use crate::{LoadKind, Point, Points};
 
 /// Where a resource runs out.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +54,7 @@ pub struct ResourceLimit {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NoLimit {
     /// Too few points carry it.
-    #[error("{name} was recorded at {points} points; four are needed")]
+    #[error("{name} was recorded at {points} points, too few")]
     TooFew {
         /// The resource.
         name: String,
@@ -66,7 +62,7 @@ pub enum NoLimit {
         points: usize,
     },
     /// It was hardly used.
-    #[error("{name} was {:.0}% busy at most; load it to {:.0}% or more", busiest * 100.0, BUSY_ENOUGH * 100.0)]
+    #[error("{name} was {:.0}% busy at most, too little to be carried on", busiest * 100.0)]
     NotBusy {
         /// The resource.
         name: String,
@@ -79,6 +75,31 @@ pub enum NoLimit {
         /// The resource.
         name: String,
     },
+    /// It may run out anywhere.
+    #[error(
+        "{name} runs out somewhere between {}/s and {}/s: these loads do not tell how its demand grows",
+        Figure(*low), Figure(*high)
+    )]
+    Open {
+        /// The resource.
+        name: String,
+        /// The lower end of the 90% interval, requests per second.
+        low: f64,
+        /// The upper end.
+        high: f64,
+    },
+}
+
+impl NoLimit {
+    /// What to do to know it.
+    pub fn next(&self) -> String {
+        match self {
+            Self::TooFew { name, .. } => format!("record {name} at {FEWEST_POINTS} loads or more"),
+            Self::NotBusy { name, .. } => format!("load {name} to {:.0}% or more", BUSY_ENOUGH * 100.0),
+            Self::Unrelated { .. } => "record the utilisation of what requests use up".to_owned(),
+            Self::Open { name, .. } => format!("load {name} further"),
+        }
+    }
 }
 
 /// A demand that is carried on over more than this factor is a guess.
@@ -86,27 +107,21 @@ const BUSY_ENOUGH: f64 = 0.25;
 const FEWEST_POINTS: usize = 4;
 /// A term is kept when chance alone would give its improvement this rarely.
 const BEYOND_DOUBT: f64 = 0.01;
-/// And where missing it does more harm than taking it for nothing.
-const LIKELY: f64 = 0.05;
-/// And for the interval.
-const PERHAPS: f64 = 0.25;
 /// Below this utilisation noise no longer goes with it: clocks and sampling have their own.
 const QUIET: f64 = 0.1;
-/// Utilisation follows users when a line leaves at most this many times the variance of the best law.
+/// Utilisation follows users when a line leaves at most this many times the variance of the best law of throughput.
 const FOLLOWS: f64 = 3.0;
-/// By which factor a law without coherency may leave more squares and still be as likely.
-const NEARLY_AS_WELL: f64 = 2.0;
-/// How often a limit is drawn again, and from where.
-const RESAMPLES: usize = 200;
-const SEED: u64 = 1;
-/// Half of a 90% interval in standard deviations of a normal distribution.
-const Z: f64 = 1.645;
 /// The level of intervals.
 const LEVEL: f64 = 0.90;
 /// Clocks and sampling leave this share of a utilisation open, whatever the residuals say.
 const FLOOR: f64 = 0.002;
 
-/// What utilisation may depend on beside throughput.
+/// An interval whose ends lie further apart than this factor says nothing.
+const OPEN: f64 = 1.5;
+/// Response time that grew by this factor more than resources explain waits for something else.
+const UNEXPLAINED: f64 = 1.1;
+
+/// What utilisation may depend on beside load or throughput.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Term {
     /// Busy without requests.
@@ -144,117 +159,103 @@ fn limit(points: &[Point], kind: LoadKind, name: &str) -> Result<ResourceLimit, 
         return Err(NoLimit::NotBusy { name, busiest });
     }
     let limit = by_kind(&rows, &name, busiest).or_else(|| by_throughput(&rows, kind, &name, busiest));
-    limit.ok_or(NoLimit::Unrelated { name })
+    match limit {
+        None => Err(NoLimit::Unrelated { name }),
+        Some(ResourceLimit { low, high, .. }) if high > low * OPEN => Err(NoLimit::Open { name, low, high }),
+        Some(limit) => Ok(limit),
+    }
+}
+
+/// By which factor the time of a request grew from the lowest load to the highest, where no resource explains it: then requests
+/// wait for something that was not recorded, which ends throughput before any recorded resource does.
+///
+/// The time is that of Little's law, N/X. What a resource explains is that a request keeps it busy for longer (U/X), and that
+/// it queues there: at most by 1/(1 − U), that of one server which does all of the work (M/M/1).
+pub(crate) fn unexplained(points: &Points, limits: &[ResourceLimit]) -> Option<f64> {
+    let sound = |point: &&Point| point.throughput > 0.0;
+    let first = points.points().iter().find(sound)?;
+    let last = points.points().iter().rev().find(sound)?;
+    let slower = (last.load / last.throughput) / (first.load / first.throughput);
+    let explained = |limit: &ResourceLimit| {
+        let use_at = |point: &Point| Some(point.resources.get(&limit.name)?.min(1.0) - limit.idle);
+        let (before, after) = (use_at(first)?.max(0.0), use_at(last)?);
+        let longer = (after / last.throughput) / (before / first.throughput);
+        let queue = (1.0 - before) / (1.0 - after).max(f64::MIN_POSITIVE);
+        Some(longer.max(1.0) * queue).filter(|factor| !factor.is_nan())
+    };
+    let known: Vec<f64> = limits.iter().filter_map(explained).collect();
+    let most = known.iter().copied().fold(1.0, f64::max);
+    (!known.is_empty() && points.kind() == LoadKind::Users && slower > most * UNEXPLAINED).then_some(slower)
 }
 
 /// One demand for all requests.
 fn by_throughput(rows: &[(&Point, f64)], kind: LoadKind, name: &str, busiest: f64) -> Option<ResourceLimit> {
-    let data: Vec<(f64, f64)> = rows.iter().map(|(point, busy)| (point.throughput, *busy)).collect();
-    let mut law = Law::fit(&data, &[])?;
-    if let Some(idle) =
-        Law::fit(&data, &[Term::Idle]).filter(|idle| idle.is_needed_beside(&law, BEYOND_DOUBT))
-    {
-        law = idle;
-    }
-    let rising = law.with(&data, Term::Contention).filter(|richer| richer.is_needed_beside(&law, LIKELY));
-    let (throughput, low, high) = match rising {
-        None => {
-            let (limit, low, high) = law.interval(busiest)?;
-            // A demand that seems to rise, though chance may have it so, belongs into the interval.
-            let seems =
-                law.with(&data, Term::Contention).filter(|richer| richer.is_needed_beside(&law, PERHAPS));
-            let lower = seems.and_then(|richer| richer.limit()).map_or(limit, |(lower, _)| lower);
-            (limit, low.min(lower), high)
+    let sound = rows.iter().filter(|(point, busy)| point.throughput > 0.0 && *busy > 0.0);
+    let users = (kind != LoadKind::Rate).then(|| FullUse::of(rows)).flatten();
+    let found = match &users {
+        Some(full) => {
+            let row = |(point, _): &(&Point, f64)| Row {
+                used: point.load / full.users,
+                throughput: point.throughput,
+                deviation: 1.0,
+            };
+            demand::limit(&sound.map(row).collect::<Vec<_>>(), full.error, Idle::Never)?
         }
-        Some(rising) => by_users(rows, kind, &rising).or_else(|| {
-            let richer = rising.with(&data, Term::Coherency);
-            richer
-                .filter(|richer| richer.is_needed_beside(&rising, BEYOND_DOUBT))
-                .unwrap_or(rising)
-                .interval(busiest)
-        })?,
+        None => {
+            let row = |(point, busy): &(&Point, f64)| Row {
+                used: *busy,
+                throughput: point.throughput,
+                deviation: busy.hypot(QUIET) / busy,
+            };
+            demand::limit(&sound.map(row).collect::<Vec<_>>(), 0.0, Idle::Perhaps)?
+        }
     };
     Some(ResourceLimit {
         name: name.to_owned(),
         busiest,
-        idle: law.idle(),
-        demand: law.demand(),
+        idle: users.map_or(found.idle, |full| full.idle),
+        demand: found.demand,
         demands: BTreeMap::new(),
-        throughput,
-        low,
-        high,
+        throughput: found.throughput,
+        low: found.low,
+        high: found.high,
     })
 }
 
-/// The limit by the users who keep the resource busy all the time, with its 90% interval. `None` where
-/// utilisation does not follow the number of users, as in an open loop.
-fn by_users(rows: &[(&Point, f64)], kind: LoadKind, rising: &Law) -> Option<(f64, f64, f64)> {
-    if kind == LoadKind::Rate {
-        return None;
-    }
-    let busy: Vec<(f64, f64)> = rows.iter().map(|(point, busy)| (point.load, *busy)).collect();
-    let line = Law::fit(&busy, &[])?;
-    let line = line
-        .with(&busy, Term::Idle)
-        .filter(|idle| idle.is_needed_beside(&line, BEYOND_DOUBT))
-        .unwrap_or(line);
-    if line.left / line.degrees as f64 > FOLLOWS * rising.left / rising.degrees as f64 {
-        return None;
-    }
-    let most_users = |line: &Law| (1.0 - line.idle()) / line.demand();
-    let users = most_users(&line);
-    let mut data = Data::default();
-    for (point, _) in rows {
-        data.loads.push(point.load);
-        data.values.push(point.throughput);
-        // Noise goes with throughput.
-        data.weights.push(point.throughput.max(f64::MIN_POSITIVE).powi(-2));
-    }
-    let family = ModelName::Usl.family();
-    let Solution { theta, sum_of_squares } = family.fit(&data)?;
-    let most = |theta: &[f64], users: f64| {
-        let peak = Usl::peak(theta).map_or(users, |peak| peak.min(users));
-        family.value(theta, peak)
-    };
-    let limit = most(&theta, users);
-    let degrees = data.len().checked_sub(theta.len()).filter(|degrees| *degrees > 0)?;
-    let noise = (data.sum_of_squares(&family, &theta) / degrees as f64).sqrt();
-    let (_, error) = line.limit()?;
-    // Drawn again from what is left (a parametric bootstrap), wider for the few degrees of freedom.
-    let widened = t_quantile(LEVEL, degrees)? / Z;
-    let mut random = ChaCha8Rng::seed_from_u64(SEED);
-    let mut ends = |theta: &[f64], refit: &dyn Fn(&Data) -> Option<Vec<f64>>| {
-        let draw = |_| {
-            let mut again = data.clone();
-            for (value, load) in again.values.iter_mut().zip(&data.loads) {
-                *value = family.value(theta, *load) * (1.0 + noise * widened * normal(&mut random));
-            }
-            let users = users * (error * widened * normal(&mut random)).exp();
-            Some(most(&refit(&again)?, users)).filter(|limit| limit.is_finite())
-        };
-        let mut drawn: Vec<f64> = (0..RESAMPLES).filter_map(draw).collect();
-        drawn.sort_by(f64::total_cmp);
-        Some((share(&drawn, 0.05)?, share(&drawn, 0.95)?))
-    };
-    let (low, high) = ends(&theta, &|again| family.fit_near(again, &theta))?;
-    // A law without coherency that fits nearly as well belongs into the interval.
-    let usl = Usl::default();
-    let simpler = usl.fit_without_coherency(&data);
-    let simpler = simpler.filter(|simpler| simpler.sum_of_squares <= sum_of_squares * NEARLY_AS_WELL);
-    let higher = simpler.and_then(|simpler| {
-        let refit =
-            |again: &Data| usl.refit_without_coherency(again, &simpler.theta).map(|solution| solution.theta);
-        ends(&simpler.theta, &refit)
-    });
-    let high = higher.map_or(high, |(_, higher)| high.max(higher));
-    Some((limit, low.min(limit), high.max(limit)))
+/// The users who keep a resource busy all the time.
+struct FullUse {
+    users: f64,
+    /// The standard error of their logarithm.
+    error: f64,
+    idle: f64,
 }
 
-/// A fitted law of one resource.
+impl FullUse {
+    /// `None` where utilisation follows throughput and not the number of users.
+    fn of(rows: &[(&Point, f64)]) -> Option<Self> {
+        let of = |figure: fn(&Point) -> f64| -> Vec<(f64, f64)> {
+            rows.iter().map(|(point, busy)| (figure(point), *busy)).collect()
+        };
+        let line = Regression::best(&of(|point| point.load), &[Term::Idle])?;
+        let terms = [Term::Idle, Term::Contention, Term::Coherency];
+        let law = Regression::best(&of(|point| point.throughput), &terms)?;
+        if line.variance() > FOLLOWS * law.variance() {
+            return None;
+        }
+        let (slope, idle) = (line.coefficients[0], line.coefficients.get(1).copied().unwrap_or_default());
+        // d ln((1 − a)/b): −1/b and −1/(1 − a).
+        let slopes = [-1.0 / slope, -1.0 / (1.0 - idle)].into_iter().take(line.coefficients.len());
+        let slopes = DVector::from_vec(slopes.collect());
+        let variance = (slopes.transpose() * &line.covariance * &slopes)[(0, 0)];
+        let full = Self { users: (1.0 - idle) / slope, error: variance.max(0.0).sqrt(), idle };
+        (full.users.is_finite() && full.users > 0.0 && full.error.is_finite()).then_some(full)
+    }
+}
+
+/// Utilisation on load or throughput, with terms that it may have beside.
 #[derive(Debug, Clone)]
-struct Law {
-    terms: Vec<Term>,
-    /// The demand D, then one coefficient for each term.
+struct Regression {
+    /// Of load or throughput, then one for each term.
     coefficients: Vec<f64>,
     covariance: DMatrix<f64>,
     degrees: usize,
@@ -262,30 +263,31 @@ struct Law {
     left: f64,
 }
 
-impl Law {
-    /// The same with one term more.
-    fn with(&self, data: &[(f64, f64)], term: Term) -> Option<Self> {
-        Self::fit(data, &[self.terms.as_slice(), &[term]].concat())
-    }
-
-    /// The limit with its 90% interval.
-    fn interval(&self, busiest: f64) -> Option<(f64, f64, f64)> {
-        let (limit, error) = self.limit()?;
-        let half = t_quantile(LEVEL, self.degrees)? * error.hypot(FLOOR / busiest);
-        Some((limit, limit * (-half).exp(), limit * half.exp()))
+impl Regression {
+    /// With those of the terms, one after the other, that chance hardly explains (F test).
+    fn best(data: &[(f64, f64)], terms: &[Term]) -> Option<Self> {
+        let mut kept = Vec::new();
+        let mut best = Self::fit(data, &kept)?;
+        for term in terms {
+            let richer = [kept.as_slice(), &[*term]].concat();
+            if let Some(fitted) = Self::fit(data, &richer).filter(|fitted| fitted.is_needed_beside(&best)) {
+                (best, kept) = (fitted, richer);
+            }
+        }
+        Some(best)
     }
 
     /// Least squares with weights that allow noise to go with utilisation; `None` where a coefficient would be negative, which none can be.
     fn fit(data: &[(f64, f64)], terms: &[Term]) -> Option<Self> {
         let columns = terms.len() + 1;
         let degrees = data.len().checked_sub(columns).filter(|degrees| *degrees > 0)?;
-        let scale = data.iter().map(|(throughput, _)| *throughput).fold(f64::MIN_POSITIVE, f64::max);
-        let feature = |(throughput, busy): (f64, f64), column: usize| match column.checked_sub(1) {
-            None => throughput / scale,
+        let scale = data.iter().map(|(cause, _)| *cause).fold(f64::MIN_POSITIVE, f64::max);
+        let feature = |(cause, busy): (f64, f64), column: usize| match column.checked_sub(1) {
+            None => cause / scale,
             Some(term) => match terms[term] {
                 Term::Idle => 1.0,
-                Term::Contention => throughput / scale * busy,
-                Term::Coherency => throughput / scale * busy * busy,
+                Term::Contention => cause / scale * busy,
+                Term::Coherency => cause / scale * busy * busy,
             },
         };
         let root = |busy: f64| 1.0 / busy.hypot(QUIET);
@@ -301,8 +303,7 @@ impl Law {
         if coefficients.iter().any(|value| !value.is_finite() || *value < 0.0) || coefficients[0] <= 0.0 {
             return None;
         }
-        let solution = DVector::from_vec(coefficients.clone());
-        let predicted = &matrix * &solution;
+        let predicted = &matrix * DVector::from_vec(coefficients.clone());
         let left: f64 =
             predicted.iter().zip(&targets).map(|(predicted, busy)| (busy - predicted).powi(2)).sum();
         let mut covariance = inverse * (left / degrees as f64);
@@ -313,59 +314,20 @@ impl Law {
             covariance.row_mut(index).scale_mut(1.0 / unit);
             covariance.column_mut(index).scale_mut(1.0 / unit);
         }
-        Some(Self { terms: terms.to_vec(), coefficients, covariance, degrees, left })
+        Some(Self { coefficients, covariance, degrees, left })
     }
 
-    /// Whether chance hardly explains that this law leaves so much less than a poorer one (F test).
-    fn is_needed_beside(&self, poorer: &Self, doubt: f64) -> bool {
+    fn variance(&self) -> f64 {
+        self.left / self.degrees as f64
+    }
+
+    fn is_needed_beside(&self, poorer: &Self) -> bool {
         if self.left <= 0.0 {
             return poorer.left > 0.0;
         }
-        let f = (poorer.left - self.left) / (self.left / self.degrees as f64);
+        let f = (poorer.left - self.left) / self.variance();
         FisherSnedecor::new(1.0, self.degrees as f64)
-            .is_ok_and(|distribution| f > 0.0 && 1.0 - distribution.cdf(f) < doubt)
-    }
-
-    fn coefficient(&self, term: Term) -> f64 {
-        let index = self.terms.iter().position(|known| *known == term);
-        index.map_or(0.0, |index| self.coefficients[index + 1])
-    }
-
-    fn idle(&self) -> f64 {
-        self.coefficient(Term::Idle)
-    }
-
-    fn demand(&self) -> f64 {
-        self.coefficients[0]
-    }
-
-    /// The highest throughput up to full use, and the standard error of its logarithm.
-    fn limit(&self) -> Option<(f64, f64)> {
-        const STEPS: u32 = 1000;
-        let throughput = |busy: f64| (busy - self.idle()) / self.demand_at(busy);
-        let busy = (1..=STEPS)
-            .map(|step| f64::from(step) / f64::from(STEPS))
-            .max_by(|left, right| throughput(*left).total_cmp(&throughput(*right)))?;
-        let limit = throughput(busy);
-        if !(limit.is_finite() && limit > 0.0) {
-            return None;
-        }
-        // d ln X / d coefficient, where the best use of the resource moves only in second order.
-        let demand = self.demand_at(busy);
-        let slopes = std::iter::once(-1.0 / demand).chain(self.terms.iter().map(|term| match term {
-            Term::Idle => -1.0 / (busy - self.idle()),
-            Term::Contention => -busy / demand,
-            Term::Coherency => -busy * busy / demand,
-        }));
-        let slopes = DVector::from_iterator(self.coefficients.len(), slopes);
-        let variance = (slopes.transpose() * &self.covariance * &slopes)[(0, 0)];
-        Some((limit, variance.max(0.0).sqrt()))
-    }
-
-    fn demand_at(&self, busy: f64) -> f64 {
-        self.demand()
-            + self.coefficient(Term::Contention) * busy
-            + self.coefficient(Term::Coherency) * busy * busy
+            .is_ok_and(|distribution| f > 0.0 && 1.0 - distribution.cdf(f) < BEYOND_DOUBT)
     }
 }
 

@@ -153,6 +153,69 @@ fn a_busy_resource_says_where_it_ends() {
 }
 
 #[test]
+fn requests_that_wait_for_something_else_are_not_foretold_by_what_was_recorded() {
+    // A lock ends throughput at 1,000/s, and the processors are half busy then.
+    let locked = |load: f64| {
+        let mut point = Point::new(load, 1000.0 * load / (load + 20.0));
+        point.resources.insert("cpu".into(), point.throughput / 2000.0);
+        point
+    };
+    let users = [2.0, 4.0, 8.0, 12.0, 16.0, 24.0, 32.0].map(locked).to_vec();
+    let found = answer(&Question::new(Points::new(users, LoadKind::Users).unwrap()));
+    refused(
+        &found,
+        &["2.4 times as long at the highest load", "no recorded resource explains", "such as a pool, a lock"],
+    );
+    assert_eq!(found.resources.len(), 1, "where the processors run out is known all the same");
+}
+
+#[test]
+fn what_may_run_out_anywhere_has_no_limit() {
+    // At a third of its use coherency hardly shows, and noise of 5% hides what does.
+    let noise = [1.05, 0.95, 1.04, 0.96, 1.05, 0.95];
+    let point = |(index, factor): (usize, f64)| {
+        let used = 0.055 * (index + 1) as f64;
+        let mut point = Point::new(1000.0 * used, factor * 1000.0 * used / (1.0 + used + used * used));
+        point.resources.insert("cpu".into(), used);
+        point
+    };
+    let points = noise.into_iter().enumerate().map(point).collect();
+    let found = answer(&Question::new(Points::new(points, LoadKind::Users).unwrap()));
+    refused(
+        &found,
+        &["cpu runs out somewhere between", "do not tell how its demand grows", "load cpu further"],
+    );
+}
+
+#[test]
+fn a_reason_and_what_to_do_stand_each_in_their_place() {
+    let mut points: Vec<Point> =
+        RISING.iter().map(|(load, throughput)| Point::new(*load, *throughput)).collect();
+    for (index, point) in points.iter_mut().enumerate() {
+        point.resources.insert("cpu".into(), 0.02 * (index + 1) as f64);
+        point.response_time.insert("p95".parse().unwrap(), 0.1);
+    }
+    let bound = |quantile: &str, at_most| Bound {
+        text: format!("{quantile} <= {at_most}"),
+        of: Bounded::ResponseTime(quantile.parse().unwrap()),
+        at_most,
+    };
+    let question = Question {
+        bounds: vec![bound("p95", 0.5), bound("p95", 0.01), bound("p99", 0.5)],
+        traffic: vec![("today".into(), 100.0)],
+        predict: vec![1000.0],
+        ..Question::new(Points::new(points, LoadKind::Users).unwrap())
+    };
+    let found = answer(&question);
+    assert_eq!(found.refusals.len(), 6, "{:?}", found.refusals);
+    const DOING: [&str; 6] = ["run ", "load ", "record ", "measure ", "find ", "look "];
+    for refusal in &found.refusals {
+        assert!(DOING.iter().any(|word| refusal.next.starts_with(word)), "{refusal:?}");
+        assert!(!DOING.iter().any(|word| refusal.why.contains(&format!("; {word}"))), "{refusal:?}");
+    }
+}
+
+#[test]
 fn an_objective_is_told_between_two_levels() {
     let queue = |load: f64| {
         let mut point = Point::new(load, load);

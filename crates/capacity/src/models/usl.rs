@@ -67,19 +67,6 @@ impl Usl {
         self.fit_from(data, &self.starts(data))
     }
 
-    /// The law without coherency, κ = 0: Amdahl's.
-    pub(crate) fn fit_without_coherency(&self, data: &Data) -> Option<Solution> {
-        let starts = self.starts(data).into_iter().map(|start| vec![start[SIGMA], 0.0, start[LAMBDA]]);
-        let starts: Vec<Vec<f64>> = starts.collect();
-        minimise_from(self, &starts, &self.parameters(&[SIGMA, LAMBDA]), data)
-            .filter(|solution| is_within_bounds(&solution.theta))
-    }
-
-    /// The same for data that are nearly those of a known one, to some digits.
-    pub(crate) fn refit_without_coherency(&self, data: &Data, theta: &[f64]) -> Option<Solution> {
-        minimise_roughly(self, theta, &self.parameters(&[SIGMA, LAMBDA]), data)
-    }
-
     /// The law of data that are nearly those of a known one, to some digits.
     pub(super) fn refit(&self, data: &Data, theta: &[f64]) -> Option<Solution> {
         let free: [&[usize]; 3] = [&[SIGMA, KAPPA, LAMBDA], &[SIGMA, LAMBDA], &[KAPPA, LAMBDA]];

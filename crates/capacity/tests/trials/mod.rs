@@ -183,9 +183,35 @@ impl Shape {
     }
 }
 
-/// A system with m workers of which n at work do X(n) = n / (D(1 + σ(n−1) + κn(n−1))), measured at loads up to
-/// 60% of that of its limit, with `noise` in throughput and utilisation, and its limit.
-pub(crate) fn simulated(shape: Shape, noise: f64, seed: u64) -> (Points, f64) {
+/// How far a simulated system is loaded, and what is known of its load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Users, up to 60% of those who bring the peak.
+    Load,
+    /// Users, up to those who bring 60% of the peak's throughput.
+    Throughput,
+    /// Arrivals per second, up to 60% of the peak's throughput: utilisation is all that tells of the limit.
+    Rate,
+}
+
+impl Reading {
+    pub(crate) const ALL: [Self; 3] = [Self::Load, Self::Throughput, Self::Rate];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Throughput => "throughput",
+            Self::Rate => "rate",
+        }
+    }
+}
+
+/// The share of the peak up to which simulated systems are loaded.
+const LOADED: f64 = 0.6;
+
+/// A system with m workers of which n at work do X(n) = n / (D(1 + σ(n−1) + κn(n−1))), measured up to 60% of its
+/// limit, with `noise` in throughput and utilisation, and its limit.
+pub(crate) fn simulated(shape: Shape, reading: Reading, noise: f64, seed: u64) -> (Points, f64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut between = |low: f64, high: f64| low * (high / low).powf(random.random::<f64>());
     let workers = between(8.0, 128.0).round();
@@ -205,8 +231,12 @@ pub(crate) fn simulated(shape: Shape, noise: f64, seed: u64) -> (Points, f64) {
     let at = |n: f64| n / (demand * (1.0 + sigma * (n - 1.0).max(0.0) + kappa * n * (n - 1.0).max(0.0)));
     let fine = (10..=10_000).map(|step| workers * f64::from(step) / 10_000.0);
     let most = fine.clone().map(at).fold(0.0, f64::max).min(1.0 / pool_demand);
-    // The load of the peak, of which 60% is the highest that was offered.
-    let end = 0.6 * fine.clone().find(|n| at(*n) >= most * (1.0 - 1e-9)).unwrap_or(workers);
+    let first =
+        |throughput: f64| fine.clone().find(|n| at(*n) >= throughput * (1.0 - 1e-9)).unwrap_or(workers);
+    let end = match reading {
+        Reading::Load => LOADED * first(most),
+        Reading::Throughput | Reading::Rate => first(LOADED * most),
+    };
     let levels = 8;
     let points = (1..=levels).map(|level| {
         let n = end * f64::from(level) / f64::from(levels);
@@ -215,20 +245,23 @@ pub(crate) fn simulated(shape: Shape, noise: f64, seed: u64) -> (Points, f64) {
             let normal = (-2.0 * (1.0 - first).ln()).sqrt() * (std::f64::consts::TAU * second).cos();
             value * (1.0 + noise * normal)
         };
-        let mut point = Point::new(n, noisy(at(n)));
+        let throughput = noisy(at(n));
+        let load = if reading == Reading::Rate { at(n).max(throughput) } else { n };
+        let mut point = Point::new(load, throughput);
         point.resources.insert("workers".into(), noisy(n / workers));
         if shape == Shape::Pool {
             point.resources.insert("pool".into(), noisy(at(n) * pool_demand));
         }
         point
     });
-    (Points::new(points.collect(), LoadKind::Users).unwrap(), most)
+    let kind = if reading == Reading::Rate { LoadKind::Rate } else { LoadKind::Users };
+    (Points::new(points.collect(), kind).unwrap(), most)
 }
 
-pub(crate) fn simulations(shape: Shape, noise: f64, seeds: std::ops::Range<u64>) -> Score {
+pub(crate) fn simulations(shape: Shape, reading: Reading, noise: f64, seeds: std::ops::Range<u64>) -> Score {
     let mut score = Score::default();
     for seed in seeds {
-        let (points, truth) = simulated(shape, noise, seed);
+        let (points, truth) = simulated(shape, reading, noise, seed);
         let found = answer(&Question::new(points));
         score.add(found.peak.map(|peak| (peak.throughput, peak.low, peak.high)), truth);
     }
