@@ -261,14 +261,27 @@ pub(crate) struct LimitArguments {
     /// Threads that offer load [default: one per processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
-    /// Writes the result as JSON; - for standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) forms: LimitForms,
     /// Print nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
     #[command(flatten)]
     pub(crate) history: HistoryArgument,
+}
+
+/// The forms of what `limit` has found.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct LimitForms {
+    /// Writes the result as JSON; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes a self-contained HTML report
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+    /// Writes the result as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
 }
 
 #[derive(Debug, Args, Clone)]

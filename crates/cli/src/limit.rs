@@ -1,17 +1,17 @@
 //! `plimsoll limit`.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::anyhow;
 use plimsoll_capacity::{Limit, Overload, PredictionOf, SearchSettings, Side, Truth};
 use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::{AnswerBy, AnswerText, History, KeptAnswer};
+use plimsoll_report::LimitReport;
 use plimsoll_run::{ExitCode, LoadModel, ObjectiveSummary, RunPlan};
 use plimsoll_runner::{Control, LimitConfig, ScalingConfig, Searched, Stepped};
 use plimsoll_sla::{Bound, Comparison, Expression, Filter, Measure, Objective, Severity, Verdict};
 
-use crate::arguments::LimitArguments;
+use crate::arguments::{LimitArguments, LimitForms};
 use crate::capacity::now_nanos;
 use crate::plan::Changes;
 use crate::run::default_workers;
@@ -65,7 +65,7 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
         let within_seconds = u32::try_from(arguments.within.as_secs()).unwrap_or(u32::MAX);
         let step =
             ScalingConfig { from, to, within_seconds, band: arguments.band, replicas: arguments.replicas };
-        return scale(&config, &step, &control, arguments.json.as_deref(), quiet).await;
+        return scale(&config, &step, &control, &arguments.forms, quiet).await;
     }
     let promised = beyond.promised(&config.plan);
     let mut number = 0;
@@ -109,7 +109,18 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
     if let Err(error) = keep(&history, &searched, &target, &json).await {
         crate::say::errln!("warning: the limit is not kept: {error}");
     }
-    tell_of(&searched, &overloads, &judged, &json, arguments.json.as_deref(), quiet)?;
+    let report = LimitReport {
+        limit: &searched.limit,
+        objectives: &config.plan.objectives,
+        overloads: &overloads,
+        promised: &judged,
+    };
+    let forms = Forms {
+        json: &json,
+        report: &|| plimsoll_report::limit_html(&report),
+        markdown: &|| plimsoll_report::limit_markdown(&report),
+    };
+    put(&text(&searched, &overloads, &judged), &forms, &arguments.forms, quiet)?;
     Ok(match code(&searched) {
         ExitCode::Success if control.was_stopped() => ExitCode::Interrupted,
         ExitCode::Success => code_of(&judged),
@@ -152,7 +163,7 @@ async fn scale(
     config: &LimitConfig,
     step: &ScalingConfig,
     control: &Control,
-    json: Option<&Path>,
+    asked: &LimitForms,
     quiet: bool,
 ) -> Outcome {
     if matches!(config.plan.load.model, LoadModel::Closed { .. }) {
@@ -182,7 +193,12 @@ async fn scale(
     };
     let plan = &config.plan.name;
     let value = plimsoll_report::scaling_json(plan, &scaling);
-    print(&plimsoll_report::scaling_text(plan, &scaling), &value, json, quiet)?;
+    let forms = Forms {
+        json: &value,
+        report: &|| plimsoll_report::scaling_html(plan, &scaling),
+        markdown: &|| plimsoll_report::scaling_markdown(plan, &scaling),
+    };
+    put(&plimsoll_report::scaling_text(plan, &scaling), &forms, asked, quiet)?;
     Ok(match scaling.is_kept() {
         _ if !scaling.is_valid => ExitCode::Undecided,
         true => ExitCode::Success,
@@ -190,17 +206,28 @@ async fn scale(
     })
 }
 
-fn print(text: &str, value: &serde_json::Value, json: Option<&Path>, quiet: bool) -> Result<(), Stop> {
-    if let Some(path) = json {
-        files::put(path, &format!("{value:#}\n")).map_err(Stop::internal)?;
-    }
-    let to_stdout = json.is_some_and(|path| path.as_os_str() == "-");
+/// A result in each form that may be asked for.
+struct Forms<'a> {
+    json: &'a serde_json::Value,
+    report: &'a dyn Fn() -> String,
+    markdown: &'a dyn Fn() -> String,
+}
+
+/// Writes the forms that were asked for, and says it in words.
+fn put(text: &str, forms: &Forms<'_>, asked: &LimitForms, quiet: bool) -> Result<(), Stop> {
+    let mut written = files::Written::default();
+    written.put("report", asked.report.as_deref(), forms.report);
+    written.put("json", asked.json.as_deref(), || format!("{:#}\n", forms.json));
+    written.put("markdown", asked.markdown.as_deref(), forms.markdown);
+    let all = [&asked.report, &asked.json, &asked.markdown];
+    let to_stdout = all.into_iter().flatten().any(|path| path.as_os_str() == "-");
+    let places: String = written.files.iter().map(|(name, path)| format!("  {name}  {path}\n")).collect();
     match (quiet, to_stdout) {
         (true, _) => {}
-        (false, true) => crate::say::err!("{text}"),
-        (false, false) => crate::say::out!("{text}"),
+        (false, true) => crate::say::err!("{text}{places}"),
+        (false, false) => crate::say::out!("{text}{places}"),
     }
-    Ok(())
+    written.tell()
 }
 
 /// Holds what was found against what `capacity` had foretold.
@@ -256,14 +283,7 @@ async fn keep(
     history.keep_answer(&answer, &AnswerText { result: json.to_string(), inputs: None }).await
 }
 
-fn tell_of(
-    searched: &Searched,
-    overloads: &[Overload],
-    judged: &[ObjectiveSummary],
-    value: &serde_json::Value,
-    json: Option<&Path>,
-    quiet: bool,
-) -> Result<(), Stop> {
+fn text(searched: &Searched, overloads: &[Overload], judged: &[ObjectiveSummary]) -> String {
     let mut text = plimsoll_report::limit_text(&searched.limit);
     for overload in overloads {
         text += &plimsoll_report::overload_text(overload);
@@ -273,7 +293,7 @@ fn tell_of(
         text += &plimsoll_report::overload_verdict_text(objective);
         text.push('\n');
     }
-    print(&text, value, json, quiet)
+    text
 }
 
 /// Whether enough is left under overload, where that was asked.

@@ -27,6 +27,10 @@ const BOTTOM: f64 = HEIGHT - 30.0;
 const LOWEST: f64 = 1e-9;
 const HIGHEST: f64 = 1e12;
 
+/// Room for names beside the ends of curves, and how near two of them may come.
+const ENDS: f64 = 36.0;
+const APART: f64 = 17.0;
+
 /// A ribbon may make a chart so many times as high as what it surrounds; beyond that it runs out of the frame.
 const RIBBON_ROOM: f64 = 1.5;
 
@@ -45,6 +49,38 @@ pub(crate) struct Chart {
     pub(crate) lines: Vec<Line>,
     /// Single places, in front of everything.
     pub(crate) marks: Vec<Marks>,
+    /// Names beside the right ends of curves, for curves that run close to each other.
+    pub(crate) ends: Vec<End>,
+}
+
+/// The name of a curve beside where it ends.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) name: String,
+    pub(crate) class: &'static str,
+    pub(crate) y: f64,
+}
+
+/// How a place is marked: what lies close together is told apart by more than colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Shape {
+    #[default]
+    Dot,
+    Diamond,
+    Triangle,
+    Cross,
+}
+
+impl Shape {
+    /// Its outline around 0 0; `None` for the dot, which is a circle.
+    fn outline(self) -> Option<&'static str> {
+        match self {
+            Self::Dot => None,
+            Self::Diamond => Some("M-5 0L0-5 5 0 0 5Z"),
+            Self::Triangle => Some("M-5 4.2L0-5 5 4.2Z"),
+            Self::Cross => Some("M-4-4L4 4M-4 4L4-4"),
+        }
+    }
 }
 
 /// What is counted along an edge, and how.
@@ -93,6 +129,7 @@ pub(crate) struct Ribbon {
 pub(crate) struct Marks {
     pub(crate) name: String,
     pub(crate) class: &'static str,
+    pub(crate) shape: Shape,
     pub(crate) places: Vec<Place>,
 }
 
@@ -132,10 +169,15 @@ impl Axis {
     /// The axis for durations that range from `low` to `high`: decades where an even one would
     /// press most of them against the ground.
     pub(crate) fn for_times(values: impl Iterator<Item = f64>) -> Self {
+        Self::for_times_over(20.0, values)
+    }
+
+    /// The same, with decades where the longest is over so many times the shortest.
+    pub(crate) fn for_times_over(times: f64, values: impl Iterator<Item = f64>) -> Self {
         let (low, high) = values
             .filter(|value| *value > 0.0)
             .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
-        if high > 20.0 * low { Self::TimeInDecades } else { Self::Time }
+        if high > times * low { Self::TimeInDecades } else { Self::Time }
     }
 
     /// Where a value lies on a scale that is even.
@@ -308,7 +350,7 @@ impl Chart {
             self.ribbons.iter().flat_map(|ribbon| &ribbon.points).map(|(_, _, high)| high.min(room));
         let ys = ys.iter().copied().chain(ribbons);
         let scales = (
-            Scale::over(self.x, xs, LEFT, RIGHT),
+            Scale::over(self.x, xs, LEFT, self.right()),
             Scale::over(self.y, ys, BOTTOM, TOP).map(Scale::with_headroom),
         );
         match scales {
@@ -321,6 +363,11 @@ impl Chart {
             }
         }
         page.put("</figure>\n", &[]);
+    }
+
+    /// Where its frame ends.
+    fn right(&self) -> f64 {
+        if self.ends.is_empty() { RIGHT } else { RIGHT - ENDS }
     }
 
     fn values(&self) -> impl Iterator<Item = (f64, f64)> {
@@ -341,13 +388,22 @@ impl Chart {
             page.put("<li><i class=\"ribbon\"></i>{}</li>", &[&ribbon.name]);
         }
         for marks in &self.marks {
-            page.put("<li><i class=\"dot {}\"></i>{}</li>", &[&marks.class, &marks.name]);
+            match marks.shape.outline() {
+                None => page.put("<li><i class=\"dot {}\"></i>{}</li>", &[&marks.class, &marks.name]),
+                Some(outline) => page.put(
+                    "<li><svg class=\"glyph\" viewBox=\"-6 -6 12 12\" aria-hidden=\"true\"><path class=\"dot {}\" d=\"{}\"/></svg>{}</li>",
+                    &[&marks.class, &outline, &marks.name],
+                ),
+            };
         }
         for bound in &self.bounds {
             page.put("<li><i class=\"bound {}\"></i>{}</li>", &[&bound.class, &bound.name]);
         }
         if self.bands.iter().any(|band| band.class == "incident") {
             page.put("<li><i class=\"incident\"></i>over 1% failed or dropped</li>", &[]);
+        }
+        if self.bands.iter().any(|band| band.class == "limit") {
+            page.put("<li><i class=\"limit band\"></i>here the limit lies</li>", &[]);
         }
         if self.bands.iter().any(|band| band.class == "warmup") {
             page.put("<li><i class=\"warmup\"></i>warm-up</li>", &[]);
@@ -365,7 +421,7 @@ impl Chart {
         }
         for (value, word) in y.axis.ticks(y.low, y.high) {
             let at = short(y.at(value));
-            page.put("<path class=\"grid\" d=\"M{} {}H{}\"/>", &[&LEFT, &at, &RIGHT]);
+            page.put("<path class=\"grid\" d=\"M{} {}H{}\"/>", &[&LEFT, &at, &self.right()]);
             page.put(
                 "<text class=\"y\" x=\"{}\" y=\"{}\" dy=\".32em\">{}</text>",
                 &[&(LEFT - 8.0), &at, &word],
@@ -376,14 +432,14 @@ impl Chart {
             page.put("<path class=\"tick\" d=\"M{} {}v5\"/>", &[&at, &BOTTOM]);
             page.put("<text class=\"x\" x=\"{}\" y=\"{}\">{}</text>", &[&at, &(BOTTOM + 20.0), &word]);
         }
-        page.put("<path class=\"axis\" d=\"M{} {}H{}\"/>", &[&LEFT, &BOTTOM, &RIGHT]);
+        page.put("<path class=\"axis\" d=\"M{} {}H{}\"/>", &[&LEFT, &BOTTOM, &self.right()]);
         for ribbon in &self.ribbons {
             page.put("<path class=\"ribbon\" d=\"{}\"/>", &[&outline(&ribbon.points, x, y)]);
         }
         for bound in &self.bounds {
             page.put(
                 "<path class=\"bound {}\" d=\"M{} {}H{}\"/>",
-                &[&bound.class, &LEFT, &short(y.at(bound.value)), &RIGHT],
+                &[&bound.class, &LEFT, &short(y.at(bound.value)), &self.right()],
             );
         }
         for line in &self.lines {
@@ -399,13 +455,40 @@ impl Chart {
                         &[&marks.class, &at, &low, &high],
                     );
                 }
-                page.put(
-                    "<circle class=\"dot {}\" cx=\"{}\" cy=\"{}\" r=\"4\"/>",
-                    &[&marks.class, &at, &height],
-                );
+                match marks.shape.outline() {
+                    None => page.put(
+                        "<circle class=\"dot {}\" cx=\"{}\" cy=\"{}\" r=\"4\"/>",
+                        &[&marks.class, &at, &height],
+                    ),
+                    Some(outline) => page.put(
+                        "<path class=\"dot {}\" transform=\"translate({} {})\" d=\"{}\"/>",
+                        &[&marks.class, &at, &height, &outline],
+                    ),
+                };
             }
         }
+        self.names(page, y);
         page.put("<path class=\"cursor\" d=\"M0 {}V{}\"/></svg><p class=\"hover\"></p>", &[&TOP, &BOTTOM]);
+    }
+
+    /// Names beside the ends of curves, none over another.
+    fn names(&self, page: &mut Page, y: &Scale) {
+        let mut ends: Vec<(f64, &End)> = self.ends.iter().map(|end| (y.at(end.y), end)).collect();
+        ends.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let mut free = TOP;
+        for (at, _) in &mut ends {
+            *at = at.max(free);
+            free = *at + APART;
+        }
+        let mut lowest = BOTTOM;
+        for (at, end) in ends.iter_mut().rev() {
+            *at = at.min(lowest);
+            lowest = *at - APART;
+            page.put(
+                "<text class=\"end {}\" x=\"{}\" y=\"{}\" dy=\".32em\">{}</text>",
+                &[&end.class, &(self.right() + 9.0), &short(*at), &end.name],
+            );
+        }
     }
 
     fn band(&self, page: &mut Page, band: &Band, x: &Scale) {

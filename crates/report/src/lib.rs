@@ -16,11 +16,13 @@ mod html;
 mod json;
 mod junit;
 mod limit;
+mod limit_report;
 mod markdown;
 mod parts;
 mod resources;
 mod run;
 mod text;
+mod told;
 mod track;
 mod words;
 
@@ -39,6 +41,7 @@ pub use limit::{
     limit_json, limit_text, limit_trial_text, overload_text, overload_verdict_text, scaling_json,
     scaling_text,
 };
+pub use limit_report::{LimitReport, limit_html, limit_markdown, scaling_html, scaling_markdown};
 pub use markdown::markdown;
 pub use run::Run;
 pub use text::{Text, text};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::words::plain;
 
 /// Seconds that each step of a ramp takes, beside which a search's requests are told.
-const RAMP_STEP_SECONDS: f64 = 10.0;
+pub(crate) const RAMP_STEP_SECONDS: f64 = 10.0;
 
 /// Characters of the longest bar.
 const BAR: f64 = 30.0;
@@ -240,11 +240,11 @@ fn chart(limit: &Limit) -> String {
     text
 }
 
-fn load(value: f64, is_users: bool) -> String {
+pub(crate) fn load(value: f64, is_users: bool) -> String {
     if is_users { format!("{value:.0} users") } else { format!("{value:.1}/s") }
 }
 
-fn seconds(value: f64) -> String {
+pub(crate) fn seconds(value: f64) -> String {
     if value < 0.001 {
         format!("{:.0} us", value * 1e6)
     } else if value < 1.0 {

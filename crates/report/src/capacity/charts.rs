@@ -5,7 +5,7 @@ use plimsoll_units::Quantile;
 
 use super::CapacityReport;
 use super::facts::{NOTHING, chosen, kept, quantiles, residual, thinned};
-use crate::chart::{Axis, Bound, Chart, Line, Marks, Place, Ribbon};
+use crate::chart::{Axis, Bound, Chart, End, Line, Marks, Place, Ribbon, Shape};
 
 /// Places along a curve.
 const STEPS: u32 = 96;
@@ -77,19 +77,23 @@ pub(super) fn response_time(report: &CapacityReport) -> Option<Chart> {
     }
     let kept = kept(report);
     let loads = loads(&kept);
-    let (mut lines, mut all) = (Vec::new(), Vec::new());
+    let (mut lines, mut all, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for (index, quantile) in quantiles.into_iter().enumerate() {
         let known = |point: &&Point| Some(at(point.load, *point.response_time.get(&quantile)?));
         let places: Vec<Place> = kept.iter().filter_map(known).collect();
         let (shown, every) = thinned(&places, MOST_PLACES);
         let class = class(quantile, index);
-        all.push(marks(&counted(&quantile.to_string(), every), class, shown.into_owned()));
+        let last = places.last().map(|place| place.y);
+        let name = counted(&quantile.to_string(), every);
+        all.push(Marks { shape: shape(index), ..marks(&name, class, shown.into_owned()) });
         let of_quantile = report.answer.latency_models.iter().filter(|model| model.quantile == quantile);
         let error = |model: &&LatencyModel| model.cross_validated_error.unwrap_or(f64::INFINITY);
         let best = of_quantile.min_by(|one, other| error(one).total_cmp(&error(other)));
+        let at_the_end = best.zip(loads.last()).and_then(|(model, load)| model.at(*load));
+        ends.extend(at_the_end.or(last).map(|y| End { name: quantile.to_string(), class, y }));
         lines.extend(best.map(|model| Line {
             name: format!("{quantile} as {}", model.name.label()),
-            class,
+            class: stroke(quantile, index),
             points: loads.iter().map(|load| (*load, model.at(*load).filter(|at| *at >= 0.0))).collect(),
         }));
     }
@@ -101,7 +105,7 @@ pub(super) fn response_time(report: &CapacityReport) -> Option<Chart> {
         .map(|bound| Bound { name: bound.text.clone(), class: Bound::PROMISE, value: bound.at_most })
         .collect();
     let values = all.iter().flat_map(|marks| marks.places.iter().map(|place| place.y));
-    let y = Axis::for_times(values.chain(bounds.iter().map(|bound| bound.value)));
+    let y = Axis::for_times_over(10.0, values.chain(bounds.iter().map(|bound| bound.value)));
     let scale = if y == Axis::TimeInDecades { " (logarithmic)" } else { "" };
     Some(Chart {
         title: format!("Response time against {}{scale}", axis(report)),
@@ -110,6 +114,7 @@ pub(super) fn response_time(report: &CapacityReport) -> Option<Chart> {
         bounds,
         lines,
         marks: all,
+        ends,
         ..Chart::default()
     })
 }
@@ -148,7 +153,7 @@ fn at(x: f64, y: f64) -> Place {
 }
 
 fn marks(name: &str, class: &'static str, places: Vec<Place>) -> Marks {
-    Marks { name: name.to_owned(), class, places }
+    Marks { name: name.to_owned(), class, shape: Shape::Dot, places }
 }
 
 fn counted(name: &str, every: usize) -> String {
@@ -166,6 +171,20 @@ fn loads(kept: &[&Point]) -> Vec<f64> {
     loads.sort_by(f64::total_cmp);
     loads.dedup();
     loads
+}
+
+/// Quantiles lie close together where the service is fast: each has a mark of its own.
+fn shape(index: usize) -> Shape {
+    [Shape::Dot, Shape::Diamond, Shape::Triangle][index % 3]
+}
+
+/// And a stroke of its own, in the colour of [`class`].
+fn stroke(quantile: Quantile, index: usize) -> &'static str {
+    match class(quantile, index) {
+        "p95" => "p95 dashed",
+        "p99" => "p99 dotted",
+        class => class,
+    }
 }
 
 /// The colours of a run's charts where they have one.

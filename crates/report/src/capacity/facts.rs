@@ -2,67 +2,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use plimsoll_capacity::{Estimate, LatencyModel, Model, Parameter, Point};
 use plimsoll_units::Quantile;
 
 use super::CapacityReport;
 use super::text::{basis, breaks, number, saturation, short};
+use crate::told::{Fact, ROWS, Sheet, Standing};
 use crate::words;
-
-/// More rows of a table nobody reads.
-const ROWS: usize = 60;
 
 /// Residuals below this share read as zero.
 pub(super) const NOTHING: f64 = 0.0005;
 
 /// What figures of headroom begin with.
 pub(super) const HEADROOM: &str = "Headroom";
-
-/// A figure with what is to be read beside it.
-pub(super) struct Fact {
-    pub(super) name: String,
-    pub(super) value: String,
-    pub(super) beside: String,
-}
-
-/// A table; the first column names its rows.
-pub(super) struct Sheet {
-    pub(super) heading: &'static str,
-    pub(super) columns: Vec<String>,
-    /// Columns that stand to the right.
-    pub(super) numeric: Range<usize>,
-    pub(super) rows: Vec<Vec<String>>,
-    pub(super) below: Option<String>,
-}
-
-impl Sheet {
-    fn new(heading: &'static str, columns: &[&str], numeric: Range<usize>, rows: Vec<Vec<String>>) -> Self {
-        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
-        Self { heading, columns, numeric, rows, below: None }.elided()
-    }
-
-    /// The first and the last rows of a table that nobody would read.
-    fn elided(mut self) -> Self {
-        let more = self.rows.len().saturating_sub(ROWS);
-        if more > 0 {
-            self.rows.drain(ROWS / 2..ROWS / 2 + more);
-            let first = words::count(ROWS as u64 / 2);
-            self.below = Some(format!(
-                "The first and the last {first}; {} between them are in the JSON.",
-                words::count(more as u64)
-            ));
-        }
-        self
-    }
-}
-
-/// How things stand, in a few words and as a class of the style sheet.
-pub(super) struct Standing {
-    pub(super) word: String,
-    pub(super) class: &'static str,
-}
 
 /// Whether the limit carries the traffic, by the traffic that leaves least; without traffic, whether there is a limit.
 pub(super) fn standing(answer: &plimsoll_capacity::Answer) -> Standing {
@@ -113,7 +66,7 @@ pub(super) fn caveats(answer: &plimsoll_capacity::Answer) -> Vec<String> {
 pub(super) fn figures(report: &CapacityReport) -> Vec<Fact> {
     let answer = report.answer;
     let kind = report.question.points.kind();
-    let fact = |name: &str, value: String, beside: String| Fact { name: name.to_owned(), value, beside };
+    let fact = Fact::new;
     let mut figures = Vec::new();
     match (&answer.peak, &answer.at_least) {
         (Some(peak), _) => figures.push(fact(
