@@ -7,9 +7,9 @@ mod harness;
 
 use std::time::SystemTime;
 
-use harness::{Desk, PATIENCE, Target, alone, beside_others, free_port};
+use harness::{Desk, PATIENCE, Target, alone, beside_others, fits_every_screen, free_port};
 use nix::sys::signal::Signal;
-use plimsoll_testkit::{Browser, ColorScheme, Prometheus, VictoriaMetrics, http_client, wait_for};
+use plimsoll_testkit::{Prometheus, VictoriaMetrics, http_client, wait_for};
 use serde_json::Value;
 
 /// Eight workers that take 100 ms each: 80 requests per second and no more. So long that what a busy machine adds
@@ -371,28 +371,7 @@ async fn a_report_reads_well_wide_and_narrow_light_and_dark() {
     let text = std::fs::read_to_string(&markdown).unwrap();
     assert!(text.contains("## Measured points") && text.contains("exhausted on "), "{text}");
 
-    let browser = Browser::start().await.unwrap();
-    browser.open(&format!("file://{report}")).await.unwrap();
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut grounds = Vec::new();
-    for (scheme, word) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {
-        browser.set_color_scheme(scheme).await.unwrap();
-        for width in [1280, 390] {
-            browser.set_viewport(width, 900).await.unwrap();
-            wait_for(PATIENCE, "the page to fit", async || {
-                let fits = "return document.documentElement.scrollWidth <= innerWidth && \
-                            [...document.querySelectorAll('.key div, .banner')].every(box => box.scrollWidth <= box.clientWidth)";
-                let fits = browser.run(fits).await.unwrap();
-                if fits == true { Ok(()) } else { Err(format!("{word} {width}: {fits}")) }
-            })
-            .await
-            .unwrap();
-            browser.screenshot(&folder.join(format!("capacity-{word}-{width}.png"))).await.unwrap();
-        }
-        grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor").await.unwrap());
-    }
-    assert_ne!(grounds[0], grounds[1], "the page does not follow light and dark");
+    let browser = fits_every_screen(&report, "capacity").await;
     // The values of a chart are read by keyboard.
     let read = "const chart = document.querySelector('svg'); \
                 chart.dispatchEvent(new KeyboardEvent('keydown', { key: 'End' })); \

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Desk, PATIENCE, Target, alone, beside_others, ends, notes};
+use harness::{Desk, PATIENCE, Target, alone, beside_others, ends, fits_every_screen, notes};
 use nix::sys::signal::Signal;
 use plimsoll_testkit::{Prometheus, wait_until};
 use serde_json::Value;
@@ -89,10 +89,19 @@ async fn a_service_that_refuses_retains_its_throughput_under_overload() {
     let (target, desk) = (Target::start(WORKERS.iter().chain(&["--queue", "20"])).await, Desk::new());
     let plan = desk.write("plan.yaml", &plan(&target.url()));
     let arguments = ["--from", "450/s", "--precision", "100%", "--looks", "1", "--longest", "4s"];
-    let overload = ["--overload", "3", "--json", "-"];
+    let (report, markdown) = (desk.write("limit.html", ""), desk.write("limit.md", ""));
+    let overload = ["--overload", "3", "--json", "-", "--report", &report, "--markdown", &markdown];
     let ended = desk.plimsoll(["limit", &plan]).args(arguments).args(overload).ended().await;
     let json: Value = serde_json::from_str(&ended.stdout).unwrap();
     let found = &json["overload"][0];
+    let browser = fits_every_screen(&report, "limit").await;
+    let drawn = "return document.querySelectorAll('figure:first-child .dot[transform], figure:first-child circle').length";
+    let drawn = browser.run(drawn).await.unwrap().as_u64().unwrap();
+    let measured =
+        json["trials"].as_array().unwrap().iter().filter(|trial| !trial["response_time"]["p95"].is_null());
+    assert_eq!(drawn, measured.count() as u64, "each trial is drawn");
+    let told = std::fs::read_to_string(&markdown).unwrap();
+    assert!(told.contains("## Trials") && told.contains("## Beyond the limit"), "{told}");
     let missed = json["trials"].as_array().unwrap().iter().filter_map(|trial| trial["why"].as_str());
     assert!(missed.into_iter().any(|why| why.contains("mostly status")), "{json:#}");
     assert!(number(found, "/refused") > 1000.0, "{found}");

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use plimsoll_testkit::{Program, binary, http_client, wait_for};
+use plimsoll_testkit::{Browser, ColorScheme, Program, binary, http_client, wait_for};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -407,6 +407,34 @@ pub(crate) async fn undisturbed<T>(mut measure: impl AsyncFnMut() -> (Value, T))
         last = measure().await;
     }
     last
+}
+
+/// Opens a report wide and narrow, light and dark, and leaves pictures of it in the build directory (`target/tmp/pages`).
+pub(crate) async fn fits_every_screen(report: &str, name: &str) -> Browser {
+    let browser = Browser::start().await.unwrap();
+    browser.open(&format!("file://{report}")).await.unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut grounds = Vec::new();
+    for (scheme, word) in [(ColorScheme::Light, "light"), (ColorScheme::Dark, "dark")] {
+        browser.set_color_scheme(scheme).await.unwrap();
+        for width in [1280, 390] {
+            browser.set_viewport(width, 900).await.unwrap();
+            wait_for(PATIENCE, "the page to fit", async || {
+                let fits = "return document.documentElement.scrollWidth <= innerWidth && \
+                            [...document.querySelectorAll('.key div, .banner')].every(box => box.scrollWidth <= box.clientWidth)";
+                let fits = browser.run(fits).await.unwrap();
+                if fits == true { Ok(()) } else { Err(format!("{word} {width}: {fits}")) }
+            })
+            .await
+            .unwrap();
+            browser.screenshot(&folder.join(format!("{name}-{word}-{width}.png"))).await.unwrap();
+        }
+        grounds.push(browser.run("return getComputedStyle(document.body).backgroundColor").await.unwrap());
+    }
+    assert_ne!(grounds[0], grounds[1], "the page does not follow light and dark");
+    assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
+    browser
 }
 
 /// A port that nobody listens on now, for settings that take no 0.
