@@ -227,13 +227,18 @@ fn model(name: LatencyName, quantile: Quantile, fitted: Option<Fitted>, data: &D
         let value = theta[index].exp();
         let error =
             uncertainty.as_ref().map(|known| known.covariance[(index, index)].max(0.0).sqrt() * value);
-        Parameter { name, value, standard_error: error }
+        Parameter { name, value, standard_error: error, identified: error.is_none_or(|error| error <= value) }
     };
     let mut parameters = vec![parameter("floor", FLOOR), parameter("growth", GROWTH)];
     match shape {
         Shape::Queue { servers } => {
             parameters.push(parameter("limit", TURN));
-            parameters.push(Parameter { name: "servers", value: f64::from(servers), standard_error: None });
+            parameters.push(Parameter {
+                name: "servers",
+                value: f64::from(servers),
+                standard_error: None,
+                identified: true,
+            });
         }
         Shape::HockeyStick => parameters.push(parameter("knee", TURN)),
     }

@@ -27,7 +27,7 @@ use plimsoll_units::Quantile;
 use serde::{Deserialize, Serialize};
 
 use crate::changes::{noise, stretches, transient};
-use crate::estimate::{self, Mean, median, t_quantile};
+use crate::estimate::{self, Mean, correlation_time, median, t_quantile};
 use crate::series::{Ended, Moment, Series};
 use crate::{Point, points::Figure};
 
@@ -47,8 +47,15 @@ const SAME_LOAD: f64 = 0.02;
 /// A relative deviation that is settled enough.
 const SETTLED: f64 = 0.01;
 
-/// How many standard errors a change must be beyond zero.
+/// How many standard errors a drift must be beyond zero.
 const BEYOND_NOISE: f64 = 4.0;
+
+/// The confidence that two regimes differ. Chance gets several tries at where to part them, and a plateau is thrown away
+/// for it: at this level it happens to fewer than one in a hundred, by simulation.
+const NO_CHANCE: f64 = 0.999;
+
+/// Regimes are proposed as if noise were this share of what it is, and kept by [`apart`], which knows it better.
+const EAGER: f64 = 0.8;
 
 /// From this factor on, response time that rose along a plateau was growing.
 const GROWTH: f64 = 1.25;
@@ -401,7 +408,7 @@ fn changed(throughput: &[f64]) -> Option<(usize, f64, f64)> {
         return None;
     }
     let mut regimes: Vec<Range<usize>> = Vec::new();
-    for stretch in stretches(throughput, deviation, FEWEST_STEPS / 2) {
+    for stretch in stretches(throughput, EAGER * deviation, FEWEST_STEPS / 2) {
         match regimes.last_mut() {
             Some(last) if !apart(&throughput[last.clone()], &throughput[stretch.clone()], mean) => {
                 last.end = stretch.end;
@@ -428,11 +435,27 @@ fn changed(throughput: &[f64]) -> Option<(usize, f64, f64)> {
     Some((regimes[widest].end, before, after))
 }
 
-/// Whether two regimes differ beyond noise, by more than what matters.
+/// Whether two regimes differ beyond noise, by more than what matters: by Student's t, correlation in time included. Its error
+/// is that of one variance for both, because that of a few seconds alone is small by luck as often as not, or that of
+/// their own, whichever is larger: of a freeze of two seconds it is.
 fn apart(before: &[f64], after: &[f64], mean: f64) -> bool {
-    let (Some(before), Some(after)) = (estimate::mean(before), estimate::mean(after)) else { return false };
-    let gap = (before.value - after.value).abs();
-    gap > MATTERS * mean && gap > BEYOND_NOISE * before.standard_error.hypot(after.standard_error)
+    let around = |values: &[f64]| {
+        let mean = estimate::average(values);
+        values.iter().map(|value| value - mean).collect::<Vec<_>>()
+    };
+    let gap = (estimate::average(before) - estimate::average(after)).abs();
+    let [first, second] = [around(before), around(after)];
+    let both = [first.as_slice(), &second].concat();
+    let time = correlation_time(&both);
+    let degrees = both.len() as f64 / time - 2.0;
+    if gap <= MATTERS * mean || degrees <= 0.0 {
+        return false;
+    }
+    let squares = |residuals: &[f64]| residuals.iter().map(|residual| residual * residual).sum::<f64>();
+    let of = |residuals: &[f64]| squares(residuals) / (residuals.len() as f64).powi(2);
+    let parts = 1.0 / before.len() as f64 + 1.0 / after.len() as f64;
+    let variance = (squares(&both) / both.len() as f64 * parts).max(of(&first) + of(&second));
+    gap > t_quantile(NO_CHANCE, degrees) * (variance * time * (degrees + 2.0) / degrees).sqrt()
 }
 
 fn measured(kept: &[&Moment], load: f64, step: f64, from: f64, cut: usize) -> Plateau {

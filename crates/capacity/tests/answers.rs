@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use plimsoll_capacity::{
-    Answer, Basis, Bound, Bounded, Earlier, LoadKind, Point, Points, Question, Saturation, answer,
+    Answer, Basis, Bound, Bounded, Earlier, LoadKind, ModelName, Point, Points, Question, Saturation, answer,
 };
 use proptest::prelude::*;
 
@@ -185,6 +185,18 @@ fn what_may_run_out_anywhere_has_no_limit() {
         &found,
         &["cpu runs out somewhere between", "do not tell how its demand grows", "load cpu further"],
     );
+}
+
+#[test]
+fn what_the_points_do_not_tell_of_a_model_is_not_identified() {
+    let told = |found: &Answer, name: &str| {
+        let roofline = found.models.iter().find(|model| model.name == ModelName::Roofline).unwrap();
+        roofline.parameter(name).unwrap().identified
+    };
+    let line = ask(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0].map(|load| (load, 10.0 * load)));
+    assert!(!told(&line, "ceiling") && !told(&line, "knee"), "a line has no ceiling: {:?}", line.models);
+    let flat = ask(&[(8.0, 100.0), (16.0, 190.0), (32.0, 300.0), (64.0, 330.0), (128.0, 331.0)]);
+    assert!(told(&flat, "ceiling") && told(&flat, "knee"), "{:?}", flat.models);
 }
 
 #[test]

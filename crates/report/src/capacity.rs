@@ -72,27 +72,35 @@ fn nearest(answer: &Answer) -> Option<usize> {
     nearest.or((!answer.sla_limits.is_empty()).then_some(0))
 }
 
-fn named(parameters: &[Parameter], value: impl Fn(&Parameter) -> Value) -> Map<String, Value> {
-    parameters.iter().map(|parameter| (parameter.name.to_owned(), value(parameter))).collect()
+/// A figure of each parameter; `null` where the data do not tell the parameter.
+fn named(parameters: &[Parameter], value: impl Fn(&Parameter) -> Option<f64>) -> Map<String, Value> {
+    let known = |parameter: &Parameter| value(parameter).filter(|_| parameter.identified);
+    parameters.iter().map(|parameter| (parameter.name.to_owned(), json!(known(parameter)))).collect()
+}
+
+fn not_identified(parameters: &[Parameter]) -> Vec<&'static str> {
+    parameters.iter().filter(|parameter| !parameter.identified).map(|parameter| parameter.name).collect()
 }
 
 fn latency(model: &LatencyModel) -> Value {
     json!({
         "name": model.name.label(),
         "quantile": model.quantile.to_string(),
-        "parameters": named(&model.parameters, |parameter| json!(parameter.value)),
+        "parameters": named(&model.parameters, |parameter| Some(parameter.value)),
         "cross_validated_error": model.cross_validated_error,
-        "standard_errors": named(&model.parameters, |parameter| json!(parameter.standard_error)),
+        "standard_errors": named(&model.parameters, |parameter| parameter.standard_error),
+        "not_identified": not_identified(&model.parameters),
     })
 }
 
 fn model(model: &Model) -> Value {
     json!({
         "name": model.name.label(),
-        "parameters": named(&model.parameters, |parameter| json!(parameter.value)),
+        "parameters": named(&model.parameters, |parameter| Some(parameter.value)),
         "r2": model.r2,
         "cross_validated_error": model.cross_validated_error(),
-        "standard_errors": named(&model.parameters, |parameter| json!(parameter.standard_error)),
+        "standard_errors": named(&model.parameters, |parameter| parameter.standard_error),
+        "not_identified": not_identified(&model.parameters),
         "peak_load": model.peak_load(),
     })
 }

@@ -56,6 +56,10 @@ pub struct Parameter {
     pub value: f64,
     /// `None` without a degree of freedom, or where the data do not tell it from others.
     pub standard_error: Option<f64>,
+    /// Whether the data tell it at all: the value of one that they do not tell is where a fit happened to stop. Of a figure that
+    /// cannot be zero (a ceiling, a knee, a sharpness, λ; of latency curves all) they do not when its standard error exceeds it; of a
+    /// ceiling and a knee neither when they lie beyond ten times what was measured.
+    pub identified: bool,
 }
 
 /// A kind of model with what it needs to know to be evaluated.
@@ -162,7 +166,11 @@ impl Model {
         };
         let parameters = name.parameters().iter().zip(&theta).enumerate();
         let parameters = parameters
-            .map(|(index, (name, value))| Parameter { name, value: *value, standard_error: error(index) })
+            .map(|(index, (name, value))| {
+                let standard_error = error(index);
+                let identified = is_identified(name, *value, standard_error, data);
+                Parameter { name, value: *value, standard_error, identified }
+            })
             .collect();
         let r2 = r2(&family, &theta, data);
         Some(Self { name, parameters, r2, foresight: None, theta, family, uncertainty })
@@ -225,6 +233,21 @@ impl Model {
         let middle = self.at(load);
         half.is_finite().then_some((middle - half, middle + half))
     }
+}
+
+/// How far beyond what was measured a ceiling or a knee may lie.
+const FARTHEST: f64 = 10.0;
+
+fn is_identified(name: &str, value: f64, error: Option<f64>, data: &Data) -> bool {
+    let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max) * FARTHEST;
+    let within = match name {
+        "ceiling" => value <= most(&data.values),
+        "knee" => value <= most(&data.loads),
+        "sharpness" | "lambda" => true,
+        // These may well be zero, so that an error beyond the value says that they may be.
+        _ => return true,
+    };
+    within && error.is_none_or(|error| error <= value)
 }
 
 /// 1 − Σw(x − f)² / Σw(x − x̄)².

@@ -153,6 +153,68 @@ fn a_queue_that_builds_up_is_told() {
     assert_eq!(found.steady[0].throughput.value, 100.0);
 }
 
+/// How arrivals follow each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Arrivals {
+    /// At random: the counts of seconds vary as much as their mean.
+    Poisson,
+    /// One like the other.
+    Uniform,
+    /// At random, and answered by a system whose speed wanders slowly.
+    Wandering,
+}
+
+/// Of which share of plateaus it is said that throughput changed: seconds of arrivals at a rate that is another by a share from the
+/// middle on. What is cut up to there as the way into the steady state counts too.
+fn changes(arrivals: Arrivals, rate: f64, seconds: usize, change: f64, plateaus: u64) -> f64 {
+    let found = (0..plateaus).filter(|seed| {
+        let mut noise = Noise::new(*seed);
+        let wander = autoregressive(&mut noise, seconds, 0.5);
+        let mut next = noise.uniform() / rate;
+        let moments = (0..seconds).map(|second| {
+            let factor = if second < seconds / 2 { 1.0 } else { 1.0 + change };
+            let mut count = 0.0;
+            while next < (second + 1) as f64 {
+                count += 1.0;
+                let gap = if arrivals == Arrivals::Uniform { 1.0 } else { -noise.uniform().ln() };
+                next += gap / (rate * factor);
+            }
+            let speed = if arrivals == Arrivals::Wandering { 1.0 + 0.03 * wander[second] } else { 1.0 };
+            Moment { load: rate, throughput: count * speed, ..Moment::default() }
+        });
+        let found = Plateaus::of(&series(moments.collect::<Vec<_>>()));
+        let moved = |why| matches!(why, Unsteady::Changed { .. } | Unsteady::Drifting { .. });
+        let near = (seconds / 2) as f64 * 0.75;
+        found.left_out.iter().any(|left| moved(left.why))
+            || change > 0.0 && found.steady.iter().any(|plateau| plateau.transient > near)
+    });
+    found.count() as f64 / plateaus as f64
+}
+
+#[test]
+fn chance_seldom_makes_a_change_and_a_change_is_seldom_missed() {
+    use Arrivals::{Poisson, Uniform, Wandering};
+    for (arrivals, rate, seconds, wrong, right) in [
+        (Poisson, 200.0, 8, 0.01, 0.0),
+        (Poisson, 200.0, 12, 0.01, 0.0),
+        // Half a minute of such counts knows a change of 10% by four standard errors, and not where it is.
+        (Poisson, 200.0, 30, 0.01, 0.5),
+        (Poisson, 200.0, 60, 0.01, 0.9),
+        (Poisson, 20.0, 30, 0.01, 0.0),
+        (Uniform, 200.0, 12, 0.0, 1.0),
+        (Uniform, 200.0, 30, 0.0, 1.0),
+        (Wandering, 200.0, 30, 0.01, 0.4),
+        (Wandering, 200.0, 60, 0.03, 0.8),
+    ] {
+        let alarms = changes(arrivals, rate, seconds, 0.0, 800);
+        let found = changes(arrivals, rate, seconds, 0.1, 200);
+        assert!(
+            alarms <= wrong && found >= right,
+            "{arrivals:?} at {rate}/s for {seconds} s: {alarms}, {found}"
+        );
+    }
+}
+
 #[test]
 fn a_backlog_is_no_throughput_of_its_load() {
     let drained = (0..40).map(|second| moment(if second < 20 { 200.0 } else { 50.0 }, 100.0, 10.0));

@@ -244,6 +244,7 @@ fn latency_models(report: &CapacityReport) -> Sheet {
 
 fn parameters(parameters: &[Parameter]) -> String {
     let word = |parameter: &Parameter| match parameter.standard_error {
+        _ if !parameter.identified => format!("{} not identified", parameter.name),
         Some(error) => format!("{} {} ± {}", parameter.name, short(parameter.value), short(error)),
         None => format!("{} {}", parameter.name, short(parameter.value)),
     };

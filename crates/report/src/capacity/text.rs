@@ -1,6 +1,6 @@
 //! An answer under a terminal's prompt: the limit first, then what it is drawn from.
 
-use plimsoll_capacity::{Answer, Basis, Estimate, LoadKind, Question, Saturation, Symptom};
+use plimsoll_capacity::{Answer, Basis, Estimate, LoadKind, Parameter, Question, Saturation, Symptom};
 
 use super::plot::plot;
 use crate::text::{Tone, Writer};
@@ -135,6 +135,7 @@ fn models(out: &mut Writer, answer: &Answer) {
             .parameters
             .iter()
             .map(|parameter| match parameter.standard_error {
+                _ if !parameter.identified => format!("{} not identified", parameter.name),
                 Some(error) => format!("{} {} ±{}", parameter.name, short(parameter.value), short(error)),
                 None => format!("{} {}", parameter.name, short(parameter.value)),
             })
@@ -153,9 +154,11 @@ fn models(out: &mut Writer, answer: &Answer) {
 fn evidence(out: &mut Writer, answer: &Answer) {
     out.line("");
     for model in &answer.latency_models {
-        let parameters = model.parameters.iter();
-        let parameters: Vec<String> =
-            parameters.map(|parameter| format!("{} {}", parameter.name, short(parameter.value))).collect();
+        let word = |parameter: &Parameter| match parameter.identified {
+            true => format!("{} {}", parameter.name, short(parameter.value)),
+            false => format!("{} not identified", parameter.name),
+        };
+        let parameters: Vec<String> = model.parameters.iter().map(word).collect();
         let words = format!(
             "{} as {}: {}; inner levels foretold within {}",
             model.quantile,
