@@ -93,16 +93,21 @@ pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
     kept.when = forecast.iter().flat_map(Forecast::sentences).collect();
     found.refusals.extend(kept.refusals.iter().cloned());
     let record = match (&kept_in, &measured.origin) {
-        (Some(history), Some(origin)) => track::keep(history, origin, &found).await?,
+        (Some(history), Some(origin)) => {
+            track::keep(history, origin, &found).await.unwrap_or_else(|error| unkept(&error))
+        }
         _ => None,
     };
     found.warnings.extend(record.clone());
     let mut json = plimsoll_report::capacity_json(&found);
     json["exhaustion"] = forecast.as_ref().map_or(serde_json::Value::Null, Forecast::json);
-    json["sources"] = measured.sources;
     if let (Some(history), Some(origin)) = (&kept_in, &measured.origin) {
-        track::keep_answer(history, origin, &kept, &found, &json).await?;
+        // Without its sources, which the history has: those of a year are a hundred times the answer.
+        track::keep_answer(history, origin, &kept, &found, &json)
+            .await
+            .unwrap_or_else(|error| unkept(&error));
     }
+    json["sources"] = measured.sources;
     let report = kept.report(&found, record.as_deref());
     let mut written = files::Written::default();
     written.put("report", arguments.report.as_deref(), || plimsoll_report::capacity_html(&report));
@@ -119,6 +124,12 @@ pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
     }
     written.tell()?;
     Ok(if found.refusals.is_empty() { ExitCode::Success } else { ExitCode::Undecided })
+}
+
+/// An answer is an answer where it cannot be kept.
+fn unkept<T: Default>(error: &plimsoll_history::Error) -> T {
+    crate::say::errln!("warning: the answer is not kept: {error}");
+    T::default()
 }
 
 /// How traffic grows, where something says so.

@@ -225,9 +225,10 @@ impl Axis {
                 let step = STEPS.into_iter().find(|step| (high - low) / step <= 6.5);
                 even(step.unwrap_or_else(|| nice((high - low) / 5.0)), low, high).map(labelled).collect()
             }
-            Self::Load(_) | Self::Time | Self::PerSecond | Self::Count | Self::Bytes | Self::Share => {
+            Self::Load(_) | Self::Time | Self::PerSecond | Self::Bytes | Self::Share => {
                 even(nice((high - low) / 4.0), low, high).map(labelled).collect()
             }
+            Self::Count => even(nice((high - low) / 4.0).max(1.0), low, high).map(labelled).collect(),
             Self::TimeInDecades => {
                 let decades = (low.log10().floor() as i32)..=(high.log10().ceil() as i32);
                 let few = high / low < 300.0;
@@ -613,6 +614,7 @@ mod tests {
             (Axis::Nines, 0.0, 0.9995, "50% | 90% | 99% | 99.9%"),
             (Axis::Load(LoadKind::Users), 0.0, 256.0, "0 | 100 | 200"),
             (Axis::Share, -0.05, 0.03, "-4% | -2% | 0% | 2%"),
+            (Axis::Count, 0.0, 2.0, "0 | 1 | 2"),
         ] {
             assert_eq!(ticks(axis, low, high), expected, "{axis:?} {low} to {high}");
         }

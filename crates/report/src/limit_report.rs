@@ -47,8 +47,13 @@ pub fn scaling_markdown(plan: &str, scaling: &Scaling) -> String {
 
 fn told(report: &LimitReport) -> Told {
     let LimitReport { limit, overloads, .. } = report;
-    let charts =
-        [Some(times(report)), Some(course(limit)), errors(limit), Some(throughput(limit)), beyond(overloads)];
+    let charts = [
+        Some(times(report)),
+        Some(course(limit)),
+        errors(limit),
+        Some(throughput(limit)),
+        beyond(limit, overloads),
+    ];
     Told {
         about: "Limit",
         kind: "Search for the limit",
@@ -252,6 +257,9 @@ fn against(limit: &Limit) -> &'static str {
     if limit.is_users { "users" } else { "arrivals per second" }
 }
 
+/// How much of an id tells runs of one history apart: its milliseconds.
+const ID: usize = 13;
+
 /// The quantiles that every trial has.
 const QUANTILES: [Quantile; 3] = [Quantile::P50, Quantile::P95, Quantile::P99];
 
@@ -344,7 +352,7 @@ fn throughput(limit: &Limit) -> Chart {
 }
 
 /// What is answered beyond the limit.
-fn beyond(overloads: &[Overload]) -> Option<Chart> {
+fn beyond(limit: &Limit, overloads: &[Overload]) -> Option<Chart> {
     if overloads.is_empty() {
         return None;
     }
@@ -355,7 +363,9 @@ fn beyond(overloads: &[Overload]) -> Option<Chart> {
         class,
         points: sorted.iter().map(|overload| (overload.load, value(overload))).collect(),
     };
-    let answered = line("answered well", "p50", |overload| Some(overload.answered));
+    let mut answered = line("answered well", "p50", |overload| Some(overload.answered));
+    // The curve begins at the limit, which says how much is lost beyond it.
+    answered.points.splice(0..0, limit.gap.low.map(|low| (low, limit.max_throughput)));
     let in_time = line("of them in time", "p95 dashed", |overload| overload.in_time);
     let has_time = sorted.iter().any(|overload| overload.in_time.is_some());
     let dots = |line: &Line, class, shape| Marks {
@@ -372,7 +382,7 @@ fn beyond(overloads: &[Overload]) -> Option<Chart> {
     marks.extend(has_time.then(|| dots(&in_time, "p95", Shape::Diamond)));
     let lines = std::iter::once(answered).chain(has_time.then_some(in_time)).collect();
     Some(Chart {
-        title: "Beyond the limit: answers per second against arrivals per second".to_owned(),
+        title: "At the limit and beyond: answers per second against arrivals per second".to_owned(),
         x: Axis::Load(LoadKind::Rate),
         y: Axis::PerSecond,
         lines,
@@ -451,7 +461,7 @@ fn trials(limit: &Limit) -> Sheet {
             words::seconds(p99),
             words::ratio(trial.error_ratio),
             trial.why.clone().unwrap_or_default(),
-            trial.run.clone(),
+            trial.run.chars().take(ID).collect(),
         ]
     });
     let columns = [

@@ -20,7 +20,11 @@ pub(super) struct Origin {
 }
 
 /// Keeps what an answer foretells until `limit` measures it, and says how good earlier predictions were.
-pub(super) async fn keep(history: &History, origin: &Origin, found: &Answer) -> Result<Option<String>, Stop> {
+pub(super) async fn keep(
+    history: &History,
+    origin: &Origin,
+    found: &Answer,
+) -> plimsoll_history::Result<Option<String>> {
     let made_nanos = now_nanos();
     let of = |of, (estimate, low, high)| Foretold {
         plan: origin.plan.clone(),
@@ -37,9 +41,9 @@ pub(super) async fn keep(history: &History, origin: &Origin, found: &Answer) -> 
     let nearest = allowed.min_by(|one, other| one.load.total_cmp(&other.load));
     let limit = nearest.map(|allowed| of(PredictionOf::Limit, (allowed.load, allowed.low, allowed.high)));
     for foretold in peak.iter().chain(&limit) {
-        history.foretell(foretold).await.map_err(Stop::internal)?;
+        history.foretell(foretold).await?;
     }
-    let known = history.predictions(Some(&origin.plan)).await.map_err(Stop::internal)?;
+    let known = history.predictions(Some(&origin.plan)).await?;
     let record = TrackRecord::of(&known);
     Ok((record.measured > 0)
         .then(|| format!("track record: {}", plimsoll_report::track_record_sentence(&record))))
@@ -52,7 +56,7 @@ pub(super) async fn keep_answer(
     kept: &KeptCapacity,
     found: &Answer,
     json: &Value,
-) -> Result<(), Stop> {
+) -> plimsoll_history::Result<()> {
     let limit = found.limit.as_ref().map(|(limit, _)| *limit);
     let rates = kept.question.traffic.iter().map(|(_, rate)| *rate);
     let answer = KeptAnswer {
@@ -66,7 +70,7 @@ pub(super) async fn keep_answer(
         traffic: rates.max_by(f64::total_cmp),
     };
     let text = AnswerText { result: json.to_string(), inputs: Some(kept.to_json().to_string()) };
-    history.keep_answer(&answer, &text).await.map_err(Stop::internal)
+    history.keep_answer(&answer, &text).await
 }
 
 /// Now, nanoseconds since 1970.
