@@ -103,6 +103,31 @@ impl Answers {
         }
     }
 
+    /// The whole report of an answer; `None` where it cannot be drawn again.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub(crate) async fn report(&self, number: i64) -> Result<Option<String>, Error> {
+        let answers = self.history.answers().await?;
+        let Some((_, kept)) = answers.iter().find(|(at, _)| *at == number) else { return Ok(None) };
+        let Some(shown) = self.shown_as_of(number, kept.made_nanos).await? else { return Ok(None) };
+        let record = self.track_record(&kept.plan).await?;
+        let drawn = spawn_blocking(move || {
+            let (kept, answer) = shown.foretold.as_ref()?;
+            Some(plimsoll_report::capacity_html(&kept.report(answer, record.as_deref())))
+        });
+        Ok(drawn.await.unwrap_or_else(|error| {
+            tracing::error!(number, %error, "a report of capacity cannot be drawn");
+            None
+        }))
+    }
+
+    /// How good earlier predictions of a plan were, once one was measured.
+    async fn track_record(&self, plan: &str) -> Result<Option<String>, Error> {
+        let record = TrackRecord::of(&self.history.predictions(Some(plan)).await?);
+        Ok((record.measured > 0).then(|| plimsoll_report::track_record_sentence(&record)))
+    }
+
     async fn shown_as_of(&self, number: i64, made_nanos: i64) -> Result<Option<Arc<Shown>>, Error> {
         if let Some(shown) = self.ready(number, made_nanos) {
             return Ok(Some(shown));
@@ -155,11 +180,8 @@ impl Answers {
                     let shown = self.shown_as_of(*number, kept.made_nanos).await?;
                     section.shown.extend(shown.map(|shown| (*number, shown)));
                 }
-                let scored = self.history.predictions(Some(&section.known.plan)).await?;
-                let record = TrackRecord::of(&scored);
-                section.record = (record.measured > 0).then(|| {
-                    format!("Earlier predictions: {}.", plimsoll_report::track_record_sentence(&record))
-                });
+                let record = self.track_record(&section.known.plan).await?;
+                section.record = record.map(|record| format!("Earlier predictions: {record}."));
             }
             sections.push(section);
         }
@@ -168,14 +190,6 @@ impl Answers {
             tracing::error!(%error, "the page of capacity cannot be drawn");
             String::new()
         }))
-    }
-}
-
-impl Shown {
-    /// The whole report; `None` where it cannot be drawn again.
-    pub(crate) fn report(&self) -> Option<String> {
-        let (kept, answer) = self.foretold.as_ref()?;
-        Some(plimsoll_report::capacity_html(&kept.report(answer, None)))
     }
 }
 

@@ -12,7 +12,6 @@ use plimsoll_exposition::prometheus::Format;
 use plimsoll_history::Error;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::capacity::{Answers, list};
@@ -138,11 +137,7 @@ fn plans(runs: Option<&Value>) -> Vec<String> {
 }
 
 async fn capacity_report(State(app): State<App>, Path(number): Path<i64>) -> Result<Response, Problem> {
-    let shown = app.answers.shown(number).await?;
-    let report = match shown {
-        Some(shown) => spawn_blocking(move || shown.report()).await.unwrap_or_default(),
-        None => None,
-    };
+    let report = app.answers.report(number).await?;
     Ok(report.map_or_else(|| problem(StatusCode::NOT_FOUND, "no such report"), document))
 }
 

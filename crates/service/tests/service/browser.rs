@@ -219,6 +219,7 @@ async fn a_person_reads_where_each_plan_breaks() {
     tab_to(&browser, "article.plan .links a").await;
     press(&browser, Key::Enter.into()).await;
     shows(&browser, "h1", "7 runs").await;
+    shows(&browser, "article", "of 2 of 2 predictions").await;
     assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
     scene.end().await;
 }
