@@ -5,7 +5,8 @@ use sqlx::sqlite::SqliteRow;
 use crate::{History, Result};
 
 impl History {
-    /// Keeps a prediction until somebody measures the truth.
+    /// Keeps a prediction until somebody measures the truth. The same number from the same inputs is the same prediction
+    /// however often it is asked for: the first is kept, so that it counts once.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -13,7 +14,8 @@ impl History {
         let inputs = serde_json::Value::from(foretold.inputs.clone()).to_string();
         sqlx::query(
             "INSERT INTO predictions (plan, target, of, made_at, estimate, low, high, inputs) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM predictions \
+             WHERE plan = ?1 AND target = ?2 AND of = ?3 AND estimate = ?5 AND inputs = ?8)",
         )
         .bind(&foretold.plan)
         .bind(&foretold.target)
