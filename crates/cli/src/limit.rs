@@ -8,7 +8,7 @@ use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::{AnswerBy, AnswerText, History, KeptAnswer};
 use plimsoll_report::LimitReport;
 use plimsoll_run::{ExitCode, LoadModel, ObjectiveSummary, RunPlan};
-use plimsoll_runner::{Control, LimitConfig, ScalingConfig, Searched, Stepped};
+use plimsoll_runner::{Control, LimitConfig, ScalingConfig, SearchEnd, Searched, Stepped};
 use plimsoll_sla::{Bound, Comparison, Expression, Filter, Measure, Objective, Severity, Verdict};
 
 use crate::arguments::{LimitArguments, LimitForms};
@@ -75,23 +75,28 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
             crate::say::errln!("{}", plimsoll_report::limit_trial_text(number, figures, is_users));
         }
     };
-    let searched = Box::pin(plimsoll_runner::limit(&config, &control, tell)).await;
-    let overloads = match &searched {
-        Ok(searched) if !searched.interrupted => {
-            let tell = |overload: &Overload| {
-                if !quiet {
-                    crate::say::errln!("{}", plimsoll_report::overload_text(overload));
-                }
-            };
-            Box::pin(plimsoll_runner::overload(&config, &searched.limit, &beyond.factors, &control, tell))
-                .await
+    let mut searched = Box::pin(plimsoll_runner::limit(&config, &control, tell)).await;
+    let mut overloads = Vec::new();
+    if matches!(searched.end, SearchEnd::Done) {
+        let tell = |overload: Overload| {
+            if !quiet {
+                crate::say::errln!("{}", plimsoll_report::overload_text(&overload));
+            }
+            overloads.push(overload);
+        };
+        let offered = plimsoll_runner::overload(&config, &searched.limit, &beyond.factors, &control, tell);
+        if let Err(error) = Box::pin(offered).await {
+            searched.end = SearchEnd::Failed(error);
         }
-        _ => Ok(Vec::new()),
-    };
+    }
     if let Err(error) = history.compact().await {
         crate::say::errln!("warning: the records were not compacted: {error}");
     }
-    let (mut searched, overloads) = (searched.map_err(Stop::usage)?, overloads.map_err(Stop::usage)?);
+    if searched.limit.trials.is_empty()
+        && let SearchEnd::Failed(error) = searched.end
+    {
+        return Err(Stop::usage(error));
+    }
     score(&history, &searched.limit, &target).await;
     let judged: Vec<_> = match beyond.factors.len() {
         0 => {
@@ -120,8 +125,13 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
         report: &|| plimsoll_report::limit_html(&report),
         markdown: &|| plimsoll_report::limit_markdown(&report),
     };
-    put(&text(&searched, &overloads, &judged), &forms, &arguments.forms, quiet)?;
-    Ok(match code(&searched) {
+    let told = put(&text(&searched, &overloads, &judged), &forms, &arguments.forms, quiet);
+    let code = code(&searched);
+    if let SearchEnd::Failed(error) = searched.end {
+        crate::say::errln!("error: {:#}", anyhow::Error::from(error));
+    }
+    told?;
+    Ok(match code {
         ExitCode::Success if control.was_stopped() => ExitCode::Interrupted,
         ExitCode::Success => code_of(&judged),
         code => code,
@@ -259,9 +269,10 @@ async fn keep(
     json: &serde_json::Value,
 ) -> plimsoll_history::Result<()> {
     let limit = &searched.limit;
+    let was_interrupted = matches!(searched.end, SearchEnd::Interrupted);
     let is_of_the_target = limit.side != Some(Side::Generator);
     let (Some(middle), true, false) =
-        (limit.gap.estimate(), limit.gap.is_sure && is_of_the_target, searched.interrupted)
+        (limit.gap.estimate(), limit.gap.is_sure && is_of_the_target, was_interrupted)
     else {
         return Ok(());
     };
@@ -313,17 +324,13 @@ fn code_of(judged: &[ObjectiveSummary]) -> ExitCode {
 
 fn code(searched: &Searched) -> ExitCode {
     let gap = searched.limit.gap;
-    if searched.interrupted {
-        ExitCode::Interrupted
-    } else if searched.unanswered {
-        ExitCode::Unreachable
-    } else if searched.limit.side == Some(Side::Generator) {
-        ExitCode::Undecided
-    } else if gap.low.is_none() {
-        ExitCode::Missed
-    } else if !gap.is_sure {
-        ExitCode::Undecided
-    } else {
-        ExitCode::Success
+    match searched.end {
+        SearchEnd::Failed(_) => ExitCode::Usage,
+        SearchEnd::Interrupted => ExitCode::Interrupted,
+        SearchEnd::Unanswered => ExitCode::Unreachable,
+        SearchEnd::Done if searched.limit.side == Some(Side::Generator) => ExitCode::Undecided,
+        SearchEnd::Done if gap.low.is_none() => ExitCode::Missed,
+        SearchEnd::Done if !gap.is_sure => ExitCode::Undecided,
+        SearchEnd::Done => ExitCode::Success,
     }
 }

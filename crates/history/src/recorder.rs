@@ -59,6 +59,18 @@ pub struct Recorded {
     pub trouble: Option<String>,
 }
 
+impl Recorded {
+    /// What of the run is not in the record, in words; `None` when it is whole.
+    pub fn what_is_missing(self) -> Option<String> {
+        let lost = match (self.lost_seconds, self.ended) {
+            (0, true) => return None,
+            (0, false) => "its end is not in the history".to_owned(),
+            (lost, _) => format!("{lost} s of it are not in the history"),
+        };
+        Some(self.trouble.map_or(lost.clone(), |trouble| format!("{lost}: {trouble}")))
+    }
+}
+
 impl Recorder {
     /// Begins the record of a run.
     ///

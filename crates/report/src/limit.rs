@@ -11,6 +11,9 @@ use crate::words::plain;
 /// Seconds that each step of a ramp takes, beside which a search's requests are told.
 pub(crate) const RAMP_STEP_SECONDS: f64 = 10.0;
 
+/// Throughputs that are the same for all anybody can tell from trials of seconds.
+const ALIKE: f64 = 0.98;
+
 /// Characters of the longest bar.
 const BAR: f64 = 30.0;
 
@@ -186,6 +189,8 @@ pub fn limit_text(limit: &Limit) -> String {
     let unit = |value: f64| load(value, limit.is_users);
     let _ = writeln!(text, "limit of {}", limit.plan);
     let line = match (limit.gap.low, limit.gap.high) {
+        // There is no half of a user: the most that were kept are the limit.
+        (Some(low), Some(high)) if limit.is_users => format!("  {} (missed at {})", unit(low), unit(high)),
         (Some(low), Some(high)) => {
             let middle = limit.gap.estimate().unwrap_or(low);
             format!("  {} (kept at {}, missed at {})", unit(middle), unit(low), unit(high))
@@ -201,6 +206,9 @@ pub fn limit_text(limit: &Limit) -> String {
             let _ = write!(text, ", {users:.1} iterations at once");
         }
         text.push('\n');
+    }
+    if let Some(load) = flat_from(limit) {
+        let _ = writeln!(text, "  as many at {} already: more of them only wait longer", unit(load));
     }
     if let Some(side) = &limit.side {
         let name = match side {
@@ -222,6 +230,15 @@ pub fn limit_text(limit: &Limit) -> String {
         let _ = writeln!(text, "  note: {warning}");
     }
     text
+}
+
+/// The fewest users with whom as much was answered as with the most that were kept, where these are fewer.
+fn flat_from(limit: &Limit) -> Option<f64> {
+    let most = limit.max_throughput.filter(|_| limit.is_users)?;
+    let kept = limit.trials.iter().filter(|trial| trial.kept);
+    let alike = kept.filter(|trial| trial.throughput.is_some_and(|rate| rate >= ALIKE * most));
+    let fewest = alike.map(|trial| trial.load).reduce(f64::min)?;
+    limit.gap.low.is_some_and(|low| fewest < low).then_some(fewest)
 }
 
 /// Throughput by load, one bar a load.
@@ -251,5 +268,57 @@ pub(crate) fn seconds(value: f64) -> String {
         format!("{:.1} ms", value * 1e3)
     } else {
         format!("{value:.2} s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_capacity::{Gap, TrialFigures};
+
+    #[test]
+    fn a_limit_of_users_is_a_number_of_users_that_was_kept() {
+        let trial = |load, kept, throughput| TrialFigures {
+            load,
+            kept,
+            why: (!kept).then(|| "`quick`: too slow".to_owned()),
+            run: String::new(),
+            seconds: 4.0,
+            requests: 100,
+            throughput: Some(throughput),
+            response_time: [None; 3],
+            error_ratio: Some(0.0),
+            in_flight: Some(load),
+        };
+        let limit = Limit {
+            plan: "shop".to_owned(),
+            id: "one".to_owned(),
+            is_users: true,
+            gap: Gap { low: Some(23.0), high: Some(24.0), is_sure: true },
+            max_throughput: Some(500.0),
+            concurrent_users: Some(23.0),
+            first_symptom: Some("`quick`: too slow".to_owned()),
+            is_saturation: false,
+            side: Some(Side::Target),
+            trials: vec![
+                trial(8.0, true, 360.0),
+                trial(16.0, true, 499.0),
+                trial(24.0, false, 500.0),
+                trial(23.0, true, 500.0),
+            ],
+            warnings: Vec::new(),
+        };
+        let text = limit_text(&limit);
+        let head: Vec<&str> = text.lines().take(5).collect();
+        assert_eq!(
+            head,
+            [
+                "limit of shop",
+                "  23 users (missed at 24 users)",
+                "  500.0 requests/s answered well",
+                "  as many at 16 users already: more of them only wait longer",
+                "  limited by the target: `quick`: too slow",
+            ]
+        );
     }
 }

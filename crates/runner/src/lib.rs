@@ -18,7 +18,7 @@ mod vitals;
 mod watched;
 
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
-pub use limit::{LIMIT_TAG, LimitConfig, LimitError, Searched, first_load, limit};
+pub use limit::{LIMIT_TAG, LimitConfig, LimitError, SearchEnd, Searched, first_load, limit};
 pub use machine::machine;
 pub use overload::{judge_overload, overload};
 pub use plimsoll_driver::keep_real_time_for_workers;

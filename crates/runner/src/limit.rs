@@ -12,7 +12,7 @@ use plimsoll_capacity::{
     Tried,
 };
 use plimsoll_exporters::{ExportError, LiveMetrics};
-use plimsoll_history::History;
+use plimsoll_history::{History, Recorded};
 use plimsoll_measure::{DropCause, Frame, Timing};
 use plimsoll_run::{Load, LoadModel, ResourceUnit, RunEvent, RunPlan, RunStatus, State, Summary};
 use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity, Status, Validity, Verdict};
@@ -91,21 +91,25 @@ pub enum LimitError {
 pub struct Searched {
     /// What it found, as far as it came.
     pub limit: Limit,
-    /// Whether it was stopped before it was done.
-    pub interrupted: bool,
-    /// Nobody answered in the end: the target is gone, or never was there.
-    pub unanswered: bool,
+    /// Why it went no further.
+    pub end: SearchEnd,
+}
+
+/// Why a search ended.
+#[derive(Debug)]
+pub enum SearchEnd {
+    /// It knows what it was to find, or that this machine can offer no more.
+    Done,
+    /// It was stopped.
+    Interrupted,
+    /// Nobody answered: the target is gone, or never was there.
+    Unanswered,
+    /// The next trial could not be run.
+    Failed(LimitError),
 }
 
 /// Searches the limit. `tell` hears of each trial when it is over.
-///
-/// # Errors
-/// When a trial could not be run. Those before it are in the history.
-pub async fn limit(
-    config: &LimitConfig,
-    control: &Control,
-    mut tell: impl FnMut(&TrialFigures),
-) -> Result<Searched, LimitError> {
+pub async fn limit(config: &LimitConfig, control: &Control, mut tell: impl FnMut(&TrialFigures)) -> Searched {
     let mut search = Search::new(config.search);
     let (plan, warnings) = judged_by_trials(&config.plan);
     let is_users = matches!(plan.load.model, LoadModel::Closed { .. });
@@ -123,17 +127,27 @@ pub async fn limit(
         trials: Vec::new(),
         warnings,
     };
-    let (mut interrupted, mut silent, mut disturbed) = (false, 0, 0);
+    let (mut end, mut silent, mut disturbed) = (SearchEnd::Done, 0, 0);
     while let Next::Try(load) = search.next() {
         let trial_plan = at_load(&plan, load, config, &limit.id);
-        let tried = Box::pin(one(config, trial_plan, control)).await?;
+        let tried = match Box::pin(one(config, trial_plan, control)).await {
+            Ok(tried) => tried,
+            Err(error) => {
+                end = SearchEnd::Failed(error);
+                break;
+            }
+        };
         silent = if tried.summary.unanswered { silent + 1 } else { 0 };
+        if let Some(gap) = &tried.unrecorded {
+            limit.warnings.push(format!("the trial at {}: {gap}", shown(load, is_users)));
+        }
         if tried.is_failed() {
             let reason = tried.summary.reason.clone().unwrap_or_default();
-            return Err(LimitError::Failed { load: shown(load, is_users), reason });
+            end = SearchEnd::Failed(LimitError::Failed { load: shown(load, is_users), reason });
+            break;
         }
         let Some(decision) = tried.decision.filter(|_| !control.was_stopped()) else {
-            interrupted = true;
+            end = SearchEnd::Interrupted;
             break;
         };
         let figures = tried.figures(load, decision, &plan);
@@ -172,6 +186,7 @@ pub async fn limit(
             limit
                 .warnings
                 .push(format!("nobody answers any more, at {last} as before: the search cannot go on"));
+            end = SearchEnd::Unanswered;
             break;
         }
     }
@@ -184,12 +199,13 @@ pub async fn limit(
         true => limit.gap.low,
         false => mean(in_flight.into_iter().flatten()),
     };
-    if !limit.gap.is_sure && !interrupted && silent < SILENT && limit.side != Some(Side::Generator) {
+    let is_done = matches!(end, SearchEnd::Done) && limit.side != Some(Side::Generator);
+    if is_done && !limit.gap.is_sure {
         limit
             .warnings
             .push("the same load was kept and missed by turns: take the interval, not the middle".to_owned());
     }
-    Ok(Searched { limit, interrupted, unanswered: silent >= SILENT })
+    Searched { limit, end }
 }
 
 async fn pause(length: Duration, control: &Control) {
@@ -210,13 +226,15 @@ struct Over {
     requests: u64,
     generator_drops: u64,
     busiest_link: Option<f64>,
+    /// What of it is not in the history, in words.
+    unrecorded: Option<String>,
 }
 
 /// Runs one trial to its decision.
 async fn one(config: &LimitConfig, plan: RunPlan, control: &Control) -> Result<Over, LimitError> {
     let mut watch = Watch::new(&plan, config.longest_seconds);
-    let state = watched(config, plan, control, |event| watch.see(event)).await?;
-    Ok(watch.over(&state))
+    let (state, recorded) = watched(config, plan, control, |event| watch.see(event)).await?;
+    Ok(Over { unrecorded: recorded.and_then(Recorded::what_is_missing), ..watch.over(&state) })
 }
 
 /// Looks at a trial while it runs.
@@ -288,6 +306,7 @@ impl Watch {
             requests: state.requests().0,
             generator_drops: self.generator_drops,
             busiest_link: self.busiest_link,
+            unrecorded: None,
         }
     }
 }

@@ -26,8 +26,8 @@ const GOOD_SECONDS: u64 = 3;
 /// The stage of the overload.
 const OVERLOAD: u16 = 1;
 
-/// Offers so many times the limit, one run each, and looks at what is answered meanwhile and afterwards. It
-/// takes a limit of the open model with a lower end; without one there is nothing to multiply.
+/// Offers so many times the limit, one run each, and looks at what is answered meanwhile and afterwards: `tell` hears
+/// of each when it is over. It takes a limit of the open model with a lower end; without one there is nothing to multiply.
 ///
 /// # Errors
 /// When a run could not be made. Those before it are in the history.
@@ -36,10 +36,9 @@ pub async fn overload(
     limit: &Limit,
     factors: &[f64],
     control: &Control,
-    mut tell: impl FnMut(&Overload),
-) -> Result<Vec<Overload>, LimitError> {
-    let mut found = Vec::new();
-    let Some(low) = limit.gap.low.filter(|_| !limit.is_users) else { return Ok(found) };
+    mut tell: impl FnMut(Overload),
+) -> Result<(), LimitError> {
+    let Some(low) = limit.gap.low.filter(|_| !limit.is_users) else { return Ok(()) };
     let promised = promised(&config.plan);
     for factor in factors {
         if control.was_stopped() {
@@ -47,16 +46,14 @@ pub async fn overload(
         }
         let plan = plan(config, low, *factor, promised.as_ref(), &limit.id);
         let mut watch = Watch::new(config, promised.as_ref());
-        let state = watched(config, plan, control, |event| watch.see(event)).await?;
+        let (state, _) = watched(config, plan, control, |event| watch.see(event)).await?;
         if control.was_stopped() {
             // What was not offered to its end has no figures.
             break;
         }
-        let overload = figures(&state, *factor, low, limit.max_throughput, &watch);
-        tell(&overload);
-        found.push(overload);
+        tell(figures(&state, *factor, low, limit.max_throughput, &watch));
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Judges what is promised beyond the limit by the worst of the overloads, of which so many were asked for. One

@@ -98,7 +98,7 @@ pub enum RunError {
     #[error(transparent)]
     Driver(#[from] DriverError),
     /// The record cannot be begun.
-    #[error("the run cannot be recorded: {0}")]
+    #[error("the run cannot be recorded")]
     History(#[from] plimsoll_history::Error),
 }
 

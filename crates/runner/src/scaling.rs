@@ -64,7 +64,7 @@ pub async fn scaling(
     control: &Control,
 ) -> Result<Stepped, LimitError> {
     let mut watch = Watch::new(config, step);
-    let state = watched(config, plan(config, step), control, |event| watch.look(event)).await?;
+    let (state, _) = watched(config, plan(config, step), control, |event| watch.look(event)).await?;
     let summary = state.summary();
     if summary.status == Some(RunStatus::Failed) && !summary.unanswered {
         let load = format!("{}/s", step.from);

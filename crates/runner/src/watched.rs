@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use plimsoll_exporters::Exporters;
+use plimsoll_history::Recorded;
 use plimsoll_measure::Frame;
 use plimsoll_run::{RunEvent, RunPlan, State};
 use tokio::sync::mpsc;
@@ -27,7 +28,7 @@ pub(crate) async fn watched(
     plan: RunPlan,
     control: &Control,
     mut see: impl FnMut(&RunEvent) -> ControlFlow<()>,
-) -> Result<State, LimitError> {
+) -> Result<(State, Option<Recorded>), LimitError> {
     let exporters = Exporters::start(&plan.export, Arc::clone(&config.live)).await?;
     let (watcher, mut events) = mpsc::channel(WATCHED);
     let control = control.for_one_run();
@@ -48,9 +49,9 @@ pub(crate) async fn watched(
         }
     };
     let (finished, ()) = tokio::join!(Box::pin(crate::run(run, control.clone())), watching);
-    let Finished { state, exporters, .. } = finished?;
+    let Finished { state, recorded, exporters } = finished?;
     exporters.close().await;
-    Ok(state)
+    Ok((state, recorded))
 }
 
 /// Whether a second has answers and few of them, at most 1%, are failures.

@@ -116,7 +116,9 @@ impl Prometheus {
         let mut answer = answer.map_err(reqwest::Error::without_url).context("it cannot be reached")?;
         let status = answer.status();
         let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
+        while let Some(chunk) =
+            answer.chunk().await.map_err(reqwest::Error::without_url).context("its answer broke off")?
+        {
             body.extend_from_slice(&chunk);
             ensure!(body.len() <= MOST_BYTES, "its answer is longer than {MOST_BYTES} bytes");
         }
