@@ -7,10 +7,12 @@ mod harness;
 
 use std::time::SystemTime;
 
-use harness::{Desk, PATIENCE, Target, alone, beside_others, fits_every_screen, free_port};
+use harness::{Desk, PATIENCE, Target, beside_others, fits_every_screen, free_port};
 use nix::sys::signal::Signal;
-use plimsoll_testkit::{Prometheus, VictoriaMetrics, http_client, wait_for};
+use plimsoll_testkit::{Prometheus, VictoriaMetrics, http_client, wait_for, wait_until};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// Eight workers that take 100 ms each: 80 requests per second and no more. So long that what a busy machine adds
 /// hardly matters.
@@ -26,12 +28,12 @@ load:
   model: closed
   warmup: 1s
   stages:
-    - { hold: 2 users, for: 13s }
+    - { hold: 2 users, for: 11s }
     - { ramp: 4 users, over: 2s }
-    - { hold: 4 users, for: 12s }
-    - { hold: 8 users, for: 12s }
-    - { hold: 16 users, for: 12s }
-    - { hold: 12 users, for: 6s }
+    - { hold: 4 users, for: 10s }
+    - { hold: 8 users, for: 10s }
+    - { hold: 16 users, for: 10s }
+    - { hold: 12 users, for: 5s }
 scenarios:
   - { name: browse, steps: [ { name: list, get: '/products?page=1' } ] }
 resources: { process: /metrics }
@@ -81,21 +83,34 @@ async fn the_service_exposes(desk: &Desk, told: &Value) {
     assert_eq!(service.ended().await.code, 0);
 }
 
+/// The runs of a desk's history, the latest last.
+async fn recorded(desk: &Desk) -> Vec<Value> {
+    let listed = desk.plimsoll(["runs", "list", "--json", "-"]).ended().await.stdout;
+    serde_json::from_str(&listed).unwrap_or_default()
+}
+
 #[tokio::test]
 async fn recorded_runs_and_what_prometheus_stored_tell_the_limit() {
-    let _machine = alone().await;
+    // What it measures takes so long that others hardly matter.
+    let _others = beside_others().await;
     let address = format!("127.0.0.1:{}", free_port());
-    let (target, prometheus) = tokio::join!(Target::start(SERVICE), Prometheus::scraping(&address));
+    let (target, other, prometheus) =
+        tokio::join!(Target::start(SERVICE), Target::start(SERVICE), Prometheus::scraping(&address));
     let prometheus = prometheus.unwrap();
     let desk = Desk::new();
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
     let listen = format!("export.prometheus={{ listen: '{address}', linger: 60s }}");
-    let ended = desk.run(PLAN).set([target.setting(), listen]).ended().await;
-    assert!([0, 4].contains(&ended.code), "{}: {}", ended.code, ended.stderr);
-    // One of an earlier version, and one of another mix: each is told apart.
+    // Beside it one of an earlier version, and one of another mix: each is told apart.
     let short = "load.stages=[{ hold: 2 users, for: 11s }]";
-    for change in ["tags.version='0.9'", "scenarios[0].name=search"] {
-        let ended = desk.run(PLAN).set([&target.setting(), short, change]).ended().await;
+    let mut running = vec![desk.run(PLAN).set([target.setting(), listen]).start()];
+    for (others, change) in [(1, "tags.version='0.9'"), (2, "scenarios[0].name=search")] {
+        wait_until(PATIENCE, "the run before it", async || recorded(&desk).await.len() == others)
+            .await
+            .unwrap();
+        running.push(desk.run(PLAN).set([&other.setting(), short, change]).start());
+    }
+    for run in running {
+        let ended = run.ended().await;
         assert!([0, 4].contains(&ended.code), "{}: {}", ended.code, ended.stderr);
     }
 
@@ -108,9 +123,7 @@ async fn recorded_runs_and_what_prometheus_stored_tell_the_limit() {
     assert!(runs[0]["why"].as_str().unwrap().contains("mix browse:1, not search:1"), "{}", runs[0]["why"]);
     assert!(runs[1]["why"].as_str().unwrap().contains("version 0.9, not 1.0"), "{}", runs[1]["why"]);
 
-    let rows = desk.plimsoll(["runs", "list", "--json", "-"]).ended().await.stdout;
-    let rows: Value = serde_json::from_str(&rows).unwrap();
-    for row in &rows.as_array().unwrap()[1..] {
+    for row in &recorded(&desk).await[1..] {
         desk.plimsoll(["runs", "delete", row["id"].as_str().unwrap()]).ended().await;
     }
     let asked = [
@@ -145,7 +158,7 @@ async fn recorded_runs_and_what_prometheus_stored_tell_the_limit() {
     the_service_exposes(&desk, &json).await;
 
     // What Prometheus kept of it says the same, but for the windows of its rates.
-    let (from, to) = (format!("{began:.0}"), format!("{:.0}", began + 75.0));
+    let (from, to) = (format!("{began:.0}"), format!("{:.0}", began + 60.0));
     let from_prometheus = |extra: &'static [&'static str]| {
         let url = prometheus.url();
         let (from, to) = (from.clone(), to.clone());
@@ -310,6 +323,48 @@ async fn what_cannot_be_read_is_told_with_what_helps() {
         assert!(
             ended == code && said.contains(expected) && !said.contains("secret"),
             "{arguments:?}: {ended} {said}"
+        );
+    }
+}
+
+/// Answers every request with these bytes and closes the connection.
+async fn answering(bytes: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(bytes.as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn what_is_no_prometheus_is_told() {
+    let _others = beside_others().await;
+    let desk = Desk::new();
+    let whole = |body: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let points = |values: &str| {
+        format!(
+            r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{{}},"values":[{values}]}}]}}}}"#
+        )
+    };
+    let cut = whole(&points("[1,\"2\"]"));
+    for (answer, expected) in [
+        ("\u{16}\u{3}\u{1} no words of HTTP\r\n\r\n".to_owned(), "it cannot be reached"),
+        (whole("<html>"), "its answer is not that of a Prometheus"),
+        (whole(&"[".repeat(100_000)), "its answer is not that of a Prometheus"),
+        (cut[..cut.len() - 5].to_owned(), "its answer broke off"),
+        (whole(&points("[1e308,\"1e308\"],[-5,\"-1\"],[1,\"NaN\"]")), "it has no values between"),
+    ] {
+        let url = answering(answer).await;
+        let (code, _, said) =
+            capacity(&desk, &["--prometheus", &url, "--load", "a", "--throughput", "b"]).await;
+        assert!(
+            code == 2 && said.contains("query `a`") && said.contains(expected),
+            "{expected}: {code} {said}"
         );
     }
 }

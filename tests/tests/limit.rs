@@ -4,9 +4,11 @@
 
 mod harness;
 
+use std::collections::BTreeSet;
+
 use harness::{Desk, PATIENCE, Target, alone, beside_others, ends, fits_every_screen, notes};
 use nix::sys::signal::Signal;
-use plimsoll_testkit::{Prometheus, wait_until};
+use plimsoll_testkit::{Prometheus, binary, wait_until};
 use serde_json::Value;
 
 /// Ten workers that take 20 ms each.
@@ -190,17 +192,46 @@ async fn where_nobody_answers_there_is_no_limit() {
     assert!(ended.stdout.contains("mostly connect"), "{}", ended.stdout);
 }
 
+/// Two searches of one history at once: one is stopped, the other killed.
 #[tokio::test]
-async fn a_search_that_is_interrupted_says_what_it_knows() {
+async fn searches_that_are_stopped_or_killed_leave_what_they_found() {
     let _others = beside_others().await;
     let (target, desk) = (Target::start(WORKERS).await, Desk::new());
     let plan = desk.write("plan.yaml", &plan(&target.url()));
-    let search = desk.plimsoll(["limit", &plan]).start();
-    wait_until(PATIENCE, "the first trial", async || search.stderr().contains("kept")).await.unwrap();
-    search.signal(Signal::SIGINT);
-    let ended = search.ended().await;
-    assert_eq!(ended.code, 130, "{ended:?}");
-    assert!(ended.stdout.contains("at least 120.0/s"), "{}", ended.stdout);
+    let [stopped, killed] = [(); 2].map(|()| desk.plimsoll(["limit", &plan, "--from", "50/s"]).start());
+    for search in [&stopped, &killed] {
+        wait_until(PATIENCE, "the first trial", async || search.stderr().contains("kept")).await.unwrap();
+    }
+    stopped.signal(Signal::SIGINT);
+    killed.signal(Signal::SIGKILL);
+    let (stopped, killed) = tokio::join!(stopped.ended(), killed.ended());
+    assert_eq!((stopped.code, killed.code), (130, -1), "{stopped:?} {killed:?}");
+    assert!(stopped.stdout.contains("  at least 50.0/s"), "{}", stopped.stdout);
+    let listed = desk.plimsoll(["runs", "list", "--json", "-"]).ended().await;
+    let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+    let completed = listed.as_array().unwrap().iter().filter(|run| run["status"] == "completed");
+    let searches: BTreeSet<_> = completed.map(|run| run["tags"]["limit"].to_string()).collect();
+    assert_eq!(searches.len(), 2, "{listed:#}");
+}
+
+#[tokio::test]
+async fn a_search_that_cannot_be_recorded_any_more_tells_what_it_found() {
+    let _others = beside_others().await;
+    let (target, desk) = (Target::start(WORKERS).await, Desk::new());
+    let plan = desk.write("plan.yaml", &plan(&target.url()));
+    std::fs::create_dir(desk.path("small")).unwrap();
+    // The small disk exists for this one process and goes with it.
+    let root = nix::unistd::geteuid().is_root();
+    let call = desk.program("unshare", [if root { "-m" } else { "-rm" }, "sh", "-c"]);
+    let call = call.args(["mount -t tmpfs -o size=300k none \"$0\" && exec \"$@\"", "small"]);
+    let call = call.arg(binary("plimsoll").unwrap()).args(["limit", &plan, "--history", "small/history.db"]);
+    let ended = call.args(["--json", "limit.json", "--from", "60/s", "--most", "480/s"]).ended().await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("the disk is full"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("  at least "), "{}", ended.stdout);
+    let json: Value = serde_json::from_str(&desk.text("limit.json")).unwrap();
+    let told = json["trials"].as_array().unwrap().iter().filter(|trial| trial["kept"] == true).count();
+    assert_eq!((told, &json["sure"]), (ended.stderr.matches("  kept  ").count(), &false.into()), "{json:#}");
 }
 
 #[tokio::test]

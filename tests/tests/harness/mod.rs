@@ -437,7 +437,18 @@ pub(crate) async fn fits_every_screen(report: &str, name: &str) -> Browser {
     browser
 }
 
+/// Ports that the system gives to nobody by itself: connections begin at 32768. One that it may give away can be
+/// the near end of anybody's connection by the time it is listened on.
+const QUIET_PORTS: std::ops::Range<u16> = 20_000..32_768;
+
 /// A port that nobody listens on now, for settings that take no 0.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    use std::hash::{BuildHasher, RandomState};
+    let width = u64::from(QUIET_PORTS.end - QUIET_PORTS.start);
+    loop {
+        let port = QUIET_PORTS.start + (RandomState::new().hash_one(()) % width) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
