@@ -106,9 +106,12 @@ async fn a_service_that_refuses_retains_its_throughput_under_overload() {
     assert!(told.contains("## Trials") && told.contains("## Beyond the limit"), "{told}");
     let missed = json["trials"].as_array().unwrap().iter().filter_map(|trial| trial["why"].as_str());
     assert!(missed.into_iter().any(|why| why.contains("mostly status")), "{json:#}");
-    assert!(number(found, "/refused") > 1000.0, "{found}");
-    assert!(number(found, "/goodput_retained") > 0.7, "{found}");
-    assert!(number(found, "/recovery_seconds") <= 5.0, "{found}");
+    // What this machine could not offer says nothing of the service, and is told.
+    if found["valid"] == true {
+        assert!(number(found, "/refused") > 1000.0, "{found}");
+        assert!(number(found, "/goodput_retained") > 0.7, "{found}");
+        assert!(number(found, "/recovery_seconds") <= 5.0, "{found}");
+    }
     let promised = &json["sla"][0];
     assert_eq!((&promised["name"], &promised["target"]), (&"sheds load".into(), &0.6.into()), "{promised}");
     let (verdict, code) = if found["valid"] == true { ("met", 0) } else { ("inconclusive", 4) };
@@ -164,14 +167,22 @@ async fn a_target_that_scales_settles_and_where_there_is_nothing_to_settle_like_
     );
 
     // What the machine could not offer is told, and changes the code alone.
-    let trusted = |found: &Value, code| if found["valid"] == true { code } else { 4 };
+    let is_trusted = |found: &Value| found["valid"] == true;
     let (found, code, said) = settled;
-    assert_eq!((code, &found["kept"]), (trusted(&found, 0), &true.into()), "{said}{found}");
     let replicas = ["/replicas/before", "/replicas/after"].map(|pointer| number(&found, pointer));
-    assert!(number(&found, "/settled_seconds") <= 20.0, "{found}");
-    assert!(replicas[0] == 1.0 && replicas[1] >= 2.0, "{found}");
+    assert!(replicas[0] >= 1.0 && replicas[1] >= 2.0, "{found}");
+    if is_trusted(&found) {
+        assert_eq!((code, &found["kept"]), (0, &true.into()), "{said}{found}");
+        assert!(number(&found, "/settled_seconds") <= 20.0 && replicas[0] == 1.0, "{found}");
+    } else {
+        assert_eq!(code, 4, "{said}{found}");
+    }
     let (found, code, said) = missed;
-    assert_eq!((code, &found["kept"]), (trusted(&found, 3), &false.into()), "{said}{found}");
+    assert_eq!(
+        (code, &found["kept"]),
+        (if is_trusted(&found) { 3 } else { 4 }, &false.into()),
+        "{said}{found}"
+    );
     assert!(found["settled_seconds"].is_null() && number(&found, "/worst_seconds") > 1.0, "{found}");
     let (found, code, said) = uncounted;
     assert!(code == 2 && found.is_null() && said.contains("has a figure `demo_replicas`"), "{code} {said}");
