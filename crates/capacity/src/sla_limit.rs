@@ -61,6 +61,20 @@ pub enum NoSlaLimit {
         /// Which figure.
         figure: String,
     },
+    /// It fell as no response time falls.
+    #[error("from load {} to {} {figure} falls from {} s to {} s: units seem to be mixed", Figure(*low), Figure(*high), Figure(*before), Figure(*after))]
+    MixedUnits {
+        /// Which figure.
+        figure: String,
+        /// The lower load.
+        low: f64,
+        /// The higher load.
+        high: f64,
+        /// Seconds at the lower load.
+        before: f64,
+        /// Seconds at the higher one.
+        after: f64,
+    },
     /// Every level meets it.
     #[error("met at every load up to {}", Figure(*highest))]
     AlwaysMet {
@@ -80,6 +94,7 @@ impl NoSlaLimit {
     pub fn next(&self) -> String {
         match self {
             Self::NotMeasured { figure } => format!("measure {figure} at two loads or more; in a table, add a column for it"),
+            Self::MixedUnits { .. } => "write all response times in one unit".to_owned(),
             Self::AlwaysMet { .. } => "run at higher loads until it is missed: an objective's load is told between two measured levels".to_owned(),
             Self::NeverMet { .. } => "run at lower loads until it is met: an objective's load is told between two measured levels".to_owned(),
         }
@@ -108,6 +123,12 @@ fn allowed(points: &Points, bound: &Bound) -> Result<Allowed, NoSlaLimit> {
     if measured.len() < 2 {
         return Err(NoSlaLimit::NotMeasured { figure: bound.of.name() });
     }
+    if let Bounded::ResponseTime(_) = bound.of
+        && let Some([(low, before), (high, after)]) =
+            measured.array_windows().find(|[(_, before), (_, after)]| *before > after * FALLS).copied()
+    {
+        return Err(NoSlaLimit::MixedUnits { figure: bound.of.name(), low, high, before, after });
+    }
     let meets = |(_, value): &(f64, f64)| *value <= bound.at_most;
     // The first miss counts: loads beyond it that meet the bound again were lucky, or shed work.
     let Some(miss) = measured.iter().position(|level| !meets(level)) else {
@@ -128,6 +149,9 @@ fn allowed(points: &Points, bound: &Bound) -> Result<Allowed, NoSlaLimit> {
     let throughput = interpolate(&points.levels(), load).unwrap_or_default();
     Ok(Allowed { load, throughput, low, high })
 }
+
+/// No response time falls by this factor from one load to the next higher one: that is another unit.
+const FALLS: f64 = 50.0;
 
 /// With more loads than this neighbours are put together: among many the first that misses is an unlucky one.
 const MOST_LEVELS: usize = 50;

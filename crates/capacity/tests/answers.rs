@@ -249,6 +249,25 @@ fn an_objective_is_told_between_two_levels() {
 }
 
 #[test]
+fn response_times_in_several_units_have_no_objective() {
+    let point = |(load, p95): (f64, f64)| {
+        let mut point = Point::new(load, load);
+        point.response_time.insert("p95".parse().unwrap(), p95);
+        point
+    };
+    let rows = [(8.0, 0.08), (16.0, 81.0), (32.0, 0.086), (64.0, 0.3)].map(point);
+    let of = Bounded::ResponseTime("p95".parse().unwrap());
+    let question = Question {
+        bounds: vec![Bound { text: "quick".into(), of, at_most: 0.25 }],
+        ..Question::new(Points::new(rows.to_vec(), LoadKind::Rate).unwrap())
+    };
+    let found = answer(&question);
+    let refusal = found.refusals.iter().find(|refusal| refusal.about == "quick").unwrap();
+    assert!(refusal.why.contains("from load 16 to 32") && refusal.why.contains("units seem"), "{refusal:?}");
+    assert_eq!(refusal.next, "write all response times in one unit");
+}
+
+#[test]
 fn the_peak_that_a_model_reaches_has_a_load_that_can_be_run() {
     let curve = |load: f64| 1000.0 * load / (load * load + 900.0).sqrt();
     let pairs: Vec<(f64, f64)> = [6.25, 12.5, 25.0, 50.0, 100.0].map(|load| (load, curve(load))).to_vec();
