@@ -1,11 +1,11 @@
 //! A question about capacity and its answer.
 
-use crate::history::{Compared, Earlier, compare, highest};
+use crate::history::{Compared, Earlier, Unlike, compare, highest};
 use crate::latency::{LatencyModel, latency_models};
 use crate::least_squares::Curve;
 use crate::outliers::outliers;
 use crate::peak::{Basis, Curved, Peak, has_a_limit, smoothed};
-use crate::points::Figure;
+use crate::points::{Figure, LoadKind};
 use crate::sla_limit::{Bound, SlaLimit, sla_limit};
 use crate::utilisation::{NoLimit, ResourceLimit, limits, unexplained};
 use crate::what_if::{Supposed, WhatIf, suppose};
@@ -239,6 +239,7 @@ pub fn answer(question: &Question) -> Answer {
         }
         notes.warnings.extend(sla::caveat(points.kind(), bound));
     }
+    let sla_limits = within_peak(sla_limits, points.kind(), peak);
     let limit = nearest_limit(&question.points.levels(), peak, &sla_limits);
     let headroom = headroom(question, limit.as_ref(), &mut notes);
     let what_if = suppose(&question.what_if, peak, &resources, &mut notes.refusals);
@@ -300,24 +301,27 @@ impl Evidence<'_> {
     fn peak(&self, notes: &mut Notes) -> Option<Peak> {
         let own = || self.curved?.peak(self.saturation, self.gain.unwrap_or_default(), self.seed);
         match self.saturation {
-            Saturation::Saturated => own(),
-            Saturation::Nearly => self.by_history(notes).or_else(own),
-            Saturation::NotSaturated => self.by_history(notes).or_else(|| self.by_utilisation(notes)),
+            Saturation::Saturated => self.by_history().or_else(own),
+            // What its last doubling gained was little, yet the curve that it is about to bend into has changed.
+            Saturation::Nearly if self.has_another_shape() => None,
+            Saturation::Nearly => self.by_history().or_else(own),
+            Saturation::NotSaturated => self.by_history().or_else(|| self.by_utilisation(notes)),
         }
     }
 
-    /// By the latest earlier run that has the shape of this one.
-    fn by_history(&self, notes: &mut Notes) -> Option<Peak> {
-        let mut accepted =
-            self.history.iter().filter_map(|earlier| Some((earlier, earlier.outcome.as_ref().ok()?)));
-        let (earlier, scaled) = accepted.next_back()?;
-        if let Some(load) = scaled.up_to {
-            notes.warn(format!(
-                "the earlier run {} was not saturated at its highest load, {}: more may be possible beyond it",
-                earlier.name,
-                Figure(load)
-            ));
-        }
+    /// Whether the latest earlier run that could be compared has the curve of another shape.
+    fn has_another_shape(&self) -> bool {
+        let is_compared = |earlier: &&Compared| !matches!(earlier.outcome, Err(Unlike::TooFewShared { .. }));
+        let latest = self.history.iter().rev().find(is_compared);
+        latest.is_some_and(|earlier| matches!(earlier.outcome, Err(Unlike::OtherShape { .. })))
+    }
+
+    /// By the latest earlier run that has the shape of this one and whose peak came at a higher load than all of
+    /// this one. A run that was not saturated had no peak: its highest load is where somebody stopped.
+    fn by_history(&self) -> Option<Peak> {
+        let furthest = self.levels.last()?.load;
+        let accepted = self.history.iter().filter_map(|earlier| earlier.outcome.as_ref().ok());
+        let scaled = accepted.rev().find(|scaled| scaled.up_to.is_none() && scaled.load > furthest)?;
         let Estimate { value: throughput, low, high } = scaled.estimate();
         let seen = highest(self.levels).map_or(0.0, |level| level.throughput);
         Some(Peak {
@@ -495,10 +499,17 @@ fn refuse_peak(
     }
     let mut why = match evidence.gain {
         None => format!(
-            "{} different load{} show no bend, {FEWEST_LEVELS} are needed; at least {}/s is possible",
-            levels.len(),
-            if levels.len() == 1 { "" } else { "s" },
+            "{} not show a bend, {FEWEST_LEVELS} are needed; at least {}/s is possible",
+            match levels.len() {
+                1 => "one load does".to_owned(),
+                several => format!("{several} different loads do"),
+            },
             Figure(most)
+        ),
+        Some(gain) if evidence.saturation == Saturation::Nearly => format!(
+            "nearly saturated, at least {}/s: the last doubling of load gained {:.0}%, but the curve has another shape              than that of the latest earlier run, so that neither tells where it ends",
+            Figure(most),
+            gain * 100.0
         ),
         Some(gain) => format!(
             "not saturated, at least {}/s: the last doubling of load still gained {:.0}%, and a service that \
@@ -525,6 +536,18 @@ fn refuse_peak(
         next += "; record what requests wait for, such as a pool, a lock or another service";
     }
     notes.refuse("peak", &why, &next);
+}
+
+/// Arrivals that come faster than the peak wait ever longer: however short the wait was when it was measured, no
+/// objective holds above it.
+fn within_peak(mut limits: Vec<SlaLimit>, kind: LoadKind, peak: Option<Peak>) -> Vec<SlaLimit> {
+    let Some(peak) = peak.filter(|_| kind == LoadKind::Rate) else { return limits };
+    for allowed in limits.iter_mut().filter_map(|limit| limit.outcome.as_mut().ok()) {
+        allowed.load = allowed.load.min(peak.throughput);
+        allowed.low = allowed.low.min(allowed.load);
+        allowed.high = allowed.high.min(peak.high).max(allowed.load);
+    }
+    limits
 }
 
 /// Where errors begin, or else where throughput ends.

@@ -5,6 +5,7 @@
 use plimsoll_capacity::{
     Answer, Basis, Bound, Bounded, Earlier, LoadKind, ModelName, Point, Points, Question, Saturation, answer,
 };
+use plimsoll_units::Quantile;
 use proptest::prelude::*;
 
 fn points(pairs: &[(f64, f64)], kind: LoadKind) -> Points {
@@ -52,10 +53,10 @@ fn what_still_rises_has_no_peak() {
 fn too_little_is_refused() {
     refused(
         &ask(&[(8.0, 100.0)]),
-        &["1 different load show", "three", "16 users and 32 users and 64 users"][..1],
+        &["one load does not show", "three", "16 users and 32 users and 64 users"][..1],
     );
-    refused(&ask(&[(8.0, 100.0), (16.0, 180.0)]), &["2 different loads show no bend"]);
-    refused(&ask(&[(8.0, 100.0); 20]), &["1 different load show"]);
+    refused(&ask(&[(8.0, 100.0), (16.0, 180.0)]), &["2 different loads do not show a bend"]);
+    refused(&ask(&[(8.0, 100.0); 20]), &["one load does not show"]);
     refused(&ask(&[(8.0, 0.0), (16.0, 0.0), (32.0, 0.0)]), &["nothing succeeded", "look why"]);
 }
 
@@ -134,6 +135,91 @@ fn history_foretells_what_one_run_cannot() {
     let found = answer(&question);
     assert_eq!(found.peak, None);
     assert!(found.warnings.iter().any(|words| words.contains("another shape")), "{:?}", found.warnings);
+}
+
+/// Levels with the throughputs of an old version, and of a new one that is 1.2 times as fast as far as it went.
+fn versions(old: &[f64], measured: usize) -> (Points, Earlier) {
+    let loads = [8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+    let old: Vec<(f64, f64)> = loads.into_iter().zip(old.iter().copied()).collect();
+    let new: Vec<(f64, f64)> = loads[..measured].iter().map(|load| (*load, 1.2 * at(&old, *load))).collect();
+    (points(&new, LoadKind::Users), Earlier { name: "1.0".into(), points: points(&old, LoadKind::Users) })
+}
+
+/// What a curve has at a load; beyond its end it goes on as it went.
+fn at(curve: &[(f64, f64)], load: f64) -> f64 {
+    let (last, throughput) = curve[curve.len() - 1];
+    curve.iter().find(|level| level.0 == load).map_or(throughput * load / last, |level| level.1)
+}
+
+#[test]
+fn an_earlier_run_that_was_not_saturated_promises_no_peak() {
+    for measured in 3..6 {
+        let (points, earlier) = versions(&[100.0, 190.0, 350.0, 600.0], measured);
+        let found = answer(&Question { history: vec![earlier], ..Question::new(points) });
+        refused(&found, &["not saturated", "run at"]);
+    }
+}
+
+#[test]
+fn a_resource_is_asked_where_an_earlier_run_did_not_get_as_far() {
+    let (points, earlier) = versions(&[100.0, 190.0, 350.0], 5);
+    let busy = points.points().iter().cloned().map(|mut point| {
+        point.resources.insert("cpu".into(), point.throughput / 2000.0);
+        point
+    });
+    let points = Points::new(busy.collect(), LoadKind::Users).unwrap();
+    let found = answer(&Question { history: vec![earlier], ..Question::new(points) });
+    let peak = found.peak.unwrap();
+    assert_eq!(peak.basis, Basis::Utilisation);
+    assert!((peak.throughput - 2000.0).abs() < 20.0, "{peak:?}");
+}
+
+#[test]
+fn a_peak_that_was_seen_is_not_overruled_by_an_earlier_one() {
+    let (points, earlier) = versions(&[100.0, 190.0, 350.0, 500.0, 510.0, 500.0], 6);
+    let found = answer(&Question { history: vec![earlier], ..Question::new(points) });
+    assert_eq!(found.peak.unwrap().basis, Basis::Measured);
+}
+
+#[test]
+fn a_flat_start_is_no_peak_where_an_earlier_run_went_on_from_there() {
+    let (points, earlier) = versions(&[100.0, 150.0, 153.0, 200.0, 204.0], 3);
+    let found = answer(&Question { history: vec![earlier], ..Question::new(points) });
+    let peak = found.peak.unwrap();
+    assert_eq!((found.saturation, peak.basis, peak.load), (Saturation::Saturated, Basis::History, 128.0));
+}
+
+#[test]
+fn a_bend_that_the_earlier_run_did_not_have_is_carried_on_by_nobody() {
+    let (_, earlier) = versions(&[100.0, 190.0, 350.0, 600.0, 620.0], 3);
+    let bent = points(&[(8.0, 100.0), (16.0, 170.0), (32.0, 190.0)], LoadKind::Users);
+    let found = answer(&Question { history: vec![earlier], ..Question::new(bent.clone()) });
+    assert_eq!(found.saturation, Saturation::Nearly);
+    refused(&found, &["nearly saturated, at least 190/s", "another shape", "run at 64 users and 128 users"]);
+    assert_eq!(answer(&Question::new(bent)).peak.unwrap().basis, Basis::Model);
+}
+
+#[test]
+fn no_objective_holds_above_the_peak_of_an_open_loop() {
+    let timed = |(load, throughput, p95): (f64, f64, f64)| {
+        let mut point = Point::new(load, throughput);
+        point.response_time.insert(Quantile::P95, p95);
+        point
+    };
+    let levels = [
+        (100.0, 100.0, 0.02),
+        (200.0, 200.0, 0.02),
+        (400.0, 400.0, 0.03),
+        (700.0, 500.0, 0.4),
+        (1400.0, 500.0, 3.0),
+    ];
+    let points = Points::new(levels.into_iter().map(timed).collect(), LoadKind::Rate).unwrap();
+    let bound =
+        Bound { text: "p95 <= 250ms".into(), of: Bounded::ResponseTime(Quantile::P95), at_most: 0.25 };
+    let found = answer(&Question { bounds: vec![bound], ..Question::new(points) });
+    let (peak, allowed) = (found.peak.unwrap(), found.sla_limits[0].outcome.clone().unwrap());
+    assert!(allowed.load <= peak.throughput && allowed.low <= allowed.load, "{allowed:?} {peak:?}");
+    assert!(allowed.high >= allowed.load && allowed.high <= peak.high.max(allowed.load), "{allowed:?}");
 }
 
 #[test]

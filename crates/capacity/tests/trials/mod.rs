@@ -101,16 +101,13 @@ fn highest(levels: &[(f64, f64)]) -> f64 {
 }
 
 /// The peak of a version from its three lowest levels and the version before it.
-///
-/// Answers that do not rest on history are refusals of it.
 pub(crate) fn history(curves: &[Curve], hardware: Option<&str>) -> Score {
     let mut score = Score::default();
     for (old, new) in versions(curves, hardware) {
         let earlier = Earlier { name: old.round.clone(), points: points(&old.levels) };
         let question = Question { history: vec![earlier], ..Question::new(points(&new.levels[..3])) };
         let found = answer(&question);
-        let scaled = found.history[0].outcome.as_ref().ok().map(|scaled| scaled.estimate());
-        score.add(scaled.map(|estimate| (estimate.value, estimate.low, estimate.high)), highest(&new.levels));
+        score.add(found.peak.map(|peak| (peak.throughput, peak.low, peak.high)), highest(&new.levels));
     }
     score
 }
