@@ -10,13 +10,14 @@ use anyhow::{Context, ensure};
 use crate::command::run as run_command;
 
 /// The programs in `fuzz/`, and the folder of `fuzz/corpus` each reads.
-const TARGETS: [(&str, &str); 6] = [
+const TARGETS: [(&str, &str); 7] = [
     ("response", "response"),
     ("differential", "response"),
     ("plan", "plan"),
     ("events", "events"),
     ("histogram", "histogram"),
     ("scrape", "scrape"),
+    ("table", "table"),
 ];
 
 /// An input that takes longer than this is a finding, in seconds.

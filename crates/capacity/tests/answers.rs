@@ -4,6 +4,7 @@
 
 use plimsoll_capacity::{
     Answer, Basis, Bound, Bounded, Earlier, LoadKind, ModelName, Point, Points, Question, Saturation, answer,
+    read_table,
 };
 use plimsoll_units::Quantile;
 use proptest::prelude::*;
@@ -419,4 +420,22 @@ proptest! {
         let (one, other) = (ask(&pairs).peak.unwrap(), ask(&scaled).peak.unwrap());
         prop_assert!((other.throughput / throughput / one.throughput - 1.0).abs() < 0.01, "{:?} {:?}", one, other);
     }
+}
+
+/// The corpus of `cargo xtask fuzz table`: each is read or refused, and what is read is answered or refused.
+#[test]
+fn every_table_of_the_corpus_is_answered_or_refused() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/table");
+    let mut read = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned();
+        let Ok(mut table) = read_table(&text, &[]) else { continue };
+        read += 1;
+        let found = answer(&Question::new(table.runs.pop().unwrap().points));
+        assert!(
+            found.peak.is_some() || found.refusals.iter().any(|refusal| refusal.about == "peak"),
+            "{text}"
+        );
+    }
+    assert!(read >= 4, "{read} tables could be read");
 }

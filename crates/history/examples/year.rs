@@ -58,8 +58,8 @@ fn version(number: u64) -> (Started, RunPlateaus) {
     let (mut state, mut series) = (State::new(Arc::clone(&shared)), LoadSeries::new(shared));
     for second in 0..LEVELS * SECONDS {
         let load = rate(second / SECONDS);
-        // Nearly all is answered up to about 100/s.
-        let answered = load.min(90.0 + 2.0 * number as f64) + (second % 3) as f64;
+        // All is answered up to 60/s or a little more.
+        let answered = load.min(60.0 + number as f64) + (second % 3) as f64;
         let mut second = sample::second(second, 1, answered as u64, &started);
         second.gauges.offered_rate = load;
         let event = RunEvent::Second(Arc::new(second));

@@ -162,6 +162,13 @@ pub(super) async fn traffic(history: &History, plan: &str) -> Result<Vec<Traffic
 
 async fn no_runs(history: &History, plan: &str) -> Result<anyhow::Error, Stop> {
     let rows = history.list(&Filter::default()).await.map_err(Stop::usage)?;
+    if rows.iter().any(|row| row.plan == plan) {
+        return Ok(anyhow!(
+            "the runs of `{plan}` that are recorded here are the trials of searches, which are too short to be steady. \
+             What a search found is its own answer (`plimsoll limit --json`, or the page of `plimsoll serve`); to foretell \
+             a limit from lower loads, run a plan that holds five of them for 15 s each: `plimsoll run`"
+        ));
+    }
     let mut plans: Vec<&str> = rows.iter().map(|row| row.plan.as_str()).collect();
     plans.sort_unstable();
     plans.dedup();
