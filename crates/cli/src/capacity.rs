@@ -46,7 +46,7 @@ pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
     let measured = match (&arguments.plan, &arguments.prometheus) {
         (Some(plan), _) => {
             let history = kept_in.insert(files::history(&arguments.history).await?);
-            recorded::measured(history, plan, arguments.runs).await?
+            recorded::measured(history, plan, arguments.runs, arguments.json.is_some()).await?
         }
         (None, Some(url)) => stored::measured(url, arguments, now).await?,
         (None, None) => from_files(arguments)?,

@@ -244,10 +244,12 @@ fn put(text: &str, forms: &Forms<'_>, asked: &LimitForms, quiet: bool) -> Result
 async fn score(history: &History, limit: &Limit, target: &str) {
     let measured_nanos = now_nanos();
     let found = limit.gap.estimate().filter(|_| limit.gap.is_sure);
-    // What was answered at the lower end, carried to the middle of the gap.
-    let scale = found.zip(limit.gap.low).map(|(middle, low)| middle / low);
-    let peak = limit.max_throughput.zip(scale).filter(|_| limit.is_saturation);
-    let peak = peak.map(|(throughput, scale)| throughput * scale);
+    let peak = found.filter(|_| limit.is_saturation).and_then(|middle| match limit.is_users {
+        // What was answered at the lower end, carried to the middle of the gap.
+        true => Some(limit.max_throughput? * middle / limit.gap.low?),
+        // What can be kept is what can be answered, and it counts what predictions of a rate count.
+        false => Some(middle),
+    });
     for (of, value) in [(PredictionOf::Limit, found), (PredictionOf::Peak, peak)] {
         let Some(value) = value.filter(|_| limit.gap.is_sure) else { continue };
         let truth = Truth { value, measured_nanos, by: limit.id.clone() };

@@ -63,8 +63,13 @@ impl Use {
 
 /// The plateaus of the latest `most` runs of a plan. The last run that can be used says what is asked about; runs
 /// of its lineage are measurements of the same curve, those of another are earlier curves or of no use, and
-/// each is said.
-pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result<Measured, Stop> {
+/// each is said; `in_json` with all their plateaus.
+pub(super) async fn measured(
+    history: &History,
+    plan: &str,
+    most: u32,
+    in_json: bool,
+) -> Result<Measured, Stop> {
     let filter = Filter { plan: Some(plan.to_owned()), ..Filter::default() };
     let mut rows = history.list(&filter).await.map_err(Stop::usage)?;
     // Trials of a search are as short as their verdict allows, too short to be steady.
@@ -95,7 +100,8 @@ pub(super) async fn measured(history: &History, plan: &str, most: u32) -> Result
             (Err(_), ..) | (Ok(_), false, false) => Use::LeftOut,
         };
         remarks.of(run, used, &crossings);
-        told.push(told_of(run, used, &crossings));
+        // All plateaus of a year are a hundred megabytes of text.
+        told.extend(in_json.then(|| told_of(run, used, &crossings)));
         sources.push(CapacitySource {
             name: name(run),
             used: used.words().to_owned(),
