@@ -98,7 +98,7 @@ impl Answers {
     pub(crate) async fn shown(&self, number: i64) -> Result<Option<Arc<Shown>>, Error> {
         let answers = self.history.answers().await?;
         match answers.iter().find(|(at, _)| *at == number) {
-            Some((_, kept)) => self.shown_as_of(number, kept.made_nanos).await,
+            Some((_, kept)) => self.shown_as_of(number, kept).await,
             None => Ok(None),
         }
     }
@@ -110,7 +110,7 @@ impl Answers {
     pub(crate) async fn report(&self, number: i64) -> Result<Option<String>, Error> {
         let answers = self.history.answers().await?;
         let Some((_, kept)) = answers.iter().find(|(at, _)| *at == number) else { return Ok(None) };
-        let Some(shown) = self.shown_as_of(number, kept.made_nanos).await? else { return Ok(None) };
+        let Some(shown) = self.shown_as_of(number, kept).await? else { return Ok(None) };
         let record = self.track_record(&kept.plan).await?;
         let drawn = spawn_blocking(move || {
             let (kept, answer) = shown.foretold.as_ref()?;
@@ -128,7 +128,8 @@ impl Answers {
         Ok((record.measured > 0).then(|| plimsoll_report::track_record_sentence(&record)))
     }
 
-    async fn shown_as_of(&self, number: i64, made_nanos: i64) -> Result<Option<Arc<Shown>>, Error> {
+    async fn shown_as_of(&self, number: i64, kept: &KeptAnswer) -> Result<Option<Arc<Shown>>, Error> {
+        let (made_nanos, told) = (kept.made_nanos, kept.estimate);
         if let Some(shown) = self.ready(number, made_nanos) {
             return Ok(Some(shown));
         }
@@ -145,6 +146,9 @@ impl Answers {
                 let answer = kept.answer();
                 (kept, answer)
             });
+            // Another build may answer otherwise. Then what was told stands, and no chart contradicts it.
+            let foretold = foretold
+                .filter(|(_, answer)| is_same(told, answer.limit.as_ref().map(|(limit, _)| limit.value)));
             Shown { made_nanos, result: serde_json::from_str(&text.result).unwrap_or_default(), foretold }
         });
         let shown = match drawn.await {
@@ -177,7 +181,7 @@ impl Answers {
             let mut section = Section { record: None, shown: BTreeMap::new(), known };
             if at < DRAWN {
                 for (number, kept) in &section.known.answers {
-                    let shown = self.shown_as_of(*number, kept.made_nanos).await?;
+                    let shown = self.shown_as_of(*number, kept).await?;
                     section.shown.extend(shown.map(|shown| (*number, shown)));
                 }
                 let record = self.track_record(&section.known.plan).await?;
@@ -190,6 +194,14 @@ impl Answers {
             tracing::error!(%error, "the page of capacity cannot be drawn");
             String::new()
         }))
+    }
+}
+
+/// Whether two figures are one: numbers lose nothing on their way through the record but their last digits.
+fn is_same(told: Option<f64>, found: Option<f64>) -> bool {
+    match (told, found) {
+        (Some(told), Some(found)) => (told - found).abs() <= told.abs() * 1e-9,
+        (told, found) => told.is_none() && found.is_none(),
     }
 }
 
@@ -289,6 +301,19 @@ mod tests {
         let found = all[0].limit().map(|(_, limit)| limit);
         assert_eq!(found.as_ref().map(|found| found.estimate), limit);
         assert_eq!(found.and_then(|found| found.headroom()), headroom);
+    }
+
+    #[test]
+    fn a_figure_is_the_same_but_for_its_last_digits() {
+        for (told, found, same) in [
+            (Some(750.0), Some(750.0 + 1e-9), true),
+            (Some(525.0), Some(750.0), false),
+            (Some(525.0), None, false),
+            (None, Some(525.0), false),
+            (None, None, true),
+        ] {
+            assert_eq!(is_same(told, found), same, "{told:?} and {found:?}");
+        }
     }
 
     #[test]

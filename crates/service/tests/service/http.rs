@@ -162,10 +162,18 @@ async fn answers_about_capacity_are_told_as_they_were_given() {
         "{metrics}"
     );
 
+    // Nor is anything drawn of which another version told another figure.
+    let (number, kept) = scene.history.answers().await.unwrap().remove(0);
+    let text = scene.history.answer(number).await.unwrap().unwrap();
+    let told = KeptAnswer { estimate: Some(kept.estimate.unwrap() * 1.1), made_nanos: 3, ..kept };
+    scene.history.keep_answer(&told, &text).await.unwrap();
+    let page = scene.get("/capacity").await.text().await.unwrap();
+    assert!(page.contains("by another version"), "{page}");
+
     // What a later version left cannot be drawn, and its figures stand.
     let foreign = AnswerText { result: "{}".to_owned(), inputs: Some("{\"schema\": 99}".to_owned()) };
     let (_, kept) = scene.history.answers().await.unwrap().remove(0);
-    scene.history.keep_answer(&KeptAnswer { made_nanos: 3, ..kept }, &foreign).await.unwrap();
+    scene.history.keep_answer(&KeptAnswer { made_nanos: 4, ..kept }, &foreign).await.unwrap();
     let page = scene.get("/capacity").await.text().await.unwrap();
     assert!(page.contains("by another version") && page.contains("beside traffic of 350/s"), "{page}");
 
