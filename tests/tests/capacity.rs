@@ -28,11 +28,11 @@ load:
   model: closed
   warmup: 1s
   stages:
-    - { hold: 2 users, for: 11s }
+    - { hold: 2 users, for: 14s }
     - { ramp: 4 users, over: 2s }
-    - { hold: 4 users, for: 10s }
-    - { hold: 8 users, for: 10s }
-    - { hold: 16 users, for: 10s }
+    - { hold: 4 users, for: 14s }
+    - { hold: 8 users, for: 14s }
+    - { hold: 16 users, for: 14s }
     - { hold: 12 users, for: 5s }
 scenarios:
   - { name: browse, steps: [ { name: list, get: '/products?page=1' } ] }
@@ -158,7 +158,7 @@ async fn recorded_runs_and_what_prometheus_stored_tell_the_limit() {
     the_service_exposes(&desk, &json).await;
 
     // What Prometheus kept of it says the same, but for the windows of its rates.
-    let (from, to) = (format!("{began:.0}"), format!("{:.0}", began + 60.0));
+    let (from, to) = (format!("{began:.0}"), format!("{:.0}", began + 76.0));
     let from_prometheus = |extra: &'static [&'static str]| {
         let url = prometheus.url();
         let (from, to) = (from.clone(), to.clone());

@@ -185,7 +185,7 @@ async fn a_person_reads_where_each_plan_breaks() {
             estimate: 400.0,
             low: 390.0,
             high: 410.0,
-            inputs: Vec::new(),
+            inputs: vec![format!("run {made_nanos}")],
         };
         scene.history.foretell(&foretold).await.unwrap();
         let truth = Truth { value, measured_nanos: made_nanos, by: "search".to_owned() };
