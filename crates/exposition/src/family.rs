@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plimsoll_measure::{Distribution, Edges};
@@ -46,8 +47,8 @@ pub struct HistogramValue {
     native: NativeBuckets,
     sum: u128,
     count: u64,
-    /// Single requests to look at, each shown with the bucket it falls into; the first per bucket counts.
-    pub exemplars: Vec<Exemplar>,
+    /// At most one per classic bucket, by bucket.
+    exemplars: BTreeMap<usize, Exemplar>,
 }
 
 /// A single request that stands for the others in its bucket.
@@ -70,7 +71,7 @@ impl HistogramValue {
             native: NativeBuckets::default(),
             sum: 0,
             count: 0,
-            exemplars: Vec::new(),
+            exemplars: BTreeMap::new(),
         }
     }
 
@@ -101,6 +102,13 @@ impl HistogramValue {
             at_edges[edges.bucket(upper)] += count;
         }
         (self.edges, self.at_edges) = (edges, at_edges);
+        let shown = std::mem::take(&mut self.exemplars);
+        shown.into_values().for_each(|exemplar| self.show(exemplar));
+    }
+
+    /// Shows a request that was counted with the classic bucket it falls into, instead of the one before.
+    pub fn show(&mut self, exemplar: Exemplar) {
+        self.exemplars.insert(self.edges.bucket(exemplar.nanos), exemplar);
     }
 
     /// Edges in seconds with how many durations were at or below each; beyond the last it is [`Self::count`].
@@ -129,7 +137,7 @@ impl HistogramValue {
 
     /// The exemplar of a classic bucket, the last being the one beyond all edges.
     pub fn exemplar(&self, bucket: usize) -> Option<&Exemplar> {
-        self.exemplars.iter().find(|exemplar| self.edges.bucket(exemplar.nanos) == bucket)
+        self.exemplars.get(&bucket)
     }
 }
 
@@ -166,8 +174,12 @@ mod tests {
     #[test]
     fn an_exemplar_belongs_to_its_bucket() {
         let mut value = HistogramValue::new(Edges::exactly([10, 20]));
-        value.exemplars.push(Exemplar { labels: Vec::new(), nanos: 20, wall_nanos: None });
+        for nanos in [11, 20] {
+            value.show(Exemplar { labels: Vec::new(), nanos, wall_nanos: None });
+        }
         assert_eq!((value.exemplar(0), value.exemplar(2)), (None, None));
-        assert_eq!(value.exemplar(1).map(|exemplar| exemplar.nanos), Some(20));
+        assert_eq!(value.exemplar(1).map(|exemplar| exemplar.nanos), Some(20), "the last one");
+        value.add(&distribution(Edges::exactly([5, 10, 20]), &[]));
+        assert_eq!(value.exemplar(2).map(|exemplar| exemplar.nanos), Some(20), "also at other edges");
     }
 }

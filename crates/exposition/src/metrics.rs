@@ -57,6 +57,7 @@ impl Metrics {
                 let empty = || Value::Histogram(Box::new(HistogramValue::new(more.edges().clone())));
                 if let Value::Histogram(sum) = series.entry(reading.labels).or_insert_with(empty) {
                     sum.add(&more);
+                    reading.exemplars.into_iter().for_each(|exemplar| sum.show(exemplar));
                 }
             }
         }

@@ -8,8 +8,8 @@ use plimsoll_measure::{
 use plimsoll_run::{Judged, ResourceScrape, RunEvent, Second, Started};
 use plimsoll_sla::Verdict;
 
-use crate::Labels;
 use crate::catalogue::{self as metrics, Metric};
+use crate::{Exemplar, Labels};
 
 /// What the events of one run mean for its series, one event after the other.
 ///
@@ -60,6 +60,15 @@ pub struct Reading {
     pub labels: Labels,
     /// What happened.
     pub change: Change,
+    /// Single requests to look at that `change` counts too; only durations have any, few a second.
+    pub exemplars: Vec<Exemplar>,
+}
+
+impl Reading {
+    /// One without exemplars.
+    pub fn new(metric: &'static Metric, labels: Labels, change: Change) -> Self {
+        Self { metric, labels, change, exemplars: Vec::new() }
+    }
 }
 
 /// What happens to a series.
@@ -141,7 +150,7 @@ impl Readings {
         ]);
         self.connections(&second.frame.connections, &mut readings);
         self.resources(&second.resources, &mut readings);
-        let own = |metric, change| Reading { metric, labels: Vec::new(), change };
+        let own = |metric, change| Reading::new(metric, Vec::new(), change);
         readings.extend(levels(&second.vitals).map(|(metric, level)| own(metric, Change::Level(level))));
         readings.extend(
             second.vitals.retransmits.map(|count| own(&metrics::GENERATOR_RETRANSMITS, Change::Count(count))),
@@ -163,7 +172,7 @@ impl Readings {
             key.outcome.label().into(),
         ];
         let mut push = |metric: &'static Metric, change: Change| {
-            readings.push(Reading { metric, labels: labels.clone(), change });
+            readings.push(Reading::new(metric, labels.clone(), change));
         };
         for (timing, distribution) in series.timings {
             push(metrics::of(timing), Change::Durations(distribution));
@@ -175,7 +184,7 @@ impl Readings {
         for (status, count) in statuses.chain((unanswered > 0).then(|| (String::new(), unanswered))) {
             let mut labels = labels.clone();
             labels.push(status.into());
-            readings.push(Reading { metric: &metrics::REQUESTS, labels, change: Change::Count(count) });
+            readings.push(Reading::new(&metrics::REQUESTS, labels, Change::Count(count)));
         }
     }
 
@@ -187,21 +196,17 @@ impl Readings {
             let mut labels = labels.clone();
             labels.push(cause.label().into());
             let change = Change::Count(series.dropped(cause));
-            readings.push(Reading { metric: &metrics::DROPPED_ARRIVALS, labels, change });
+            readings.push(Reading::new(&metrics::DROPPED_ARRIVALS, labels, change));
         }
         if let Some(time) = series.time {
-            readings.push(Reading {
-                metric: &metrics::ITERATION_TIME,
-                labels,
-                change: Change::Durations(time),
-            });
+            readings.push(Reading::new(&metrics::ITERATION_TIME, labels, Change::Durations(time)));
         }
     }
 
     fn connections(&mut self, figures: &ConnectionFigures, readings: &mut Vec<Reading>) {
         let plan = || vec![Arc::clone(&self.plan)];
         let with = |label: &str| vec![Arc::clone(&self.plan), label.into()];
-        let mut push = |metric, labels, change| readings.push(Reading { metric, labels, change });
+        let mut push = |metric, labels, change| readings.push(Reading::new(metric, labels, change));
         for opening in Opening::ALL {
             let count = Change::Count(figures.opened(opening));
             match opening.tls_label() {
@@ -235,7 +240,7 @@ impl Readings {
             for (outcome, count) in [("ok", scrapes.len() - gaps), ("gap", gaps)] {
                 let labels = vec![Arc::clone(&self.plan), Arc::clone(source), outcome.into()];
                 let change = Change::Count(count as u64);
-                readings.push(Reading { metric: &metrics::RESOURCE_SCRAPES, labels, change });
+                readings.push(Reading::new(&metrics::RESOURCE_SCRAPES, labels, change));
             }
             let figures = scrapes.last().and_then(|last| last.figures.as_deref().ok()).unwrap_or_default();
             let now: BTreeMap<Labels, f64> = figures
@@ -251,11 +256,10 @@ impl Readings {
                 before.into_iter().filter(|labels| !now.contains_key(labels)).map(|labels| (labels, None));
             let gone: Vec<_> = gone.collect();
             let levels = now.into_iter().map(|(labels, value)| (labels, Some(value)));
-            readings.extend(gone.into_iter().chain(levels).map(|(labels, level)| Reading {
-                metric: &metrics::RESOURCE,
-                labels,
-                change: Change::Level(level),
-            }));
+            let levels = gone.into_iter().chain(levels);
+            readings.extend(
+                levels.map(|(labels, level)| Reading::new(&metrics::RESOURCE, labels, Change::Level(level))),
+            );
         }
     }
 
@@ -270,7 +274,7 @@ impl Readings {
                 Some(Verdict::Inconclusive) | None => None,
             };
             let mut push = |metric: &'static Metric, change: Change| {
-                readings.push(Reading { metric, labels: labels.clone(), change });
+                readings.push(Reading::new(metric, labels.clone(), change));
             };
             push(&metrics::SLA_MET, Change::Level(met));
             push(&metrics::SLA_OBSERVED, Change::Level(status.observed));
@@ -286,8 +290,7 @@ impl Readings {
     /// Levels end with the run; verdicts stay as its last word, and what was counted stays counted.
     fn ended(&self) -> Vec<Reading> {
         let plan: Labels = vec![Arc::clone(&self.plan)];
-        let gone =
-            |metric, labels: &Labels| Reading { metric, labels: labels.clone(), change: Change::Level(None) };
+        let gone = |metric, labels: &Labels| Reading::new(metric, labels.clone(), Change::Level(None));
         let own = levels(&Vitals::default()).map(|(metric, _)| gone(metric, &Vec::new()));
         let mut readings = vec![
             gone(&metrics::OFFERED_RATE, &plan),
@@ -303,7 +306,7 @@ impl Readings {
     }
 
     fn level(&self, metric: &'static Metric, level: f64) -> Reading {
-        Reading { metric, labels: vec![Arc::clone(&self.plan)], change: Change::Level(Some(level)) }
+        Reading::new(metric, vec![Arc::clone(&self.plan)], Change::Level(Some(level)))
     }
 
     fn run_info(&self, level: Option<f64>) -> Reading {
@@ -315,7 +318,7 @@ impl Readings {
             text(&info.version),
             text(&info.environment),
         ];
-        Reading { metric: &metrics::RUN_INFO, labels, change: Change::Level(level) }
+        Reading::new(&metrics::RUN_INFO, labels, Change::Level(level))
     }
 
     fn grouped(&self, frame: &Frame) -> BTreeMap<SeriesKey, Series> {

@@ -157,7 +157,7 @@ fn equal_data_has_equal_meaning() {
 fn an_exemplar_goes_with_its_bucket() {
     let mut families = families();
     if let Value::Histogram(value) = &mut families[0].points[0].value {
-        value.exemplars.push(Exemplar {
+        value.show(Exemplar {
             labels: vec![("trace_id".to_owned(), "abc".to_owned())],
             nanos: 333_000_000,
             wall_nanos: Some(1_700_000_000_500_000_000),

@@ -139,7 +139,7 @@ mod tests {
         [500_000, 250_000_000, 3_000_000_000].into_iter().for_each(|nanos| durations.record(nanos));
         let mut value = HistogramValue::new(edges);
         value.add(&durations.distribution());
-        value.exemplars.push(Exemplar {
+        value.show(Exemplar {
             labels: vec![("trace_id".to_owned(), "a\"b".to_owned())],
             nanos: 250_000_000,
             wall_nanos: Some(1_700_000_000_250_000_000),
