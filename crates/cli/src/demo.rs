@@ -104,7 +104,7 @@ impl Stage<'_> {
         let stopper = stop.clone();
         let _signals = signals::on_interrupt(move || stopper.cancel()).map_err(Stop::internal)?;
         loop {
-            let code = self.round(arguments, &stop).await?;
+            let code = Box::pin(self.round(arguments, &stop)).await?;
             // Ctrl-C is how a demo without `--for` ends.
             if stop.is_cancelled() {
                 return Ok(ExitCode::Success);

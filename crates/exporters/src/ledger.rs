@@ -50,6 +50,18 @@ impl Ledger {
         counts.lost += points.min(counts.backlog());
     }
 
+    /// It is known what became of points that waited. Never more than wait.
+    pub(crate) fn settled(&self, acknowledged: u64, lost: u64) {
+        let mut counts = lock(&self.counts);
+        counts.acknowledged += acknowledged.min(counts.backlog());
+        counts.lost += lost.min(counts.backlog());
+    }
+
+    /// The sink's name.
+    pub fn sink(&self) -> &str {
+        &self.sink
+    }
+
     /// All that waits is given up; how much it was.
     pub fn give_up(&self) -> u64 {
         let mut counts = lock(&self.counts);

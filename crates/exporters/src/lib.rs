@@ -1,24 +1,34 @@
 //! Sends what a run measures to other systems while it runs.
 //!
-//! [`Exporters`] are those of one run. Each takes the run's events without ever making the runner
-//! wait: what a sink cannot take at once is kept in a bounded backlog, and what the backlog cannot
-//! hold is counted as lost. At every moment produced = acknowledged + backlog + lost, per sink.
+//! [`Exporters`] are those of one run. They take the run's events without ever making the runner
+//! wait: a thread turns events into [`Piece`]s, each [`Sink`] in its own form, and puts them into
+//! bounded queues, one per sink; from there a task per sink delivers them. What a queue cannot hold is
+//! counted as lost. At every moment produced = acknowledged + backlog + lost, per sink.
 //! [`LiveMetrics`] are those of the process, for `/metrics`.
 //!
 //! A sink that is down, slow or refuses never ends a run: it becomes a note and a count. Secrets
 //! are in no error, note or log.
 
+mod answer;
+mod delivery;
 mod exporters;
+mod feed;
+mod http;
 pub mod influxdb;
 mod ledger;
 mod live;
 mod notes;
 pub mod prometheus;
+mod sink;
+mod store;
 
-pub use exporters::{ExportError, Exporters};
+pub use answer::Answer;
+pub use exporters::{ExportError, Exporters, sinks};
+pub use feed::RecordGate;
 pub use ledger::Ledger;
 pub use live::{Exposition, LiveMetrics};
 pub use notes::Notes;
+pub use sink::{Encoder, Limits, Piece, Sink, SinkError};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

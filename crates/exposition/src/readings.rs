@@ -51,6 +51,18 @@ pub struct Report {
     pub readings: Vec<Reading>,
 }
 
+impl Report {
+    /// How many of its readings have a value.
+    pub fn points(&self) -> u64 {
+        let has_value = |reading: &&Reading| match &reading.change {
+            Change::Count(_) => true,
+            Change::Level(level) => level.is_some(),
+            Change::Durations(durations) => durations.count() > 0,
+        };
+        self.readings.iter().filter(has_value).count() as u64
+    }
+}
+
 /// What happened to one series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {

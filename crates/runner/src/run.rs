@@ -420,9 +420,10 @@ impl Telling {
             Some((status, reason)) => (status, Some(reason)),
             None => (RunStatus::Completed, None),
         };
-        let flushed = self.exporters.finish(FLUSH).await;
+        let mut ended = Ended { at: last, status, reason, exports: Vec::new() };
+        ended.exports = self.exporters.finish(&Arc::new(ended.clone()), FLUSH).await;
         self.notice_trouble();
-        self.tell(RunEvent::Ended(Arc::new(Ended { at: last, status, reason, exports: flushed })));
+        self.tell(RunEvent::Ended(Arc::new(ended)));
         let recorded = match self.recorder.take() {
             Some(recorder) => Some(recorder.finish(FLUSH).await),
             None => None,

@@ -151,12 +151,7 @@ impl Run {
     }
 
     pub(crate) fn end(&self) -> RunEvent {
-        RunEvent::Ended(Arc::new(Ended {
-            at: self.second * SECOND,
-            status: RunStatus::Completed,
-            reason: None,
-            exports: Vec::new(),
-        }))
+        RunEvent::Ended(ended(self.second))
     }
 
     /// All requests so far.
@@ -181,4 +176,9 @@ impl Run {
         let rank = (share * sorted.len() as f64).ceil() as usize;
         sorted[rank - 1] as f64 / 1e9
     }
+}
+
+/// The end of a run after so many seconds.
+pub(crate) fn ended(seconds: u64) -> Arc<Ended> {
+    Arc::new(Ended { at: seconds * SECOND, status: RunStatus::Completed, reason: None, exports: Vec::new() })
 }

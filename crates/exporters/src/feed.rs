@@ -1,0 +1,172 @@
+//! The thread between a run and its sinks' queues.
+//!
+//! The run hands over events and goes on; encoding, and a disk that stalls, cost it nothing. Each
+//! second waits for the record to have it, so that after a crash no sink knows a second that the
+//! record does not: what the sinks lack can be had from the record, and never the other way round.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use plimsoll_exposition::Report;
+use plimsoll_run::RunEvent;
+
+use crate::delivery::Queue;
+use crate::{Encoder, Sink, lock};
+
+/// Events that may wait for the thread: minutes of a run, should the disk stand still.
+const WAITING_EVENTS: usize = 1_000;
+
+/// How long a second waits for the record before it goes out all the same.
+const RECORD_FIRST: Duration = Duration::from_secs(2);
+
+/// How long the end of a run waits for the thread; beyond it, a disk hangs.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// A sink with the queue of this run.
+#[derive(Debug, Clone)]
+pub(crate) struct Outlet {
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) queue: Queue,
+}
+
+#[derive(Debug)]
+struct Told {
+    event: RunEvent,
+    report: Option<Report>,
+}
+
+/// Hands events to the thread. Dropped, it lets the thread end after the last of them.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    outlets: Vec<Outlet>,
+    sender: SyncSender<Told>,
+    thread: JoinHandle<()>,
+    record: RecordGate,
+}
+
+impl Feed {
+    pub(crate) fn start(outlets: Vec<Outlet>, record: RecordGate) -> std::io::Result<Self> {
+        let (sender, receiver) = sync_channel(WAITING_EVENTS);
+        let (own, gate) = (outlets.clone(), record.clone());
+        let thread = std::thread::Builder::new()
+            .name("export".to_owned())
+            .spawn(move || write_all(&receiver, &own, &gate))?;
+        Ok(Self { outlets, sender, thread, record })
+    }
+
+    /// Never waits. What finds no room is lost to every sink.
+    pub(crate) fn send(&self, event: RunEvent, report: Option<Report>) {
+        if let Err(TrySendError::Full(told)) = self.sender.try_send(Told { event, report }) {
+            let points = told.report.as_ref().map_or(0, Report::points);
+            for outlet in &self.outlets {
+                outlet.queue.ledger().produced(points);
+                outlet.queue.ledger().lost(points);
+                outlet.queue.tell("stalled", "the disk stands still, so seconds are lost");
+            }
+        }
+    }
+
+    /// Waits until everything that was sent is in the queues; whether it is.
+    pub(crate) async fn finish(self) -> bool {
+        // Nothing is measured any more, and what is not in the record by now will hardly come.
+        self.record.open();
+        drop(self.sender);
+        let thread = self.thread;
+        let joined = tokio::task::spawn_blocking(move || thread.join());
+        tokio::time::timeout(LAST_WRITES, joined).await.is_ok()
+    }
+}
+
+fn write_all(events: &Receiver<Told>, outlets: &[Outlet], record: &RecordGate) {
+    let mut encoders: Vec<Box<dyn Encoder>> = Vec::new();
+    let mut second = 0;
+    for Told { event, report } in events {
+        match &event {
+            RunEvent::Started(started) => {
+                encoders = outlets.iter().map(|outlet| outlet.sink.encoder(started)).collect();
+            }
+            RunEvent::Second(closed) => {
+                second = closed.frame.second;
+                record.wait_for(second);
+            }
+            RunEvent::Judged(_) | RunEvent::Phase { .. } | RunEvent::Note(_) | RunEvent::Ended(_) => {}
+        }
+        for (outlet, encoder) in outlets.iter().zip(&mut encoders) {
+            outlet.queue.append(second, encoder.encode(&event, report.as_ref()));
+        }
+        if matches!(event, RunEvent::Ended(_)) {
+            outlets.iter().for_each(|outlet| outlet.queue.end());
+        }
+    }
+}
+
+/// Says how far the record of a run has come. Clones are of the same record.
+#[derive(Debug, Clone, Default)]
+pub struct RecordGate(Arc<(Mutex<Record>, Condvar)>);
+
+#[derive(Debug)]
+struct Record {
+    /// Seconds before this are in the record.
+    seconds: u64,
+    /// Nobody waits for it.
+    open: bool,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self { seconds: 0, open: true }
+    }
+}
+
+impl RecordGate {
+    /// From here on seconds wait until they are recorded.
+    pub fn close(&self) {
+        lock(&self.0.0).open = false;
+    }
+
+    /// The record has this second and all before it.
+    pub fn recorded(&self, second: u64) {
+        let mut record = lock(&self.0.0);
+        record.seconds = record.seconds.max(second + 1);
+        self.0.1.notify_all();
+    }
+
+    /// Nothing waits any more.
+    pub fn open(&self) {
+        lock(&self.0.0).open = true;
+        self.0.1.notify_all();
+    }
+
+    fn wait_for(&self, second: u64) {
+        let (mutex, changed) = &*self.0;
+        let deadline = Instant::now() + RECORD_FIRST;
+        let mut record = lock(mutex);
+        while !record.open && record.seconds <= second {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
+            record = changed.wait_timeout(record, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_waits_for_its_record() {
+        let gate = RecordGate::default();
+        gate.wait_for(7);
+        gate.close();
+        gate.recorded(3);
+        gate.wait_for(3);
+        let waiting = gate.clone();
+        let thread = std::thread::spawn(move || waiting.wait_for(4));
+        assert!(!thread.is_finished());
+        gate.recorded(4);
+        thread.join().unwrap();
+        gate.open();
+        gate.wait_for(100);
+    }
+}

@@ -1,0 +1,93 @@
+//! One request to a server and its answer, the same for all sinks of HTTP.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Url};
+
+use crate::{Answer, SinkError};
+
+/// From sending a request to the end of its answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Opening a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// How much of an answer's body is read.
+const BODY_BYTES: usize = 1 << 20;
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// At most the first mebibyte, as text.
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// What the server says in `Retry-After`.
+    pub(crate) fn retry_after(&self) -> Option<&str> {
+        self.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// A client that sends these headers with each request.
+pub(crate) fn client(sink: &'static str, headers: HeaderMap) -> Result<Client, SinkError> {
+    Client::builder()
+        .default_headers(headers)
+        .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
+        // Credentials go where the plan says and nowhere else.
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_WITHIN)
+        .timeout(ANSWER_WITHIN)
+        .build()
+        .map_err(|error| {
+            SinkError::new(sink, format!("cannot set up a client: {}", chain(&error.without_url())))
+        })
+}
+
+/// A URL of HTTP with a host.
+pub(crate) fn url(sink: &'static str, text: &str) -> Result<Url, SinkError> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
+        .ok_or_else(|| SinkError::new(sink, "the URL is not an http or https URL with a host"))
+}
+
+/// Posts a body.
+///
+/// # Errors
+/// What it means that there was no answer.
+pub(crate) async fn post(
+    client: &Client,
+    url: &Url,
+    headers: HeaderMap,
+    body: Vec<u8>,
+) -> Result<Reply, Answer> {
+    let sent = client.post(url.clone()).headers(headers).body(body).send().await;
+    let mut response =
+        sent.map_err(|error| Answer::without(error.is_timeout(), &chain(&error.without_url())))?;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let mut body = Vec::new();
+    // A body that breaks off still says why, as far as it came.
+    while body.len() < BODY_BYTES
+        && let Ok(Some(more)) = response.chunk().await
+    {
+        body.extend_from_slice(&more);
+    }
+    body.truncate(BODY_BYTES);
+    Ok(Reply { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// An error with its causes, as one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
