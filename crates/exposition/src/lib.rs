@@ -2,7 +2,8 @@
 //!
 //! The [`catalogue`] names every metric once. [`Readings`] says what each event of a run adds to
 //! which series; everything else follows from that: [`Metrics`] sums readings up over the life of
-//! the process, [`prometheus`] writes the sums, [`line`](mod@line) writes single seconds for InfluxDB.
+//! the process, [`prometheus`] writes the sums, [`line`](mod@line) writes single seconds for InfluxDB, [`otlp`] writes for
+//! OpenTelemetry.
 //! So two sinks cannot tell two stories. Alert [`rules`] and [`dashboards`] are rendered here too,
 //! because they quote the catalogue's names.
 //!
@@ -18,6 +19,7 @@ pub mod line;
 mod metrics;
 pub mod native;
 mod number;
+pub mod otlp;
 pub mod prometheus;
 mod readings;
 pub mod rules;

@@ -33,8 +33,9 @@ pub use load_series::{Counts, LoadSeries};
 pub use plan::{
     Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, Expect, ExportSettings, Feed,
     FeedOrder, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, Load, LoadModel,
-    OnFailure, PauseRange, PlannedTarget, PrometheusExport, Request, ResourceEndpoint, ResourceOrigin,
-    ResourceSource, RunPlan, Scenario, Secret, StatusRange, TlsSettings,
+    OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, PauseRange, PlannedTarget,
+    PrometheusExport, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, Scenario, Secret,
+    StatusRange, TlsSettings,
 };
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
 pub use run_plateaus::RunPlateaus;

@@ -451,6 +451,55 @@ pub struct InfluxExport {
     pub token: Option<Secret>,
 }
 
+/// A receiver of the OpenTelemetry protocol.
+#[derive(Debug, Clone)]
+pub struct OtlpExport {
+    /// Scheme, host, port and, over HTTP, maybe a path before `/v1/metrics` and `/v1/traces`.
+    pub url: String,
+    /// How requests travel.
+    pub protocol: OtlpProtocol,
+    /// Sent with every request: names in lower case and values.
+    pub headers: Vec<(String, Secret)>,
+    /// What a point counts.
+    pub temporality: OtlpTemporality,
+    /// The form of histograms.
+    pub histograms: OtlpHistograms,
+    /// Whether spans of the plan's traced requests are sent too.
+    pub traces: bool,
+    /// Whether requests are compressed with gzip.
+    pub gzip: bool,
+}
+
+/// How requests of the OpenTelemetry protocol travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OtlpProtocol {
+    /// Protobuf in HTTP/1.1 posts.
+    #[default]
+    Http,
+    /// gRPC.
+    Grpc,
+}
+
+/// What a point of a counter or histogram counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OtlpTemporality {
+    /// Everything since the start of the run.
+    #[default]
+    Cumulative,
+    /// Its own second.
+    Delta,
+}
+
+/// The form of histograms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OtlpHistograms {
+    /// Buckets that grow by a constant factor.
+    #[default]
+    Exponential,
+    /// Buckets at fixed edges, the objectives' thresholds among them.
+    Explicit,
+}
+
 /// A text that is never shown: its `Debug` and `Display` are `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
