@@ -26,7 +26,7 @@ use crate::exchange::Counted;
 use crate::http1::{KnownHead, ReadError, ResponseReader, Want};
 use crate::http2::Slot;
 use crate::ledger::{Entry, Ledger};
-use crate::message::Message;
+use crate::message::{Extra, Message};
 use crate::traffic::{Metered, Traffic};
 use crate::transport::{Opened, Origin};
 use crate::{Clock, Failure};
@@ -34,6 +34,9 @@ use crate::{Clock, Failure};
 /// Bytes read at once. One buffer serves all connections of a worker, because what was read is
 /// handled before anything else is.
 const READ: usize = 64 * 1024;
+
+/// The most memory that an idle connection keeps for its next request: a usual head and a small body.
+const KEPT_WIRE: usize = 4 * 1024;
 
 /// What all connections of a worker share for reading.
 #[derive(Debug)]
@@ -87,6 +90,8 @@ struct Compiled {
     reader: ResponseReader,
     reading: Rc<RefCell<Reading>>,
     clock: Clock,
+    /// Memory for requests that are not the same each time.
+    wire: Vec<u8>,
     /// It takes no further request.
     ended: bool,
 }
@@ -161,6 +166,7 @@ impl Connection {
                     reader: ResponseReader::new(),
                     reading,
                     clock,
+                    wire: Vec::new(),
                     ended: false,
                 })
             }
@@ -233,24 +239,28 @@ impl Connection {
     pub(crate) async fn exchange(
         &mut self,
         message: &Message,
-        cookies: Option<HeaderValue>,
+        extra: Extra<'_>,
         limit: AnswerLimit,
         is_overdue: impl FnMut(&Context<'_>) -> bool,
     ) -> Option<Result<Answer, Failure>> {
         match &mut self.client {
-            Client::Compiled(client) => match cookies {
-                None => client.exchange(message.wire(), &message.method, limit, is_overdue).await,
-                Some(cookies) => {
-                    let wire = message.wire_with_cookies(&cookies);
-                    client.exchange(&wire, &message.method, limit, is_overdue).await
-                }
-            },
+            Client::Compiled(client) if extra.is_empty() => {
+                client.exchange(message.wire(), &message.method, limit, is_overdue).await
+            }
+            Client::Compiled(client) => {
+                let mut wire = std::mem::take(&mut client.wire);
+                message.write_wire(&extra, &mut wire);
+                let answer = client.exchange(&wire, &message.method, limit, is_overdue).await;
+                wire.shrink_to(KEPT_WIRE);
+                client.wire = wire;
+                answer
+            }
             // Its state is large, and in a box it costs users of the other client no memory.
             Client::Hyper(client) => {
-                within(Box::pin(client.exchange(message.request(cookies), limit)), is_overdue).await
+                within(Box::pin(client.exchange(message.request(extra), limit)), is_overdue).await
             }
             Client::Http2(slot) => {
-                within(Box::pin(slot.exchange(message, cookies, limit, &self.traffic)), is_overdue).await
+                within(Box::pin(slot.exchange(message, extra, limit, &self.traffic)), is_overdue).await
             }
         }
     }

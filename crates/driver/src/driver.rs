@@ -22,6 +22,7 @@ use crate::ledger::Ledger;
 use crate::pacer::Pacer;
 use crate::pool::Pool;
 use crate::recorder::{Blank, Recorder};
+use crate::singles::Singles;
 use crate::timers::Timers;
 use crate::worker::{Share, Shared, Worker};
 use crate::{Clock, CompileError, Room, Transport, priority};
@@ -250,7 +251,8 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    fn worker(self, recorder: Recorder) -> Result<Rc<Worker>, DriverError> {
+    /// `place` is the worker's among all that make requests in this run.
+    fn worker(self, recorder: Recorder, place: u64) -> Result<Rc<Worker>, DriverError> {
         let (target, scripts, mix) = parts(self.config)?;
         let plan = &self.config.plan;
         let (in_flight, planned) = match &plan.load.model {
@@ -287,6 +289,7 @@ impl Build<'_> {
             http: plan.http.clone(),
             timeout: u64::try_from(plan.http.timeout.as_nanos()).unwrap_or(u64::MAX),
             http1: if is_plain(plan) { self.config.http1 } else { Http1::Hyper },
+            singles: Singles::of(plan, self.config.seed, &self.config.run_id, place),
             sessions,
             shape: Arc::clone(&self.config.shape),
             scripts,
@@ -342,7 +345,8 @@ fn run_worker(build: Build<'_>, config: &DriverConfig) {
         .map_err(DriverError::Thread)
         .and_then(|runtime| {
             let recorder = Recorder::new(Blank::of(&config.shape, worker_count(config)));
-            let worker = build.worker(recorder)?;
+            let place = build.share.index;
+            let worker = build.worker(recorder, place)?;
             let load = config.plan.load.clone();
             let run = runtime.spawn_local(async move { worker.run(&load.model, load.grace).await });
             if let Err(Ok(panic)) = runtime.block_on(run).map_err(tokio::task::JoinError::try_into_panic) {
@@ -430,7 +434,9 @@ async fn once(
         messages,
         spare,
     };
-    let worker = build.worker(Recorder::pinned(second, Blank::of(&config.shape, 1)))?;
+    // Behind all workers of the load.
+    let place = u64::MAX - phase as u64;
+    let worker = build.worker(Recorder::pinned(second, Blank::of(&config.shape, 1)), place)?;
     tokio::task::spawn_local(Rc::clone(&worker.timers).drive());
     tokio::task::spawn_local(Rc::clone(&worker).end_overdue());
     let script = Script::new(&config.plan, &worker.target, actions, config.plan.setup_captures)?;
@@ -458,7 +464,7 @@ async fn once(
     worker.ledger.end();
     let mut recorder = worker.recorder.borrow_mut();
     worker.ledger.take_closed().iter().for_each(|closed| recorder.closed(closed));
-    recorder.cut(worker.clock.now());
+    recorder.cut(worker.clock.now(), worker.singles.as_ref());
     let shard = recorder.take_all().next().unwrap_or_else(|| Shard::new(second, config.shape.edges.clone()));
     let failure = match ran {
         Some(ScriptEnd::Succeeded) => None,
@@ -532,7 +538,7 @@ impl Simulation {
             messages,
             spare,
         };
-        let worker = build.worker(Recorder::new(Blank::of(&config.shape, 1)))?;
+        let worker = build.worker(Recorder::new(Blank::of(&config.shape, 1)), 0)?;
         let local = LocalSet::new();
         local
             .run_until(async {

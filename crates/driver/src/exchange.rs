@@ -14,7 +14,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use plimsoll_measure::{
-    CloseReason, DataRow, KeptRequest, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey,
+    CloseReason, DataRow, KeptRequest, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey, TraceContext,
 };
 use plimsoll_run::Variable;
 
@@ -24,10 +24,11 @@ use crate::compile::{
     CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, fill, fill_url, path_and_query, resolve,
 };
 use crate::connection::{Answer, AnswerLimit, Connection, within};
-use crate::message::Message;
+use crate::message::{Extra, Message};
 use crate::pool::Lease;
 use crate::recorder::InFlight;
 use crate::resources::Exhausted;
+use crate::singles::Begun;
 use crate::transport::{Opened, Origin};
 use crate::worker::Worker;
 
@@ -181,13 +182,14 @@ impl Worker {
                 return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: true };
             }
         };
-        let request = InFlight { key, due, ready, first_sent: None, address: 0, traffic: None };
+        let mut begun = self.singles.as_ref().map(|singles| singles.begin(message.is_traced));
+        let request = InFlight { key, due, ready, first_sent: None, address: 0, traffic: None, begun };
         let slot = self.recorder.borrow_mut().begin(request, ready.saturating_add(self.timeout));
         let limit =
             AnswerLimit { headers: step.reads_headers, body: step.reads_body, max_body: self.http.max_body };
         let mut first_sent = None;
         for followed in 0.. {
-            let (result, opened) = self.attempt(user, slot, due, &message, limit).await;
+            let (result, opened) = self.attempt(user, slot, due, &message, trace(&begun), limit).await;
             let done = result.as_ref().map_or_else(|_| self.clock.now(), |answer| answer.done);
             let (traffic, address) = match self.recorder.borrow_mut().in_flight(slot) {
                 Some(request) => (request.traffic.take(), request.address),
@@ -233,8 +235,16 @@ impl Worker {
             let mut recorder = self.recorder.borrow_mut();
             recorder.record(&sample);
             recorder.keep(&sample, || self.whole(&sample, failure.as_ref(), user, values));
+            if let Some((singles, begun)) = self.singles.as_ref().zip(begun.as_ref()) {
+                singles.choose(begun, &sample).iter().for_each(|single| recorder.tell(single));
+            }
             if let Some(next) = next {
-                recorder.in_flight(slot).into_iter().for_each(|request| request.first_sent = first_sent);
+                if let Some((singles, begun)) = self.singles.as_ref().zip(begun.as_mut()) {
+                    singles.go_on(begun);
+                }
+                if let Some(request) = recorder.in_flight(slot) {
+                    (request.first_sent, request.begun) = (first_sent, begun);
+                }
                 message = next;
                 continue;
             }
@@ -275,6 +285,7 @@ impl Worker {
         slot: usize,
         due: u64,
         message: &Message,
+        trace: Option<&TraceContext>,
         limit: AnswerLimit,
     ) -> (Result<Answer, Failure>, Option<(u64, Option<u64>)>) {
         for replaced in 0.. {
@@ -314,9 +325,9 @@ impl Worker {
                 request.address = traffic.address;
                 request.traffic = Some(Rc::clone(traffic));
             }
-            let cookies = user.cookies_for(message);
+            let extra = Extra { cookies: user.cookies_for(message), trace };
             let overdue = |context: &Context<'_>| self.is_overdue(slot, context);
-            let Some(result) = held.connection.exchange(message, cookies, limit, overdue).await else {
+            let Some(result) = held.connection.exchange(message, extra, limit, overdue).await else {
                 held.connection.closes(CloseReason::Timeout);
                 return (Err(user.timed_out(self.http.timeout)), opened);
             };
@@ -627,6 +638,11 @@ impl Held {
             (None, None) => {}
         }
     }
+}
+
+/// The trace that a request is to carry.
+fn trace(begun: &Option<Begun>) -> Option<&TraceContext> {
+    begun.as_ref()?.trace.as_ref()
 }
 
 fn is_redirect(status: StatusCode) -> bool {

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use crate::connection::{Answer, AnswerLimit};
 use crate::exchange::Counted;
 use crate::ledger::{Entry, Ledger};
-use crate::message::Message;
+use crate::message::{Extra, Message};
 use crate::pool::Pool;
 use crate::traffic::Traffic;
 use crate::transport::{Opened, Origin, Stream};
@@ -270,13 +270,13 @@ impl Slot {
     pub(crate) async fn exchange(
         &mut self,
         message: &Message,
-        cookies: Option<HeaderValue>,
+        extra: Extra<'_>,
         limit: AnswerLimit,
         traffic: &Rc<Traffic>,
     ) -> Result<Answer, Failure> {
         self.session.entry.carry();
         let flow = Rc::clone(&self.session.flow);
-        let answer = self.carry(message, cookies, limit, traffic).await;
+        let answer = self.carry(message, extra, limit, traffic).await;
         traffic.charge(flow.read.take(), flow.written.take());
         if answer.is_err() {
             flow.unsent.borrow_mut().retain(|unsent| !Rc::ptr_eq(unsent, traffic));
@@ -287,11 +287,11 @@ impl Slot {
     async fn carry(
         &mut self,
         message: &Message,
-        cookies: Option<HeaderValue>,
+        extra: Extra<'_>,
         limit: AnswerLimit,
         traffic: &Rc<Traffic>,
     ) -> Result<Answer, Failure> {
-        let request = request(message, cookies)?;
+        let request = request(message, extra)?;
         poll_fn(|context| self.sender.poll_ready(context)).await.map_err(|error| self.refused(&error))?;
         let no_body = message.body.is_empty();
         let (response, mut body) =
@@ -338,7 +338,7 @@ impl Drop for Slot {
 }
 
 /// The request as HTTP/2 has it: what is said of where it goes stands in its URI.
-fn request(message: &Message, cookies: Option<HeaderValue>) -> Result<Request<()>, Failure> {
+fn request(message: &Message, extra: Extra<'_>) -> Result<Request<()>, Failure> {
     let wrong = || Failure::new(Outcome::Protocol, "the request cannot be sent over HTTP/2");
     let mut headers = message.headers.clone();
     let host = headers.remove(HOST);
@@ -351,9 +351,7 @@ fn request(message: &Message, cookies: Option<HeaderValue>) -> Result<Request<()
     parts.authority = Some(authority.map_err(|_| wrong())?);
     parts.path_and_query =
         Some(message.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/")));
-    if let Some(cookies) = cookies {
-        headers.append(http::header::COOKIE, cookies);
-    }
+    extra.add_to(&mut headers);
     if message.tells_length() {
         headers.insert(http::header::CONTENT_LENGTH, message.body.len().into());
     }

@@ -30,6 +30,7 @@ mod pool;
 mod priority;
 mod recorder;
 mod resources;
+mod singles;
 mod stalls;
 mod timers;
 mod tls;

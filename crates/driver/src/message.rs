@@ -7,10 +7,40 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
+use plimsoll_measure::TraceContext;
 
 use crate::transport::Origin;
 
-/// One request, complete but for a user's cookies.
+/// The header that tells a trace (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
+
+/// What is not the same each time a request is sent.
+#[derive(Debug)]
+pub(crate) struct Extra<'a> {
+    /// The value of the `cookie` header.
+    pub(crate) cookies: Option<HeaderValue>,
+    pub(crate) trace: Option<&'a TraceContext>,
+}
+
+impl Extra<'_> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cookies.is_none() && self.trace.is_none()
+    }
+
+    /// Adds it to the headers of a request.
+    pub(crate) fn add_to(self, headers: &mut HeaderMap) {
+        if let Some(trace) = self.trace
+            && let Ok(value) = HeaderValue::from_bytes(&trace.traceparent())
+        {
+            headers.insert(TRACEPARENT, value);
+        }
+        if let Some(cookies) = self.cookies {
+            headers.append(http::header::COOKIE, cookies);
+        }
+    }
+}
+
+/// One request, complete but for a user's cookies and its trace.
 #[derive(Debug)]
 pub(crate) struct Message {
     pub(crate) origin: Rc<Origin>,
@@ -18,6 +48,8 @@ pub(crate) struct Message {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Whether the plan has a `traceparent` of its own.
+    pub(crate) is_traced: bool,
     wire: OnceCell<Wire>,
 }
 
@@ -47,7 +79,8 @@ impl Message {
         headers: HeaderMap,
         body: Bytes,
     ) -> Rc<Self> {
-        Rc::new(Self { origin, method, uri, headers, body, wire: OnceCell::new() })
+        let is_traced = headers.contains_key(TRACEPARENT);
+        Rc::new(Self { origin, method, uri, headers, body, is_traced, wire: OnceCell::new() })
     }
 
     /// Where it goes, as a URL.
@@ -61,22 +94,29 @@ impl Message {
         &self.wire.get_or_init(|| Wire::new(self)).bytes
     }
 
-    /// The same with a `cookie` header.
-    pub(crate) fn wire_with_cookies(&self, cookies: &HeaderValue) -> Vec<u8> {
+    /// Writes the same with more headers in place of what a buffer holds.
+    pub(crate) fn write_wire(&self, extra: &Extra<'_>, buffer: &mut Vec<u8>) {
         let Wire { bytes, end_of_headers } = self.wire.get_or_init(|| Wire::new(self));
         let (head, rest) = bytes.split_at(*end_of_headers);
-        [head, b"cookie: ", cookies.as_bytes(), b"\r\n", rest].concat()
+        buffer.clear();
+        buffer.extend_from_slice(head);
+        let mut add = |name: &str, value: &[u8]| {
+            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+                buffer.extend_from_slice(part);
+            }
+        };
+        extra.trace.into_iter().for_each(|trace| add(TRACEPARENT, &trace.traceparent()));
+        extra.cookies.iter().for_each(|cookies| add("cookie", cookies.as_bytes()));
+        buffer.extend_from_slice(rest);
     }
 
     /// The same for hyper.
-    pub(crate) fn request(&self, cookies: Option<HeaderValue>) -> Request<Full<Bytes>> {
+    pub(crate) fn request(&self, extra: Extra<'_>) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.uri.clone();
         *request.headers_mut() = HeaderMap::clone(&self.headers);
-        if let Some(cookies) = cookies {
-            request.headers_mut().append(http::header::COOKIE, cookies);
-        }
+        extra.add_to(request.headers_mut());
         request
     }
 
@@ -136,10 +176,22 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_one_more_header() {
+    fn cookies_and_the_trace_are_more_headers() {
         let message = message(Method::POST, "body");
-        let with = message.wire_with_cookies(&HeaderValue::from_static("a=1; b=2"));
-        let with = String::from_utf8(with).unwrap();
-        assert!(with.ends_with("\r\ncontent-length: 4\r\ncookie: a=1; b=2\r\n\r\nbody"), "{with}");
+        let cookies = || Some(HeaderValue::from_static("a=1; b=2"));
+        let trace = TraceContext { trace_id: [0xab; 16], span_id: [1; 8], sampled: true };
+        let mut buffer = b"what was there before".to_vec();
+        let mut with = |cookies, trace| {
+            message.write_wire(&Extra { cookies, trace }, &mut buffer);
+            String::from_utf8(buffer.clone()).unwrap()
+        };
+        let head = String::from_utf8(message.wire().to_vec()).unwrap().replace("\r\n\r\nbody", "");
+        let traceparent = "traceparent: 00-abababababababababababababababab-0101010101010101-01";
+        assert_eq!(with(cookies(), None), format!("{head}\r\ncookie: a=1; b=2\r\n\r\nbody"));
+        assert_eq!(with(None, Some(&trace)), format!("{head}\r\n{traceparent}\r\n\r\nbody"));
+        assert_eq!(
+            with(cookies(), Some(&trace)),
+            format!("{head}\r\n{traceparent}\r\ncookie: a=1; b=2\r\n\r\nbody")
+        );
     }
 }

@@ -6,12 +6,13 @@ use std::task::Waker;
 
 use plimsoll_measure::{
     DropCause, Edges, IterationKey, KeptRequest, Limits, Opening, Outcome, PendingKey, SECOND, Sample,
-    SeriesKey, Shard,
+    SeriesKey, Shard, Single,
 };
 use plimsoll_run::Shape;
 use slab::Slab;
 
 use crate::ledger::Closed;
+use crate::singles::{Begun, Singles};
 use crate::traffic::Traffic;
 
 /// Shards kept for later seconds: one for the next, and one more for a worker that keeps two open.
@@ -93,6 +94,8 @@ pub(crate) struct InFlight {
     pub(crate) address: u16,
     /// Knows when the first byte of this hop left, once there is a connection.
     pub(crate) traffic: Option<Rc<Traffic>>,
+    /// What was decided of it before it was sent, where single requests are asked for.
+    pub(crate) begun: Option<Begun>,
 }
 
 impl InFlight {
@@ -107,6 +110,7 @@ pub(crate) struct Blank {
     edges: Edges,
     limits: Limits,
     addresses: usize,
+    workers: usize,
 }
 
 impl Blank {
@@ -114,11 +118,14 @@ impl Blank {
     pub(crate) fn of(shape: &Shape, workers: usize) -> Self {
         let shares = (workers.max(1) * SHARDS) as u64;
         let limits = Limits { memory_bytes: shape.limits.memory_bytes / shares, ..shape.limits };
-        Self { edges: shape.edges.clone(), limits, addresses: shape.addresses.len() }
+        Self { edges: shape.edges.clone(), limits, addresses: shape.addresses.len(), workers }
     }
 
     pub(crate) fn shard(&self, second: u64) -> Shard {
-        Shard::new(second, self.edges.clone()).with_limits(self.limits).with_addresses(self.addresses)
+        Shard::new(second, self.edges.clone())
+            .with_limits(self.limits)
+            .with_addresses(self.addresses)
+            .with_workers(self.workers)
     }
 }
 
@@ -253,6 +260,11 @@ impl Recorder {
         }
     }
 
+    /// Tells a request, just recorded, by itself.
+    pub(crate) fn tell(&mut self, single: &Single) {
+        self.shard(single.sample.done).tell(single);
+    }
+
     pub(crate) fn error(&mut self, outcome: Outcome, step: u16, at: u64, message: &str) {
         self.shard(at).error(outcome, step, at, message);
     }
@@ -339,7 +351,7 @@ impl Recorder {
     }
 
     /// Counts everything still in flight as cut at `now`.
-    pub(crate) fn cut(&mut self, now: u64) {
+    pub(crate) fn cut(&mut self, now: u64, singles: Option<&Singles>) {
         (self.oldest, self.youngest) = (None, None);
         for request in std::mem::take(&mut self.in_flight) {
             let (_, Flight { request, .. }) = request;
@@ -359,6 +371,9 @@ impl Recorder {
                 address: request.address,
             };
             self.record(&sample);
+            let single =
+                singles.zip(request.begun).and_then(|(singles, begun)| singles.choose(&begun, &sample));
+            single.iter().for_each(|single| self.tell(single));
         }
         for (key, running) in std::mem::take(&mut self.running).counts {
             for _ in 0..running {
@@ -387,7 +402,7 @@ mod tests {
     }
 
     fn in_flight(due: u64) -> InFlight {
-        InFlight { key: PENDING, due, ready: due, first_sent: None, address: 0, traffic: None }
+        InFlight { key: PENDING, due, ready: due, first_sent: None, address: 0, traffic: None, begun: None }
     }
 
     #[test]
@@ -440,7 +455,7 @@ mod tests {
         let mut recorder = recorder();
         recorder.arrival(KEY, 0);
         recorder.begin(in_flight(100), u64::MAX);
-        recorder.cut(2_000_000_100);
+        recorder.cut(2_000_000_100, None);
         let mut whole = Frame::new(2);
         recorder.take_all().for_each(|shard| shard.merge_into(&mut whole));
         assert_eq!(whole.requests(|key| key.outcome == Outcome::Cut), 1);

@@ -28,6 +28,7 @@ use crate::ledger::Ledger;
 use crate::pacer::Pacer;
 use crate::pool::Pool;
 use crate::recorder::Recorder;
+use crate::singles::Singles;
 use crate::stalls::{Stalls, keep_appointments};
 use crate::timers::Timers;
 use crate::{Clock, Message, Transport};
@@ -108,6 +109,8 @@ pub(crate) struct Worker {
     /// The plan's timeout in nanoseconds.
     pub(crate) timeout: u64,
     pub(crate) http1: Http1,
+    /// Where the plan asks for single requests.
+    pub(crate) singles: Option<Singles>,
     /// The connections of HTTP/2, where it is spoken.
     pub(crate) sessions: Option<Rc<Sessions>>,
     pub(crate) shape: Arc<Shape>,
@@ -168,7 +171,7 @@ impl Worker {
         self.ledger.end();
         let mut recorder = self.recorder.borrow_mut();
         self.ledger.take_closed().iter().for_each(|closed| recorder.closed(closed));
-        recorder.cut(now);
+        recorder.cut(now, self.singles.as_ref());
         for shard in recorder.take_all() {
             self.tell(Message::Shard { worker: self.share.index as usize, shard });
         }

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
 use crate::table::{Packed, packed};
-use crate::{ConnectionFigures, Distribution, DropCause, Kept, KeptKey, Outcome, Phase, SeriesKey, Timing};
+use crate::{
+    ConnectionFigures, Distribution, DropCause, Kept, KeptKey, Outcome, Phase, SeriesKey, Singles, Timing,
+};
 
 /// Everything that was measured in one second of a run, from all workers. A closed second never changes.
 ///
@@ -28,6 +30,8 @@ pub struct Frame {
     pub overflowed_series: u64,
     /// A bounded number of what went wrong, in words.
     pub errors: Vec<ErrorSample>,
+    /// Requests told one by one, where the plan asks for some. No record keeps them.
+    pub singles: Singles,
 }
 
 /// Requests of one series that ended within a second.

@@ -5,7 +5,8 @@
 //! afterwards and is all that judging, exporting and remembering ever see. Times are nanoseconds:
 //! offsets from the start of the run, or lengths. This crate reads no clock; callers bring offsets.
 //!
-//! It keeps no sample: memory depends on how many series a plan has, not on how many requests it sends.
+//! It keeps no sample but a bounded number of those that a plan asks to be told one by one, for a second:
+//! memory depends on how many series a plan has, not on how many requests it sends.
 
 mod connections;
 mod distribution;
@@ -22,6 +23,7 @@ mod outcome;
 mod phase;
 mod sample;
 mod shard;
+mod single;
 mod table;
 mod vitals;
 
@@ -42,6 +44,7 @@ pub use outcome::Outcome;
 pub use phase::Phase;
 pub use sample::{DropCause, Sample, SeriesKey, Timing};
 pub use shard::Shard;
+pub use single::{Purposes, SINGLES_PER_SECOND, Single, SingleRule, Singles, TraceContext};
 pub use vitals::Vitals;
 
 /// Nanoseconds in one second.

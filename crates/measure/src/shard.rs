@@ -9,7 +9,8 @@ use crate::kept::KeptRecorder;
 use crate::table::{Packed, Table};
 use crate::{
     AddressKey, AddressSeries, CloseReason, DropCause, Edges, ErrorSample, Frame, Histogram, IterationKey,
-    KeptKey, KeptRequest, Limits, Opening, Outcome, Pending, PendingKey, Phase, Sample, SeriesKey, Timing,
+    KeptKey, KeptRequest, Limits, Opening, Outcome, Pending, PendingKey, Phase, SINGLES_PER_SECOND, Sample,
+    SeriesKey, Single, Singles, Timing,
 };
 
 /// How many different messages one worker keeps per second. Further ones are counted in their series
@@ -36,6 +37,9 @@ pub struct Shard {
     has_addresses: bool,
     /// By step and phase, see [`kept_index`].
     kept: Vec<KeptRecorder>,
+    singles: Singles,
+    /// How many singles there may be.
+    singles_room: usize,
     limits: Limits,
     /// What the histograms of `series` occupy.
     memory_bytes: u64,
@@ -92,6 +96,8 @@ impl Shard {
             addresses: Table::default(),
             has_addresses: false,
             kept: Vec::new(),
+            singles: Singles::default(),
+            singles_room: SINGLES_PER_SECOND,
             limits: Limits::default(),
             memory_bytes: 0,
             overflowed: FxHashSet::default(),
@@ -106,6 +112,11 @@ impl Shard {
     /// The same shard for a run with this many addresses; with more than one it counts each by itself.
     pub fn with_addresses(self, addresses: usize) -> Self {
         Self { has_addresses: addresses > 1, ..self }
+    }
+
+    /// The same shard for one of so many workers, which share the room for single requests.
+    pub fn with_workers(self, workers: usize) -> Self {
+        Self { singles_room: SINGLES_PER_SECOND / workers.max(1), ..self }
     }
 
     /// The second it belongs to.
@@ -127,6 +138,7 @@ impl Shard {
         self.connections.clear();
         self.addresses.values_mut().for_each(AddressRecorder::clear);
         self.kept.iter_mut().for_each(|kept| kept.reuse(second));
+        self.singles.clear();
         self.overflowed.clear();
         self.memory_bytes = self.series.iter().map(|(_, recorder)| recorder.memory_bytes()).sum();
     }
@@ -226,6 +238,11 @@ impl Shard {
             self.kept.push(recorder);
         }
         self.kept[index].keep(request);
+    }
+
+    /// Tells a request, already recorded, by itself as long as there is room.
+    pub fn tell(&mut self, single: &Single) {
+        self.singles.tell(single, self.singles_room);
     }
 
     /// Counts an attempt to open a connection that came to its end in this second.
@@ -370,6 +387,7 @@ impl Shard {
                 frame.kept.entry(kept_key(index)).or_default().merge(kept);
             }
         }
+        frame.singles.merge(&self.singles);
         // Two workers may have met the same series, so their counts are not added.
         frame.overflowed_series = frame.overflowed_series.max(self.overflowed.len() as u64);
     }

@@ -34,8 +34,8 @@ pub use plan::{
     Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, Expect, ExportSettings, Feed,
     FeedOrder, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, Load, LoadModel,
     OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, PauseRange, PlannedTarget,
-    PrometheusExport, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, Scenario, Secret,
-    StatusRange, TlsSettings,
+    PrometheusExport, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, SamplesFormat,
+    SamplesSettings, Scenario, Secret, StatusRange, TlsSettings,
 };
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
 pub use run_plateaus::RunPlateaus;

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_measure::Limits;
+use plimsoll_measure::{Limits, SingleRule};
 use plimsoll_sla::Objective;
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Spacing, Stage, UserProfile};
@@ -63,6 +64,10 @@ pub struct RunPlan {
     pub resources: Vec<ResourceSource>,
     /// Where measurements go while it runs.
     pub export: ExportSettings,
+    /// Whether requests carry a `traceparent` header, and which of them are told with their trace.
+    pub trace: Option<SingleRule>,
+    /// The file that single requests are written to.
+    pub samples: Option<SamplesSettings>,
     /// What measuring may cost.
     pub limits: Limits,
 }
@@ -427,6 +432,26 @@ pub struct ExportSettings {
     pub prometheus: Option<PrometheusExport>,
     /// An InfluxDB v2 write endpoint.
     pub influxdb: Option<InfluxExport>,
+}
+
+/// The file that single requests are written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SamplesSettings {
+    /// Where it is; relative to the working directory.
+    pub file: PathBuf,
+    /// What is written.
+    pub format: SamplesFormat,
+    /// Which requests.
+    pub rule: SingleRule,
+}
+
+/// How single requests are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SamplesFormat {
+    /// One JSON object a line.
+    Ndjson,
+    /// RFC 4180, with a header.
+    Csv,
 }
 
 /// A `/metrics` endpoint.

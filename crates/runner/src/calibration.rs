@@ -254,6 +254,9 @@ fn bare(plan: &RunPlan, target: &str, connections: u32, model: LoadModel) -> Run
         overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
+        // They cost what they cost in the run.
+        trace: plan.trace,
+        samples: plan.samples.clone(),
         limits: Limits::default(),
     }
 }

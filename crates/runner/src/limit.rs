@@ -469,6 +469,8 @@ pub(crate) fn trial_of(plan: &RunPlan, what: &str, id: &str) -> RunPlan {
         text: format!("# one run of a search for the limit: {what}\n{}", plan.text),
         // Overloads together are judged by them, none by itself.
         overload_objectives: Vec::new(),
+        // One file cannot have the requests of several runs.
+        samples: None,
         ..plan.clone()
     }
 }

@@ -94,6 +94,8 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
         overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
+        trace: None,
+        samples: None,
         limits: Limits::default(),
     }
 }

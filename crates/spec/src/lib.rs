@@ -243,6 +243,8 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         overload_objectives: overload_objectives.into_iter().map(|(objective, _)| objective).collect(),
         resources,
         export,
+        trace: None,
+        samples: None,
         limits,
     };
     plan.hash = record::hash(&plan);

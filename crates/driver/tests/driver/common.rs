@@ -97,6 +97,8 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
+        trace: None,
+        samples: None,
         limits: Limits::default(),
     }
 }

@@ -6,3 +6,5 @@ const CLIENT: plimsoll_driver::Http1 = plimsoll_driver::Http1::Hyper;
 mod real;
 #[path = "../simulated.rs"]
 mod simulated;
+#[path = "../singles.rs"]
+mod singles;
