@@ -20,6 +20,7 @@ mod live;
 mod notes;
 pub mod prometheus;
 mod sink;
+pub mod spool;
 mod store;
 
 pub use answer::Answer;
