@@ -33,6 +33,7 @@ pub(crate) struct Outlet {
 
 #[derive(Debug)]
 struct Told {
+    at: Instant,
     event: RunEvent,
     report: Option<Report>,
 }
@@ -43,22 +44,23 @@ pub(crate) struct Feed {
     outlets: Vec<Outlet>,
     sender: SyncSender<Told>,
     thread: JoinHandle<()>,
-    record: RecordGate,
 }
 
 impl Feed {
     pub(crate) fn start(outlets: Vec<Outlet>, record: RecordGate) -> std::io::Result<Self> {
         let (sender, receiver) = sync_channel(WAITING_EVENTS);
-        let (own, gate) = (outlets.clone(), record.clone());
+        let own = outlets.clone();
         let thread = std::thread::Builder::new()
             .name("export".to_owned())
-            .spawn(move || write_all(&receiver, &own, &gate))?;
-        Ok(Self { outlets, sender, thread, record })
+            .spawn(move || write_all(&receiver, &own, &record))?;
+        Ok(Self { outlets, sender, thread })
     }
 
     /// Never waits. What finds no room is lost to every sink.
     pub(crate) fn send(&self, event: RunEvent, report: Option<Report>) {
-        if let Err(TrySendError::Full(told)) = self.sender.try_send(Told { event, report }) {
+        if let Err(TrySendError::Full(told)) =
+            self.sender.try_send(Told { at: Instant::now(), event, report })
+        {
             let points = told.report.as_ref().map_or(0, Report::points);
             for outlet in &self.outlets {
                 outlet.queue.ledger().produced(points);
@@ -70,8 +72,6 @@ impl Feed {
 
     /// Waits until everything that was sent is in the queues; whether it is.
     pub(crate) async fn finish(self) -> bool {
-        // Nothing is measured any more, and what is not in the record by now will hardly come.
-        self.record.open();
         drop(self.sender);
         let thread = self.thread;
         let joined = tokio::task::spawn_blocking(move || thread.join());
@@ -82,14 +82,14 @@ impl Feed {
 fn write_all(events: &Receiver<Told>, outlets: &[Outlet], record: &RecordGate) {
     let mut encoders: Vec<Box<dyn Encoder>> = Vec::new();
     let mut second = 0;
-    for Told { event, report } in events {
+    for Told { at, event, report } in events {
         match &event {
             RunEvent::Started(started) => {
                 encoders = outlets.iter().map(|outlet| outlet.sink.encoder(started)).collect();
             }
             RunEvent::Second(closed) => {
                 second = closed.frame.second;
-                record.wait_for(second);
+                record.wait_for(second, at + RECORD_FIRST);
             }
             RunEvent::Judged(_) | RunEvent::Phase { .. } | RunEvent::Note(_) | RunEvent::Ended(_) => {}
         }
@@ -126,10 +126,10 @@ impl RecordGate {
         lock(&self.0.0).open = false;
     }
 
-    /// The record has this second and all before it.
-    pub fn recorded(&self, second: u64) {
+    /// The record has so many seconds, from the first on.
+    pub fn recorded(&self, seconds: u64) {
         let mut record = lock(&self.0.0);
-        record.seconds = record.seconds.max(second + 1);
+        record.seconds = record.seconds.max(seconds);
         self.0.1.notify_all();
     }
 
@@ -139,9 +139,8 @@ impl RecordGate {
         self.0.1.notify_all();
     }
 
-    fn wait_for(&self, second: u64) {
+    fn wait_for(&self, second: u64, deadline: Instant) {
         let (mutex, changed) = &*self.0;
-        let deadline = Instant::now() + RECORD_FIRST;
         let mut record = lock(mutex);
         while !record.open && record.seconds <= second {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { return };
@@ -157,16 +156,18 @@ mod tests {
     #[test]
     fn a_second_waits_for_its_record() {
         let gate = RecordGate::default();
-        gate.wait_for(7);
+        let long = Instant::now() + Duration::from_secs(600);
+        gate.wait_for(7, long);
         gate.close();
-        gate.recorded(3);
-        gate.wait_for(3);
-        let waiting = gate.clone();
-        let thread = std::thread::spawn(move || waiting.wait_for(4));
-        assert!(!thread.is_finished());
         gate.recorded(4);
+        gate.wait_for(3, long);
+        gate.wait_for(4, Instant::now());
+        let waiting = gate.clone();
+        let thread = std::thread::spawn(move || waiting.wait_for(4, long));
+        assert!(!thread.is_finished());
+        gate.recorded(5);
         thread.join().unwrap();
         gate.open();
-        gate.wait_for(100);
+        gate.wait_for(100, long);
     }
 }

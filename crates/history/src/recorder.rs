@@ -6,7 +6,7 @@ use plimsoll_run::wire::{self, SecondRows};
 use plimsoll_run::{RunEvent, RunStatus, Started};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, QueryBuilder};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -45,6 +45,7 @@ const SERIES_AT_ONCE: usize = 10_000;
 #[derive(Debug)]
 pub struct Recorder {
     shared: Arc<Shared>,
+    seconds: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -79,14 +80,16 @@ impl Recorder {
     pub async fn start(history: &History, started: &Started) -> Result<Self> {
         let run = insert_run(history, started).await?;
         let shared = Arc::new(Shared::default());
+        let (committed, seconds) = watch::channel(0);
         let writer = Writer {
             shared: Arc::clone(&shared),
             history: history.clone(),
             connection: None,
             run,
             place: Place::default(),
+            committed,
         };
-        Ok(Self { shared, task: tokio::spawn(writer.run()) })
+        Ok(Self { shared, seconds, task: tokio::spawn(writer.run()) })
     }
 
     /// Takes the next event. The first event and judgements are left out (the one is recorded already,
@@ -94,6 +97,12 @@ impl Recorder {
     pub fn record(&self, event: &RunEvent) {
         self.shared.inbox().push(event);
         self.shared.wake.notify_one();
+    }
+
+    /// How many seconds, from the first on, are committed. It changes with every commit, and its
+    /// sender goes when nothing more will be.
+    pub fn seconds(&self) -> watch::Receiver<u64> {
+        self.seconds.clone()
     }
 
     /// What is wrong with writing, in one sentence; told once per run, when it begins.
@@ -235,6 +244,7 @@ struct Writer {
     connection: Option<SqliteConnection>,
     run: i64,
     place: Place,
+    committed: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -299,6 +309,8 @@ impl Writer {
         };
         commit(connection, self.run, &batch).await.map_err(|error| self.history.failed(error))?;
         self.place = batch.place;
+        let seconds = self.place.last_second.and_then(|last| u64::try_from(last + 1).ok());
+        self.committed.send_replace(seconds.unwrap_or(0));
         Ok(batch.status.is_some())
     }
 }

@@ -6,7 +6,7 @@ use plimsoll_driver::{
     Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Http1, Message, NetworkTransport, Once, Room,
     Shortage, Transport, TransportError,
 };
-use plimsoll_exporters::Exporters;
+use plimsoll_exporters::{Exporters, RecordGate};
 use plimsoll_history::{History, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
@@ -14,7 +14,7 @@ use plimsoll_run::{
     Shape, Started, State,
 };
 use plimsoll_sla::Objective;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::machine::machine;
@@ -199,6 +199,17 @@ async fn before(config: &DriverConfig, control: &Control) -> Result<Option<Once>
     Once::run(config.clone(), steps, Phase::Setup, 0, clock, stop).await.map(Some)
 }
 
+/// Lets the sinks have a second when the record has it.
+fn record_first(mut recorded: watch::Receiver<u64>, gate: RecordGate) {
+    gate.close();
+    tokio::spawn(async move {
+        while recorded.changed().await.is_ok() {
+            gate.recorded(*recorded.borrow());
+        }
+        gate.open();
+    });
+}
+
 /// The run's state and everybody who is told of it.
 struct Telling {
     state: State,
@@ -238,6 +249,9 @@ impl Telling {
             Some(history) => Some(Recorder::start(history, &started).await?),
             None => None,
         };
+        if let Some(recorder) = &recorder {
+            record_first(recorder.seconds(), config.exporters.record_gate());
+        }
         let mut telling = Self {
             state: State::new(Arc::clone(&started)),
             recorder,
