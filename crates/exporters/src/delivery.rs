@@ -14,7 +14,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer::{Backoff, shown};
-use crate::store::{Batch, Store};
+use crate::store::{Batch, Left, Memory, Store};
 use crate::{Answer, Ledger, Limits, Notes, Piece, Sink, lock};
 
 /// How long a batch waits for company: what belongs to one second comes within this.
@@ -80,11 +80,31 @@ impl Queue {
         batch
     }
 
-    async fn settle(&self, fate: Fate) {
-        let store = Arc::clone(&self.store);
+    /// So many points of what was read last were taken, and the others are lost.
+    async fn settle(&self, acknowledged: u64) {
+        let queue = self.clone();
+        let settle = move || {
+            let mut store = lock(&queue.store);
+            let settled = store.settle(acknowledged);
+            queue.ledger.settled(settled.acknowledged, settled.lost);
+        };
         // It ends whether or not it is waited for.
-        let _ = spawn_blocking(move || lock(&store).settle(fate.acknowledged, fate.lost)).await;
-        self.ledger.settled(fate.acknowledged, fate.lost);
+        let _ = spawn_blocking(settle).await;
+    }
+
+    /// Waits somewhere else from now on; nothing waits yet.
+    pub(crate) fn move_to(&self, store: Box<dyn Store>) {
+        *lock(&self.store) = store;
+    }
+
+    /// What waits is left to whoever comes later, or lost: the counts are final for this process.
+    pub(crate) fn leave(&self) -> Left {
+        let store = std::mem::replace(&mut *lock(&self.store), Box::new(Memory::new(0)));
+        let left = store.leave();
+        if left.folder.is_none() {
+            self.ledger.give_up();
+        }
+        left
     }
 
     pub(crate) fn tell(&self, kind: &str, text: &str) {
@@ -93,11 +113,12 @@ impl Queue {
     }
 }
 
-/// What became of points.
-#[derive(Debug, Default, Clone, Copy)]
-struct Fate {
-    acknowledged: u64,
-    lost: u64,
+/// What earlier runs left behind for a sink.
+#[derive(Debug, Clone)]
+pub(crate) struct LeftOver {
+    pub(crate) queue: Queue,
+    /// Nothing more is appended to it.
+    pub(crate) complete: CancellationToken,
 }
 
 /// Delivers the queues of one sink, one after the other, while its task lives.
@@ -109,18 +130,15 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// Begins with what was left behind, so that every series stays in order; then `queue`, until it is told to finish.
-    pub(crate) fn start(sink: Arc<dyn Sink>, left: Vec<Queue>, queue: Queue) -> Self {
+    pub(crate) fn start(sink: Arc<dyn Sink>, left: Vec<LeftOver>, queue: Queue) -> Self {
         let finishing = CancellationToken::new();
-        let token = finishing.clone();
+        let hurry = finishing.clone();
         let task = tokio::spawn(async move {
-            for queue in left {
-                let over = CancellationToken::new();
-                over.cancel();
-                let deliverer = Deliverer { sink: &*sink, queue: &queue, over, hurry: token.clone() };
-                deliverer.deliver_all().await;
+            let own = LeftOver { queue, complete: hurry.clone() };
+            for LeftOver { queue, complete } in left.into_iter().chain([own]) {
+                let hurry = hurry.clone();
+                Deliverer { sink: &*sink, queue: &queue, over: complete, hurry }.deliver_all().await;
             }
-            let deliverer = Deliverer { sink: &*sink, queue: &queue, over: token.clone(), hurry: token };
-            deliverer.deliver_all().await;
         });
         Self { finishing, task }
     }
@@ -158,8 +176,8 @@ impl Deliverer<'_> {
         let mut much_waits = false;
         while let Some(pieces) = self.next_batch(much_waits).await {
             much_waits = is_full(&pieces, self.sink.limits());
-            let fate = self.deliver(pieces).await;
-            self.queue.settle(fate).await;
+            let acknowledged = self.deliver(pieces).await;
+            self.queue.settle(acknowledged).await;
         }
     }
 
@@ -175,8 +193,9 @@ impl Deliverer<'_> {
             if !batch.pieces.is_empty() {
                 return Some(batch.pieces);
             }
-            if batch.trouble.is_some() {
-                self.pause(READ_AGAIN).await;
+            if batch.unreadable {
+                tokio::time::sleep(READ_AGAIN).await;
+                continue;
             }
             if over {
                 return None;
@@ -196,25 +215,21 @@ impl Deliverer<'_> {
         }
     }
 
-    /// Sends a batch until it is known what became of each of its points.
-    async fn deliver(&self, pieces: Vec<Piece>) -> Fate {
+    /// Sends a batch until it is known what became of each of its points; how many were taken.
+    async fn deliver(&self, pieces: Vec<Piece>) -> u64 {
         let lanes = self.sink.limits().lanes.max(1);
         let mut by_lane: Vec<Vec<Piece>> = vec![Vec::new(); usize::from(lanes)];
         for piece in pieces {
             by_lane[usize::from(piece.lane % lanes)].push(piece);
         }
         let lanes = by_lane.into_iter().filter(|pieces| !pieces.is_empty());
-        let fates = join_all(lanes.map(|pieces| self.deliver_lane(pieces))).await;
-        fates.into_iter().fold(Fate::default(), |sum, fate| Fate {
-            acknowledged: sum.acknowledged + fate.acknowledged,
-            lost: sum.lost + fate.lost,
-        })
+        join_all(lanes.map(|pieces| self.deliver_lane(pieces))).await.into_iter().sum()
     }
 
-    async fn deliver_lane(&self, pieces: Vec<Piece>) -> Fate {
+    async fn deliver_lane(&self, pieces: Vec<Piece>) -> u64 {
         let mut requests = in_requests(pieces, self.sink.limits());
         requests.reverse();
-        let mut fate = Fate::default();
+        let mut acknowledged = 0;
         while let Some(request) = requests.pop() {
             let points: u64 = request.iter().map(|piece| piece.points).sum();
             let lost = match self.settle(&request).await {
@@ -230,10 +245,9 @@ impl Deliverer<'_> {
                     }
                 },
             };
-            fate.lost += lost;
-            fate.acknowledged += points - lost;
+            acknowledged += points - lost;
         }
-        fate
+        acknowledged
     }
 
     /// Two requests in place of one that is too large.

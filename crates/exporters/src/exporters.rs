@@ -5,10 +5,13 @@ use std::time::Duration;
 use plimsoll_exposition::Readings;
 use plimsoll_run::{Ended, ExportCount, ExportSettings, RunEvent};
 
-use crate::delivery::{Delivery, Queue};
+use tokio_util::sync::CancellationToken;
+
+use crate::delivery::{Delivery, LeftOver, Queue};
+use crate::disk::{self, Disk};
 use crate::feed::{Feed, Outlet, RecordGate};
 use crate::store::{MEMORY_BYTES, Memory};
-use crate::{Ledger, LiveMetrics, Notes, Sink, SinkError, influxdb, prometheus};
+use crate::{Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, influxdb, prometheus};
 
 /// Where one run's measurements go.
 ///
@@ -20,11 +23,21 @@ pub struct Exporters {
     endpoint: Option<prometheus::Endpoint>,
     linger: Option<Duration>,
     feed: Option<Feed>,
-    deliveries: Vec<(Queue, Delivery)>,
+    deliveries: Vec<Deliveries>,
+    unfinished: Vec<Unfinished>,
     record: RecordGate,
     notes: Notes,
     readings: Option<Readings>,
     finished: Vec<ExportCount>,
+    earlier: Vec<(String, ExportCount)>,
+}
+
+/// What is delivered to one sink: what earlier runs left, then what this run tells.
+#[derive(Debug)]
+struct Deliveries {
+    own: Queue,
+    left: Vec<(String, Queue)>,
+    task: Delivery,
 }
 
 /// Why exporting cannot start: told before the run.
@@ -54,43 +67,55 @@ pub fn sinks(settings: &ExportSettings) -> Result<Vec<Arc<dyn Sink>>, SinkError>
 }
 
 impl Exporters {
-    /// Opens what the plan asks for. Metrics are folded into `live`, which outlives the run.
+    /// Opens what the plan asks for. Metrics are folded into `live`, which outlives the run. What
+    /// earlier runs left in the spool for the same sinks goes out first.
     ///
     /// # Errors
     /// When the endpoint's port is taken or a URL is none. Whether a remote sink is there is found out while running.
     pub async fn start(settings: &ExportSettings, live: Arc<LiveMetrics>) -> Result<Self, ExportError> {
-        let notes = Notes::default();
         let sinks = sinks(settings)?;
         let endpoint = match &settings.prometheus {
             Some(endpoint) => Some(prometheus::Endpoint::bind(endpoint.listen, Arc::clone(&live)).await?),
             None => None,
         };
-        let outlet = |sink: Arc<dyn Sink>| {
-            let ledger = Ledger::new(sink.name());
-            let queue = Queue::new(Box::new(Memory::new(MEMORY_BYTES)), ledger, notes.clone());
-            Outlet { sink, queue }
-        };
-        let outlets: Vec<Outlet> = sinks.into_iter().map(outlet).collect();
+        let notes = Notes::default();
+        let (mut outlets, mut deliveries, mut unfinished) = (Vec::new(), Vec::new(), Vec::new());
+        for sink in sinks {
+            let left = left_over(&sink, settings, &live, &notes);
+            let own =
+                Queue::new(Box::new(Memory::new(MEMORY_BYTES)), Ledger::new(sink.name()), notes.clone());
+            live.watch(own.ledger());
+            let queues = left.iter().map(|left| left.found.clone()).collect();
+            let task = Delivery::start(Arc::clone(&sink), queues, own.clone());
+            let runs = left.iter().map(|left| (left.run.clone(), left.found.queue.clone())).collect();
+            deliveries.push(Deliveries { own: own.clone(), left: runs, task });
+            unfinished.extend(left.into_iter().filter_map(|left| left.unfinished(&sink)));
+            outlets.push(Outlet { sink, queue: own, spool: settings.spool.clone() });
+        }
         let record = RecordGate::default();
-        let feed = match outlets.as_slice() {
-            [] => None,
-            outlets => Some(Feed::start(outlets.to_vec(), record.clone())?),
-        };
-        let deliver = |Outlet { sink, queue }: Outlet| {
-            live.watch(queue.ledger());
-            (queue.clone(), Delivery::start(sink, Vec::new(), queue))
+        let feed = match outlets.is_empty() {
+            true => None,
+            false => Some(Feed::start(outlets, record.clone())?),
         };
         Ok(Self {
-            deliveries: outlets.into_iter().map(deliver).collect(),
             live,
             endpoint,
             linger: settings.prometheus.as_ref().and_then(|endpoint| endpoint.linger),
             feed,
+            deliveries,
+            unfinished,
             record,
             notes,
             readings: None,
             finished: Vec::new(),
+            earlier: Vec::new(),
         })
+    }
+
+    /// Runs whose process died before all their seconds were in the spool. Who has their record tells
+    /// them again; until these are dropped, the queues that follow wait.
+    pub fn unfinished(&mut self) -> Vec<Unfinished> {
+        std::mem::take(&mut self.unfinished)
     }
 
     /// Where `/metrics` is, if it is.
@@ -127,7 +152,7 @@ impl Exporters {
         if self.deliveries.is_empty() {
             return self.finished.clone();
         }
-        self.deliveries.iter().map(|(queue, _)| queue.ledger().counts()).collect()
+        self.deliveries.iter().map(|deliveries| deliveries.own.ledger().counts()).collect()
     }
 
     /// What is worth telling about sinks since the last call: each thing once, without secrets.
@@ -135,36 +160,66 @@ impl Exporters {
         self.notes.take()
     }
 
+    /// What has become of the points of earlier runs that waited when this one began, by run and sink.
+    /// It is known when this run has finished.
+    pub fn earlier(&self) -> &[(String, ExportCount)] {
+        &self.earlier
+    }
+
     /// Tells the sinks of the run's end, of which the counts of exported points are not known yet, and
-    /// delivers what waits for at most `deadline`; what is left then is lost. `/metrics` stays open.
-    /// Gives the final counts. Events sent later go to `/metrics` alone.
+    /// delivers what waits for at most `deadline`; what is left then stays in the spool, and without one is lost.
+    /// `/metrics` stays open. Gives the final counts. Events sent later go to `/metrics` alone.
     pub async fn finish(&mut self, ended: &Arc<Ended>, deadline: Duration) -> Vec<ExportCount> {
+        self.unfinished.clear();
         self.feed(&RunEvent::Ended(Arc::clone(ended)));
         if let Some(feed) = self.feed.take()
             && !feed.finish().await
         {
-            self.notes.tell("export", "export: the disk stands still; the last seconds are lost".to_owned());
+            self.notes.tell(
+                "export",
+                "export: the disk stands still; the last seconds are not exported".to_owned(),
+            );
         }
+        let finish = |Deliveries { own, left, task }: Deliveries| async move {
+            task.finish(deadline).await;
+            (own, left)
+        };
         let deliveries = std::mem::take(&mut self.deliveries);
-        if !deliveries.is_empty() {
-            let finished = deliveries.into_iter().map(|(queue, delivery)| async move {
-                delivery.finish(deadline).await;
-                let lost = queue.ledger().give_up();
-                if lost > 0 {
-                    queue.tell(
-                        "left",
-                        &format!(
-                            "{lost} points were not taken within {deadline:?} after the run and are lost"
-                        ),
-                    );
-                }
-                queue
-            });
-            let queues = futures_util::future::join_all(finished).await;
-            queues.iter().for_each(|queue| self.live.settle(queue.ledger()));
-            self.finished = queues.iter().map(|queue| queue.ledger().counts()).collect();
+        for (own, left) in futures_util::future::join_all(deliveries.into_iter().map(finish)).await {
+            self.finished.push(self.settle(&own, deadline));
+            for (run, queue) in left {
+                let count = self.settle(&queue, deadline);
+                self.earlier.push((run, count));
+            }
         }
         self.finished.clone()
+    }
+
+    /// This process is done with a queue.
+    fn settle(&self, queue: &Queue, deadline: Duration) -> ExportCount {
+        let before = queue.ledger().counts();
+        let left = queue.leave();
+        match &left.folder {
+            Some(folder) => self.live.keep(folder, queue.ledger()),
+            None => self.live.settle(queue.ledger()),
+        }
+        if left.waiting > 0 {
+            queue.tell(
+                "left",
+                &format!(
+                    "{} points were not taken within {deadline:?} after the run; they wait in the spool and go out with the \
+                     next run that exports there, or by `plimsoll spool deliver`",
+                    left.waiting
+                ),
+            );
+        } else if before.backlog > 0 {
+            let lost = before.backlog;
+            queue.tell(
+                "left",
+                &format!("{lost} points were not taken within {deadline:?} after the run and are lost"),
+            );
+        }
+        queue.ledger().counts()
     }
 
     /// Keeps `/metrics` open until one scrape has read the values as they are now, or `linger` has
@@ -181,9 +236,68 @@ impl Exporters {
 impl Drop for Exporters {
     fn drop(&mut self) {
         self.record.open();
-        for (queue, _) in self.deliveries.drain(..) {
-            queue.ledger().give_up();
-            self.live.settle(queue.ledger());
+        for Deliveries { own, left, task } in std::mem::take(&mut self.deliveries) {
+            drop(task);
+            for queue in left.iter().map(|(_, queue)| queue).chain([&own]) {
+                self.settle(queue, Duration::ZERO);
+            }
         }
     }
+}
+
+/// A queue that an earlier run left.
+struct Left {
+    run: String,
+    last_second: Option<u64>,
+    has_ended: bool,
+    found: LeftOver,
+}
+
+impl Left {
+    fn unfinished(self, sink: &Arc<dyn Sink>) -> Option<Unfinished> {
+        let LeftOver { queue, complete } = self.found;
+        if self.has_ended {
+            complete.cancel();
+            return None;
+        }
+        Some(Unfinished::new(self.run, self.last_second, Arc::clone(sink), queue, complete))
+    }
+}
+
+/// What earlier runs left for a sink, and nobody else is delivering.
+fn left_over(
+    sink: &Arc<dyn Sink>,
+    settings: &ExportSettings,
+    live: &LiveMetrics,
+    notes: &Notes,
+) -> Vec<Left> {
+    let Some(root) = &settings.spool.directory else { return Vec::new() };
+    let name = sink.name();
+    let (folders, errors) = disk::waiting_for(root, &**sink);
+    for error in errors {
+        notes.tell(
+            &format!("{name} spool {error}"),
+            format!("{name}: what waits in the spool is not delivered: {error}"),
+        );
+    }
+    let mut left = Vec::new();
+    for folder in folders {
+        match Disk::open(&folder, &settings.spool) {
+            Ok(Some(disk)) => {
+                let queue = disk.queue();
+                let (run, waiting) = (queue.about().run.clone(), queue.account().backlog);
+                let (last_second, has_ended) = (queue.last_second(), queue.is_ended());
+                let ledger = live.take_up(&folder, name, waiting);
+                let queue = Queue::new(Box::new(disk), ledger, notes.clone());
+                let found = LeftOver { queue, complete: CancellationToken::new() };
+                left.push(Left { run, last_second, has_ended, found });
+            }
+            Ok(None) => {}
+            Err(error) => notes.tell(
+                &format!("{name} spool {error}"),
+                format!("{name}: what waits in the spool is not delivered: {error}"),
+            ),
+        }
+    }
+    left
 }

@@ -10,9 +10,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use plimsoll_exposition::Report;
-use plimsoll_run::RunEvent;
+use plimsoll_run::{RunEvent, SpoolSettings, Started};
 
 use crate::delivery::Queue;
+use crate::disk::Disk;
 use crate::{Encoder, Sink, lock};
 
 /// Events that may wait for the thread: minutes of a run, should the disk stand still.
@@ -29,6 +30,20 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 pub(crate) struct Outlet {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) queue: Queue,
+    pub(crate) spool: SpoolSettings,
+}
+
+impl Outlet {
+    /// Lets points wait on disk, where the plan has a place for them. Without one the run goes on, and they wait in memory.
+    fn begin(&self, started: &Arc<Started>) -> Box<dyn Encoder> {
+        if let Some(root) = &self.spool.directory {
+            match Disk::create(root, &self.spool, &*self.sink, started) {
+                Ok(disk) => self.queue.move_to(Box::new(disk)),
+                Err(error) => self.queue.tell("spool", &format!("points wait in memory only: {error}")),
+            }
+        }
+        self.sink.encoder(started)
+    }
 }
 
 #[derive(Debug)]
@@ -85,7 +100,7 @@ fn write_all(events: &Receiver<Told>, outlets: &[Outlet], record: &RecordGate) {
     for Told { at, event, report } in events {
         match &event {
             RunEvent::Started(started) => {
-                encoders = outlets.iter().map(|outlet| outlet.sink.encoder(started)).collect();
+                encoders = outlets.iter().map(|outlet| outlet.begin(started)).collect();
             }
             RunEvent::Second(closed) => {
                 second = closed.frame.second;

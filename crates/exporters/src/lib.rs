@@ -11,6 +11,7 @@
 
 mod answer;
 mod delivery;
+mod disk;
 mod exporters;
 mod feed;
 mod http;
@@ -19,6 +20,7 @@ mod ledger;
 mod live;
 mod notes;
 pub mod prometheus;
+mod replay;
 mod sink;
 pub mod spool;
 mod store;
@@ -29,6 +31,7 @@ pub use feed::RecordGate;
 pub use ledger::Ledger;
 pub use live::{Exposition, LiveMetrics};
 pub use notes::Notes;
+pub use replay::{Replay, Unfinished};
 pub use sink::{Encoder, Limits, Piece, Sink, SinkError};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use plimsoll_exposition::Metrics;
@@ -17,6 +18,8 @@ pub struct LiveMetrics {
 #[derive(Debug, Default)]
 struct Sinks {
     live: Vec<Ledger>,
+    /// Those of queues that were left, by their folders.
+    waiting: BTreeMap<PathBuf, Ledger>,
     /// What became of the points of runs that ended.
     past: BTreeMap<String, ExportCount>,
 }
@@ -62,6 +65,23 @@ impl LiveMetrics {
 
     pub(crate) fn watch(&self, ledger: &Ledger) {
         lock(&self.sinks).live.push(ledger.clone());
+    }
+
+    /// The ledger of what waits in a folder: the one it had in this process before, or a new one.
+    pub(crate) fn take_up(&self, folder: &Path, sink: &str, waiting: u64) -> Ledger {
+        let mut sinks = lock(&self.sinks);
+        if let Some(ledger) = sinks.waiting.remove(folder) {
+            return ledger;
+        }
+        let ledger = Ledger::new(sink);
+        ledger.produced(waiting);
+        sinks.live.push(ledger.clone());
+        ledger
+    }
+
+    /// What the ledger counts waits in a folder, and may be taken up again.
+    pub(crate) fn keep(&self, folder: &Path, ledger: &Ledger) {
+        lock(&self.sinks).waiting.insert(folder.to_owned(), ledger.clone());
     }
 
     /// The ledger's counts are final.

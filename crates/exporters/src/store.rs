@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
+use std::path::PathBuf;
 
 use crate::Piece;
 
@@ -12,11 +13,33 @@ pub(crate) trait Store: Send + Debug {
     /// waits. They stay where they are until they are settled.
     fn read(&mut self, points: u64, bytes: usize) -> Batch;
 
-    /// What became of the pieces read last. They are gone.
-    fn settle(&mut self, acknowledged: u64, lost: u64);
+    /// So many points of the pieces read last were taken by the sink, and the others are lost. All of
+    /// them are gone. What is counted: fewer than that where some gave way meanwhile.
+    fn settle(&mut self, acknowledged: u64) -> Settled;
 
     /// No further second will be appended.
     fn end(&mut self);
+
+    /// Leaves what waits to whoever comes later, if it can stay.
+    fn leave(self: Box<Self>) -> Left;
+}
+
+/// What was counted when pieces were settled.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Settled {
+    /// Points taken by the sink.
+    pub(crate) acknowledged: u64,
+    /// Points that are lost.
+    pub(crate) lost: u64,
+}
+
+/// What stays when a process is done with a store.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// Points that wait.
+    pub(crate) waiting: u64,
+    /// Where; `None`: nothing stays.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 /// What appending did.
@@ -35,6 +58,8 @@ pub(crate) struct Batch {
     pub(crate) pieces: Vec<Piece>,
     /// Points that waited and cannot be read any more.
     pub(crate) damaged: u64,
+    /// Whether more may wait that could not be read just now.
+    pub(crate) unreadable: bool,
     /// What the operator should know, with the key under which it is told once.
     pub(crate) trouble: Option<(&'static str, String)>,
 }
@@ -92,13 +117,16 @@ impl Store for Memory {
         Batch { pieces, ..Batch::default() }
     }
 
-    fn settle(&mut self, _: u64, _: u64) {
-        for _ in 0..std::mem::take(&mut self.reading) {
-            self.remove(0);
-        }
+    fn settle(&mut self, acknowledged: u64) -> Settled {
+        let points: u64 = (0..std::mem::take(&mut self.reading)).map(|_| self.remove(0)).sum();
+        Settled { acknowledged, lost: points.saturating_sub(acknowledged) }
     }
 
     fn end(&mut self) {}
+
+    fn leave(self: Box<Self>) -> Left {
+        Left::default()
+    }
 }
 
 #[cfg(test)]
@@ -118,9 +146,9 @@ mod tests {
         let appended = memory.append(1, vec![piece(4, 3)]);
         assert_eq!(appended.lost, 2);
         assert!(appended.trouble.is_some());
-        memory.settle(1, 0);
+        memory.settle(1);
         assert_eq!(memory.read(9, 100).pieces, [piece(4, 3)]);
-        memory.settle(4, 0);
+        memory.settle(4);
         assert_eq!(memory.append(2, vec![piece(3, 11)]).lost, 3, "what never fits is lost too");
         assert!(memory.read(1, 1).pieces.is_empty());
     }
@@ -138,14 +166,14 @@ mod tests {
                 lost += memory.append(0, vec![piece(count, size)]).lost;
                 if reads {
                     read += memory.read(points, bytes).pieces.iter().map(|piece| piece.points).sum::<u64>();
-                    memory.settle(0, 0);
+                    memory.settle(0);
                 }
                 prop_assert!(memory.bytes <= limit);
             }
             while let pieces = memory.read(points, bytes).pieces && !pieces.is_empty() {
                 prop_assert!(pieces.len() == 1 || pieces.iter().map(|piece| piece.points).sum::<u64>() <= points);
                 read += pieces.iter().map(|piece| piece.points).sum::<u64>();
-                memory.settle(0, 0);
+                memory.settle(0);
             }
             prop_assert_eq!(appended, lost + read);
             prop_assert_eq!(memory.bytes, 0);

@@ -35,7 +35,7 @@ pub use plan::{
     FeedOrder, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, Load, LoadModel,
     OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, PauseRange, PlannedTarget,
     PrometheusExport, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, SamplesFormat,
-    SamplesSettings, Scenario, Secret, StatusRange, TlsSettings,
+    SamplesSettings, Scenario, Secret, SpoolSettings, SpoolSync, StatusRange, TlsSettings, WhenFull,
 };
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
 pub use run_plateaus::RunPlateaus;

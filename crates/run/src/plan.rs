@@ -432,6 +432,52 @@ pub struct ExportSettings {
     pub prometheus: Option<PrometheusExport>,
     /// An InfluxDB v2 write endpoint.
     pub influxdb: Option<InfluxExport>,
+    /// Where points wait for their sinks.
+    pub spool: SpoolSettings,
+}
+
+/// Where points wait for their sinks: a bounded queue on disk for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolSettings {
+    /// The folder of all queues; `None`: they are kept in memory, and lost with the process.
+    pub directory: Option<PathBuf>,
+    /// The most bytes that may wait for one sink.
+    pub size: u64,
+    /// What gives way when so many wait.
+    pub when_full: WhenFull,
+    /// What a loss of power may cost.
+    pub sync: SpoolSync,
+}
+
+impl Default for SpoolSettings {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            size: 1_000_000_000,
+            when_full: WhenFull::DropOldest,
+            sync: SpoolSync::Every(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// What gives way in a full queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// What waits longest.
+    DropOldest,
+    /// What comes.
+    DropNewest,
+}
+
+/// When what waits is made to survive a loss of power; a killed process loses none of it either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpoolSync {
+    /// When the system likes.
+    Never,
+    /// At least so often.
+    Every(Duration),
+    /// Each second before the next.
+    Always,
 }
 
 /// The file that single requests are written to.

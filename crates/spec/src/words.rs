@@ -543,8 +543,28 @@ pub(crate) static EXPORT: Table = Table {
     keys: &[
         key("prometheus", Kind::Object(&PROMETHEUS), "a `/metrics` endpoint for Prometheus"),
         key("influxdb", Kind::Object(&INFLUXDB), "an InfluxDB v2 write endpoint"),
+        key("spool", Kind::Object(&SPOOL), "where points wait for their sinks, on disk"),
     ],
     later: &["remote_write", "otlp", "statsd", "graphite"],
+};
+
+pub(crate) static SPOOL: Table = Table {
+    name: "`export.spool`",
+    keys: &[
+        key("directory", Kind::Text, "the folder of all queues; default: beside the history"),
+        key("size", Kind::Size, "the most that may wait for one sink, at least 1MB; default 1GB"),
+        key(
+            "when_full",
+            Kind::OneOf(&["drop_oldest", "drop_newest"]),
+            "what gives way then; default `drop_oldest`",
+        ),
+        key(
+            "sync",
+            Kind::Either(&[Kind::Duration, Kind::OneOf(&["always", "never"])]),
+            "what a loss of power may cost at most; default 1s",
+        ),
+    ],
+    later: &[],
 };
 
 pub(crate) static PROMETHEUS: Table = Table {

@@ -19,7 +19,7 @@ fn settings(url: &str, org: &str, bucket: &str, token: &str) -> ExportSettings {
         bucket: bucket.to_owned(),
         token: Some(Secret::new(token)),
     };
-    ExportSettings { prometheus: None, influxdb: Some(influx) }
+    ExportSettings { influxdb: Some(influx), ..ExportSettings::default() }
 }
 
 async fn to(receiver: &Receiver) -> Exporters {

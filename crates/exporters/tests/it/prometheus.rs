@@ -17,7 +17,7 @@ use crate::run::{DEADLINE, PLAN, Run};
 
 fn settings(linger: Option<Duration>) -> ExportSettings {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    ExportSettings { prometheus: Some(PrometheusExport { listen, linger }), influxdb: None }
+    ExportSettings { prometheus: Some(PrometheusExport { listen, linger }), ..ExportSettings::default() }
 }
 
 async fn start(linger: Option<Duration>) -> (Exporters, String) {
@@ -182,8 +182,10 @@ async fn raw_get(address: &str, path: &str, headers: &str) -> Vec<u8> {
 async fn a_taken_port_is_said_before_the_run() {
     let (exporters, _) = start(None).await;
     let taken = exporters.metrics_addr().unwrap();
-    let settings =
-        ExportSettings { prometheus: Some(PrometheusExport { listen: taken, linger: None }), influxdb: None };
+    let settings = ExportSettings {
+        prometheus: Some(PrometheusExport { listen: taken, linger: None }),
+        ..ExportSettings::default()
+    };
     let error = Exporters::start(&settings, Arc::new(LiveMetrics::new())).await.unwrap_err();
     assert!(
         error.to_string().starts_with(&format!("cannot serve /metrics at {taken}: Address already in use")),

@@ -1,0 +1,191 @@
+//! Points that outlive the process: left by one run, delivered by the next.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_exporters::{Exporters, LiveMetrics, Replay, sinks};
+use plimsoll_run::{ExportCount, ExportSettings, InfluxExport, RunEvent, SpoolSettings};
+use plimsoll_testkit::{Answer, Receiver, wait_for};
+use tempfile::TempDir;
+
+use crate::run::{DEADLINE, Run, ended};
+
+fn settings(url: &str, spool: &Path) -> ExportSettings {
+    let influxdb =
+        InfluxExport { url: url.to_owned(), org: "o".to_owned(), bucket: "b".to_owned(), token: None };
+    let spool = SpoolSettings { directory: Some(spool.to_owned()), ..SpoolSettings::default() };
+    ExportSettings { influxdb: Some(influxdb), spool, ..ExportSettings::default() }
+}
+
+async fn start(settings: &ExportSettings) -> (Exporters, Arc<LiveMetrics>) {
+    let live = Arc::new(LiveMetrics::new());
+    (Exporters::start(settings, Arc::clone(&live)).await.unwrap(), live)
+}
+
+/// A run of so many seconds, as its record would have it.
+fn record(seconds: u64) -> (Run, Vec<RunEvent>) {
+    let mut run = Run::new();
+    let mut events = vec![run.start()];
+    events.extend((0..seconds).map(|second| run.next_second(50 + second)));
+    (run, events)
+}
+
+fn send(exporters: &mut Exporters, events: &[RunEvent]) {
+    events.iter().for_each(|event| exporters.send(event));
+}
+
+fn balanced(count: &ExportCount) {
+    assert_eq!(count.produced, count.acknowledged + count.backlog + count.lost, "{count:?}");
+}
+
+async fn finish(exporters: &mut Exporters, seconds: u64, deadline: Duration) -> ExportCount {
+    let [count] = exporters.finish(&ended(seconds), deadline).await.try_into().unwrap();
+    balanced(&count);
+    count
+}
+
+/// Every line that came, each once.
+fn lines(receiver: &Receiver) -> BTreeSet<String> {
+    let texts: Vec<String> = receiver.received().iter().map(|one| one.text().unwrap()).collect();
+    texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+}
+
+/// Lines of requests and other series of seconds; what judging says of made-up requests is another matter.
+fn of_seconds(lines: &BTreeSet<String>) -> BTreeSet<&str> {
+    let is_judged =
+        |line: &&str| line.starts_with("plimsoll_sla") || line.starts_with("plimsoll_run_validity");
+    lines.iter().map(String::as_str).filter(|line| !is_judged(line)).collect()
+}
+
+fn is_empty(spool: &TempDir) -> bool {
+    let queues = std::fs::read_dir(spool.path()).unwrap().flatten();
+    queues.flat_map(|sink| std::fs::read_dir(sink.path()).unwrap()).count() == 0
+}
+
+/// A sink that is not there, at an address where another one may be later.
+async fn absent() -> (Receiver, String) {
+    let receiver = Receiver::start([Answer::Status(503), Answer::Status(204)]).await.unwrap();
+    let url = receiver.url();
+    (receiver, url)
+}
+
+#[tokio::test]
+async fn what_a_sink_did_not_take_goes_out_with_the_next_run() {
+    let spool = TempDir::new().unwrap();
+    let stalling = Receiver::start([Answer::Stall, Answer::Stall, Answer::Status(204)]).await.unwrap();
+    let settings = settings(&stalling.url(), spool.path());
+    let (first_run, events) = record(3);
+    let (mut first, live) = start(&settings).await;
+    send(&mut first, &events);
+    let left = finish(&mut first, 3, Duration::from_millis(300)).await;
+    assert!(left.backlog > 0 && left.backlog == left.produced, "{left:?}");
+    assert_eq!(live.export_counts(), [left.clone()]);
+    let notes = first.notes().join("\n");
+    assert!(notes.contains("they wait in the spool"), "{notes}");
+    drop(first);
+
+    let (mut second, live) = start(&settings).await;
+    assert_eq!(live.export_counts()[0].backlog, left.backlog, "what waits is counted from the start");
+    assert!(second.unfinished().is_empty(), "the first run ended well");
+    let (second_run, events) = record(2);
+    send(&mut second, &events);
+    let own = finish(&mut second, 2, DEADLINE).await;
+    assert_eq!((own.backlog, own.lost), (0, 0));
+    let [(run, earlier)] = second.earlier() else { panic!("{:?}", second.earlier()) };
+    assert_eq!((run, earlier.acknowledged), (&first_run.id, left.backlog));
+    assert_eq!(live.export_counts()[0].produced, left.backlog + own.produced);
+    let found = lines(&stalling);
+    assert_eq!(found.len() as u64, left.produced + own.produced);
+    let texts: Vec<String> = stalling.received().iter().map(|one| one.text().unwrap()).collect();
+    let first_of_second = texts.iter().position(|text| text.contains(&second_run.id)).unwrap();
+    assert!(
+        texts[first_of_second + 1..].iter().all(|text| !text.contains(&first_run.id)),
+        "what waited goes first, so that every series is in order"
+    );
+    assert!(is_empty(&spool), "nothing stays behind");
+}
+
+#[tokio::test]
+async fn a_run_whose_process_died_is_completed_from_its_record() {
+    let spool = TempDir::new().unwrap();
+    let (receiver, url) = absent().await;
+    let settings = settings(&url, spool.path());
+    let (run, events) = record(6);
+    let (mut first, live) = start(&settings).await;
+    send(&mut first, &events[..4]);
+    wait_for(DEADLINE, "three seconds", async || {
+        let count = live.export_counts()[0].clone();
+        // Eleven series a second and more.
+        if count.produced > 30 { Ok(()) } else { Err(format!("{count:?}")) }
+    })
+    .await
+    .unwrap();
+    // No end is told: so a dead process leaves it.
+    drop(first);
+
+    let (mut second, _) = start(&settings).await;
+    for mut unfinished in second.unfinished() {
+        assert_eq!(unfinished.run(), run.id);
+        events.iter().for_each(|event| unfinished.send(event));
+        unfinished.finish();
+    }
+    let (_, own) = record(1);
+    send(&mut second, &own);
+    assert_eq!(finish(&mut second, 1, DEADLINE).await.lost, 0);
+    let found = lines(&receiver);
+
+    // The same run, sent whole to another place.
+    let whole = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let plain = ExportSettings { spool: SpoolSettings::default(), ..settings.clone() };
+    let elsewhere = ExportSettings {
+        influxdb: plain.influxdb.map(|influxdb| InfluxExport { url: whole.url(), ..influxdb }),
+        ..ExportSettings::default()
+    };
+    let [sink] = sinks(&elsewhere).unwrap().try_into().unwrap();
+    let mut replay = Replay::start(sink);
+    for event in &events {
+        replay.send(event).await;
+    }
+    let (count, notes) = replay.finish(DEADLINE).await;
+    assert_eq!((count.lost, count.backlog, notes), (0, 0, Vec::new()));
+    let expected = lines(&whole);
+    let of_run: BTreeSet<String> = found.into_iter().filter(|line| line.contains(&run.id)).collect();
+    assert_eq!(of_seconds(&of_run), of_seconds(&expected));
+    assert!(is_empty(&spool));
+}
+
+#[tokio::test]
+async fn two_processes_never_deliver_one_queue() {
+    let spool = TempDir::new().unwrap();
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let settings = settings(&receiver.url(), spool.path());
+    let (mut first, _) = start(&settings).await;
+    let (_, events) = record(2);
+    send(&mut first, &events);
+    let (mut second, live) = start(&settings).await;
+    assert!(second.unfinished().is_empty(), "the queue is another's");
+    assert_eq!(live.export_counts()[0].produced, 0);
+    let (_, others) = record(3);
+    send(&mut second, &others);
+    let counts = [finish(&mut first, 2, DEADLINE).await, finish(&mut second, 3, DEADLINE).await];
+    assert!(counts.iter().all(|count| count.lost == 0 && count.backlog == 0 && count.produced > 0));
+    assert_eq!(lines(&receiver).len() as u64, counts[0].produced + counts[1].produced);
+    assert!(is_empty(&spool));
+}
+
+#[tokio::test]
+async fn without_a_place_on_disk_points_wait_in_memory_and_it_is_said() {
+    let spool = TempDir::new().unwrap();
+    let file = spool.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let (mut exporters, _) = start(&settings(&receiver.url(), &file)).await;
+    let (_, events) = record(2);
+    send(&mut exporters, &events);
+    let count = finish(&mut exporters, 2, DEADLINE).await;
+    assert_eq!((count.lost, count.acknowledged), (0, count.produced));
+    let notes = exporters.notes().join("\n");
+    assert!(notes.contains("points wait in memory only"), "{notes}");
+}
