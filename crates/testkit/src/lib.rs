@@ -3,8 +3,9 @@
 //! What we export has to be understood by the programs other people run, so tests ask those
 //! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
 //! in a temporary folder, and is killed by its process id when its value is dropped; it dies too
-//! when the test process is killed. The one thing here that is not somebody else's server is
-//! [`Receiver`], an emulator that answers with scripted faults no real server would give on demand.
+//! when the test process is killed. What is not somebody else's server is [`Receiver`], an emulator that
+//! answers with scripted faults no real server would give on demand, and the receiver of
+//! [`remote_write`], which knows a version of the protocol that no server here does.
 //!
 //! A server that is not installed is an error naming its Debian package, never a skipped test.
 //! This crate is a dev-dependency only, and knows nothing of Plimsoll's own crates.
@@ -19,6 +20,7 @@ mod process;
 mod program;
 mod prometheus;
 mod receiver;
+pub mod remote_write;
 mod victoria_metrics;
 mod wait;
 
