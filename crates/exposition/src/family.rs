@@ -111,6 +111,11 @@ impl HistogramValue {
         self.exemplars.insert(self.edges.bucket(exemplar.nanos), exemplar);
     }
 
+    /// The edges at which it counts exactly.
+    pub fn edges(&self) -> &Edges {
+        &self.edges
+    }
+
     /// Edges in seconds with how many durations were at or below each; beyond the last it is [`Self::count`].
     pub fn classic(&self) -> impl Iterator<Item = (f64, u64)> {
         let cumulative = self.at_edges.iter().scan(0, |sum, count| {
