@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use crate::command::run as run_command;
 
 /// The programs in `fuzz/`, and the folder of `fuzz/corpus` each reads.
-const TARGETS: [(&str, &str); 7] = [
+const TARGETS: [(&str, &str); 8] = [
     ("response", "response"),
     ("differential", "response"),
     ("plan", "plan"),
@@ -18,6 +18,7 @@ const TARGETS: [(&str, &str); 7] = [
     ("histogram", "histogram"),
     ("scrape", "scrape"),
     ("table", "table"),
+    ("spool", "spool"),
 ];
 
 /// An input that takes longer than this is a finding, in seconds.

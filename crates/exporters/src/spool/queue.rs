@@ -193,7 +193,7 @@ impl Queue {
         for segment in &mut self.segments {
             segment.points_before = segment.points_before.min(logged);
         }
-        standing.refused = standing.refused.max(end.refused);
+        standing.refused = standing.refused.max(end.refused).min(u64::MAX - logged);
         standing.last_second = standing.last_second.max(end.last_second);
         self.write_account().map_err(SpoolError::io(folder::account(&self.folder)))?;
         self.remove_settled().map_err(SpoolError::io(self.folder.clone()))
@@ -257,10 +257,10 @@ impl Queue {
     /// Whether there was room.
     fn try_append(&mut self, second: u64, points: u64, pieces: &[Piece]) -> io::Result<bool> {
         self.remove_torn()?;
-        if self.standing.logged.checked_add(points).is_none()
+        if self.standing.account().produced.checked_add(points).is_none()
             || pieces.iter().any(|piece| piece.body.len() > LONGEST_BODY)
         {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a piece is larger than a queue takes"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is larger than a queue takes"));
         }
         let needed = record::size_of(pieces);
         if !self.make_room(needed) {
@@ -521,7 +521,7 @@ impl Queue {
     }
 
     fn write_account(&mut self) -> io::Result<()> {
-        self.written += 1;
+        self.written = self.written.saturating_add(1);
         account::write(&self.account, self.seal, &self.standing, self.written)
     }
 
@@ -689,10 +689,10 @@ fn scan(
 impl Standing {
     pub(super) fn account(&self) -> Account {
         Account {
-            produced: self.logged.saturating_add(self.refused),
+            produced: self.logged + self.refused,
             acknowledged: self.acknowledged,
             backlog: self.logged - self.cursor.points,
-            lost: self.lost_in_log().saturating_add(self.refused),
+            lost: self.lost_in_log() + self.refused,
         }
     }
 
@@ -701,6 +701,7 @@ impl Standing {
     }
 
     fn refuse(&mut self, points: u64) {
-        self.refused = self.refused.saturating_add(points);
+        // Only who forges files comes near the limit.
+        self.refused = self.refused.saturating_add(points).min(u64::MAX - self.logged);
     }
 }

@@ -287,3 +287,42 @@ fn a_segment_that_is_gone_is_lost_to_the_point() {
     assert_eq!((batch.damaged, batch.pieces.len()), (15, 0));
     assert_eq!(counts(queue.account()), [75, 48, 0, 27]);
 }
+
+/// What coverage-guided fuzzing found worth keeping.
+#[test]
+fn the_corpus_is_opened_or_refused() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/spool");
+    let files = fs::read_dir(folder).unwrap();
+    let checked = files.map(|file| super::foreign::check(&fs::read(file.unwrap().path()).unwrap())).count();
+    assert!(checked > 5, "{checked} files");
+}
+
+/// What earlier versions left on a disk must be readable, so the format is what it was.
+/// `UPDATE_GOLDEN=1` writes the files anew.
+#[test]
+fn the_first_format_is_written_and_read() {
+    let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/spool/v1"));
+    let root = tempfile::tempdir().unwrap();
+    let mut queue = create(root.path(), SMALL);
+    let folder = queue.folder().to_owned();
+    queue.append(1, &[piece(1, "first"), piece(2, "second")]);
+    queue.append(2, &[piece(3, &"x".repeat(4_000))]);
+    queue.append(3, &[piece(4, "")]);
+    queue.read(1, 1).unwrap();
+    queue.settle(1);
+    drop(queue);
+    for name in ["about.json", "account", "00000001.log"] {
+        let written = fs::read(folder.join(name)).unwrap();
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::create_dir_all(golden).unwrap();
+            fs::write(golden.join(name), &written).unwrap();
+        }
+        assert!(fs::read(golden.join(name)).unwrap() == written, "{name} has another form");
+    }
+    for name in ["about.json", "account", "00000001.log"] {
+        fs::copy(golden.join(name), folder.join(name)).unwrap();
+    }
+    let mut queue = open(&folder, SMALL);
+    assert_eq!((counts(queue.account()), queue.last_second()), ([10, 1, 6, 3], Some(3)));
+    assert_eq!(drain(&mut queue), ["second", ""]);
+}

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod cases;
+mod foreign;
+mod killed;
 mod model;
 
 use std::path::Path;

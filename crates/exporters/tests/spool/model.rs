@@ -273,8 +273,6 @@ fn limits() -> impl Strategy<Value = Limits> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     /// Order is kept; nothing comes out that was not put in; what is lost is counted to the point.
     #[test]
     fn a_queue_is_what_its_model_says(steps in prop::collection::vec(step(), 1..60), limits in limits()) {
