@@ -26,6 +26,11 @@ impl SingleRule {
         Self { share: (share.get() * WHOLE as f64).round() as u64, slower_than, failed }
     }
 
+    /// The share of all requests, from 0 to 1.
+    pub fn share(&self) -> f64 {
+        self.share as f64 / WHOLE as f64
+    }
+
     /// Whether request `n` of a sequence is one of the share.
     ///
     /// The sequence is cut into stretches of 1/share requests, rounded to whole ones without letting

@@ -23,6 +23,7 @@ mod read;
 mod record;
 mod resources;
 mod schema;
+mod singles;
 mod steps;
 mod target;
 mod template;
@@ -211,6 +212,8 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     let resources =
         object.get("resources").map(|node| resources::read(reader, node, target_url)).unwrap_or_default();
     let export = object.get("export").map(|node| export::read(reader, node)).unwrap_or_default();
+    let trace = object.get("trace").and_then(|node| singles::trace(reader, node));
+    let samples = object.get("samples").and_then(|node| singles::samples(reader, node));
     let limits = object.get("limits").map(|node| http::limits(reader, node)).unwrap_or_default();
     if reader.has_errors() {
         return None;
@@ -243,8 +246,8 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         overload_objectives: overload_objectives.into_iter().map(|(objective, _)| objective).collect(),
         resources,
         export,
-        trace: None,
-        samples: None,
+        trace,
+        samples,
         limits,
     };
     plan.hash = record::hash(&plan);

@@ -91,7 +91,7 @@ fn quoted(text: &str) -> String {
 
 /// The hash that history groups by: over what a run does and promises, however it was written.
 ///
-/// Left out: target, tags, resources, export, seed, secrets, and our own version.
+/// Left out: target, tags, resources, export, samples, seed, secrets, and our own version.
 pub(crate) fn hash(plan: &RunPlan) -> String {
     let digest = Sha256::digest(normal(plan).to_string().as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
@@ -181,6 +181,10 @@ fn normal(plan: &RunPlan) -> Json {
     }
     if plan.limits != Limits::default() {
         normal["limits"] = json!({ "series": plan.limits.series, "memory": plan.limits.memory_bytes });
+    }
+    if let Some(trace) = plan.trace {
+        // What the target is asked to record; which requests are told is our business alone.
+        normal["trace"] = json!(trace.share());
     }
     normal
 }

@@ -13,6 +13,7 @@ const LEVEL: &str =
     r"^\s*\d[\d_]*(\.\d+)?\s*([kKM]?\s*/\s*(s|sec|second|m|min|minute|h|hour)|[kK]?\s*(users?)?)\s*$|\$\{";
 const RATE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*[kKM]?\s*/\s*(s|sec|second|m|min|minute|h|hour)\s*$|\$\{";
 const SIZE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*(B|[kKMGT]B|[KMGT]iB)?\s*$|\$\{";
+const SHARE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*%?\s*$|\$\{";
 const PAUSE: &str = r"^\s*[\d][^.]*(\.\d+[a-zµ]+)?\s*(\.\.\s*\d.*)?$|\$\{";
 const STATUS: &str = r"^[1-5](\d\d|xx)$|\$\{";
 const OBJECTIVE: &str = r"^\s*(p\d|mean|max|count|error_ratio|availability|dropped_ratio|throughput|byte_rate|goodput_retained).*(<=|<|>=|>).+$|\$\{";
@@ -58,6 +59,9 @@ fn kind(of: &Kind) -> Value {
         Kind::Rate => json!({ "type": "string", "pattern": RATE }),
         Kind::Size => {
             json!({ "anyOf": [{ "type": "string", "pattern": SIZE }, { "type": "integer", "minimum": 0 }] })
+        }
+        Kind::Share => {
+            json!({ "anyOf": [{ "type": "string", "pattern": SHARE }, { "type": "number", "minimum": 0, "maximum": 1 }] })
         }
         Kind::Whole(first, last) => {
             json!({ "anyOf": [{ "type": "integer", "minimum": first, "maximum": last }, variable()] })

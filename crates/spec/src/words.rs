@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     /// `500/s`.
     Rate,
     Size,
+    /// `1%` or `0.01`.
+    Share,
     /// A whole number from the first to the second.
     Whole(u64, u64),
     Flag,
@@ -123,6 +125,12 @@ pub(crate) static PLAN: Table = Table {
             "where figures of the target and its machine come from, by a name: the URL of metrics in Prometheus' format or a path below the target, `host` for this machine, or a map",
         ),
         key("export", Kind::Object(&EXPORT), "where measurements go while the run goes on"),
+        key(
+            "trace",
+            Kind::Object(&TRACE),
+            "every request carries a `traceparent` header (W3C Trace Context); which of them are told with their trace",
+        ),
+        key("samples", Kind::Object(&SAMPLES), "a file that single requests are written to"),
         key("limits", Kind::Object(&LIMITS), "what measuring may cost"),
     ],
     later: &[],
@@ -534,6 +542,62 @@ pub(crate) static WHERE: Table = Table {
             "one or more scenarios by name",
         ),
         key("stage", Kind::Whole(0, u16::MAX as u64), "a stage by its position, from 0"),
+    ],
+    later: &[],
+};
+
+pub(crate) static TRACE: Table = Table {
+    name: "`trace`",
+    keys: &[
+        key(
+            "share",
+            Kind::Share,
+            "the share of requests that the target is asked to record (sampled) and that are told, whatever becomes of them; default 1%",
+        ),
+        key(
+            "slower_than",
+            Kind::Duration,
+            "requests with a longer response time are told too; default: none",
+        ),
+        key("failed", Kind::Flag, "whether failed requests are told too; default true"),
+    ],
+    later: &[],
+};
+
+/// Which failed requests are written to the file of samples.
+pub(crate) const SAMPLES_FAILED: &[&str] = &["all", "none"];
+
+/// What a file of samples may be.
+pub(crate) const SAMPLES_FORMATS: &[&str] = &["ndjson", "csv"];
+
+pub(crate) static SAMPLES: Table = Table {
+    name: "`samples`",
+    keys: &[
+        must(
+            "file",
+            Kind::Text,
+            "where it is written, relative to the working directory; it must be new or empty",
+        ),
+        key(
+            "share",
+            Kind::Share,
+            "the share of requests that are written, whatever becomes of them; default 100%, or none where slow or failed ones are asked for",
+        ),
+        key(
+            "slower_than",
+            Kind::Duration,
+            "requests with a longer response time are written too; default: none",
+        ),
+        key(
+            "failed",
+            Kind::OneOf(SAMPLES_FAILED),
+            "whether failed requests are written too; default none but those of the share",
+        ),
+        key(
+            "format",
+            Kind::OneOf(SAMPLES_FORMATS),
+            "what is written; default: by the end of the file's name",
+        ),
     ],
     later: &[],
 };

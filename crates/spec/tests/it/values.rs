@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use plimsoll_measure::SingleRule;
 use plimsoll_run::{
     Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, HttpVersion, LoadModel,
-    OnFailure, Part, Request, ResourceOrigin, RunPlan, Template, Variable,
+    OnFailure, Part, Request, ResourceOrigin, RunPlan, SamplesFormat, Template, Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -56,6 +57,36 @@ fn what_is_not_said_has_its_default() {
     assert_eq!((http.version, http.streams, http.connect_rate), (HttpVersion::Http1, 100, None));
     assert!(http.source.is_empty() && plan.targets.len() == 1);
     assert_eq!(plan.limits, plimsoll_measure::Limits::default());
+}
+
+#[test]
+fn single_requests_are_asked_for() {
+    let read = |text: &str| plan(&with(LOAD, STEPS, text));
+    let rule = |share: f64, slower_than: Option<u64>, failed| {
+        SingleRule::new(plimsoll_units::Ratio::new(share).unwrap(), slower_than, failed)
+    };
+    for (text, expected) in [
+        ("trace: {}", rule(0.01, None, true)),
+        ("trace: { share: 50%, failed: false }", rule(0.5, None, false)),
+        ("trace: { share: 0, slower_than: 500ms }", rule(0.0, Some(500_000_000), true)),
+        ("trace: { share: 0.25 }", rule(0.25, None, true)),
+    ] {
+        assert_eq!(read(text).trace, Some(expected), "{text}");
+    }
+    for (text, format, expected) in [
+        ("{ file: a/b.csv }", SamplesFormat::Csv, rule(1.0, None, false)),
+        ("{ file: b.ndjson, slower_than: 1s }", SamplesFormat::Ndjson, rule(0.0, Some(1_000_000_000), false)),
+        ("{ file: b.ndjson, failed: all }", SamplesFormat::Ndjson, rule(0.0, None, true)),
+        ("{ file: b.ndjson, failed: none }", SamplesFormat::Ndjson, rule(1.0, None, false)),
+        ("{ file: b, format: csv, share: 1%, failed: all }", SamplesFormat::Csv, rule(0.01, None, true)),
+    ] {
+        let samples = read(&format!("samples: {text}")).samples.unwrap();
+        assert_eq!((samples.format, samples.rule), (format, expected), "{text}");
+    }
+    let neither = read("");
+    assert!(neither.trace.is_none() && neither.samples.is_none());
+    let resolved = read("samples: { file: \"${HOME:-x}.csv\" }").samples.unwrap();
+    assert!(resolved.file.to_str().unwrap().ends_with(".csv"));
 }
 
 #[test]
@@ -399,6 +430,7 @@ fn the_hash_is_about_what_a_run_does() {
             "seed: 5\ntags: { version: x }\nexport: { prometheus: { listen: 127.0.0.1:0 } }\nhttp: {",
         ),
         ("http: {", "limits: { series: 10000 }\nhttp: {"),
+        ("http: {", "samples: { file: x.csv }\nhttp: {"),
         ("http: {", "tls: { resumption: true }\nhttp: {"),
         ("redirects: 3", "redirects: 3, version: \"1.1\""),
         ("http: {", "auth: { bearer: abc }\nhttp: {"),
@@ -416,6 +448,7 @@ fn the_hash_is_about_what_a_run_does() {
     );
     for (from, to) in [
         ("100/s", "101/s"),
+        ("http: {", "trace: { share: 5% }\nhttp: {"),
         ("warmup: 5s", "warmup: 4s"),
         ("get: /", "get: /x"),
         ("name: home", "name: house"),
