@@ -14,6 +14,7 @@ mod capacity;
 pub mod catalogue;
 pub mod dashboards;
 pub mod docs;
+mod exemplars;
 mod family;
 pub mod line;
 mod metrics;

@@ -3,13 +3,13 @@ use std::sync::Arc;
 
 use plimsoll_measure::{
     CloseReason, ConnectionFigures, Distribution, DropCause, Frame, IterationKey, IterationSeries, Opening,
-    RequestCounts, SECOND, Series, SeriesKey, Timing, Vitals,
+    RequestCounts, SECOND, Series, SeriesKey, Single, Timing, Vitals,
 };
 use plimsoll_run::{Judged, ResourceScrape, RunEvent, Second, Started};
 use plimsoll_sla::Verdict;
 
 use crate::catalogue::{self as metrics, Metric};
-use crate::{Exemplar, Labels};
+use crate::{Exemplar, Labels, exemplars};
 
 /// What the events of one run mean for its series, one event after the other.
 ///
@@ -146,8 +146,11 @@ impl Readings {
 
     fn second(&mut self, second: &Second) -> Vec<Reading> {
         let mut readings = Vec::new();
+        let first = |key: SeriesKey| self.first(key);
+        let exemplars = exemplars::shown(&second.frame.singles.requests, &self.started.shape.edges, first);
         for (key, series) in self.grouped(&second.frame) {
-            self.requests(key, series, &mut readings);
+            let exemplars = exemplars.get(&key).map(Vec::as_slice).unwrap_or_default();
+            self.requests(key, series, exemplars, &mut readings);
         }
         for (key, series) in self.grouped_iterations(&second.frame) {
             self.iterations(key, series, &mut readings);
@@ -170,7 +173,7 @@ impl Readings {
         readings
     }
 
-    fn requests(&self, key: SeriesKey, series: Series, readings: &mut Vec<Reading>) {
+    fn requests(&self, key: SeriesKey, series: Series, exemplars: &[&Single], readings: &mut Vec<Reading>) {
         let (scenario, step) = match self.steps.get(usize::from(key.step)) {
             Some(step) => (Arc::clone(&step.scenario), Arc::clone(&step.step)),
             None if key.is_overflow() => ("".into(), SeriesKey::OVERFLOW_NAME.into()),
@@ -183,12 +186,21 @@ impl Readings {
             key.phase.label().into(),
             key.outcome.label().into(),
         ];
+        let exemplars = exemplars
+            .iter()
+            .filter_map(|single| exemplars::exemplar(single, &labels[2], self.after(single.sample.done)));
+        let mut exemplars = exemplars.collect();
+        for (timing, distribution) in series.timings {
+            let mut reading =
+                Reading::new(metrics::of(timing), labels.clone(), Change::Durations(distribution));
+            if timing == Timing::ResponseTime {
+                reading.exemplars = std::mem::take(&mut exemplars);
+            }
+            readings.push(reading);
+        }
         let mut push = |metric: &'static Metric, change: Change| {
             readings.push(Reading::new(metric, labels.clone(), change));
         };
-        for (timing, distribution) in series.timings {
-            push(metrics::of(timing), Change::Durations(distribution));
-        }
         push(&metrics::RECEIVED_BYTES, Change::Count(series.received_bytes));
         push(&metrics::SENT_BYTES, Change::Count(series.sent_bytes));
         let unanswered = series.requests.saturating_sub(series.statuses.values().sum());
@@ -333,11 +345,16 @@ impl Readings {
         Reading::new(&metrics::RUN_INFO, labels, Change::Level(level))
     }
 
+    /// The first of the series that share their labels with this one.
+    fn first(&self, key: SeriesKey) -> SeriesKey {
+        let step = self.steps.get(usize::from(key.step)).map_or(key.step, |step| step.first);
+        SeriesKey { step, stage: None, ..key }
+    }
+
     fn grouped(&self, frame: &Frame) -> BTreeMap<SeriesKey, Series> {
         let mut grouped: BTreeMap<SeriesKey, Series> = BTreeMap::new();
         for (key, series) in &frame.series {
-            let step = self.steps.get(usize::from(key.step)).map_or(key.step, |step| step.first);
-            let group = grouped.entry(SeriesKey { step, stage: None, ..*key }).or_default();
+            let group = grouped.entry(self.first(*key)).or_default();
             group.requests += series.requests;
             group.received_bytes += series.received_bytes;
             group.sent_bytes += series.sent_bytes;

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_run::{ExportSettings, PrometheusExport};
@@ -78,6 +78,54 @@ async fn prometheus_stores_what_was_counted_to_the_last_request() {
         let (found, truth) = (value(&query).await.unwrap(), run.quantile(share));
         // Prometheus draws a straight line through the bucket, so the whole bucket's width is its error.
         assert!((found / truth - 1.0).abs() < 0.024, "p{share}: {found} for {truth}");
+    }
+}
+
+/// What Prometheus found of exemplars of a metric: bucket, trace, step, value and Unix time.
+async fn exemplars(prometheus: &Prometheus, metric: &str) -> Vec<(String, String, String, f64, f64)> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let found = prometheus.exemplars(metric, now - 600.0, now + 600.0).await.unwrap();
+    let of = |series: &serde_json::Value| {
+        let bucket = series["seriesLabels"]["le"].as_str().unwrap_or_default().to_owned();
+        let exemplars = series["exemplars"].as_array().cloned().unwrap_or_default();
+        exemplars.into_iter().map(move |found| {
+            let label = |name: &str| found["labels"][name].as_str().unwrap_or_default().to_owned();
+            let value = found["value"].as_str().unwrap().parse().unwrap();
+            (bucket.clone(), label("trace_id"), label("step"), value, found["timestamp"].as_f64().unwrap())
+        })
+    };
+    found.as_array().unwrap().iter().flat_map(of).collect()
+}
+
+#[tokio::test]
+async fn prometheus_leads_from_a_bucket_to_a_trace() {
+    let accept = "application/openmetrics-text;version=1.0.0";
+    let (mut exporters, address) = start(None).await;
+    let run = offer(&mut exporters, 3);
+    let (kind, text) = body(&address, accept).await;
+    // Protobuf with native histograms, and text: of the former this Prometheus reads one exemplar a series.
+    for (address, metric, least) in [
+        (address, "plimsoll_response_time_seconds", 2),
+        (target(kind, text).await, "plimsoll_response_time_seconds_bucket", 20),
+    ] {
+        let prometheus = Prometheus::scraping(&address).await.unwrap();
+        let some = format!("count({metric})");
+        prometheus.wait_for(&some, |found| !found.is_empty(), DEADLINE).await.unwrap();
+        let found = exemplars(&prometheus, metric).await;
+        assert!(found.len() >= least, "{metric}: {found:?}");
+        for (bucket, trace, step, value, at) in found {
+            let id = u128::from_str_radix(&trace, 16).unwrap().to_be_bytes();
+            let nanos = run.traced[&id];
+            assert_eq!((value * 1e9).round() as u64, nanos, "the request's own time");
+            assert!(["GET /list?page={{ page }}", "buy"].contains(&step.as_str()), "{step}");
+            assert!(
+                bucket.parse::<f64>().is_ok_and(|edge| value <= edge)
+                    || bucket.is_empty()
+                    || bucket == "+Inf"
+            );
+            let done = run.wall_seconds(u128::from_be_bytes(id) as u64 / 1_000_000) + value;
+            assert!((at - done).abs() < 0.002, "{at} for {done}: the moment it ended");
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use plimsoll_measure::{
-    Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
+    Edges, Frame, IterationKey, Outcome, Phase, Purposes, SECOND, Sample, SeriesKey, Shard, Single,
+    TraceContext, Vitals,
 };
 use plimsoll_run::{
     Ended, Gauges, Judged, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
@@ -27,6 +28,8 @@ pub(crate) struct Run {
     pub(crate) received_bytes: u64,
     /// Response times in nanoseconds.
     pub(crate) response_times: Vec<u64>,
+    /// Response times by trace, of those that are told with theirs.
+    pub(crate) traced: BTreeMap<[u8; 16], u64>,
 }
 
 impl Run {
@@ -83,6 +86,7 @@ impl Run {
             requests: BTreeMap::new(),
             received_bytes: 0,
             response_times: Vec::new(),
+            traced: BTreeMap::new(),
         }
     }
 
@@ -118,6 +122,18 @@ impl Run {
                 sent_bytes: 100,
                 address: 0,
             });
+            if number % 7 == 0 {
+                let trace_id = u128::from(self.second * 1_000_000 + number + 1).to_be_bytes();
+                self.traced.insert(trace_id, nanos);
+                let (base, trace) =
+                    (self.second * SECOND, TraceContext { trace_id, span_id: [7; 8], sampled: true });
+                let sample = Sample { status: None, ..Sample::at(key, base) };
+                shard.tell(&Single {
+                    sample: Sample { done: base + nanos, ..sample },
+                    trace: Some(trace),
+                    purposes: Purposes { trace: true, samples: false },
+                });
+            }
             *self.requests.entry((outcome.label(), phase.label())).or_default() += 1;
             self.received_bytes += 1000 + number;
             self.response_times.push(nanos);
@@ -152,6 +168,11 @@ impl Run {
 
     pub(crate) fn end(&self) -> RunEvent {
         RunEvent::Ended(ended(self.second))
+    }
+
+    /// The wall time of a second's beginning, since 1970.
+    pub(crate) fn wall_seconds(&self, second: u64) -> f64 {
+        (self.started.info.started_nanos + (second * SECOND) as i64) as f64 / 1e9
     }
 
     /// All requests so far.
