@@ -21,6 +21,7 @@ mod live;
 mod notes;
 pub mod prometheus;
 mod replay;
+mod samples;
 mod sink;
 pub mod spool;
 mod store;
@@ -32,6 +33,7 @@ pub use ledger::Ledger;
 pub use live::{Exposition, LiveMetrics};
 pub use notes::Notes;
 pub use replay::{Replay, Unfinished};
+pub use samples::{SamplesError, SamplesFile};
 pub use sink::{Encoder, Limits, Piece, Sink, SinkError};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -71,6 +71,7 @@ impl Again {
                     status,
                     reason: None,
                     exports: Vec::new(),
+                    samples: None,
                 })))
             }
             _ => (0, Vec::new()),

@@ -199,6 +199,7 @@ impl Fixture {
             status: RunStatus::Completed,
             reason: None,
             exports: Vec::new(),
+            samples: None,
         }))
     }
 

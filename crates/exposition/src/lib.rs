@@ -25,6 +25,7 @@ pub mod prometheus;
 mod readings;
 pub mod remote_write;
 pub mod rules;
+mod samples;
 
 #[cfg(test)]
 mod fixture;
@@ -33,3 +34,4 @@ pub use capacity::{PlanLimit, capacity_families};
 pub use family::{Exemplar, Family, HistogramValue, Labels, Point, Value};
 pub use metrics::Metrics;
 pub use readings::{Change, Reading, Readings, Report};
+pub use samples::SampleRows;

@@ -152,6 +152,7 @@ impl Reader {
                 status: end.status,
                 reason: Some("the process that recorded it ended without a word".to_owned()),
                 exports: Vec::new(),
+                samples: None,
             })),
         };
         if end.lost_seconds > 0 {

@@ -12,8 +12,8 @@ use plimsoll_measure::{
 };
 use plimsoll_run::{
     AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, Model, Note, ObjectiveSummary,
-    ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
-    StageShape, Started, State, StepShape,
+    ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape,
+    Second, Shape, StageShape, Started, State, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -50,6 +50,7 @@ pub(crate) fn run() -> Run {
             backlog: 0,
             lost: 10,
         }],
+        samples: Some(SamplesCount { written: 12_345, skipped: 6 }),
     })));
     let mut run = Run::of(&state);
     run.summary.objectives = objectives();

@@ -241,8 +241,10 @@ fn measured(out: &mut Writer, run: &Run) {
             ratio(skew.p50)
         )
     });
+    let samples = summary.samples.map(|samples| format!("samples: {}", words::samples(samples)));
     let resources = resources::sentence(summary);
-    let sentences: Vec<_> = slowest.into_iter().chain(connections).chain(skew).chain(resources).collect();
+    let sentences: Vec<_> =
+        slowest.into_iter().chain(connections).chain(skew).chain(resources).chain(samples).collect();
     if !sentences.is_empty() {
         out.line("");
         sentences.iter().for_each(|sentence| out.wrapped("", sentence, Tone::Soft));

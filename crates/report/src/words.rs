@@ -1,7 +1,7 @@
 //! How figures read in every format that is for people.
 
 use plimsoll_measure::{CloseReason, ConnectionFigures, Interval, Opening};
-use plimsoll_run::{Model, ObjectiveSummary, StageShape, Summary};
+use plimsoll_run::{Model, ObjectiveSummary, SamplesCount, StageShape, Summary};
 use plimsoll_sla::{Expression, Verdict};
 use plimsoll_units::duration;
 
@@ -49,6 +49,11 @@ pub(crate) fn rate(value: Option<f64>) -> String {
 /// A share of one as a percentage.
 pub(crate) fn ratio(value: Option<f64>) -> String {
     value.map_or_else(|| NO_DATA.to_owned(), |value| format!("{}%", significant(value * 100.0)))
+}
+
+/// What became of the requests chosen for the file of samples.
+pub(crate) fn samples(samples: SamplesCount) -> String {
+    format!("{} requests written, {} skipped", count(samples.written), count(samples.skipped))
 }
 
 /// A whole number with its thousands apart.

@@ -140,6 +140,17 @@ pub struct Ended {
     pub reason: Option<String>,
     /// What became of exported points, as far as is known now.
     pub exports: Vec<ExportCount>,
+    /// What became of the requests chosen for the file of samples, where there is one.
+    pub samples: Option<SamplesCount>,
+}
+
+/// What became of the requests chosen for the file of samples: chosen = written + skipped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SamplesCount {
+    /// Rows in the file.
+    pub written: u64,
+    /// Requests that found no room or could not be written.
+    pub skipped: u64,
 }
 
 /// How a run ended.

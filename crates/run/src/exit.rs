@@ -132,7 +132,7 @@ mod tests {
             resources: Vec::new(),
             wall_nanos: 0,
         })));
-        let ended = Ended { at: 1_000_000_000, status, reason: None, exports: Vec::new() };
+        let ended = Ended { at: 1_000_000_000, status, reason: None, exports: Vec::new(), samples: None };
         state.apply(&RunEvent::Ended(Arc::new(ended)));
         ExitCode::of_run(&state.summary(), strict)
     }

@@ -25,7 +25,8 @@ pub mod wire;
 pub use addresses::{AddressSummary, Skew};
 pub use calibration::{Calibration, Floor};
 pub use event::{
-    Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, Second, Started,
+    Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, SamplesCount, Second,
+    Started,
 };
 pub use exit::ExitCode;
 pub use lineage::Lineage;

@@ -345,6 +345,7 @@ pub(crate) mod tests {
             status: RunStatus::Completed,
             reason: None,
             exports: vec![],
+            samples: None,
         })));
         let folded = fold(&started, events);
         assert_eq!((folded.kind(), folded.counts()), (LoadKind::Rate, Counts::Requests));

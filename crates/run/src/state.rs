@@ -258,6 +258,7 @@ impl State {
             resource_sources: self.resources.sources(),
             objectives: self.objectives(measured_seconds),
             exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),
+            samples: self.ended.as_ref().and_then(|ended| ended.samples),
             notes: self.notes.clone(),
             connections: self.connections.clone(),
             reconnects: self.reconnects,

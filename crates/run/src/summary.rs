@@ -5,7 +5,7 @@ use plimsoll_sla::{Judgement, Severity, ValidityReport};
 
 use crate::{
     AddressSummary, ExportCount, Model, Note, ResourceSourceSummary, ResourceSummary, RunInfo, RunStatus,
-    Skew, StageShape, TimelinePoint,
+    SamplesCount, Skew, StageShape, TimelinePoint,
 };
 
 /// A run in figures. Seconds, shares of one, requests per second; what has no data is `None`.
@@ -63,6 +63,8 @@ pub struct Summary {
     pub objectives: Vec<ObjectiveSummary>,
     /// One per sink.
     pub exports: Vec<ExportCount>,
+    /// What became of the requests chosen for the file of samples, where there was one.
+    pub samples: Option<SamplesCount>,
     /// What else is worth telling.
     pub notes: Vec<Note>,
     /// Connections opened and closed, all phases.

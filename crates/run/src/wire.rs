@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, Model, Note, RunEvent, RunInfo,
-    RunStatus, ScenarioShape, Second, Shape, StageShape, Started, StepShape,
+    RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, StepShape,
 };
 
 mod measured;
@@ -465,6 +465,14 @@ struct EndedLine {
     reason: Option<String>,
     #[serde(default)]
     exports: Vec<ExportLine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    samples: Option<SamplesLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SamplesLine {
+    written: u64,
+    skipped: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -948,6 +956,7 @@ fn ended_out(ended: &Ended) -> EndedLine {
                 lost: count.lost,
             })
             .collect(),
+        samples: ended.samples.map(|SamplesCount { written, skipped }| SamplesLine { written, skipped }),
     }
 }
 
@@ -967,6 +976,7 @@ fn ended_in(line: EndedLine) -> Result<Ended, WireError> {
                 lost: count.lost,
             })
             .collect(),
+        samples: line.samples.map(|SamplesLine { written, skipped }| SamplesCount { written, skipped }),
     })
 }
 

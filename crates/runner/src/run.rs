@@ -6,7 +6,7 @@ use plimsoll_driver::{
     Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Http1, Message, NetworkTransport, Once, Room,
     Shortage, Transport, TransportError,
 };
-use plimsoll_exporters::{Exporters, RecordGate};
+use plimsoll_exporters::{Exporters, RecordGate, SamplesError, SamplesFile};
 use plimsoll_history::{History, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
@@ -97,6 +97,9 @@ pub enum RunError {
     /// The load cannot be offered.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The file of samples cannot be begun.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
     /// The record cannot be begun.
     #[error("the run cannot be recorded")]
     History(#[from] plimsoll_history::Error),
@@ -120,6 +123,7 @@ pub struct Finished {
 /// the schedule does not wait for a file, so load goes out until that is known, and then no more.
 pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
     let plan = Arc::clone(&config.plan);
+    let samples = plan.samples.as_ref().map(SamplesFile::create).transpose()?;
     let (network, warnings) = Box::pin(network(&plan, config.workers)).await?;
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
     let mut shape = Shape::of(&plan);
@@ -147,12 +151,12 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
                 true => (RunStatus::Interrupted, STOPPED.to_owned()),
                 false => (RunStatus::Failed, failure),
             };
-            let telling = Telling::begin(config, &driver_config, Instant::now()).await?;
+            let telling = Telling::begin(config, samples, &driver_config, Instant::now()).await?;
             Ok(Box::pin(telling.fail(frame, end, &driver_config)).await)
         }
         setup => {
             let driver = Driver::start(&driver_config)?;
-            let mut telling = match Telling::begin(config, &driver_config, driver.started).await {
+            let mut telling = match Telling::begin(config, samples, &driver_config, driver.started).await {
                 Ok(telling) => telling,
                 Err(error) => {
                     driver.stop();
@@ -215,6 +219,7 @@ struct Telling {
     state: State,
     recorder: Option<Recorder>,
     exporters: Exporters,
+    samples: Option<SamplesFile>,
     watcher: Option<mpsc::Sender<RunEvent>>,
     clock_was: i128,
     started: Instant,
@@ -225,7 +230,12 @@ struct Telling {
 }
 
 impl Telling {
-    async fn begin(config: RunConfig, driver: &DriverConfig, start: Instant) -> Result<Self, RunError> {
+    async fn begin(
+        config: RunConfig,
+        samples: Option<SamplesFile>,
+        driver: &DriverConfig,
+        start: Instant,
+    ) -> Result<Self, RunError> {
         let plan = &config.plan;
         let ahead = start.saturating_duration_since(Instant::now()).as_nanos();
         let started_nanos = (wall_nanos() + ahead as i128) as i64;
@@ -256,6 +266,7 @@ impl Telling {
             state: State::new(Arc::clone(&started)),
             recorder,
             exporters: config.exporters,
+            samples,
             watcher: config.watcher,
             clock_was: i128::from(started_nanos),
             started: start,
@@ -274,6 +285,7 @@ impl Telling {
             recorder.record(&event);
         }
         self.exporters.send(&event);
+        self.samples.iter().for_each(|samples| samples.send(&event));
         if let Some(watcher) = &self.watcher {
             let _ = watcher.try_send(event);
         }
@@ -323,6 +335,7 @@ impl Telling {
         trouble
             .into_iter()
             .chain(self.exporters.notes())
+            .chain(self.samples.iter().flat_map(SamplesFile::notes))
             .collect::<Vec<_>>()
             .into_iter()
             .for_each(|text| self.note(text));
@@ -434,7 +447,10 @@ impl Telling {
             Some((status, reason)) => (status, Some(reason)),
             None => (RunStatus::Completed, None),
         };
-        let mut ended = Ended { at: last, status, reason, exports: Vec::new() };
+        let mut ended = Ended { at: last, status, reason, exports: Vec::new(), samples: None };
+        if let Some(samples) = &mut self.samples {
+            ended.samples = Some(samples.finish(FLUSH).await);
+        }
         ended.exports = self.exporters.finish(&Arc::new(ended.clone()), FLUSH).await;
         self.notice_trouble();
         self.tell(RunEvent::Ended(Arc::new(ended)));

@@ -105,8 +105,13 @@ pub(super) fn events(started: Started) -> Vec<RunEvent> {
         state.apply(&event);
         events.extend([event, RunEvent::Judged(Arc::new(state.judged()))]);
     }
-    let ended =
-        Ended { at: SECONDS * SECOND, status: RunStatus::Completed, reason: None, exports: Vec::new() };
+    let ended = Ended {
+        at: SECONDS * SECOND,
+        status: RunStatus::Completed,
+        reason: None,
+        exports: Vec::new(),
+        samples: None,
+    };
     events.push(RunEvent::Ended(Arc::new(ended)));
     events
 }

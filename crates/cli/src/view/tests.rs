@@ -139,6 +139,7 @@ fn the_last_picture_says_how_it_ended() {
         status: RunStatus::Aborted,
         reason: Some("`quick pages` was missed for 10s".into()),
         exports: Vec::new(),
+        samples: None,
     };
     watch.apply(&RunEvent::Ended(Arc::new(ended)));
     golden("ended-80x20.txt", &screen(&watch, 61.2, 80, 20));

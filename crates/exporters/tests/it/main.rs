@@ -7,3 +7,4 @@ mod influxdb;
 mod prometheus;
 mod rendered;
 mod run;
+mod samples;

@@ -201,5 +201,11 @@ impl Run {
 
 /// The end of a run after so many seconds.
 pub(crate) fn ended(seconds: u64) -> Arc<Ended> {
-    Arc::new(Ended { at: seconds * SECOND, status: RunStatus::Completed, reason: None, exports: Vec::new() })
+    Arc::new(Ended {
+        at: seconds * SECOND,
+        status: RunStatus::Completed,
+        reason: None,
+        exports: Vec::new(),
+        samples: None,
+    })
 }

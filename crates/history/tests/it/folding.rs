@@ -143,7 +143,13 @@ fn events(happenings: &[Happening]) -> Vec<RunEvent> {
             }
         });
     }
-    let ended = Ended { at: number * SECOND, status: RunStatus::Aborted, reason: None, exports: vec![] };
+    let ended = Ended {
+        at: number * SECOND,
+        status: RunStatus::Aborted,
+        reason: None,
+        exports: vec![],
+        samples: None,
+    };
     events.push(RunEvent::Ended(Arc::new(ended)));
     events
 }

@@ -114,6 +114,7 @@ pub(crate) fn events(started: &Started, seconds: u64, steps: u16, requests: u64)
         status: RunStatus::Completed,
         reason: None,
         exports: vec![],
+        samples: None,
     })));
     events
 }

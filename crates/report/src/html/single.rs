@@ -29,6 +29,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     phases(page, &run.summary);
     validity(page, &run.summary);
     exports(page, &run.summary);
+    samples(page, &run.summary);
     notes(page, &run.summary);
     facts(page, run);
     page.put("</article>\n", &[]);
@@ -367,6 +368,13 @@ fn exports(page: &mut Page, summary: &Summary) {
             row(page, &export.sink, &counts.map(words::count));
         }
     });
+}
+
+fn samples(page: &mut Page, summary: &Summary) {
+    if let Some(samples) = summary.samples {
+        let words = words::samples(samples);
+        page.put("<section><h2>Samples</h2><p>{}</p></section>\n", &[&words]);
+    }
 }
 
 fn notes(page: &mut Page, summary: &Summary) {

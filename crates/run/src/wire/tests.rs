@@ -141,8 +141,13 @@ fn the_first_and_the_last_event_survive() {
     let RunEvent::Started(after) = from_line(&line, &Edges::default()).unwrap() else { panic!("{line}") };
     assert_eq!(*after, before);
     let count = ExportCount { sink: "influxdb".into(), produced: 3, acknowledged: 1, backlog: 1, lost: 1 };
-    let before =
-        Ended { at: 5, status: RunStatus::Aborted, reason: Some("why".into()), exports: vec![count] };
+    let before = Ended {
+        at: 5,
+        status: RunStatus::Aborted,
+        reason: Some("why".into()),
+        exports: vec![count],
+        samples: Some(SamplesCount { written: 7, skipped: 2 }),
+    };
     let line = to_line(&RunEvent::Ended(Arc::new(before.clone()))).unwrap();
     let RunEvent::Ended(after) = from_line(&line, &Edges::default()).unwrap() else { panic!("{line}") };
     assert_eq!(*after, before);

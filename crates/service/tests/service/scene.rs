@@ -163,7 +163,7 @@ pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
 
 pub(crate) fn ended(seconds: u64) -> [RunEvent; 2] {
     let at = seconds * SECOND;
-    let end = Ended { at, status: RunStatus::Completed, reason: None, exports: Vec::new() };
+    let end = Ended { at, status: RunStatus::Completed, reason: None, exports: Vec::new(), samples: None };
     [RunEvent::Phase { phase: Phase::Grace, at }, RunEvent::Ended(Arc::new(end))]
 }
 
