@@ -11,7 +11,7 @@ use crate::delivery::{Delivery, LeftOver, Queue};
 use crate::disk::{self, Disk};
 use crate::feed::{Feed, Outlet, RecordGate};
 use crate::store::{MEMORY_BYTES, Memory};
-use crate::{Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, influxdb, prometheus};
+use crate::{Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, file, influxdb, prometheus};
 
 /// Where one run's measurements go.
 ///
@@ -62,6 +62,9 @@ pub fn sinks(settings: &ExportSettings) -> Result<Vec<Arc<dyn Sink>>, SinkError>
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(influxdb) = &settings.influxdb {
         sinks.push(Arc::new(influxdb::InfluxDb::new(influxdb)?));
+    }
+    if let Some(file) = &settings.file {
+        sinks.push(Arc::new(file::File::new(file)?));
     }
     Ok(sinks)
 }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use plimsoll_run::Secret;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Url};
 
 use crate::{Answer, SinkError};
@@ -54,6 +57,28 @@ pub(crate) fn url(sink: &'static str, text: &str) -> Result<Url, SinkError> {
         .ok()
         .filter(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
         .ok_or_else(|| SinkError::new(sink, "the URL is not an http or https URL with a host"))
+}
+
+/// A header that holds a secret.
+///
+/// # Errors
+/// When the secret holds what no header may hold; the secret is not told.
+pub(crate) fn secret_header(sink: &'static str, what: &str, value: &str) -> Result<HeaderValue, SinkError> {
+    let mut value = HeaderValue::from_str(value)
+        .map_err(|_| SinkError::new(sink, format!("{what} holds characters that no HTTP header may hold")))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The value of `Authorization` for a user and a password.
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// A text without secrets: a server may quote what it was sent.
+pub(crate) fn without<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
+    let secrets = secrets.into_iter().map(Secret::expose).filter(|secret| !secret.is_empty());
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }
 
 /// Posts a body.

@@ -14,6 +14,7 @@ mod delivery;
 mod disk;
 mod exporters;
 mod feed;
+pub mod file;
 mod http;
 pub mod influxdb;
 mod ledger;

@@ -2,8 +2,8 @@
 //!
 //! The [`catalogue`] names every metric once. [`Readings`] says what each event of a run adds to
 //! which series; everything else follows from that: [`Metrics`] sums readings up over the life of
-//! the process, [`prometheus`] writes the sums, [`line`](mod@line) writes single seconds for InfluxDB, [`otlp`] writes for
-//! OpenTelemetry, [`remote_write`] sums up one run and writes what changed.
+//! the process, [`prometheus`] writes the sums, [`line`](mod@line) writes single seconds for InfluxDB, [`rows`] for files,
+//! [`otlp`] for OpenTelemetry; [`remote_write`] sums up one run and writes what changed.
 //! So two sinks cannot tell two stories. Alert [`rules`] and [`dashboards`] are rendered here too,
 //! because they quote the catalogue's names.
 //!
@@ -24,6 +24,7 @@ pub mod otlp;
 pub mod prometheus;
 mod readings;
 pub mod remote_write;
+pub mod rows;
 pub mod rules;
 mod samples;
 

@@ -33,10 +33,11 @@ pub use lineage::Lineage;
 pub use load_series::{Counts, LoadSeries};
 pub use plan::{
     Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, Expect, ExportSettings, Feed,
-    FeedOrder, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, Load, LoadModel,
-    OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, PauseRange, PlannedTarget,
-    PrometheusExport, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, SamplesFormat,
-    SamplesSettings, Scenario, Secret, SpoolSettings, SpoolSync, StatusRange, TlsSettings, WhenFull,
+    FeedOrder, FileExport, FileFormat, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport,
+    InfluxPlace, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality,
+    PauseRange, PlannedTarget, PrometheusExport, Request, ResourceEndpoint, ResourceOrigin, ResourceSource,
+    RunPlan, SamplesFormat, SamplesSettings, Scenario, Secret, SpoolSettings, SpoolSync, StatusRange,
+    TlsSettings, WhenFull,
 };
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
 pub use run_plateaus::RunPlateaus;

@@ -430,8 +430,10 @@ pub struct ResourceEndpoint {
 pub struct ExportSettings {
     /// A `/metrics` endpoint.
     pub prometheus: Option<PrometheusExport>,
-    /// An InfluxDB v2 write endpoint.
+    /// An InfluxDB.
     pub influxdb: Option<InfluxExport>,
+    /// A file.
+    pub file: Option<FileExport>,
     /// Where points wait for their sinks.
     pub spool: SpoolSettings,
 }
@@ -509,17 +511,61 @@ pub struct PrometheusExport {
     pub linger: Option<Duration>,
 }
 
-/// An InfluxDB v2 write endpoint.
+/// A write endpoint of InfluxDB.
 #[derive(Debug, Clone)]
 pub struct InfluxExport {
-    /// Scheme, host, port and maybe a path before `/api/v2/write`.
+    /// Scheme, host, port and maybe a path before the write route.
     pub url: String,
-    /// Organisation.
-    pub org: String,
-    /// Bucket.
-    pub bucket: String,
-    /// API token.
-    pub token: Option<Secret>,
+    /// Where in it points go, which differs by version.
+    pub place: InfluxPlace,
+}
+
+/// Where in an InfluxDB points go, and who may put them there.
+#[derive(Debug, Clone)]
+pub enum InfluxPlace {
+    /// Version 1.
+    Version1 {
+        /// Database.
+        database: String,
+        /// Retention policy; `None`: that of the database.
+        retention_policy: Option<String>,
+        /// User and password.
+        user: Option<(String, Secret)>,
+    },
+    /// Version 2.
+    Version2 {
+        /// Organisation.
+        org: String,
+        /// Bucket.
+        bucket: String,
+        /// API token.
+        token: Option<Secret>,
+    },
+    /// Version 3.
+    Version3 {
+        /// Database.
+        database: String,
+        /// API token.
+        token: Option<Secret>,
+    },
+}
+
+/// A file to which points are added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileExport {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What its lines are.
+    pub format: FileFormat,
+}
+
+/// What the lines of a file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileFormat {
+    /// JSON objects.
+    Ndjson,
+    /// Rows of CSV below a header.
+    Csv,
 }
 
 /// A receiver of the OpenTelemetry protocol.

@@ -1,16 +1,18 @@
 //! `export`: where measurements go while the run goes on.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use plimsoll_run::{
-    ExportSettings, InfluxExport, PrometheusExport, Secret, SpoolSettings, SpoolSync, WhenFull,
+    ExportSettings, FileExport, FileFormat, InfluxExport, InfluxPlace, PrometheusExport, Secret,
+    SpoolSettings, SpoolSync, WhenFull,
 };
 use plimsoll_units::ByteCount;
 
-use crate::diagnostic::Finding;
+use crate::diagnostic::{Finding, listed};
 use crate::http::web_url;
-use crate::read::Reader;
+use crate::read::{Object, Reader};
 use crate::tree::Node;
 use crate::words;
 
@@ -23,6 +25,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> ExportSettings {
         prometheus: object.get("prometheus").and_then(|node| prometheus(reader, node)),
         influxdb: object.get("influxdb").and_then(|node| influxdb(reader, node)),
         spool: object.get("spool").map(|node| spool(reader, node)).unwrap_or_default(),
+        file: object.get("file").and_then(|node| file(reader, node)),
     }
 }
 
@@ -67,24 +70,98 @@ fn prometheus(reader: &mut Reader<'_>, node: &Node) -> Option<PrometheusExport> 
 }
 
 fn influxdb(reader: &mut Reader<'_>, node: &Node) -> Option<InfluxExport> {
-    const WHAT: &str = "a URL like `http://127.0.0.1:8086`";
     let object = reader.object(node, &words::INFLUXDB)?;
     let url = object.get("url").and_then(|node| {
-        let text = reader.text(node, WHAT)?;
-        let url = web_url(reader, node, &text, WHAT)?;
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-            let finding = Finding::error(node.place, "this URL has neither credentials nor a query");
-            reader.report(finding.help("write the `token`, `org` and `bucket` beside it"));
+        base_url(reader, node, "a URL like `http://127.0.0.1:8086`", "write what belongs to it beside it")
+    });
+    let version = match object.get("version") {
+        Some(node) => reader.whole(node, "a version of InfluxDB", 1..=3)?,
+        None => 2,
+    };
+    let (own, needed): (&[&str], &[&str]) = match version {
+        1 => (&["database", "retention_policy", "username", "password"], &["database"]),
+        2 => (&["org", "bucket", "token"], &["org", "bucket"]),
+        _ => (&["database", "token"], &["database"]),
+    };
+    let mut fits = true;
+    for name in words::INFLUXDB.names().filter(|name| !["url", "version"].contains(name)) {
+        let place = object.key_place(name);
+        let message = match object.get(name) {
+            Some(_) if !own.contains(&name) => format!("InfluxDB {version} has no `{name}`"),
+            None if needed.contains(&name) => format!("`export.influxdb` has no `{name}`"),
+            Some(_) | None => continue,
+        };
+        let help = format!("version {version} has the keys {}", listed(own.iter().copied()));
+        reader.report(Finding::error(place, message).help(help));
+        fits = false;
+    }
+    let mut text = |name, what| object.get(name).map(|node| reader.text(node, what));
+    let (database, org, bucket) =
+        (text("database", "a database"), text("org", "an organisation"), text("bucket", "a bucket"));
+    let retention_policy = text("retention_policy", "a retention policy");
+    let token = optional(text("token", "a token"));
+    let user = user(reader, object);
+    if !fits {
+        return None;
+    }
+    let place = match version {
+        1 => InfluxPlace::Version1 {
+            database: database??,
+            retention_policy: optional(retention_policy)?,
+            user: user?,
+        },
+        2 => InfluxPlace::Version2 { org: org??, bucket: bucket??, token: token?.map(Secret::new) },
+        _ => InfluxPlace::Version3 { database: database??, token: token?.map(Secret::new) },
+    };
+    Some(InfluxExport { url: url?, place })
+}
+
+fn file(reader: &mut Reader<'_>, node: &Node) -> Option<FileExport> {
+    let object = reader.object(node, &words::FILE)?;
+    let node = object.get("path")?;
+    let path = PathBuf::from(reader.text(node, "a path")?);
+    let format = match path.extension().and_then(OsStr::to_str) {
+        Some("ndjson" | "jsonl") => FileFormat::Ndjson,
+        Some("csv") => FileFormat::Csv,
+        _ => {
+            reader.expected(node, "a path that ends in `.ndjson`, `.jsonl` or `.csv`", None);
             return None;
         }
-        Some(url.as_str().trim_end_matches('/').to_owned())
-    });
-    let org = object.get("org").and_then(|node| reader.text(node, "an organisation"));
-    let bucket = object.get("bucket").and_then(|node| reader.text(node, "a bucket"));
-    let token = object.get("token").map(|node| reader.text(node, "a token"));
-    let token = match token {
-        Some(token) => Some(Secret::new(token?)),
-        None => None,
     };
-    Some(InfluxExport { url: url?, org: org?, bucket: bucket?, token })
+    Some(FileExport { path, format })
+}
+
+/// A URL without credentials and query, its last slash taken off. `help` says where these go instead.
+fn base_url(reader: &mut Reader<'_>, node: &Node, what: &str, help: &str) -> Option<String> {
+    let text = reader.text(node, what)?;
+    let url = web_url(reader, node, &text, what)?;
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        let finding = Finding::error(node.place, "this URL has neither credentials nor a query");
+        reader.report(finding.help(help));
+        return None;
+    }
+    Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// `username` and `password`, both or neither.
+fn user(reader: &mut Reader<'_>, object: Object<'_>) -> Option<Option<(String, Secret)>> {
+    let mut text = |name, what| object.get(name).map(|node| reader.text(node, what));
+    match (text("username", "a user"), text("password", "a password")) {
+        (Some(user), Some(password)) => Some(Some((user?, Secret::new(password?)))),
+        (None, None) => Some(None),
+        (user, _) => {
+            let (has, lacks) =
+                if user.is_some() { ("username", "password") } else { ("password", "username") };
+            reader.error(object.key_place(has), format!("`{has}` needs a `{lacks}` beside it"));
+            None
+        }
+    }
+}
+
+/// What may be absent; the outer `None`: it is there and wrong.
+fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        Some(value) => value.map(Some),
+        None => Some(None),
+    }
 }

@@ -606,8 +606,9 @@ pub(crate) static EXPORT: Table = Table {
     name: "`export`",
     keys: &[
         key("prometheus", Kind::Object(&PROMETHEUS), "a `/metrics` endpoint for Prometheus"),
-        key("influxdb", Kind::Object(&INFLUXDB), "an InfluxDB v2 write endpoint"),
         key("spool", Kind::Object(&SPOOL), "where points wait for their sinks, on disk"),
+        key("influxdb", Kind::Object(&INFLUXDB), "an InfluxDB of version 1, 2 or 3"),
+        key("file", Kind::Object(&FILE), "a file of NDJSON or CSV"),
     ],
     later: &["remote_write", "otlp", "statsd", "graphite"],
 };
@@ -644,13 +645,28 @@ pub(crate) static PROMETHEUS: Table = Table {
     later: &[],
 };
 
+pub(crate) static FILE: Table = Table {
+    name: "`export.file`",
+    keys: &[must(
+        "path",
+        Kind::Text,
+        "a file that ends in `.ndjson`, `.jsonl` or `.csv`; points are added to it",
+    )],
+    later: &[],
+};
+
 pub(crate) static INFLUXDB: Table = Table {
     name: "`export.influxdb`",
     keys: &[
         must("url", Kind::Text, "scheme, host and port, like `http://127.0.0.1:8086`"),
-        must("org", Kind::Text, "organisation"),
-        must("bucket", Kind::Text, "bucket"),
-        key("token", Kind::Text, "API token, best as `${NAME}`"),
+        key("version", Kind::Whole(1, 3), "which InfluxDB it is; default 2"),
+        key("org", Kind::Text, "organisation; for version 2"),
+        key("bucket", Kind::Text, "bucket; for version 2"),
+        key("database", Kind::Text, "database; for versions 1 and 3"),
+        key("retention_policy", Kind::Text, "retention policy; for version 1, default that of the database"),
+        key("token", Kind::Text, "API token, best as `${NAME}`; for versions 2 and 3"),
+        key("username", Kind::Text, "user; for version 1"),
+        key("password", Kind::Text, "password, best as `${NAME}`; for version 1"),
     ],
     later: &[],
 };

@@ -30,6 +30,8 @@ pub struct InfluxDb {
     /// The version 2 route.
     pub route: Process,
     client: reqwest::Client,
+    /// Who the engine asks for, if it asks.
+    user: Option<(String, String)>,
     engine_port: u16,
     route_port: u16,
 }
@@ -54,11 +56,23 @@ impl Row {
 impl InfluxDb {
     /// Starts engine and route, and creates the database of the bucket.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_as(None).await
+    }
+
+    /// The same with an engine that asks everybody for this user and password. The route has neither.
+    pub async fn start_with_user(user: &str, password: &str) -> anyhow::Result<Self> {
+        Self::start_as(Some((user.to_owned(), password.to_owned()))).await
+    }
+
+    async fn start_as(user: Option<(String, String)>) -> anyhow::Result<Self> {
         let client = http_client()?;
         let (engine, [engine_port, _]) = Process::start(
             Program::INFLUXD,
             |folder, [http, rpc]: [u16; 2]| {
-                std::fs::write(folder.join("influxdb.conf"), engine_configuration(folder, http, rpc))?;
+                std::fs::write(
+                    folder.join("influxdb.conf"),
+                    engine_configuration(folder, http, rpc, user.is_some()),
+                )?;
                 Ok(["run", "-config", "influxdb.conf"].map(Into::into).to_vec())
             },
             async |[http, _]| {
@@ -76,7 +90,13 @@ impl InfluxDb {
             async |_| Ok(()),
         )
         .await?;
-        let influx = Self { engine, route, client, engine_port, route_port };
+        let mut influx = Self { engine, route, client, user: None, engine_port, route_port };
+        if let Some((name, password)) = &user {
+            // The first user may be made by anybody.
+            let create = format!("CREATE USER \"{name}\" WITH PASSWORD '{password}' WITH ALL PRIVILEGES");
+            influx.ask("", &create).await?;
+        }
+        influx.user = user;
         influx.create_database(DATABASE).await?;
         Ok(influx)
     }
@@ -127,10 +147,25 @@ impl InfluxDb {
         Ok(rows)
     }
 
+    /// Writes lines to a database of the engine, timed now where they say no time.
+    pub async fn write(&self, database: &str, lines: &str) -> anyhow::Result<()> {
+        let url =
+            reqwest::Url::parse_with_params(&format!("{}/write", self.engine_url()), [("db", database)])?;
+        self.as_user(self.client.post(url)).body(lines.to_owned()).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    fn as_user(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.user {
+            Some((name, password)) => request.basic_auth(name, Some(password)),
+            None => request,
+        }
+    }
+
     async fn ask(&self, database: &str, influxql: &str) -> anyhow::Result<Value> {
         let parameters = [("db", database), ("epoch", "ns"), ("q", influxql)];
         let url = reqwest::Url::parse_with_params(&format!("{}/query", self.engine_url()), parameters)?;
-        let answer: Value = self.client.post(url).send().await?.json().await?;
+        let answer: Value = self.as_user(self.client.post(url)).send().await?.json().await?;
         if let Some(error) = answer.get("error").or_else(|| answer["results"][0].get("error")) {
             bail!("influxdb refused `{influxql}`: {error}");
         }
@@ -154,7 +189,7 @@ fn rows_of(series: &Value) -> anyhow::Result<Vec<Row>> {
     Ok(values.iter().map(row).collect())
 }
 
-fn engine_configuration(folder: &Path, http: u16, rpc: u16) -> String {
+fn engine_configuration(folder: &Path, http: u16, rpc: u16, ask_for_user: bool) -> String {
     let data = folder.display();
     format!(
         r#"reporting-disabled = true
@@ -168,6 +203,7 @@ bind-address = "127.0.0.1:{rpc}"
 [http]
   bind-address = "127.0.0.1:{http}"
   log-enabled = false
+  auth-enabled = {ask_for_user}
 [ifql]
   enabled = false
 [monitor]

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_exporters::{Exporters, LiveMetrics, Replay, sinks};
-use plimsoll_run::{ExportCount, ExportSettings, InfluxExport, RunEvent, SpoolSettings};
+use plimsoll_run::{ExportCount, ExportSettings, InfluxExport, InfluxPlace, RunEvent, SpoolSettings};
 use plimsoll_testkit::{Answer, Receiver, wait_for};
 use tempfile::TempDir;
 
 use crate::run::{DEADLINE, Run, ended};
 
 fn settings(url: &str, spool: &Path) -> ExportSettings {
-    let influxdb =
-        InfluxExport { url: url.to_owned(), org: "o".to_owned(), bucket: "b".to_owned(), token: None };
+    let place = InfluxPlace::Version2 { org: "o".to_owned(), bucket: "b".to_owned(), token: None };
+    let influxdb = InfluxExport { url: url.to_owned(), place };
     let spool = SpoolSettings { directory: Some(spool.to_owned()), ..SpoolSettings::default() };
     ExportSettings { influxdb: Some(influxdb), spool, ..ExportSettings::default() }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plimsoll_exporters::{Exporters, LiveMetrics};
-use plimsoll_run::{ExportCount, ExportSettings, InfluxExport, Secret};
+use plimsoll_run::{ExportCount, ExportSettings, InfluxExport, InfluxPlace, Secret};
 use plimsoll_testkit::{Answer, InfluxDb, Receiver, VictoriaMetrics, wait_for};
 
 use crate::run::{DEADLINE, Run, ended};
@@ -13,13 +13,13 @@ use crate::run::{DEADLINE, Run, ended};
 const TOKEN: &str = "a-token-nobody-may-see";
 
 fn settings(url: &str, org: &str, bucket: &str, token: &str) -> ExportSettings {
-    let influx = InfluxExport {
-        url: url.to_owned(),
-        org: org.to_owned(),
-        bucket: bucket.to_owned(),
-        token: Some(Secret::new(token)),
-    };
-    ExportSettings { influxdb: Some(influx), ..ExportSettings::default() }
+    let token = Some(Secret::new(token));
+    at(url, InfluxPlace::Version2 { org: org.to_owned(), bucket: bucket.to_owned(), token })
+}
+
+fn at(url: &str, place: InfluxPlace) -> ExportSettings {
+    let influxdb = Some(InfluxExport { url: url.to_owned(), place });
+    ExportSettings { influxdb, ..ExportSettings::default() }
 }
 
 async fn to(receiver: &Receiver) -> Exporters {
@@ -107,6 +107,90 @@ async fn influxdb_stores_what_was_counted_to_the_last_request() {
     // One point per second and series: nothing overwrote anything.
     let seconds = number("count(value)", "plimsoll_offered_rate").await;
     assert_eq!(seconds, 5.0);
+}
+
+/// Sends a short run to version 1 as a user; what became of it, and what was said.
+async fn to_version_1(
+    influx: &InfluxDb,
+    database: &str,
+    policy: Option<&str>,
+    password: &str,
+) -> (Run, ExportCount, Vec<String>) {
+    let place = InfluxPlace::Version1 {
+        database: database.to_owned(),
+        retention_policy: policy.map(str::to_owned),
+        user: Some(("ann".to_owned(), Secret::new(password))),
+    };
+    let settings = at(&influx.engine_url(), place);
+    let mut exporters = Exporters::start(&settings, Arc::new(LiveMetrics::new())).await.unwrap();
+    let run = offer(&mut exporters, 3);
+    let count = finish(&mut exporters, DEADLINE).await;
+    (run, count, exporters.notes())
+}
+
+#[tokio::test]
+async fn version_1_takes_points_from_who_has_the_password() {
+    let influx = InfluxDb::start_with_user("ann", "a-password-nobody-may-see").await.unwrap();
+    influx.create_database("own").await.unwrap();
+    influx
+        .query_database("own", "CREATE RETENTION POLICY short ON own DURATION 1d REPLICATION 1")
+        .await
+        .unwrap();
+    for (policy, measurement) in
+        [(None, "own.autogen.plimsoll_requests"), (Some("short"), "own.short.plimsoll_requests")]
+    {
+        let (run, count, notes) = to_version_1(&influx, "own", policy, "a-password-nobody-may-see").await;
+        assert_eq!((count.lost, notes), (0, Vec::new()), "{policy:?}");
+        let query = format!("SELECT sum(count) FROM {measurement} WHERE run = '{}'", run.id);
+        let rows = influx.query_database("own", &query).await.unwrap();
+        assert_eq!(rows[0].number("sum"), Some(run.requests() as f64), "{policy:?}");
+    }
+    for (database, password, expected) in [
+        ("own", "wrong-password", "401: the credentials are not accepted"),
+        ("none", "a-password-nobody-may-see", "404: there is no such bucket, database or organisation"),
+    ] {
+        let (_, count, notes) = to_version_1(&influx, database, None, password).await;
+        assert_eq!((count.acknowledged, count.lost), (0, count.produced), "{expected}");
+        assert!(notes.len() == 1 && notes[0].starts_with(&format!("influxdb: {expected}")), "{notes:?}");
+        assert!(!notes[0].contains("password-nobody"), "{notes:?}");
+    }
+}
+
+#[tokio::test]
+async fn version_1_drops_only_points_that_contradict_what_it_has() {
+    let influx = InfluxDb::start_with_user("ann", "word").await.unwrap();
+    influx.create_database("own").await.unwrap();
+    // A field of another kind, in the shard of the time that is written.
+    influx.write("own", "plimsoll_offered_rate value=\"text\"").await.unwrap();
+    let (run, count, notes) = to_version_1(&influx, "own", None, "word").await;
+    assert_eq!((count.lost, count.acknowledged), (3, count.produced - 3), "one of each second: {notes:?}");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(
+        notes[0].contains("field type conflict") && notes[0].contains("plimsoll_offered_rate"),
+        "{notes:?}"
+    );
+    let rows = influx.query_database("own", "SELECT sum(count) FROM plimsoll_requests").await.unwrap();
+    assert_eq!(rows[0].number("sum"), Some(run.requests() as f64));
+}
+
+#[tokio::test]
+async fn version_3_is_asked_as_it_wants_and_loses_only_the_lines_it_names() {
+    let body = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"plimsoll_requests,plan=a count=1i 7","line_number":1,"error_message":"invalid column type"}]}"#;
+    let receiver = Receiver::start([Answer::Body(400, body.to_owned()), Answer::Status(204)]).await.unwrap();
+    let place = InfluxPlace::Version3 { database: "d".to_owned(), token: Some(Secret::new(TOKEN)) };
+    let live = Arc::new(LiveMetrics::new());
+    let mut exporters = Exporters::start(&at(&receiver.url(), place), live).await.unwrap();
+    offer(&mut exporters, 2);
+    let count = finish(&mut exporters, DEADLINE).await;
+    assert_eq!((count.lost, count.acknowledged), (1, count.produced - 1));
+    let received = &receiver.received()[0];
+    assert_eq!(received.uri, "/api/v3/write_lp?db=d&precision=nanosecond&accept_partial=true");
+    assert_eq!(received.headers["authorization"], format!("Bearer {TOKEN}"));
+    let notes = exporters.notes();
+    assert!(
+        notes.len() == 1 && notes[0].contains("1 of \"plimsoll_requests,plan=a\": invalid column type"),
+        "{notes:?}"
+    );
 }
 
 #[tokio::test]
@@ -197,12 +281,12 @@ async fn what_is_refused_is_lost_with_its_reason_and_not_sent_again() {
     for (answer, expected) in [
         (
             Answer::Body(401, quoting),
-            "influxdb: 401: the token is not accepted; points are lost; the server says: no such token: ***",
+            "influxdb: 401: the credentials are not accepted; points are lost; the server says: no such token: ***",
         ),
         (Answer::Status(400), "influxdb: 400: the server refused points; they are lost"),
         (
             Answer::Status(404),
-            "influxdb: 404: there is no such bucket or organisation, or no InfluxDB; points are lost",
+            "influxdb: 404: there is no such bucket, database or organisation, or no InfluxDB; points are lost",
         ),
         (Answer::Status(302), "influxdb: 302: the server refused points; they are lost"),
     ] {

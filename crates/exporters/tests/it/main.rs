@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod disk;
+mod file;
 mod influxdb;
 mod prometheus;
 mod rendered;

@@ -1,6 +1,6 @@
 //! What is secret is sent and never shown: not in messages, excerpts, the kept text or `Debug`.
 
-use plimsoll_run::{Action, ResourceOrigin, RunPlan};
+use plimsoll_run::{Action, InfluxPlace, ResourceOrigin, RunPlan};
 
 use crate::{parse_with, rendered};
 
@@ -129,7 +129,11 @@ fn secrets_are_sent() {
     assert!(sent.contains("https://other.example/x?y=HOLE"), "{sent}");
     assert_eq!(plan.target, "https://shop.example/api");
     assert!(plan.tls.key.as_ref().unwrap().expose().contains("thekeyitself"));
-    assert_eq!(plan.export.influxdb.as_ref().unwrap().token.as_ref().unwrap().expose(), "tok-3n-value");
+    let InfluxPlace::Version2 { token: Some(token), .. } = &plan.export.influxdb.as_ref().unwrap().place
+    else {
+        panic!("{:?}", plan.export.influxdb)
+    };
+    assert_eq!(token.expose(), "tok-3n-value");
     let secret: Vec<_> = plan.http.headers.iter().filter(|h| h.secret).map(|h| h.name.as_str()).collect();
     assert_eq!(secret, ["cookie", "x-api-key", "authorization"]);
 }

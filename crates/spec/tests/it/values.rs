@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use plimsoll_measure::SingleRule;
 use plimsoll_run::{
-    Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, HttpVersion, LoadModel,
-    OnFailure, Part, Request, ResourceOrigin, RunPlan, SamplesFormat, Template, Variable,
+    Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, FileFormat, HttpVersion,
+    InfluxPlace, LoadModel, OnFailure, Part, Request, ResourceOrigin, RunPlan, SamplesFormat, Template,
+    Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -545,5 +546,31 @@ fn how_many_connections_a_plan_needs() {
     ] {
         let plan = plan(&with(load, STEPS, &format!("http: {http}")));
         assert_eq!(plan.connections(), Connections { most, is_bound }, "{load} {http}");
+    }
+}
+
+#[test]
+fn sinks_are_read() {
+    let export = |text: &str| plan(&with(LOAD, STEPS, &format!("export: {{ {text} }}"))).export;
+    let place =
+        |text: &str| export(&format!("influxdb: {{ url: http://127.0.0.1:1/, {text} }}")).influxdb.unwrap();
+    let InfluxPlace::Version1 { database, retention_policy, user: Some((user, password)) } =
+        place("version: 1, database: d, retention_policy: rp, username: ann, password: word").place
+    else {
+        panic!("version 1")
+    };
+    assert_eq!((database.as_str(), retention_policy.as_deref()), ("d", Some("rp")));
+    assert_eq!((user.as_str(), password.expose()), ("ann", "word"));
+    assert!(matches!(place("org: o, bucket: b").place, InfluxPlace::Version2 { token: None, .. }));
+    assert!(matches!(
+        place("version: 3, database: d, token: t").place,
+        InfluxPlace::Version3 { token: Some(_), .. }
+    ));
+    assert_eq!(place("org: o, bucket: b").url, "http://127.0.0.1:1");
+    for (path, format) in
+        [("a.csv", FileFormat::Csv), ("b/c.ndjson", FileFormat::Ndjson), ("d.jsonl", FileFormat::Ndjson)]
+    {
+        let file = export(&format!("file: {{ path: {path} }}")).file.unwrap();
+        assert_eq!((file.path.to_str(), file.format), (Some(path), format));
     }
 }
