@@ -33,6 +33,9 @@ pub(crate) enum Command {
     /// Looks after recorded runs
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Looks after what waits for sinks
+    #[command(subcommand)]
+    Spool(SpoolCommand),
     /// Renders recorded runs again
     Report(ReportArguments),
 }
@@ -366,13 +369,16 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         history: HistoryArgument,
     },
-    /// Writes the events of a run, a line of JSON each
+    /// Writes the events of a run, a line of JSON each, or sends its points to a sink again
     Export {
         /// Id, the beginning of one, or `last`
         run: String,
-        /// Where to; - for standard output
-        #[arg(long, value_name = "FILE", default_value = "-")]
+        /// A file, - for standard output, or the name of a sink in the plan, like influxdb
+        #[arg(long, value_name = "FILE|SINK", default_value = "-")]
         to: PathBuf,
+        /// The plan whose `export` says where the sink is [default: the run's own]
+        #[arg(long, value_name = "PLAN")]
+        plan: Option<PathBuf>,
         #[command(flatten)]
         history: HistoryArgument,
     },
@@ -390,6 +396,31 @@ pub(crate) enum RunsCommand {
         source: String,
         #[command(flatten)]
         files: FileArguments,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// Shows what waits, run by run and sink by sink
+    List {
+        /// The folder of the spool [default: beside the history]
+        #[arg(long, value_name = "FOLDER")]
+        spool: Option<PathBuf>,
+        /// Prints JSON to this file; - for standard output
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+    /// Delivers what waits for the sinks of a plan, without a run
+    Deliver {
+        /// The plan whose `export` says where the sinks are
+        plan: PathBuf,
+        /// How long it is tried
+        #[arg(long = "for", value_name = "TIME", default_value = "60s", value_parser = duration)]
+        patience: Duration,
         #[command(flatten)]
         history: HistoryArgument,
     },

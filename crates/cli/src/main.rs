@@ -17,6 +17,7 @@ mod run;
 mod say;
 mod serve;
 mod signals;
+mod spool;
 mod validate;
 mod view;
 
@@ -92,14 +93,15 @@ fn main() -> ProcessCode {
 async fn command(command: Command) -> Outcome {
     match command {
         Command::Demo(arguments) => Box::pin(demo::demo(arguments)).await,
-        Command::Run(arguments) => run::run(arguments).await,
+        Command::Run(arguments) => Box::pin(run::run(arguments)).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,
         Command::Capacity(arguments) => Box::pin(capacity::capacity(&arguments)).await,
         Command::Limit(arguments) => Box::pin(limit::limit(arguments)).await,
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Schema => validate::schema(),
-        Command::Runs(command) => records::runs(command).await,
+        Command::Runs(command) => Box::pin(records::runs(command)).await,
+        Command::Spool(command) => Box::pin(spool::spool(command)).await,
         Command::Report(arguments) => records::report(arguments).await,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
-use plimsoll_run::ExitCode;
+use plimsoll_run::{ExitCode, ExportSettings};
 use plimsoll_spec::{Diagnostic, Inputs, Parsed, Source};
 
 use crate::Stop;
@@ -49,6 +49,25 @@ pub(crate) fn parse_with(
         tell(&diagnostics);
         Stop::told(ExitCode::Usage)
     })
+}
+
+/// Reads where a plan exports to, and nothing else of it.
+pub(crate) fn export(name: &str, text: String) -> Result<ExportSettings, Stop> {
+    let env = |name: &str| std::env::var(name).ok();
+    let none = |_: &str| Err("files are not read here".to_owned());
+    let source = Source { name: name.to_owned(), text };
+    plimsoll_spec::parse_export(&source, &Inputs::new(&env, &none)).map_err(|diagnostics| {
+        tell(&diagnostics);
+        Stop::told(ExitCode::Usage)
+    })
+}
+
+/// Reads where the plan in a file exports to.
+pub(crate) fn export_of(path: &Path) -> Result<ExportSettings, Stop> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Stop::usage(anyhow::Error::new(error).context(format!("cannot read the plan {}", path.display())))
+    })?;
+    export(&path.display().to_string(), text)
 }
 
 /// Prints diagnostics to standard error.

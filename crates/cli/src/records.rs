@@ -10,7 +10,7 @@ use plimsoll_report::{Run, Text};
 use plimsoll_run::{ExitCode, RunEvent, State};
 
 use crate::arguments::{FileArguments, ReportArguments, RunsCommand};
-use crate::{Outcome, Stop, files};
+use crate::{Outcome, Stop, files, spool};
 
 pub(crate) async fn runs(command: RunsCommand) -> Outcome {
     match command {
@@ -32,9 +32,12 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             let history = files::history(&history).await?;
             show(&[recorded(&history, &run).await?], &files)?;
         }
-        RunsCommand::Export { run, to, history } => {
+        RunsCommand::Export { run, to, plan, history } => {
             let history = files::history(&history).await?;
             let id = history.find(&run).await.map_err(Stop::usage)?;
+            if let Some(sink) = spool::sink_named(&to) {
+                return spool::replay(&history, &id, sink, plan.as_deref()).await;
+            }
             let mut text = Vec::new();
             history.export(&id, &mut text).await.map_err(Stop::usage)?;
             files::put(&to, &String::from_utf8_lossy(&text)).map_err(Stop::internal)?;

@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use plimsoll_exporters::{Exporters, LiveMetrics};
+use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::History;
 use plimsoll_report::{Run, Text};
 use plimsoll_run::{Calibration, ExitCode, RunEvent, RunPlan};
-use plimsoll_runner::{Control, Finished, RunConfig};
+use plimsoll_runner::{Control, Finished, RunConfig, sinks};
 use tokio::sync::mpsc;
 
 use crate::arguments::{OutputArguments, RunArguments};
@@ -68,7 +68,7 @@ pub(crate) async fn offer(
     mut banner: Vec<String>,
     mut observe: impl FnMut(&RunEvent) + Send + 'static,
 ) -> Result<Finished, Stop> {
-    let exporters = Exporters::start(&plan.export, live).await.map_err(Stop::usage)?;
+    let exporters = sinks::exporters(&plan.export, history, live).await.map_err(Stop::usage)?;
     banner.extend(exporters.metrics_addr().map(|addr| format!("metrics  http://{addr}/metrics")));
     let (watcher, mut events) = mpsc::channel(WATCHED);
     let (shower, shown) = mpsc::channel(WATCHED);

@@ -122,12 +122,13 @@ impl Store for Disk {
     }
 
     fn leave(self: Box<Self>) -> Left {
-        let waiting = self.queue.account().backlog;
-        if waiting == 0 && self.queue.is_ended() {
+        let account = self.queue.account();
+        if account.backlog == 0 && self.queue.is_ended() {
             // Should this fail, an empty folder is found and removed later.
             let _ = self.queue.remove();
-            return Left::default();
+            return Left { account: Some(account), ..Left::default() };
         }
-        Left { waiting, folder: Some(self.queue.folder().to_owned()) }
+        let folder = Some(self.queue.folder().to_owned());
+        Left { waiting: account.backlog, folder, account: Some(account) }
     }
 }

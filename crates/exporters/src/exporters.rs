@@ -54,6 +54,9 @@ pub enum ExportError {
     Thread(#[from] std::io::Error),
 }
 
+/// The names of all sinks, which are their keys in a plan.
+pub const SINKS: &[&str] = &[influxdb::SINK];
+
 /// The sinks a plan asks for, in the order of their keys in the documentation.
 ///
 /// # Errors
@@ -222,7 +225,16 @@ impl Exporters {
                 &format!("{lost} points were not taken within {deadline:?} after the run and are lost"),
             );
         }
-        queue.ledger().counts()
+        match left.account {
+            Some(account) => ExportCount {
+                sink: before.sink,
+                produced: account.produced,
+                acknowledged: account.acknowledged,
+                backlog: account.backlog,
+                lost: account.lost,
+            },
+            None => queue.ledger().counts(),
+        }
     }
 
     /// Keeps `/metrics` open until one scrape has read the values as they are now, or `linger` has

@@ -28,7 +28,7 @@ pub mod spool;
 mod store;
 
 pub use answer::Answer;
-pub use exporters::{ExportError, Exporters, sinks};
+pub use exporters::{ExportError, Exporters, SINKS, sinks};
 pub use feed::RecordGate;
 pub use ledger::Ledger;
 pub use live::{Exposition, LiveMetrics};

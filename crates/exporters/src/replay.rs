@@ -4,7 +4,7 @@
 //! was sent before.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plimsoll_exposition::Readings;
 use plimsoll_run::{Ended, ExportCount, RunEvent, RunStatus, State};
@@ -177,13 +177,22 @@ impl Replay {
         Self { again: Again::new(sink), queue, delivery, notes }
     }
 
-    /// Takes the next event of the record, from the first on. Waits while much waits for the sink.
-    pub async fn send(&mut self, event: &RunEvent) {
+    /// Takes the next event of the record, from the first on. Waits while much waits for the sink; `false`: for so
+    /// long the sink took and refused nothing.
+    pub async fn send(&mut self, event: &RunEvent, patience: Duration) -> bool {
         let (second, pieces) = self.again.pieces(event);
         self.queue.append(second, pieces);
-        while self.counts().backlog > WAITING_POINTS {
+        let (mut before, mut since) = (self.counts().backlog, Instant::now());
+        while before > WAITING_POINTS {
             tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.counts().backlog;
+            if now < before {
+                (before, since) = (now, Instant::now());
+            } else if since.elapsed() >= patience {
+                return false;
+            }
         }
+        true
     }
 
     /// What became of the points so far.

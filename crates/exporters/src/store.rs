@@ -3,6 +3,7 @@ use std::fmt::Debug;
 use std::path::PathBuf;
 
 use crate::Piece;
+use crate::spool::Account;
 
 /// Where pieces wait for their sink, oldest first, bounded.
 pub(crate) trait Store: Send + Debug {
@@ -40,6 +41,8 @@ pub(crate) struct Left {
     pub(crate) waiting: u64,
     /// Where; `None`: nothing stays.
     pub(crate) folder: Option<PathBuf>,
+    /// What became of all its points, if that is known beyond this process.
+    pub(crate) account: Option<Account>,
 }
 
 /// What appending did.

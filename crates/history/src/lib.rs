@@ -14,6 +14,7 @@
 
 mod answers;
 mod chunk;
+mod deliveries;
 mod error;
 mod export;
 mod location;

@@ -2,12 +2,12 @@ use std::sync::Arc;
 
 use plimsoll_measure::{Edges, SECOND};
 use plimsoll_run::wire::{self, SecondRows, WireError};
-use plimsoll_run::{Ended, Note, RunEvent, RunStatus, Second, Started};
+use plimsoll_run::{Ended, ExportCount, Note, RunEvent, RunStatus, Second, Started};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 
 use crate::store::{load_rows, now};
-use crate::{Error, History, Result, chunk, runs};
+use crate::{Error, History, Result, chunk, deliveries, runs};
 
 /// Gives the events of a run in their order, a minute of them at a time, and follows a run that is
 /// still being recorded, by this process or another.
@@ -150,10 +150,18 @@ impl Reader {
             None => RunEvent::Ended(Arc::new(Ended {
                 at: end.whole_seconds * SECOND,
                 status: end.status,
-                reason: Some("the process that recorded it ended without a word".to_owned()),
+                reason: Some(died_after(end.whole_seconds)),
                 exports: Vec::new(),
                 samples: None,
             })),
+        };
+        let ended = match ended {
+            RunEvent::Ended(ended) if !end.deliveries.is_empty() => {
+                let mut ended = Arc::unwrap_or_clone(ended);
+                ended.exports = deliveries::later(ended.exports, end.deliveries);
+                RunEvent::Ended(Arc::new(ended))
+            }
+            other => other,
         };
         if end.lost_seconds > 0 {
             let at = if let RunEvent::Ended(ended) = &ended { ended.at } else { 0 };
@@ -182,7 +190,10 @@ impl Reader {
             drop(transaction);
             return Err(self.history.no_run(&self.id).await);
         };
-        let end = End::of(&row).map_err(failed)?;
+        let mut end = End::of(&row).map_err(failed)?;
+        if let Some(end) = &mut end {
+            end.deliveries = deliveries::of_run(&mut transaction, self.run).await.map_err(failed)?;
+        }
         let seconds = self.seconds(&mut transaction).await?;
         let before = seconds.last().map_or(i64::MAX, |rows| rows.second as i64);
         let marks = sqlx::query_as(
@@ -245,6 +256,16 @@ struct End {
     /// Whole seconds recorded from its start on.
     whole_seconds: u64,
     lost_seconds: u64,
+    /// What was found out later about its points.
+    deliveries: Vec<ExportCount>,
+}
+
+/// Why a run ended whose process was killed, and what nobody knows about it.
+fn died_after(seconds: u64) -> String {
+    format!(
+        "the process that recorded it ended without a word; what it sent after second {seconds}, at most two seconds \
+         of load and what was in flight, is in no figure and in no sink"
+    )
 }
 
 impl End {
@@ -256,6 +277,7 @@ impl End {
             line: row.try_get("ended")?,
             whole_seconds: last_second.map_or(0, |second| second as u64 + 1),
             lost_seconds: row.try_get::<i64, _>("lost_seconds")? as u64,
+            deliveries: Vec::new(),
         }))
     }
 }

@@ -14,6 +14,7 @@ mod overload;
 mod resources;
 mod run;
 mod scaling;
+pub mod sinks;
 mod vitals;
 mod watched;
 

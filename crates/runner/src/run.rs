@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::machine::machine;
 use crate::resources::Resources;
+use crate::sinks;
 use crate::vitals::Sampler;
 
 /// How far wall and monotonic clock may part in a second before it is told: half a second is beyond
@@ -220,6 +221,7 @@ struct Telling {
     recorder: Option<Recorder>,
     exporters: Exporters,
     samples: Option<SamplesFile>,
+    history: Option<History>,
     watcher: Option<mpsc::Sender<RunEvent>>,
     clock_was: i128,
     started: Instant,
@@ -262,10 +264,15 @@ impl Telling {
         if let Some(recorder) = &recorder {
             record_first(recorder.seconds(), config.exporters.record_gate());
         }
+        let mut exporters = config.exporters;
+        if let Some(history) = &config.history {
+            sinks::complete(history, &mut exporters);
+        }
         let mut telling = Self {
             state: State::new(Arc::clone(&started)),
             recorder,
-            exporters: config.exporters,
+            exporters,
+            history: config.history,
             samples,
             watcher: config.watcher,
             clock_was: i128::from(started_nanos),
@@ -452,6 +459,11 @@ impl Telling {
             ended.samples = Some(samples.finish(FLUSH).await);
         }
         ended.exports = self.exporters.finish(&Arc::new(ended.clone()), FLUSH).await;
+        if let Some(history) = &self.history
+            && let Err(error) = sinks::keep(history, self.exporters.earlier()).await
+        {
+            self.note(format!("what became of the points of earlier runs is not in the history: {error}"));
+        }
         self.notice_trouble();
         self.tell(RunEvent::Ended(Arc::new(ended)));
         let recorded = match self.recorder.take() {

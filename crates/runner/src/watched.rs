@@ -3,14 +3,13 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use plimsoll_exporters::Exporters;
 use plimsoll_history::Recorded;
 use plimsoll_measure::Frame;
 use plimsoll_run::{RunEvent, RunPlan, State};
 use tokio::sync::mpsc;
 
 use crate::limit::{LimitConfig, LimitError};
-use crate::{Control, Finished, RunConfig};
+use crate::{Control, Finished, RunConfig, sinks};
 
 /// Events that may wait for whoever looks; each is looked at in no time.
 const WATCHED: usize = 1024;
@@ -29,7 +28,7 @@ pub(crate) async fn watched(
     control: &Control,
     mut see: impl FnMut(&RunEvent) -> ControlFlow<()>,
 ) -> Result<(State, Option<Recorded>), LimitError> {
-    let exporters = Exporters::start(&plan.export, Arc::clone(&config.live)).await?;
+    let exporters = sinks::exporters(&plan.export, &config.history, Arc::clone(&config.live)).await?;
     let (watcher, mut events) = mpsc::channel(WATCHED);
     let control = control.for_one_run();
     let run = RunConfig {

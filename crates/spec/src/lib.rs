@@ -34,7 +34,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use plimsoll_run::{Action, Part, RunPlan};
+use plimsoll_run::{Action, ExportSettings, Part, RunPlan};
 
 pub use diagnostic::{Diagnostic, Excerpt, Weight};
 pub use schema::schema;
@@ -123,6 +123,23 @@ pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnos
     match plan {
         Some(plan) if !failed => Ok(Parsed { plan, advice: diagnostics }),
         _ => Err(diagnostics),
+    }
+}
+
+/// Reads where a plan exports to, and nothing else of it: of a recorded plan whose files may be gone.
+///
+/// # Errors
+/// Everything that is wrong with that part; of a text that is not YAML, the first thing.
+pub fn parse_export(source: &Source, inputs: &Inputs<'_>) -> Result<ExportSettings, Vec<Diagnostic>> {
+    let mut reader = Reader { inputs, sources: diagnostic::Sources::default(), findings: Vec::new() };
+    let settings = tree(&mut reader, source).map(|root| {
+        let export = reader.object(&root, &words::PLAN).and_then(|plan| plan.get("export"));
+        export.map(|node| export::read(&mut reader, node)).unwrap_or_default()
+    });
+    let findings = std::mem::take(&mut reader.findings);
+    match settings {
+        Some(settings) if !findings.iter().any(Finding::is_error) => Ok(settings),
+        _ => Err(findings.into_iter().map(|finding| reader.sources.finish(finding)).collect()),
     }
 }
 

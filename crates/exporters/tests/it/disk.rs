@@ -81,7 +81,7 @@ async fn what_a_sink_did_not_take_goes_out_with_the_next_run() {
     send(&mut first, &events);
     let left = finish(&mut first, 3, Duration::from_millis(300)).await;
     assert!(left.backlog > 0 && left.backlog == left.produced, "{left:?}");
-    assert_eq!(live.export_counts(), [left.clone()]);
+    assert_eq!(live.export_counts(), std::slice::from_ref(&left));
     let notes = first.notes().join("\n");
     assert!(notes.contains("they wait in the spool"), "{notes}");
     drop(first);
@@ -146,7 +146,7 @@ async fn a_run_whose_process_died_is_completed_from_its_record() {
     let [sink] = sinks(&elsewhere).unwrap().try_into().unwrap();
     let mut replay = Replay::start(sink);
     for event in &events {
-        replay.send(event).await;
+        assert!(replay.send(event, DEADLINE).await);
     }
     let (count, notes) = replay.finish(DEADLINE).await;
     assert_eq!((count.lost, count.backlog, notes), (0, 0, Vec::new()));
