@@ -12,6 +12,7 @@ mod null_server;
 mod packages;
 mod soak;
 mod test;
+mod tools;
 mod web;
 
 use std::path::{Path, PathBuf};

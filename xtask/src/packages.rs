@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 use crate::command::run;
 
 /// What the tests need, each with the reason.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
     "prometheus",              // scrapes us; promtool checks rules
     "prometheus-alertmanager", // amtool checks its configuration
     "influxdb",                // a real line-protocol parser
@@ -21,6 +21,7 @@ const PACKAGES: [&str; 11] = [
     "fonts-dejavu-core", // without a font, screenshots show no text
     "jq",                // what people read our JSON with
     "valgrind",          // counts instructions
+    "python3-venv",      // the environment of the tools that come as Python packages
 ];
 
 /// Debian asks this script before a package starts its service; 101 means no.

@@ -9,12 +9,12 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
 use crate::command::{cargo, describe, run as run_command};
-use crate::{deny, instructions, packages};
+use crate::{deny, instructions, packages, tools};
 
 /// One check. The order of the variants is the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Step {
-    /// Debian packages the tests need
+    /// Debian packages and Python tools the tests need
     Packages,
     /// Formatting
     Fmt,
@@ -93,7 +93,7 @@ impl Step {
 
     fn run(self, count: &mut Count) -> anyhow::Result<()> {
         match self {
-            Self::Packages => packages::ensure(),
+            Self::Packages => packages::ensure().and_then(|()| tools::ensure()),
             Self::Fmt => run_command(cargo().args(["fmt", "--all", "--check"])),
             Self::Clippy => {
                 run_command(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))

@@ -1,13 +1,13 @@
-//! Real servers for tests: Prometheus, Alertmanager, InfluxDB, VictoriaMetrics, nginx and Chromium.
+//! Real servers for tests: Prometheus, Alertmanager, InfluxDB, VictoriaMetrics, rotel, nginx and Chromium.
 //!
 //! What we export has to be understood by the programs other people run, so tests ask those
 //! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
 //! in a temporary folder, and is killed by its process id when its value is dropped; it dies too
-//! when the test process is killed. What is not somebody else's server is [`Receiver`], an emulator that
-//! answers with scripted faults no real server would give on demand, and the receiver of
-//! [`remote_write`], which knows a version of the protocol that no server here does.
+//! when the test process is killed. What is not somebody else's server are [`Receiver`] and
+//! [`OtlpReceiver`], emulators that answer with scripted faults no real server would give on demand, and the
+//! receiver of [`remote_write`], which knows a version of the protocol that no server here does.
 //!
-//! A server that is not installed is an error naming its Debian package, never a skipped test.
+//! A server that is not installed is an error naming what installs it, never a skipped test.
 //! This crate is a dev-dependency only, and knows nothing of Plimsoll's own crates.
 
 mod alertmanager;
@@ -16,11 +16,13 @@ mod browser;
 mod certificate;
 mod influxdb;
 mod nginx;
+mod otlp_receiver;
 mod process;
 mod program;
 mod prometheus;
 mod receiver;
 pub mod remote_write;
+mod rotel;
 mod victoria_metrics;
 mod wait;
 
@@ -30,10 +32,12 @@ pub use browser::{Browser, ColorScheme};
 pub use certificate::Authority;
 pub use influxdb::{InfluxDb, Row};
 pub use nginx::{Access, Nginx, NginxSetup, StubStatus};
+pub use otlp_receiver::{OtlpAnswer, OtlpReceiver, OtlpRequest};
 pub use process::Process;
 pub use program::{Program, amtool, promtool};
 pub use prometheus::{Prometheus, PrometheusSetup, ScrapeTarget, Series};
 pub use receiver::{Answer, Received, Receiver};
+pub use rotel::{Rotel, RotelPoint, RotelSpan};
 pub use victoria_metrics::VictoriaMetrics;
 pub use wait::{wait_for, wait_until};
 

@@ -10,7 +10,10 @@ use anyhow::{Context, bail};
 /// user's `PATH` lacks.
 const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
 
-/// An installed program and the Debian package that brings it.
+/// Programs whose package is a Python one: `cargo xtask test --only packages` puts them below the target folder.
+const OF_PYTHON: [&str; 1] = [Program::ROTEL.name];
+
+/// An installed program and the Debian or Python package that brings it.
 #[derive(Debug, Clone, Copy)]
 pub struct Program {
     pub name: &'static str,
@@ -28,6 +31,7 @@ impl Program {
     pub const NGINX: Self = Self { name: "nginx", package: "nginx" };
     pub const CHROMIUM: Self = Self { name: "chromium", package: "chromium" };
     pub const CHROMEDRIVER: Self = Self { name: "chromedriver", package: "chromium-driver" };
+    pub const ROTEL: Self = Self { name: "rotel-agent", package: "rotel" };
     pub const SETPRIV: Self = Self { name: "setpriv", package: "util-linux" };
 
     /// Finds the program.
@@ -38,15 +42,25 @@ impl Program {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let found = std::env::split_paths(&path)
             .chain(SYSTEM_FOLDERS.iter().map(PathBuf::from))
+            .chain(python_programs())
             .map(|folder| folder.join(self.name))
             .find(|file| file.is_file());
         found.with_context(|| {
+            if OF_PYTHON.contains(&self.name) {
+                return format!("`{}` is not installed: cargo xtask test --only packages", self.name);
+            }
             format!(
                 "`{}` is not installed: apt-get install --no-install-recommends {}",
                 self.name, self.package
             )
         })
     }
+}
+
+/// The programs of Python packages, beside the running test: `target/<profile>/deps/..`.
+fn python_programs() -> Option<PathBuf> {
+    let test = std::env::current_exe().ok()?;
+    Some(test.ancestors().nth(3)?.join("tools/python/bin"))
 }
 
 /// Runs `promtool` and returns what it printed.

@@ -1,0 +1,316 @@
+//! An emulated receiver of the OpenTelemetry protocol whose answers a test scripts.
+//!
+//! HTTP/1.1 and gRPC (HTTP/2 without TLS) on one port, written from the specifications: it decodes with
+//! the messages as others generate them, and frames gRPC by hand. As with [`crate::Receiver`] the first
+//! request gets the first scripted answer and the last answer stays.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::pending;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::wait_for;
+
+/// What the receiver does with one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OtlpAnswer {
+    /// Takes it.
+    Take,
+    /// Takes it but for so many points, with a message.
+    Partial(i64, String),
+    /// Over HTTP: this status, with a message and maybe the wish to come back after so many seconds.
+    Status(u16, String, Option<u64>),
+    /// Over gRPC: this status code, with a message and maybe the wish to come back after a while.
+    Code(i32, String, Option<Duration>),
+    /// Reads the request and never replies.
+    Stall,
+    /// Reads the request and closes the connection without a reply.
+    Close,
+}
+
+/// One request as it arrived, decoded.
+#[derive(Debug, Clone)]
+pub struct OtlpRequest {
+    pub at: Instant,
+    /// The path of its URL.
+    pub path: String,
+    pub headers: HeaderMap,
+    pub metrics: ExportMetricsServiceRequest,
+    pub traces: ExportTraceServiceRequest,
+    /// The answer it got.
+    pub answer: OtlpAnswer,
+}
+
+impl OtlpRequest {
+    /// Its metrics, whatever resource they belong to.
+    pub fn metrics(&self) -> impl Iterator<Item = &Metric> {
+        let scopes = self.metrics.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+        scopes.flat_map(|scope| &scope.metrics)
+    }
+
+    /// Its spans, whatever resource they belong to.
+    pub fn spans(&self) -> impl Iterator<Item = &Span> {
+        let scopes = self.traces.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
+        scopes.flat_map(|scope| &scope.spans)
+    }
+}
+
+/// A running receiver. It stops, closing all connections, when dropped.
+#[derive(Debug)]
+pub struct OtlpReceiver {
+    port: u16,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    script: Mutex<VecDeque<OtlpAnswer>>,
+    received: Mutex<Vec<OtlpRequest>>,
+}
+
+impl OtlpReceiver {
+    /// Starts one on a free port with at least one answer.
+    pub async fn start(script: impl IntoIterator<Item = OtlpAnswer>) -> anyhow::Result<Self> {
+        let script: VecDeque<OtlpAnswer> = script.into_iter().collect();
+        ensure!(!script.is_empty(), "a receiver needs an answer to give");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let shared = Arc::new(Shared { script: Mutex::new(script), received: Mutex::default() });
+        let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
+        Ok(Self { port, shared, task })
+    }
+
+    /// `http://127.0.0.1:PORT`, of both protocols.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What arrived so far, in the order in which the requests were whole.
+    pub fn received(&self) -> Vec<OtlpRequest> {
+        lock(&self.shared.received).clone()
+    }
+
+    /// Waits until at least `count` requests have arrived, and returns all.
+    pub async fn wait_for(&self, count: usize, deadline: Duration) -> anyhow::Result<Vec<OtlpRequest>> {
+        wait_for(deadline, &format!("{count} requests"), async || {
+            let received = self.received();
+            if received.len() >= count { Ok(received) } else { Err(format!("{} so far", received.len())) }
+        })
+        .await
+    }
+}
+
+impl Drop for OtlpReceiver {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+type Reply = Response<BoxBody<Bytes, Infallible>>;
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    // Owned here, so that aborting this task closes the connections too.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        connections.spawn(serve_connection(stream, Arc::clone(&shared)));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    let service = service_fn(move |request| {
+        let shared = Arc::clone(&shared);
+        async move { reply(request, &shared).await }
+    });
+    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    // It fails when the sender goes away or `OtlpAnswer::Close` was asked for: both are ordinary here.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn reply(request: Request<Incoming>, shared: &Shared) -> anyhow::Result<Reply> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let is_grpc =
+        head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
+    let message = if is_grpc { unframed(&body)? } else { unpacked(&head.headers, &body)? };
+    let path = head.uri.path().to_owned();
+    let (mut metrics, mut traces) = <(ExportMetricsServiceRequest, ExportTraceServiceRequest)>::default();
+    match path.as_str() {
+        "/v1/metrics" | "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => {
+            metrics = ExportMetricsServiceRequest::decode(message.as_slice())?;
+        }
+        "/v1/traces" | "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
+            traces = ExportTraceServiceRequest::decode(message.as_slice())?;
+        }
+        other => anyhow::bail!("nobody exports to {other}"),
+    }
+    let answer = next_answer(&mut lock(&shared.script));
+    let received = OtlpRequest {
+        at: Instant::now(),
+        path,
+        headers: head.headers,
+        metrics,
+        traces,
+        answer: answer.clone(),
+    };
+    lock(&shared.received).push(received);
+    match answer {
+        OtlpAnswer::Take => Ok(taken(is_grpc, Vec::new())),
+        OtlpAnswer::Partial(rejected_data_points, error_message) => {
+            // The response about spans has the same fields under the same numbers.
+            let partial_success = Some(ExportMetricsPartialSuccess { rejected_data_points, error_message });
+            Ok(taken(is_grpc, ExportMetricsServiceResponse { partial_success }.encode_to_vec()))
+        }
+        OtlpAnswer::Status(status, message, after) => refused_by_http(status, message, after),
+        OtlpAnswer::Code(code, message, after) => refused_by_grpc(code, &message, after),
+        OtlpAnswer::Stall => match pending::<Infallible>().await {},
+        OtlpAnswer::Close => anyhow::bail!("the script says to close"),
+    }
+}
+
+/// The last answer stays for all requests after it.
+fn next_answer(script: &mut VecDeque<OtlpAnswer>) -> OtlpAnswer {
+    match (script.len(), script.front().cloned()) {
+        (0 | 1, Some(last)) => last,
+        (_, Some(first)) => {
+            script.pop_front();
+            first
+        }
+        (_, None) => OtlpAnswer::Close,
+    }
+}
+
+fn unpacked(headers: &HeaderMap, body: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let kind = headers.get(CONTENT_TYPE).context("a request says what it holds")?;
+    ensure!(kind == "application/x-protobuf", "{kind:?} is not read here");
+    match headers.get(CONTENT_ENCODING) {
+        Some(encoding) if encoding == "gzip" => gunzip(body),
+        Some(other) => anyhow::bail!("{other:?} is not read here"),
+        None => Ok(body.to_vec()),
+    }
+}
+
+/// The one message of a call: a byte that says whether it is compressed, four of its length, itself.
+fn unframed(body: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let (head, message) = body.split_at_checked(5).context("a frame has a head")?;
+    let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+    ensure!(message.len() == length as usize, "one message, of {length} bytes, is expected");
+    if head[0] == 1 { gunzip(message) } else { Ok(message.to_vec()) }
+}
+
+fn gunzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    flate2::read::GzDecoder::new(bytes).read_to_end(&mut out)?;
+    Ok(out)
+}
+
+fn taken(is_grpc: bool, message: Vec<u8>) -> Reply {
+    if !is_grpc {
+        let mut reply = Response::new(Full::new(message.into()).boxed());
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        return reply;
+    }
+    let mut frame = vec![0];
+    frame.extend((message.len() as u32).to_be_bytes());
+    frame.extend(message);
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from_static("0"));
+    let body = Full::new(Bytes::from(frame)).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let mut reply = Response::new(body.boxed());
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    reply
+}
+
+/// `google.rpc.Status`.
+#[derive(Clone, PartialEq, Message)]
+struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<RpcDetail>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Message)]
+struct RpcDetail {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<RetryDelay>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, Message)]
+struct RetryDelay {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
+fn refused_by_http(status: u16, message: String, after: Option<u64>) -> anyhow::Result<Reply> {
+    let said = RpcStatus { code: 0, message, details: Vec::new() };
+    let mut reply = Response::new(Full::new(said.encode_to_vec().into()).boxed());
+    *reply.status_mut() = StatusCode::from_u16(status).context("a scripted status")?;
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    if let Some(seconds) = after {
+        reply.headers_mut().insert(RETRY_AFTER, seconds.into());
+    }
+    Ok(reply)
+}
+
+/// An answer without a message: its status stands in the headers.
+fn refused_by_grpc(code: i32, message: &str, after: Option<Duration>) -> anyhow::Result<Reply> {
+    let mut reply = Response::new(Full::new(Bytes::new()).boxed());
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert("grpc-status", code.into());
+    headers.insert("grpc-message", HeaderValue::from_str(message)?);
+    if let Some(after) = after {
+        let delay =
+            RetryDelay { seconds: i64::try_from(after.as_secs())?, nanos: after.subsec_nanos() as i32 };
+        let value = RetryInfo { retry_delay: Some(delay) }.encode_to_vec();
+        let detail = RpcDetail { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value };
+        let status = RpcStatus { code, message: message.to_owned(), details: vec![detail] };
+        let encoded =
+            base64::Engine::encode(&base64::prelude::BASE64_STANDARD_NO_PAD, status.encode_to_vec());
+        headers.insert("grpc-status-details-bin", HeaderValue::from_str(&encoded)?);
+    }
+    Ok(reply)
+}
+
+/// A panic in one test's assertion does not matter to what was recorded.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,54 @@
+//! Programs the tests run that come as Python packages, each pinned, in a virtual environment below the
+//! target folder.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::command::run;
+
+/// A package with its version, the program of it that tests start, and where that lies in the environment's packages.
+const TOOLS: [(&str, &str, &str); 1] = [
+    ("rotel==0.0.1a15", "rotel-agent", "rotel/rotel-agent"), // a collector that reads the OpenTelemetry protocol
+];
+
+/// Installs what is missing.
+pub(crate) fn ensure() -> anyhow::Result<()> {
+    let environment = crate::target_folder()?.join("tools/python");
+    let missing: Vec<_> =
+        TOOLS.iter().filter(|(package, ..)| !marker(&environment, package).exists()).collect();
+    if missing.is_empty() {
+        println!("all {} Python tools are installed", TOOLS.len());
+        return Ok(());
+    }
+    if !environment.join("bin/pip").exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    }
+    for (package, program, file) in missing {
+        println!("installing {package}");
+        let mut pip = Command::new(environment.join("bin/pip"));
+        run(pip.args(["install", "--quiet", "--disable-pip-version-check", package]))?;
+        link(&environment, program, file).with_context(|| format!("{package} has no {file}"))?;
+        std::fs::write(marker(&environment, package), "")?;
+    }
+    Ok(())
+}
+
+/// Puts the program itself among the environment's programs: a start script would be one process more to stop.
+fn link(environment: &Path, program: &str, file: &str) -> anyhow::Result<()> {
+    let python = environment.join("bin/python");
+    let code = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let packages = crate::command::read(Command::new(python).args(["-c", code]))?;
+    let target = Path::new(packages.trim()).join(file).canonicalize()?;
+    let link = environment.join("bin").join(program);
+    if link.symlink_metadata().is_ok() {
+        std::fs::remove_file(&link)?;
+    }
+    Ok(std::os::unix::fs::symlink(target, link)?)
+}
+
+/// Is there once a package is installed whole.
+fn marker(environment: &Path, package: &str) -> std::path::PathBuf {
+    environment.join(format!(".installed-{package}"))
+}
