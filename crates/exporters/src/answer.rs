@@ -16,7 +16,7 @@ pub enum Answer {
 }
 
 /// The longest wait a server may ask for. One that wants more is asked again all the same.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// How much of a server's words is told.
 const REASON_LETTERS: usize = 300;

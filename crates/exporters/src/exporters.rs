@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::delivery::{Delivery, LeftOver, Queue};
 use crate::disk::{self, Disk};
 use crate::feed::{Feed, Outlet, RecordGate};
+use crate::otlp::{Otlp, Signal};
 use crate::store::{MEMORY_BYTES, Memory};
 use crate::{Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, file, influxdb, prometheus};
 
@@ -65,6 +66,12 @@ pub fn sinks(settings: &ExportSettings) -> Result<Vec<Arc<dyn Sink>>, SinkError>
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(influxdb) = &settings.influxdb {
         sinks.push(Arc::new(influxdb::InfluxDb::new(influxdb)?));
+    }
+    if let Some(otlp) = &settings.otlp {
+        sinks.push(Arc::new(Otlp::new(otlp, Signal::Metrics)?));
+        if otlp.traces {
+            sinks.push(Arc::new(Otlp::new(otlp, Signal::Traces)?));
+        }
     }
     if let Some(file) = &settings.file {
         sinks.push(Arc::new(file::File::new(file)?));

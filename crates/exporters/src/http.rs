@@ -11,10 +11,10 @@ use reqwest::{Client, Url};
 use crate::{Answer, SinkError};
 
 /// From sending a request to the end of its answer.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Opening a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// How much of an answer's body is read.
 const BODY_BYTES: usize = 1 << 20;
@@ -81,7 +81,23 @@ pub(crate) fn without<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secr
     secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }
 
-/// Posts a body.
+/// An answer as it came, the body not read as text.
+#[derive(Debug)]
+pub(crate) struct RawReply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    /// At most the first mebibyte.
+    pub(crate) body: Vec<u8>,
+}
+
+impl RawReply {
+    /// What the server says in `Retry-After`.
+    pub(crate) fn retry_after(&self) -> Option<&str> {
+        self.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Posts a body, to be answered in text.
 ///
 /// # Errors
 /// What it means that there was no answer.
@@ -91,6 +107,20 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Vec<u8>,
 ) -> Result<Reply, Answer> {
+    let RawReply { status, headers, body } = post_raw(client, url, headers, body).await?;
+    Ok(Reply { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// Posts a body.
+///
+/// # Errors
+/// What it means that there was no answer.
+pub(crate) async fn post_raw(
+    client: &Client,
+    url: &Url,
+    headers: HeaderMap,
+    body: Vec<u8>,
+) -> Result<RawReply, Answer> {
     let sent = client.post(url.clone()).headers(headers).body(body).send().await;
     let mut response =
         sent.map_err(|error| Answer::without(error.is_timeout(), &chain(&error.without_url())))?;
@@ -103,7 +133,7 @@ pub(crate) async fn post(
         body.extend_from_slice(&more);
     }
     body.truncate(BODY_BYTES);
-    Ok(Reply { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(RawReply { status, headers, body })
 }
 
 /// An error with its causes, as one line.

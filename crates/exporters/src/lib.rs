@@ -20,6 +20,7 @@ pub mod influxdb;
 mod ledger;
 mod live;
 mod notes;
+pub mod otlp;
 pub mod prometheus;
 mod replay;
 mod samples;

@@ -432,6 +432,8 @@ pub struct ExportSettings {
     pub prometheus: Option<PrometheusExport>,
     /// An InfluxDB.
     pub influxdb: Option<InfluxExport>,
+    /// A receiver of the OpenTelemetry protocol.
+    pub otlp: Option<OtlpExport>,
     /// A file.
     pub file: Option<FileExport>,
     /// Where points wait for their sinks.

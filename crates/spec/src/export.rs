@@ -5,14 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use plimsoll_run::{
-    ExportSettings, FileExport, FileFormat, InfluxExport, InfluxPlace, PrometheusExport, Secret,
-    SpoolSettings, SpoolSync, WhenFull,
+    ExportSettings, FileExport, FileFormat, InfluxExport, InfluxPlace, OtlpExport, OtlpHistograms,
+    OtlpProtocol, OtlpTemporality, PrometheusExport, Secret, SpoolSettings, SpoolSync, WhenFull,
 };
 use plimsoll_units::ByteCount;
 
 use crate::diagnostic::{Finding, listed};
 use crate::http::web_url;
 use crate::read::{Object, Reader};
+use crate::resources::headers;
 use crate::tree::Node;
 use crate::words;
 
@@ -24,6 +25,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> ExportSettings {
     ExportSettings {
         prometheus: object.get("prometheus").and_then(|node| prometheus(reader, node)),
         influxdb: object.get("influxdb").and_then(|node| influxdb(reader, node)),
+        otlp: object.get("otlp").and_then(|node| otlp(reader, node)),
         spool: object.get("spool").map(|node| spool(reader, node)).unwrap_or_default(),
         file: object.get("file").and_then(|node| file(reader, node)),
     }
@@ -164,4 +166,36 @@ fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
         Some(value) => value.map(Some),
         None => Some(None),
     }
+}
+
+fn otlp(reader: &mut Reader<'_>, node: &Node) -> Option<OtlpExport> {
+    let object = reader.object(node, &words::OTLP)?;
+    let mut word = |name: &str, what: &str, words: &[&'static str]| {
+        object.get(name).and_then(|node| reader.word(node, what, words)).unwrap_or(words[0])
+    };
+    let protocol = match word("protocol", "a protocol", &["http", "grpc"]) {
+        "grpc" => OtlpProtocol::Grpc,
+        _ => OtlpProtocol::Http,
+    };
+    let temporality = match word("temporality", "a temporality", &["cumulative", "delta"]) {
+        "delta" => OtlpTemporality::Delta,
+        _ => OtlpTemporality::Cumulative,
+    };
+    let histograms = match word("histograms", "a form of histograms", &["exponential", "explicit"]) {
+        "explicit" => OtlpHistograms::Explicit,
+        _ => OtlpHistograms::Exponential,
+    };
+    let gzip = word("compression", "a compression", &["gzip", "none"]) == "gzip";
+    let traces = object.get("traces").and_then(|node| reader.flag(node)).unwrap_or(true);
+    let headers = object.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
+    let node = object.get("url")?;
+    let url =
+        base_url(reader, node, "a URL like `http://127.0.0.1:4318`", "write them as `headers` beside it")?;
+    let has_path = url.split_once("://").is_some_and(|(_, rest)| rest.contains('/'));
+    if protocol == OtlpProtocol::Grpc && has_path {
+        let finding = Finding::error(node.place, "the URL of a gRPC receiver has no path");
+        reader.report(finding.help("write scheme, host and port, like `http://127.0.0.1:4317`"));
+        return None;
+    }
+    Some(OtlpExport { url, protocol, headers, temporality, histograms, traces, gzip })
 }

@@ -267,6 +267,9 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         samples,
         limits,
     };
+    // A sink of spans is none where nothing is traced.
+    let is_traced = plan.trace.is_some();
+    plan.export.otlp.iter_mut().for_each(|otlp| otlp.traces &= is_traced);
     plan.hash = record::hash(&plan);
     let places = advice::Places {
         target: object.get("target").map(|node| node.place),

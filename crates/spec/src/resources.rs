@@ -132,7 +132,7 @@ fn endpoint(
 }
 
 /// Values are sent as they stand: there is no iteration here that could fill a hole.
-fn headers(reader: &mut Reader<'_>, node: &Node) -> Vec<(String, Secret)> {
+pub(crate) fn headers(reader: &mut Reader<'_>, node: &Node) -> Vec<(String, Secret)> {
     let mut headers: Vec<(String, Secret)> = Vec::new();
     for Entry { key, key_place, node } in reader.entries(node, "headers") {
         let Some(name) = any_header_name(reader, key, *key_place) else { continue };

@@ -606,11 +606,12 @@ pub(crate) static EXPORT: Table = Table {
     name: "`export`",
     keys: &[
         key("prometheus", Kind::Object(&PROMETHEUS), "a `/metrics` endpoint for Prometheus"),
+        key("otlp", Kind::Object(&OTLP), "a receiver of the OpenTelemetry protocol"),
         key("spool", Kind::Object(&SPOOL), "where points wait for their sinks, on disk"),
         key("influxdb", Kind::Object(&INFLUXDB), "an InfluxDB of version 1, 2 or 3"),
         key("file", Kind::Object(&FILE), "a file of NDJSON or CSV"),
     ],
-    later: &["remote_write", "otlp", "statsd", "graphite"],
+    later: &["remote_write", "statsd", "graphite"],
 };
 
 pub(crate) static SPOOL: Table = Table {
@@ -641,6 +642,37 @@ pub(crate) static PROMETHEUS: Table = Table {
             Kind::Duration,
             "how long it stays after the run for one last scrape; default: twice the scrape interval seen",
         ),
+    ],
+    later: &[],
+};
+
+pub(crate) static OTLP: Table = Table {
+    name: "`export.otlp`",
+    keys: &[
+        must("url", Kind::Text, "scheme, host and port, like `http://127.0.0.1:4318`"),
+        key("protocol", Kind::OneOf(&["http", "grpc"]), "HTTP with protobuf, or gRPC; default http"),
+        key(
+            "headers",
+            Kind::Map(&Kind::Text),
+            "sent with each request, like an authorization; best as `${NAME}`",
+        ),
+        key(
+            "temporality",
+            Kind::OneOf(&["cumulative", "delta"]),
+            "whether counters and histograms count from the start of the run, or their own second; default cumulative",
+        ),
+        key(
+            "histograms",
+            Kind::OneOf(&["exponential", "explicit"]),
+            "buckets that grow by a constant factor, or at fixed edges with the thresholds of objectives among them; \
+             default exponential",
+        ),
+        key(
+            "traces",
+            Kind::Flag,
+            "whether requests traced by `trace` are sent as spans too; default true, where the plan has `trace`",
+        ),
+        key("compression", Kind::OneOf(&["gzip", "none"]), "of requests; default gzip"),
     ],
     later: &[],
 };

@@ -5,6 +5,7 @@
 mod disk;
 mod file;
 mod influxdb;
+mod otlp;
 mod prometheus;
 mod rendered;
 mod run;

@@ -12,8 +12,10 @@
 //! it counts ([`crate::native`]). They are never made coarser to fit a number of buckets.
 
 mod metrics;
+mod spans;
 
 pub use metrics::{MetricsEncoder, halves_of_metrics};
+pub use spans::{SpansEncoder, halves_of_spans};
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;

@@ -8,7 +8,7 @@ const ENV: [(&str, &str); 4] =
     [("TOKEN", "tok-3n-value"), ("PASS", "p4ss-word-x"), ("PLAIN", "visible"), ("URLPASS", "url-p4ss")];
 
 /// Every secret of the plan below, typed or from the environment.
-const SECRETS: [&str; 11] = [
+const SECRETS: [&str; 12] = [
     "tok-3n-value",
     "p4ss-word-x",
     "url-p4ss",
@@ -20,6 +20,7 @@ const SECRETS: [&str; 11] = [
     "thekeyitself",
     "typed-scrape-password",
     "typed-scrape-key",
+    "typed-otlp-token",
 ];
 
 const PLAN: &str = r#"
@@ -44,6 +45,7 @@ resources:
   shop: { url: "http://eve:typed-scrape-password@127.0.0.1:1/metrics?key=${secret:TOKEN}", headers: { x-api-key: typed-scrape-key } }
 export:
   influxdb: { url: "http://127.0.0.1:8086", org: o, bucket: b, token: "${TOKEN}" }
+  otlp: { url: "http://127.0.0.1:4318", headers: { authorization: "Bearer typed-otlp-token" } }
 "#;
 
 fn plan() -> RunPlan {
@@ -70,6 +72,10 @@ fn filled(plan: &RunPlan) -> String {
                 .unwrap();
             out.push('\n');
         }
+    }
+    for (_, value) in plan.export.otlp.iter().flat_map(|otlp| &otlp.headers) {
+        out.push_str(value.expose());
+        out.push('\n');
     }
     for header in &plan.http.headers {
         header.value.fill(&mut out, |_, _| false).unwrap();

@@ -6,8 +6,8 @@ use std::time::Duration;
 use plimsoll_measure::SingleRule;
 use plimsoll_run::{
     Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, FileFormat, HttpVersion,
-    InfluxPlace, LoadModel, OnFailure, Part, Request, ResourceOrigin, RunPlan, SamplesFormat, Template,
-    Variable,
+    InfluxPlace, LoadModel, OnFailure, OtlpHistograms, OtlpProtocol, OtlpTemporality, Part, Request,
+    ResourceOrigin, RunPlan, SamplesFormat, Template, Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -88,6 +88,32 @@ fn single_requests_are_asked_for() {
     assert!(neither.trace.is_none() && neither.samples.is_none());
     let resolved = read("samples: { file: \"${HOME:-x}.csv\" }").samples.unwrap();
     assert!(resolved.file.to_str().unwrap().ends_with(".csv"));
+}
+
+#[test]
+fn a_receiver_of_the_opentelemetry_protocol_is_read() {
+    let otlp = |settings: &str| {
+        plan(&with(LOAD, STEPS, &format!("export: {{ otlp: {{ {settings} }} }}\n"))).export.otlp.unwrap()
+    };
+    let usual = otlp("url: \"https://collector.example/otlp/\"");
+    assert_eq!((usual.url.as_str(), usual.protocol), ("https://collector.example/otlp", OtlpProtocol::Http));
+    assert_eq!(
+        (usual.temporality, usual.histograms),
+        (OtlpTemporality::Cumulative, OtlpHistograms::Exponential)
+    );
+    assert!(usual.gzip && usual.headers.is_empty());
+    assert!(!usual.traces, "the plan traces nothing");
+    let traced = plan(&with(LOAD, STEPS, "trace: {}\nexport: { otlp: { url: \"http://127.0.0.1:1\" } }\n"));
+    assert!(traced.export.otlp.unwrap().traces);
+    let other = otlp(
+        "url: \"http://127.0.0.1:4317\", protocol: grpc, temporality: delta, histograms: explicit, traces: false, \
+         compression: none, headers: { X-Tenant: a }",
+    );
+    assert_eq!((other.url.as_str(), other.protocol), ("http://127.0.0.1:4317", OtlpProtocol::Grpc));
+    assert_eq!((other.temporality, other.histograms), (OtlpTemporality::Delta, OtlpHistograms::Explicit));
+    assert!(!other.gzip && !other.traces);
+    let headers: Vec<_> = other.headers.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+    assert_eq!(headers, [("x-tenant", "a")]);
 }
 
 #[test]
