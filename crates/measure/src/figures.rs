@@ -33,16 +33,18 @@ pub struct LatencyFigures {
     pub intervals: Intervals,
 }
 
-impl From<&Histogram> for LatencyFigures {
-    fn from(histogram: &Histogram) -> Self {
-        let seconds = |nanos: u64| nanos as f64 / 1e9;
-        let quantile = |quantile| histogram.quantile(quantile).map(seconds);
+impl LatencyFigures {
+    /// The figures of a histogram whose values are so many to one of their unit.
+    pub fn in_units(histogram: &Histogram, per_one: u64) -> Self {
+        let per_one = per_one as f64;
+        let exact = |value: u64| value as f64 / per_one;
+        let quantile = |quantile| histogram.quantile(quantile).map(exact);
         Self {
             count: histogram.count(),
-            min: histogram.min().map(seconds),
-            mean: histogram.mean().map(|nanos| nanos / 1e9),
-            stddev: histogram.stddev().map(|nanos| nanos / 1e9),
-            max: histogram.max().map(seconds),
+            min: histogram.min().map(exact),
+            mean: histogram.mean().map(|value| value / per_one),
+            stddev: histogram.stddev().map(|value| value / per_one),
+            max: histogram.max().map(exact),
             p50: quantile(Quantile::P50),
             p75: quantile(Quantile::P75),
             p90: quantile(Quantile::P90),
@@ -50,7 +52,13 @@ impl From<&Histogram> for LatencyFigures {
             p99: quantile(Quantile::P99),
             p99_9: quantile(Quantile::P99_9),
             p99_99: quantile(Quantile::P99_99),
-            intervals: Intervals::from(histogram),
+            intervals: Intervals::in_units(histogram, per_one),
         }
+    }
+}
+
+impl From<&Histogram> for LatencyFigures {
+    fn from(histogram: &Histogram) -> Self {
+        Self::in_units(histogram, crate::SECOND)
     }
 }

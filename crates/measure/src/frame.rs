@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use crate::table::{Packed, packed};
 use crate::{
     ConnectionFigures, Distribution, DropCause, Kept, KeptKey, Outcome, Phase, SeriesKey, Singles, Timing,
+    ValueKey, ValueSeries,
 };
 
 /// Everything that was measured in one second of a run, from all workers. A closed second never changes.
@@ -24,6 +25,8 @@ pub struct Frame {
     pub connections: ConnectionFigures,
     /// Requests per address, where the run has more than one.
     pub addresses: BTreeMap<AddressKey, AddressSeries>,
+    /// What the plan takes from replies.
+    pub values: BTreeMap<ValueKey, ValueSeries>,
     /// The slowest and the first failed requests, as far as they may be among those of their minute.
     pub kept: BTreeMap<KeptKey, Kept>,
     /// At least how many series found no room within [`crate::Limits`] and were counted together.

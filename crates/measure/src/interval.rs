@@ -49,6 +49,11 @@ impl Histogram {
     /// It holds for durations that do not depend on each other. Those of neighbours do, where a queue
     /// builds up: the interval is then too narrow.
     pub fn interval(&self, quantile: Quantile) -> Option<Interval> {
+        self.interval_in(quantile, 1e9)
+    }
+
+    /// The same in a unit that has so many of the histogram's values.
+    fn interval_in(&self, quantile: Quantile, per_one: f64) -> Option<Interval> {
         let (low, high) = ranks(self.count(), quantile.share())?;
         let (mut seen, mut lowest) = (0, None);
         for (index, count) in self.buckets() {
@@ -58,25 +63,26 @@ impl Histogram {
                 lowest.get_or_insert(first);
             }
             if seen >= high {
-                let seconds = |nanos: u64| nanos as f64 / 1e9;
+                let exact = |value: u64| value as f64 / per_one;
                 let (low, high) = (lowest?.max(self.min()?), last.min(self.max()?));
-                return Some(Interval { low: seconds(low), high: seconds(high.max(low)) });
+                return Some(Interval { low: exact(low), high: exact(high.max(low)) });
             }
         }
         None
     }
 }
 
-impl From<&Histogram> for Intervals {
-    fn from(histogram: &Histogram) -> Self {
+impl Intervals {
+    pub(crate) fn in_units(histogram: &Histogram, per_one: f64) -> Self {
+        let interval = |quantile| histogram.interval_in(quantile, per_one);
         Self {
-            p50: histogram.interval(Quantile::P50),
-            p75: histogram.interval(Quantile::P75),
-            p90: histogram.interval(Quantile::P90),
-            p95: histogram.interval(Quantile::P95),
-            p99: histogram.interval(Quantile::P99),
-            p99_9: histogram.interval(Quantile::P99_9),
-            p99_99: histogram.interval(Quantile::P99_99),
+            p50: interval(Quantile::P50),
+            p75: interval(Quantile::P75),
+            p90: interval(Quantile::P90),
+            p95: interval(Quantile::P95),
+            p99: interval(Quantile::P99),
+            p99_9: interval(Quantile::P99_9),
+            p99_99: interval(Quantile::P99_99),
         }
     }
 }

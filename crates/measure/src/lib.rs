@@ -25,6 +25,7 @@ mod sample;
 mod shard;
 mod single;
 mod table;
+mod value;
 mod vitals;
 
 pub use connections::{CloseReason, ConnectionFigures, Opening, RequestCounts};
@@ -45,6 +46,9 @@ pub use phase::Phase;
 pub use sample::{DropCause, Sample, SeriesKey, Timing};
 pub use shard::Shard;
 pub use single::{Purposes, SINGLES_PER_SECOND, Single, SingleRule, Singles, TraceContext};
+pub use value::{
+    MOST_COUNTED, MOST_VALUES, Observed, ValueForm, ValueKey, ValueName, ValueSeries, ValueUnit,
+};
 pub use vitals::Vitals;
 
 /// Nanoseconds in one second.

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -9,8 +10,8 @@ use crate::kept::KeptRecorder;
 use crate::table::{Packed, Table};
 use crate::{
     AddressKey, AddressSeries, CloseReason, DropCause, Edges, ErrorSample, Frame, Histogram, IterationKey,
-    KeptKey, KeptRequest, Limits, Opening, Outcome, Pending, PendingKey, Phase, SINGLES_PER_SECOND, Sample,
-    SeriesKey, Single, Singles, Timing,
+    KeptKey, KeptRequest, Limits, Observed, Opening, Outcome, Pending, PendingKey, Phase, SINGLES_PER_SECOND,
+    Sample, SeriesKey, Single, Singles, Timing, ValueKey, ValueSeries,
 };
 
 /// How many different messages one worker keeps per second. Further ones are counted in their series
@@ -35,13 +36,16 @@ pub struct Shard {
     connections: ConnectionRecorder,
     addresses: Table<AddressKey, AddressRecorder>,
     has_addresses: bool,
+    values: Table<ValueKey, ValueRecorder>,
+    /// Where each value's histograms count exactly.
+    value_edges: Arc<[Edges]>,
     /// By step and phase, see [`kept_index`].
     kept: Vec<KeptRecorder>,
     singles: Singles,
     /// How many singles there may be.
     singles_room: usize,
     limits: Limits,
-    /// What the histograms of `series` occupy.
+    /// What the histograms of `series` and `values` occupy.
     memory_bytes: u64,
     /// Series that found no room, as far as there is room to remember them.
     overflowed: FxHashSet<u64>,
@@ -62,6 +66,15 @@ struct SeriesRecorder {
     /// A handful at most, so a scan beats a map.
     statuses: Vec<(u16, u64)>,
     timings: [Option<Box<Histogram>>; Timing::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct ValueRecorder {
+    taken: u64,
+    absent: u64,
+    out_of_range: u64,
+    total: u64,
+    histogram: Option<Box<Histogram>>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +108,8 @@ impl Shard {
             connections: ConnectionRecorder::default(),
             addresses: Table::default(),
             has_addresses: false,
+            values: Table::default(),
+            value_edges: [].into(),
             kept: Vec::new(),
             singles: Singles::default(),
             singles_room: SINGLES_PER_SECOND,
@@ -119,6 +134,12 @@ impl Shard {
         Self { singles_room: SINGLES_PER_SECOND / workers.max(1), ..self }
     }
 
+    /// The same shard for a run whose plan takes values from replies; for each, where its histograms
+    /// count exactly.
+    pub fn with_value_edges(self, value_edges: Arc<[Edges]>) -> Self {
+        Self { value_edges, ..self }
+    }
+
     /// The second it belongs to.
     pub fn second(&self) -> u64 {
         self.second
@@ -137,10 +158,14 @@ impl Shard {
         self.reconnects = 0;
         self.connections.clear();
         self.addresses.values_mut().for_each(AddressRecorder::clear);
+        self.values.retain(|recorder| !recorder.is_empty());
+        self.values.values_mut().for_each(ValueRecorder::clear);
         self.kept.iter_mut().for_each(|kept| kept.reuse(second));
         self.singles.clear();
         self.overflowed.clear();
-        self.memory_bytes = self.series.iter().map(|(_, recorder)| recorder.memory_bytes()).sum();
+        let series = self.series.iter().map(|(_, recorder)| recorder.memory_bytes());
+        self.memory_bytes =
+            series.chain(self.values.iter().map(|(_, recorder)| recorder.memory_bytes())).sum();
     }
 
     /// Counts a request that ended in this second.
@@ -215,6 +240,30 @@ impl Shard {
         }
         let overflow = key.overflow();
         self.series.find(overflow).unwrap_or_else(|| self.series.add(overflow))
+    }
+
+    /// Counts what a reply that came in this second says of a value.
+    pub fn value(&mut self, key: ValueKey, observed: Observed) {
+        let no_edges = Edges::exactly([]);
+        let edges = self.value_edges.get(usize::from(key.value)).unwrap_or(&no_edges);
+        let known = self.values.find(key);
+        let has_room = self.series.len() + self.values.len() < self.limits.series as usize;
+        let is_full = self.memory_bytes >= self.limits.memory_bytes;
+        let fits = match known {
+            Some(position) => !is_full || !self.values.at(position).would_grow(observed),
+            None => has_room && !is_full,
+        };
+        let position = match known.filter(|_| fits) {
+            Some(position) => position,
+            None if fits || key.is_overflow() => {
+                self.values.find(key).unwrap_or_else(|| self.values.add(key))
+            }
+            None => {
+                let overflow = key.overflow();
+                self.values.find(overflow).unwrap_or_else(|| self.values.add(overflow))
+            }
+        };
+        self.values.at(position).count(observed, edges, &mut self.memory_bytes);
     }
 
     /// Whether [`Self::keep`] would keep this request: its words and rows need to be gathered only then.
@@ -382,6 +431,9 @@ impl Shard {
         for (key, recorder) in self.addresses.iter().filter(|(_, recorder)| recorder.requests > 0) {
             frame.addresses.entry(*key).or_default().merge(&recorder.series());
         }
+        for (key, recorder) in self.values.iter().filter(|(_, recorder)| !recorder.is_empty()) {
+            frame.values.entry(*key).or_default().merge(&recorder.series());
+        }
         for (index, recorder) in self.kept.iter().enumerate() {
             if let Some(kept) = recorder.kept() {
                 frame.kept.entry(kept_key(index)).or_default().merge(kept);
@@ -488,6 +540,54 @@ impl AddressRecorder {
     }
 }
 
+impl ValueRecorder {
+    fn count(&mut self, observed: Observed, edges: &Edges, grown: &mut u64) {
+        match observed {
+            Observed::Absent => return self.absent += 1,
+            Observed::OutOfRange => return self.out_of_range += 1,
+            Observed::Amount(amount) => self.total = self.total.saturating_add(amount),
+            Observed::Match(matches) => self.total += u64::from(matches),
+            Observed::Ticks(ticks) => match &mut self.histogram {
+                Some(histogram) => histogram.record_and_tell(ticks, grown),
+                none => *grown += first(none, edges, ticks),
+            },
+        }
+        self.taken += 1;
+    }
+
+    fn would_grow(&self, observed: Observed) -> bool {
+        let Observed::Ticks(ticks) = observed else { return false };
+        self.histogram.as_ref().is_none_or(|histogram| histogram.would_grow(ticks))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.taken == 0 && self.absent == 0 && self.out_of_range == 0
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.histogram.as_ref().map_or(0, |histogram| histogram.memory_bytes() as u64)
+    }
+
+    fn clear(&mut self) {
+        let histogram = self.histogram.take().map(|mut histogram| {
+            histogram.clear();
+            histogram
+        });
+        *self = Self { histogram, ..Self::default() };
+    }
+
+    fn series(&self) -> ValueSeries {
+        let histogram = self.histogram.as_ref().filter(|histogram| !histogram.is_empty());
+        ValueSeries {
+            taken: self.taken,
+            absent: self.absent,
+            out_of_range: self.out_of_range,
+            total: self.total,
+            values: histogram.map(|histogram| histogram.distribution()),
+        }
+    }
+}
+
 impl IterationRecorder {
     fn is_empty(&self) -> bool {
         self.arrivals == 0
@@ -525,6 +625,50 @@ mod tests {
             sent_bytes: 5,
             address: 0,
         }
+    }
+
+    #[test]
+    fn values_are_counted_as_they_come_and_what_is_none_beside_them() {
+        let edges: Arc<[Edges]> = [Edges::exactly([10]), Edges::exactly([])].into();
+        let key = |value| ValueKey { value, step: 0, phase: Phase::Measured, stage: Some(0) };
+        let mut frame = Frame::new(0);
+        for _ in 0..2 {
+            let mut shard = Shard::new(0, Edges::default()).with_value_edges(Arc::clone(&edges));
+            for observed in [Observed::Ticks(5), Observed::Ticks(11), Observed::Absent, Observed::OutOfRange]
+            {
+                shard.value(key(0), observed);
+            }
+            [Observed::Match(true), Observed::Match(false), Observed::Absent]
+                .into_iter()
+                .for_each(|observed| shard.value(key(1), observed));
+            shard.merge_into(&mut frame);
+            shard.reuse(1);
+            let mut later = Frame::new(1);
+            shard.merge_into(&mut later);
+            assert!(later.values.is_empty());
+        }
+        let first = &frame.values[&key(0)];
+        assert_eq!((first.taken, first.absent, first.out_of_range, first.replies()), (4, 2, 2, 8));
+        assert_eq!(first.values.as_ref().unwrap().at_edges(), [2, 2]);
+        let second = &frame.values[&key(1)];
+        assert_eq!((second.taken, second.absent, second.total), (4, 2, 2));
+        assert_eq!(second.values, None);
+    }
+
+    #[test]
+    fn values_beyond_the_limits_are_counted_together() {
+        let limits = Limits { series: 3, ..Limits::default() };
+        let mut shard = Shard::new(0, Edges::default()).with_limits(limits);
+        for step in 0..10 {
+            let key = ValueKey { value: 0, step, phase: Phase::Measured, stage: Some(0) };
+            shard.value(key, Observed::Amount(7));
+        }
+        let mut frame = Frame::new(0);
+        shard.merge_into(&mut frame);
+        assert_eq!(frame.values.len(), 4);
+        assert_eq!(frame.values.values().map(|series| series.total).sum::<u64>(), 70);
+        let (key, series) = frame.values.last_key_value().unwrap();
+        assert_eq!((key.is_overflow(), series.taken), (true, 7));
     }
 
     #[test]
