@@ -220,9 +220,9 @@ pub enum Observed {
     Amount(u64),
     /// Whether it is the one that is looked for, for a ratio.
     Match(bool),
-    /// Nothing, or what is no number.
+    /// Nothing, or what is no such number: a word, one below zero, a fraction for a counter.
     Absent,
-    /// A number that cannot be counted: negative, too large, not whole for a counter.
+    /// A number that is too large to be counted.
     OutOfRange,
 }
 
@@ -231,9 +231,9 @@ pub enum Observed {
 pub struct ValueSeries {
     /// Replies that had one.
     pub taken: u64,
-    /// Replies that had none, or what is no number.
+    /// Replies that had none, or what is no such number.
     pub absent: u64,
-    /// Replies with a number that cannot be counted.
+    /// Replies with a number that is too large to be counted.
     pub out_of_range: u64,
     /// Of a counter the sum, of a ratio how many were the one that is looked for.
     pub total: u64,

@@ -5,7 +5,7 @@ use plimsoll_measure::{Edges, Frame};
 use crate::judge::{Reading, explain, judge, judge_by_stage};
 use crate::tally::{Second, Selection, Stages, Sum, Waiting};
 use crate::windows::Windows;
-use crate::{Bound, Expression, Measure, Objective, Verdict};
+use crate::{Bound, Expression, Measure, Objective, OwnFigure, Verdict};
 
 /// When what was measured happened, in whole seconds: windows lie inside `[first, end)`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,7 +28,6 @@ pub struct Span {
 pub struct Evaluator {
     objectives: Vec<Objective>,
     trackers: Vec<Tracker>,
-    edges: Edges,
     span: Span,
     /// The last second folded.
     last: Option<u64>,
@@ -81,9 +80,23 @@ impl Evaluator {
     /// An evaluator before the first second. `edges` are those the frames are counted at; they hold
     /// every [`crate::Expression::threshold_nanos`], else quantiles are judged within the buckets'
     /// resolution.
-    pub fn new(objectives: Vec<Objective>, edges: Edges, span: Span) -> Self {
-        let trackers = objectives.iter().map(|objective| Tracker::new(objective, &edges, &span)).collect();
-        Self { objectives, trackers, edges, span, last: None, abort: None }
+    pub fn new(objectives: Vec<Objective>, edges: &Edges, span: Span) -> Self {
+        Self::with_values(objectives, edges, &[], span)
+    }
+
+    /// The same for a plan that takes values from replies: `value_edges` are those of each value's
+    /// histograms and hold every [`crate::Expression::threshold`] of it.
+    pub fn with_values(objectives: Vec<Objective>, edges: &Edges, value_edges: &[Edges], span: Span) -> Self {
+        let edges_of = |objective: &Objective| match objective.expression.measure.own() {
+            None => edges.clone(),
+            Some(value) => {
+                let known = value_edges.get(usize::from(value.index)).cloned();
+                known.unwrap_or_else(|| value.unit.edges(objective.expression.threshold()))
+            }
+        };
+        let trackers =
+            objectives.iter().map(|objective| Tracker::new(objective, edges_of(objective), &span)).collect();
+        Self { objectives, trackers, span, last: None, abort: None }
     }
 
     /// Folds the next closed second. Frames come in order, and a gap is seconds without data; a
@@ -94,7 +107,7 @@ impl Evaluator {
         }
         self.last = Some(frame.second);
         for (index, (tracker, objective)) in self.trackers.iter_mut().zip(&self.objectives).enumerate() {
-            tracker.fold(frame, &self.edges, &self.span);
+            tracker.fold(frame, &self.span);
             // An abort after no seconds still takes a miss.
             let limit = objective.abort_after.map(|seconds| seconds.max(1));
             if limit.is_some_and(|limit| tracker.missing_for() >= limit) {
@@ -171,6 +184,8 @@ impl Span {
 struct Tracker {
     expression: Expression,
     selection: Selection,
+    /// Those of the durations or values it looks at.
+    edges: Edges,
     scope: Scope,
     /// Since the measured part began, for figures that count events.
     events: Option<Events>,
@@ -188,11 +203,11 @@ enum Scope {
 }
 
 impl Tracker {
-    fn new(objective: &Objective, edges: &Edges, span: &Span) -> Self {
+    fn new(objective: &Objective, edges: Edges, span: &Span) -> Self {
         let (expression, filter) = (objective.expression, &objective.filter);
         let (default_stages, scope) = match (expression.bound, objective.over) {
             (Bound::Value(bound), None) => {
-                let (sum, waiting) = (Sum::new(expression.threshold_nanos()), Waiting::nobody(edges));
+                let (sum, waiting) = (Sum::new(expression.threshold()), Waiting::nobody(&edges));
                 (Stages::All, Scope::Run { bound, sum, waiting, latest: None, missing_for: 0 })
             }
             (Bound::Value(bound), Some(over)) => {
@@ -207,12 +222,13 @@ impl Tracker {
         };
         let stages = filter.stage.map_or(default_stages, Stages::Only);
         let events = counts_events(&expression).then_some(Events::default());
-        Self { expression, selection: Selection::new(filter, stages), scope, events }
+        Self { expression, selection: Selection::new(filter, stages), edges, scope, events }
     }
 
-    fn fold(&mut self, frame: &Frame, edges: &Edges, span: &Span) {
-        let (expression, timing) = (self.expression, self.expression.measure.timing());
-        let second = Second::of(frame, &self.selection, timing, edges);
+    fn fold(&mut self, frame: &Frame, span: &Span) {
+        let (expression, edges) = (self.expression, &self.edges);
+        let (measure, timing) = (expression.measure, expression.measure.timing());
+        let second = Second::of(frame, &self.selection, measure, edges);
         if let Some(events) = &mut self.events {
             events.add(&expression, &second);
         }
@@ -239,7 +255,7 @@ impl Tracker {
                 windows.fold(frame.second, second, &waiting, edges);
             }
             Scope::Stage { selection, reference, compared, .. } => {
-                reference.add(&Second::of(frame, selection, timing, edges));
+                reference.add(&Second::of(frame, selection, measure, edges));
                 compared.add(&second);
             }
         }
@@ -314,7 +330,8 @@ impl Tracker {
 /// What a run so far lets one say. What is inconclusive may still be decided, and a count only
 /// grows: one that is too low now says nothing about the end.
 fn so_far(expression: &Expression, verdict: Verdict) -> Option<Verdict> {
-    let grows = matches!(expression.measure, Measure::Count(_)) && !expression.comparison.wants_less();
+    let counts = matches!(expression.measure, Measure::Count(_) | Measure::Own(OwnFigure::Count, _));
+    let grows = counts && !expression.comparison.wants_less();
     match verdict {
         Verdict::Inconclusive => None,
         Verdict::Missed if grows => None,
@@ -332,13 +349,17 @@ struct Events {
 /// Whether the figure is a share of good events.
 fn counts_events(expression: &Expression) -> bool {
     match expression.measure {
-        Measure::Quantile(..) => expression.threshold_nanos().is_some(),
-        Measure::ErrorRatio | Measure::Availability | Measure::DroppedRatio => true,
+        Measure::Quantile(..) | Measure::Own(OwnFigure::Quantile(_), _) => expression.threshold().is_some(),
+        Measure::ErrorRatio
+        | Measure::Availability
+        | Measure::DroppedRatio
+        | Measure::Own(OwnFigure::Ratio, _) => true,
         Measure::Mean(_)
         | Measure::Max(_)
         | Measure::Count(_)
         | Measure::Throughput
         | Measure::ByteRate
+        | Measure::Own(OwnFigure::Mean | OwnFigure::Max | OwnFigure::Count | OwnFigure::Rate, _)
         | Measure::GoodputRetained => false,
     }
 }
@@ -346,14 +367,19 @@ fn counts_events(expression: &Expression) -> bool {
 impl Events {
     fn add(&mut self, expression: &Expression, second: &Second) {
         let counts = &second.counts;
-        let (good, all) = match (expression.measure, expression.threshold_nanos()) {
+        let wants_less = expression.comparison.wants_less();
+        let (good, all) = match (expression.measure, expression.threshold()) {
             (Measure::DroppedRatio, _) => (counts.arrivals.saturating_sub(counts.dropped), counts.arrivals),
+            (Measure::Own(OwnFigure::Ratio, _), _) => {
+                let others = counts.taken.saturating_sub(counts.total);
+                (if wants_less { others } else { counts.total }, counts.taken)
+            }
             (_, None) => (counts.succeeded, counts.succeeded + counts.failed),
             (_, Some(threshold)) => {
                 let within = second.latency.at_or_below(threshold);
                 let outlived = second.waited.count() - second.waited.at_or_below(threshold);
-                let all = second.latency.count() + outlived;
-                (if expression.comparison.wants_less() { within } else { all - within }, all)
+                let all = second.latency.count() + outlived + counts.out_of_range;
+                (if wants_less { within } else { all - within }, all)
             }
         };
         self.good += good;

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use plimsoll_measure::Timing;
+use plimsoll_measure::{SECOND, Timing, ValueForm, ValueName, ValueUnit};
 use plimsoll_units::{ByteCount, Quantile, Rate, Ratio, duration};
 
 /// What is promised, as a comparison: `p95(response_time) <= 250ms`.
@@ -36,9 +36,52 @@ pub enum Measure {
     Throughput,
     /// Bytes received per second.
     ByteRate,
+    /// A figure of what the plan takes from replies.
+    Own(OwnFigure, OwnValue),
     /// What is left of the throughput at the limit when several times the limit is offered. No run at one load shows
     /// it: an [`crate::Evaluator`] finds it inconclusive, and whoever overloads the target judges it.
     GoodputRetained,
+}
+
+/// A value that the plan takes from replies, as objectives know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnValue {
+    /// Its position among the run's.
+    pub index: u16,
+    /// Its name.
+    pub name: ValueName,
+    /// What becomes of it.
+    pub form: ValueForm,
+    /// What it is in.
+    pub unit: ValueUnit,
+}
+
+/// What an objective may look at in values that the plan takes from replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OwnFigure {
+    /// A quantile, of a histogram.
+    Quantile(Quantile),
+    /// The mean, of a histogram.
+    Mean,
+    /// The largest, of a histogram.
+    Max,
+    /// How many replies had one, of a histogram.
+    Count,
+    /// The share of those that are the one looked for, of a ratio.
+    Ratio,
+    /// The sum per second, of a counter.
+    Rate,
+}
+
+impl OwnFigure {
+    /// The form of value that has this figure.
+    fn form(self) -> ValueForm {
+        match self {
+            Self::Quantile(_) | Self::Mean | Self::Max | Self::Count => ValueForm::Histogram,
+            Self::Ratio => ValueForm::Ratio,
+            Self::Rate => ValueForm::Counter,
+        }
+    }
 }
 
 /// What `count(..)` counts.
@@ -89,7 +132,7 @@ pub enum Bound {
 
 /// Why a text is not an objective.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{found} at byte {column} is not an objective; write {allowed}{}", hint(*suggestion))]
+#[error("{found} at byte {column} is not an objective; write {allowed}{}", hint(suggestion.as_deref()))]
 pub struct ExpressionError {
     /// Where in the text, in bytes from 0.
     pub column: usize,
@@ -98,7 +141,7 @@ pub struct ExpressionError {
     /// What may stand there.
     pub allowed: String,
     /// What was probably meant, where one allowed word is close to what stands there.
-    pub suggestion: Option<&'static str>,
+    pub suggestion: Option<String>,
 }
 
 fn hint(suggestion: Option<&str>) -> String {
@@ -145,6 +188,13 @@ const MEASURE_NAMES: [&str; 9] = [
 const ALLOWED_MEASURES: &str = "`p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, \
                                 `availability`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`";
 
+/// The names that figures have already, so that no value of a plan's own can be called so.
+pub fn figure_names() -> impl Iterator<Item = &'static str> {
+    let timings = Timing::ALL.into_iter().map(Timing::name);
+    let countables = COUNTABLES.into_iter().map(Countable::name);
+    MEASURE_NAMES.into_iter().chain(["rate", "ratio", "stage"]).chain(timings).chain(countables)
+}
+
 impl Countable {
     /// Its name in parentheses.
     pub fn name(self) -> &'static str {
@@ -174,8 +224,22 @@ impl Measure {
             | Self::DroppedRatio
             | Self::Throughput
             | Self::ByteRate
+            | Self::Own(..)
             | Self::GoodputRetained => None,
         }
+    }
+
+    /// The value of the plan's own that it looks at, if it looks at one.
+    pub fn own(self) -> Option<OwnValue> {
+        match self {
+            Self::Own(_, value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// How many of what its histogram counts make one of its unit.
+    pub(crate) fn ticks_per_one(self) -> u64 {
+        self.own().map_or(SECOND, |value| value.unit.ticks_per_one())
     }
 
     /// Writes a value of this figure so that an objective's bound reads it back exactly.
@@ -191,13 +255,20 @@ impl Measure {
                 if same { percent } else { value.to_string() }
             }
             Self::Throughput => format!("{value}/s"),
-            Self::ByteRate => {
-                let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
-                let whole = units.into_iter().find(|(_, size)| value >= *size && value % size == 0.0);
-                let (unit, size) = whole.unwrap_or(("B", 1.0));
-                format!("{}{unit}/s", value / size)
-            }
+            Self::ByteRate => format!("{}/s", exact_size(value)),
             Self::Count(_) => value.to_string(),
+            Self::Own(figure, OwnValue { unit, .. }) => match (figure, unit) {
+                (OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, ValueUnit::Seconds) => {
+                    duration::format(Duration::from_nanos(nanos(value)))
+                }
+                (OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, ValueUnit::Bytes) => {
+                    exact_size(value)
+                }
+                (OwnFigure::Ratio, _) => Self::Availability.exact(value),
+                (OwnFigure::Rate, ValueUnit::Bytes) => Self::ByteRate.exact(value),
+                (OwnFigure::Rate, _) => Self::Throughput.exact(value),
+                (_, ValueUnit::Number) | (OwnFigure::Count, _) => value.to_string(),
+            },
         }
     }
 
@@ -211,8 +282,30 @@ impl Measure {
             Self::Throughput => format!("{}/s", (value * 100.0).round() / 100.0),
             Self::ByteRate => format!("{}/s", ByteCount(value.round() as u64)),
             Self::Count(_) => value.to_string(),
+            Self::Own(figure, OwnValue { unit, .. }) => match (figure, unit) {
+                (OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, ValueUnit::Seconds) => {
+                    duration::human(value)
+                }
+                (OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, ValueUnit::Bytes) => {
+                    ByteCount(value.round() as u64).to_string()
+                }
+                (OwnFigure::Ratio, _) => Self::Availability.human(value),
+                (OwnFigure::Rate, ValueUnit::Bytes) => Self::ByteRate.human(value),
+                (OwnFigure::Rate, _) => Self::Throughput.human(value),
+                (_, ValueUnit::Number) | (OwnFigure::Count, _) => {
+                    ((value * 1000.0).round() / 1000.0).to_string()
+                }
+            },
         }
     }
+}
+
+/// A number of bytes in the largest unit that writes it without a fraction.
+fn exact_size(bytes: f64) -> String {
+    let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let whole = units.into_iter().find(|(_, size)| bytes >= *size && bytes % size == 0.0);
+    let (unit, size) = whole.unwrap_or(("B", 1.0));
+    format!("{}{unit}", bytes / size)
 }
 
 impl fmt::Display for Measure {
@@ -228,6 +321,14 @@ impl fmt::Display for Measure {
             Self::Throughput => f.write_str("throughput"),
             Self::ByteRate => f.write_str("byte_rate"),
             Self::GoodputRetained => f.write_str("goodput_retained"),
+            Self::Own(figure, value) => match figure {
+                OwnFigure::Quantile(quantile) => write!(f, "{quantile}({})", value.name),
+                OwnFigure::Mean => write!(f, "mean({})", value.name),
+                OwnFigure::Max => write!(f, "max({})", value.name),
+                OwnFigure::Count => write!(f, "count({})", value.name),
+                OwnFigure::Ratio => write!(f, "ratio({})", value.name),
+                OwnFigure::Rate => write!(f, "rate({})", value.name),
+            },
         }
     }
 }
@@ -259,7 +360,16 @@ impl Expression {
     /// When the text is not one: where, what was found, what is allowed. A bound that nothing can
     /// keep (`error_ratio < 0`, `availability > 100%`, a duration of zero) is refused too.
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
-        let mut cursor = Cursor { text, at: 0 };
+        Self::parse_with(text, &[])
+    }
+
+    /// The same where a plan takes values of its own from replies, like `p95(db_time) <= 50ms` or
+    /// `ratio(cache_hit) >= 90%`.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; what is allowed names the plan's own.
+    pub fn parse_with(text: &str, own: &[OwnValue]) -> Result<Self, ExpressionError> {
+        let mut cursor = Cursor { text, at: 0, own };
         let measure = cursor.measure()?;
         let comparison = cursor.comparison()?;
         let bound = cursor.bound(measure, comparison)?;
@@ -270,12 +380,20 @@ impl Expression {
     /// exact: that of a quantile over a value. Durations are whole nanoseconds, so `< T` counts what
     /// is at or below T - 1 ns, and `>= T` is its complement.
     pub fn threshold_nanos(&self) -> Option<u64> {
-        let (Measure::Quantile(..), Bound::Value(seconds)) = (self.measure, self.bound) else {
-            return None;
+        self.threshold().filter(|_| self.measure.own().is_none())
+    }
+
+    /// The same of a quantile of anything: in ticks for a value of the plan's own.
+    pub fn threshold(&self) -> Option<u64> {
+        let Bound::Value(value) = self.bound else { return None };
+        let ticks = match self.measure {
+            Measure::Quantile(..) => nanos(value),
+            Measure::Own(OwnFigure::Quantile(_), own) => own.unit.ticks(value)?,
+            _ => return None,
         };
         Some(match self.comparison {
-            Comparison::Le | Comparison::Gt => nanos(seconds),
-            Comparison::Lt | Comparison::Ge => nanos(seconds).saturating_sub(1),
+            Comparison::Le | Comparison::Gt => ticks,
+            Comparison::Lt | Comparison::Ge => ticks.saturating_sub(1),
         })
     }
 
@@ -285,10 +403,16 @@ impl Expression {
     pub fn allowed_bad_share(&self) -> Option<f64> {
         let Bound::Value(bound) = self.bound else { return None };
         match (self.measure, self.comparison.wants_less()) {
-            (Measure::Quantile(quantile, _), true) => Some(1.0 - quantile.share()),
-            (Measure::Quantile(quantile, _), false) => Some(quantile.share()),
-            (Measure::ErrorRatio | Measure::DroppedRatio, true) => Some(bound),
-            (Measure::Availability, false) => Some(1.0 - bound),
+            (Measure::Quantile(quantile, _) | Measure::Own(OwnFigure::Quantile(quantile), _), true) => {
+                Some(1.0 - quantile.share())
+            }
+            (Measure::Quantile(quantile, _) | Measure::Own(OwnFigure::Quantile(quantile), _), false) => {
+                Some(quantile.share())
+            }
+            (Measure::ErrorRatio | Measure::DroppedRatio | Measure::Own(OwnFigure::Ratio, _), true) => {
+                Some(bound)
+            }
+            (Measure::Availability | Measure::Own(OwnFigure::Ratio, _), false) => Some(1.0 - bound),
             _ => None,
         }
     }
@@ -328,6 +452,13 @@ impl fmt::Display for Expression {
 struct Cursor<'a> {
     text: &'a str,
     at: usize,
+    own: &'a [OwnValue],
+}
+
+/// What stands in the parentheses of a figure of durations or values.
+enum Argument<T> {
+    BuiltIn(T),
+    Own(OwnValue),
 }
 
 impl<'a> Cursor<'a> {
@@ -359,7 +490,7 @@ impl<'a> Cursor<'a> {
 
     /// An error at byte `column`: what stands there is its word, else its first character.
     fn error(&self, column: usize, allowed: impl Into<String>) -> ExpressionError {
-        let mut there = Cursor { text: self.text, at: column };
+        let mut there = Cursor { text: self.text, at: column, own: self.own };
         let word = there.word();
         let column = there.at - word.len();
         let found = match self.text[column..].chars().next() {
@@ -377,37 +508,77 @@ impl<'a> Cursor<'a> {
         if let Some(measure) = plain {
             return Ok(measure);
         }
+        let timing_or_own = |cursor: &mut Self, figure: OwnFigure, built_in: &dyn Fn(Timing) -> Measure| {
+            Ok(match cursor.argument(timing, &timing_names(), figure.form())? {
+                Argument::BuiltIn(timing) => built_in(timing),
+                Argument::Own(value) => Measure::Own(figure, value),
+            })
+        };
+        let own = |cursor: &mut Self, figure: OwnFigure| match cursor.argument(
+            |_| None::<()>,
+            &[],
+            figure.form(),
+        )? {
+            Argument::Own(value) => Ok(Measure::Own(figure, value)),
+            Argument::BuiltIn(()) => Err(cursor.error(start, cursor.allowed_measures())),
+        };
         match word {
-            "mean" => Ok(Measure::Mean(self.argument(timing, &timing_names())?)),
-            "max" => Ok(Measure::Max(self.argument(timing, &timing_names())?)),
-            "count" => Ok(Measure::Count(self.argument(countable, &countable_names())?)),
+            "mean" => timing_or_own(self, OwnFigure::Mean, &Measure::Mean),
+            "max" => timing_or_own(self, OwnFigure::Max, &Measure::Max),
+            "count" => Ok(match self.argument(countable, &countable_names(), ValueForm::Histogram)? {
+                Argument::BuiltIn(countable) => Measure::Count(countable),
+                Argument::Own(value) => Measure::Own(OwnFigure::Count, value),
+            }),
+            "ratio" if self.has(ValueForm::Ratio) => own(self, OwnFigure::Ratio),
+            "rate" if self.has(ValueForm::Counter) => own(self, OwnFigure::Rate),
             _ => match word.parse::<Quantile>() {
                 // p0 would be the minimum, which promises nothing.
                 Ok(quantile) if quantile.share() > 0.0 => {
-                    Ok(Measure::Quantile(quantile, self.argument(timing, &timing_names())?))
+                    let built_in = |timing| Measure::Quantile(quantile, timing);
+                    timing_or_own(self, OwnFigure::Quantile(quantile), &built_in)
                 }
                 _ => {
                     let suggestion = closest(word, MEASURE_NAMES);
-                    Err(ExpressionError { suggestion, ..self.error(start, ALLOWED_MEASURES) })
+                    Err(ExpressionError { suggestion, ..self.error(start, self.allowed_measures()) })
                 }
             },
         }
     }
 
-    /// What stands in parentheses.
+    fn has(&self, form: ValueForm) -> bool {
+        self.own.iter().any(|value| value.form == form)
+    }
+
+    fn allowed_measures(&self) -> String {
+        let ratio = self.has(ValueForm::Ratio).then_some("`ratio(X)`");
+        let rate = self.has(ValueForm::Counter).then_some("`rate(X)`");
+        let own: Vec<_> = ratio.into_iter().chain(rate).collect();
+        if own.is_empty() {
+            return ALLOWED_MEASURES.to_owned();
+        }
+        format!("{ALLOWED_MEASURES}, or of what `measure` takes {}", own.join(" or "))
+    }
+
+    /// What stands in parentheses: something that is always there, or a value of a form.
     fn argument<T>(
         &mut self,
         read: impl Fn(&str) -> Option<T>,
         names: &[&'static str],
-    ) -> Result<T, ExpressionError> {
+        form: ValueForm,
+    ) -> Result<Argument<T>, ExpressionError> {
+        let own = self.own;
+        let own = || own.iter().filter(move |value| value.form == form);
+        let names: Vec<&str> = names.iter().copied().chain(own().map(|value| value.name.as_str())).collect();
         if !self.take("(") {
-            return Err(self.error(self.at, format!("`(` and one of {}", listed(names))));
+            return Err(self.error(self.at, format!("`(` and one of {}", listed(&names))));
         }
         let start = self.at;
         let word = self.word();
-        let Some(argument) = read(word) else {
+        let built_in = read(word).map(Argument::BuiltIn);
+        let named = || own().find(|value| value.name.as_str() == word).copied().map(Argument::Own);
+        let Some(argument) = built_in.or_else(named) else {
             let suggestion = closest(word, names.iter().copied());
-            return Err(ExpressionError { suggestion, ..self.error(start, listed(names)) });
+            return Err(ExpressionError { suggestion, ..self.error(start, listed(&names)) });
         };
         if !self.take(")") {
             return Err(self.error(self.at, "`)`"));
@@ -441,6 +612,17 @@ impl<'a> Cursor<'a> {
             }
             Measure::Throughput | Measure::ByteRate | Measure::Count(_) => {
                 comparison == Comparison::Lt && value == 0.0
+            }
+            Measure::Own(OwnFigure::Ratio, _) => {
+                comparison == Comparison::Lt && value == 0.0 || comparison == Comparison::Gt && value == 1.0
+            }
+            Measure::Own(OwnFigure::Count | OwnFigure::Rate, _) => {
+                comparison == Comparison::Lt && value == 0.0
+            }
+            // Every value is at least zero, and none is beyond the highest.
+            Measure::Own(OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, own) => {
+                value == 0.0 && matches!(comparison, Comparison::Lt | Comparison::Ge)
+                    || value > own.unit.highest() as f64
             }
         };
         if hopeless {
@@ -500,6 +682,17 @@ fn bound_value(measure: Measure, text: &str) -> Result<f64, &'static str> {
         Measure::Throughput => {
             text.parse().map(Rate::per_second).map_err(|_| "a rate like `450/s` or `30k/min`")
         }
+        Measure::Own(figure, OwnValue { unit, .. }) => match (figure, unit) {
+            (OwnFigure::Ratio, _) => bound_value(Measure::Availability, text),
+            (OwnFigure::Rate, ValueUnit::Bytes) => bound_value(Measure::ByteRate, text),
+            (OwnFigure::Rate, _) => bound_value(Measure::Throughput, text),
+            (OwnFigure::Count, _) => bound_value(Measure::Count(Countable::Requests), text),
+            (_, ValueUnit::Seconds) => bound_value(Measure::Mean(Timing::ResponseTime), text),
+            (_, ValueUnit::Bytes) => {
+                text.parse().map(|ByteCount(bytes)| bytes as f64).map_err(|_| "a size like `16kB` or `512B`")
+            }
+            (_, ValueUnit::Number) => number(text).ok_or("a number like `10`, `0.5` or `10k`"),
+        },
         Measure::ByteRate => text
             .strip_suffix("/s")
             .and_then(|size| size.parse().ok())
@@ -529,6 +722,16 @@ fn count(text: &str) -> Option<f64> {
     (count <= 1 << 53).then_some(count as f64)
 }
 
+/// Reads `10`, `0.25` and what [`count`] reads.
+fn number(text: &str) -> Option<f64> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        Some((whole, fraction)) if digits(whole) && digits(fraction) => text.parse().ok(),
+        Some(_) => None,
+        None => count(text),
+    }
+}
+
 fn timing(name: &str) -> Option<Timing> {
     TIMINGS.into_iter().find(|timing| timing.name() == name)
 }
@@ -556,9 +759,9 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// The name that a few slips of the finger (a third of its letters) turn into `word`.
-fn closest(word: &str, names: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+fn closest<'n>(word: &str, names: impl IntoIterator<Item = &'n str>) -> Option<String> {
     let distances = names.into_iter().map(|name| (edits(word, name), name));
-    distances.filter(|(edits, name)| *edits <= name.len() / 3).min().map(|(_, name)| name)
+    distances.filter(|(edits, name)| *edits <= name.len() / 3).min().map(|(_, name)| name.to_owned())
 }
 
 /// The Levenshtein distance in characters.
@@ -656,6 +859,92 @@ mod tests {
         }
     }
 
+    fn own() -> Vec<OwnValue> {
+        let value = |(index, (name, form, unit)): (usize, (&str, ValueForm, ValueUnit))| OwnValue {
+            index: index as u16,
+            name: ValueName::new(name).unwrap(),
+            form,
+            unit,
+        };
+        [
+            ("db_time", ValueForm::Histogram, ValueUnit::Seconds),
+            ("queue", ValueForm::Histogram, ValueUnit::Number),
+            ("size", ValueForm::Histogram, ValueUnit::Bytes),
+            ("rows", ValueForm::Counter, ValueUnit::Number),
+            ("read", ValueForm::Counter, ValueUnit::Bytes),
+            ("cache_hit", ValueForm::Ratio, ValueUnit::Number),
+        ]
+        .into_iter()
+        .enumerate()
+        .map(value)
+        .collect()
+    }
+
+    #[test]
+    fn reads_figures_of_a_plans_own_values() {
+        let own = own();
+        for (text, written) in [
+            ("p95( db_time ) <= 50ms", "p95(db_time) <= 50ms"),
+            ("mean(queue) <= 10", "mean(queue) <= 10"),
+            ("p99(queue) < 2.5", "p99(queue) < 2.5"),
+            ("p99(queue) <= 0", "p99(queue) <= 0"),
+            ("max(size) <= 16KiB", "max(size) <= 16384B"),
+            ("max(size) <= 16kB", "max(size) <= 16kB"),
+            ("count(db_time) >= 10k", "count(db_time) >= 10000"),
+            ("rate(rows) >= 100/s", "rate(rows) >= 100/s"),
+            ("rate(read) >= 10MB/s", "rate(read) >= 10MB/s"),
+            ("ratio(cache_hit) >= 90%", "ratio(cache_hit) >= 90%"),
+            ("p50(queue) <= 1.5 x stage(0)", "p50(queue) <= 1.5 x stage(0)"),
+        ] {
+            let expression =
+                Expression::parse_with(text, &own).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(expression.to_string(), written);
+            assert_eq!(Expression::parse_with(written, &own), Ok(expression), "{written}");
+            assert_eq!(expression.threshold_nanos(), None, "no edge of the run's own durations");
+        }
+        let threshold = |text| Expression::parse_with(text, &own).unwrap().threshold();
+        assert_eq!(threshold("p95(queue) <= 10"), Some(5_120_000));
+        assert_eq!(threshold("p95(queue) < 10"), Some(5_119_999));
+        assert_eq!(threshold("p95(size) > 1KiB"), Some(512 << 10));
+        assert_eq!(threshold("mean(queue) <= 10"), None);
+    }
+
+    #[test]
+    fn refuses_figures_that_a_value_does_not_have() {
+        let own = own();
+        let error = |text| Expression::parse_with(text, &own).unwrap_err();
+        let unknown = error("p95(db_tme) <= 50ms");
+        assert_eq!(
+            unknown.to_string(),
+            "`db_tme` at byte 4 is not an objective; write `response_time`, `service_time`, `connect_time`, \
+             `tls_time`, `first_byte_time`, `db_time`, `queue` or `size` (did you mean `db_time`?)"
+        );
+        assert_eq!(error("ratio(rows) >= 1%").allowed, "`cache_hit`");
+        assert_eq!(error("rate(cache_hit) >= 1/s").allowed, "`rows` or `read`");
+        assert!(error("p95(cache_hit) <= 1").allowed.starts_with("`response_time`"));
+        assert!(
+            error("median(queue) <= 1")
+                .allowed
+                .ends_with("or of what `measure` takes `ratio(X)` or `rate(X)`")
+        );
+        for text in [
+            "p95(queue) <= 10ms",
+            "p95(queue) < 0",
+            "p95(queue) >= 0",
+            "p95(queue) <= 1e9",
+            "p95(queue) <= .5",
+            "max(queue) <= 1000M",
+            "p95(size) <= 10ms",
+            "rate(rows) >= 10",
+            "ratio(cache_hit) > 100%",
+        ] {
+            assert!(Expression::parse_with(text, &own).is_err(), "{text}");
+        }
+        for text in ["ratio(cache_hit) >= 90%", "rate(rows) >= 1/s", "p95(db_time) <= 1s"] {
+            assert!(Expression::parse(text).is_err(), "{text}: this plan takes nothing");
+        }
+    }
+
     #[test]
     fn suggests_what_was_probably_meant() {
         for (text, suggestion) in [
@@ -667,7 +956,7 @@ mod tests {
             ("mean(wait) <= 1s", None),
             ("latency <= 1s", None),
         ] {
-            assert_eq!(Expression::parse(text).unwrap_err().suggestion, suggestion, "{text}");
+            assert_eq!(Expression::parse(text).unwrap_err().suggestion.as_deref(), suggestion, "{text}");
         }
     }
 
@@ -769,6 +1058,7 @@ mod tests {
                 | Measure::GoodputRetained => share,
                 Measure::Throughput => share * 1e6,
                 Measure::ByteRate | Measure::Count(_) => whole as f64,
+                Measure::Own(..) => unreachable!("tested by themselves"),
             };
             let stage = stage.filter(|_| measure != Measure::GoodputRetained);
             let bound = stage.map_or(Bound::Value(value), |stage| Bound::Stage { factor: share * 10.0, stage });

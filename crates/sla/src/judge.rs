@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use plimsoll_units::Quantile;
 
 use crate::tally::{Sum, Waiting, add_buckets};
-use crate::{Bound, Comparison, Countable, Expression, Measure, Verdict};
+use crate::{Bound, Comparison, Countable, Expression, Measure, OwnFigure, OwnValue, Verdict};
 
 /// What a window or a run says about an objective.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +21,10 @@ pub(crate) struct Reading {
     pub(crate) grounds: Grounds,
     /// Of the unknown outcomes, those of requests that `limits` had counted together.
     unplaced: u64,
+    /// Of the unknown outcomes, those of requests without a reply to take a value from.
+    unanswered: u64,
+    /// Replies in which there was no value.
+    absent: u64,
 }
 
 /// What a verdict stands on.
@@ -40,12 +44,17 @@ pub(crate) enum Grounds {
 
 impl Reading {
     fn undecided(observed: Option<f64>, grounds: Grounds) -> Self {
-        Self { verdict: Verdict::Inconclusive, observed, grounds, unplaced: 0 }
+        Self::decided(Verdict::Inconclusive, observed, grounds)
     }
 
-    /// The same with what `sum` could not place.
+    fn decided(verdict: Verdict, observed: Option<f64>, grounds: Grounds) -> Self {
+        Self { verdict, observed, grounds, unplaced: 0, unanswered: 0, absent: 0 }
+    }
+
+    /// The same with what `sum` could not place or take.
     fn of(self, sum: &Sum) -> Self {
-        Self { unplaced: sum.counts.unplaced, ..self }
+        let counts = &sum.counts;
+        Self { unplaced: counts.unplaced, unanswered: counts.unanswered, absent: counts.absent, ..self }
     }
 }
 
@@ -57,10 +66,11 @@ pub(crate) fn judge(
     waiting: &Waiting,
     seconds: f64,
 ) -> Reading {
-    let reading = match (expression.measure, expression.threshold_nanos()) {
-        (Measure::Quantile(quantile, _), Some(threshold)) => {
-            judge_quantile(quantile, expression.comparison, threshold, sum, waiting)
-        }
+    let reading = match (expression.measure, expression.threshold()) {
+        (
+            Measure::Quantile(quantile, _) | Measure::Own(OwnFigure::Quantile(quantile), _),
+            Some(threshold),
+        ) => judge_quantile(quantile, expression, threshold, sum, waiting),
         (measure, _) => {
             let Some(figure) = figure(measure, sum, Some(waiting), seconds) else {
                 return Reading::undecided(None, Grounds::NoData { unknown: sum.unknown() }).of(sum);
@@ -96,14 +106,16 @@ pub(crate) fn judge_by_stage(
 /// rank = ceil(q · total) of all must be within for `<=`, fewer than it for `>=`.
 fn judge_quantile(
     quantile: Quantile,
-    comparison: Comparison,
+    expression: &Expression,
     threshold: u64,
     sum: &Sum,
     waiting: &Waiting,
 ) -> Reading {
+    let (comparison, per_one) = (expression.comparison, expression.measure.ticks_per_one() as f64);
+    let too_large = sum.counts.out_of_range;
     let overdue = waiting.waited.count() - waiting.waited.at_or_below(threshold);
     let outlived = sum.waited.beyond();
-    let (within, beyond) = (sum.latency.within, sum.latency.beyond() + outlived + overdue);
+    let (within, beyond) = (sum.latency.within, sum.latency.beyond() + outlived + overdue + too_large);
     let unknown = sum.unknown().saturating_sub(outlived);
     let known = within + beyond;
     if known == 0 {
@@ -111,15 +123,14 @@ fn judge_quantile(
     }
     let mut longer = sum.waited.longer();
     add_buckets(&mut longer, waiting.waited.buckets().iter().filter(|(value, _)| *value > threshold));
-    let observed = sum.latency.quantile(quantile, &longer).map(|nanos| nanos as f64 / 1e9);
+    // How large those are that are too large, nobody knows.
+    longer.extend((too_large > 0).then_some((u64::MAX, too_large)));
+    let observed = sum.latency.quantile(quantile, &longer).filter(|ticks| *ticks < u64::MAX);
+    let observed = observed.map(|ticks| ticks as f64 / per_one);
     let total = known + unknown;
     let rank = quantile.rank(total);
-    let reading = |verdict| Reading {
-        verdict,
-        observed,
-        grounds: Grounds::Ranked { within, known, unknown, rank },
-        unplaced: 0,
-    };
+    let reading =
+        |verdict| Reading::decided(verdict, observed, Grounds::Ranked { within, known, unknown, rank });
     // A dead target is missed however few requests say so: not one of them was good.
     let good = if comparison.wants_less() { within } else { beyond };
     if good + unknown == 0 {
@@ -171,7 +182,7 @@ impl Figure {
             Verdict::Missed
         };
         let grounds = Grounds::Figure { share: self.share, unknown: self.unknown };
-        Reading { verdict, observed: Some(self.observed), grounds, unplaced: 0 }
+        Reading::decided(verdict, Some(self.observed), grounds)
     }
 }
 
@@ -199,10 +210,32 @@ fn figure(measure: Measure, sum: &Sum, waiting: Option<&Waiting>, seconds: f64) 
     let unknown = sum.unknown();
     let requests = counts.requests() + waiting.map_or(0, |waiting| waiting.requests);
     let something = requests > 0;
+    let per_one = measure.ticks_per_one() as f64;
     match measure {
-        Measure::Quantile(quantile, _) => quantile_figure(quantile, sum),
-        Measure::Mean(_) => mean_figure(sum),
-        Measure::Max(_) => max_figure(sum, waiting.and_then(|waiting| waiting.waited.max())),
+        Measure::Quantile(quantile, _) | Measure::Own(OwnFigure::Quantile(quantile), _) => {
+            quantile_figure(quantile, sum, per_one)
+        }
+        Measure::Mean(_) | Measure::Own(OwnFigure::Mean, _) => mean_figure(sum, per_one),
+        Measure::Max(_) => max_figure(sum, waiting.and_then(|waiting| waiting.waited.max()), per_one),
+        Measure::Own(OwnFigure::Max, OwnValue { unit, .. }) => {
+            let beyond = sum.counts.out_of_range > 0;
+            max_figure(sum, beyond.then(|| unit.highest() * unit.ticks_per_one()), per_one)
+        }
+        Measure::Own(OwnFigure::Count, _) => (counts.taken + counts.absent + unknown > 0).then(|| {
+            let high = (counts.taken + unknown) as f64;
+            Figure { high, unknown, ..Figure::exact(counts.taken as f64) }
+        }),
+        Measure::Own(OwnFigure::Ratio, _) => {
+            share_figure(counts.total, counts.taken.saturating_sub(counts.total), unknown)
+        }
+        // A request without a reply brought nothing, and that is known.
+        Measure::Own(OwnFigure::Rate, _) => {
+            let unknown = unknown - counts.unanswered + counts.out_of_range;
+            (counts.taken + counts.unanswered + counts.out_of_range > 0 && seconds > 0.0).then(|| {
+                let rate = counts.total as f64 / seconds;
+                Figure { high: unbounded(rate, unknown), unknown, ..Figure::exact(rate) }
+            })
+        }
         Measure::Count(countable) => count_figure(countable, sum, requests),
         Measure::ErrorRatio => share_figure(counts.failed, counts.succeeded, unknown),
         Measure::Availability => share_figure(counts.succeeded, counts.failed, unknown),
@@ -244,13 +277,13 @@ fn share_figure(part: u64, rest: u64, unknown: u64) -> Option<Figure> {
 }
 
 /// The lowest mean has every unknown at the time it is known to have waited, the highest has no end.
-fn mean_figure(sum: &Sum) -> Option<Figure> {
+fn mean_figure(sum: &Sum, per_one: f64) -> Option<Figure> {
     let known = sum.latency.count + sum.waited.count;
     (known > 0).then(|| {
-        let unknown = sum.unknown();
-        let seconds = (sum.latency.sum + sum.waited.sum) as f64 / 1e9;
+        let unknown = sum.unknown() + sum.counts.out_of_range;
+        let seconds = (sum.latency.sum + sum.waited.sum) as f64 / per_one;
         let low = seconds / (sum.latency.count + unknown).max(1) as f64;
-        let latency = sum.latency.mean().map_or(0.0, |nanos| nanos / 1e9);
+        let latency = sum.latency.mean().map_or(0.0, |ticks| ticks / per_one);
         // A cut request counts where it makes the mean longer; cut early it says nothing.
         let observed = latency.max(seconds / known as f64);
         let high = if unknown > 0 { f64::INFINITY } else { low };
@@ -259,9 +292,9 @@ fn mean_figure(sum: &Sum) -> Option<Figure> {
 }
 
 /// Time waited is a lower bound of a duration, so it can make a maximum longer and never prove it short.
-fn max_figure(sum: &Sum, in_flight: Option<u64>) -> Option<Figure> {
-    let longest = sum.latency.max().max(sum.waited.max()).max(in_flight)?;
-    let (low, unknown) = (longest as f64 / 1e9, sum.unknown());
+fn max_figure(sum: &Sum, at_least: Option<u64>, per_one: f64) -> Option<Figure> {
+    let longest = sum.latency.max().max(sum.waited.max()).max(at_least)?;
+    let (low, unknown) = (longest as f64 / per_one, sum.unknown() + sum.counts.out_of_range);
     let open_end = unknown > 0 || sum.latency.count == 0;
     Some(Figure { high: unbounded(low, u64::from(open_end)), unknown, ..Figure::exact(low) })
 }
@@ -284,13 +317,13 @@ fn count_figure(countable: Countable, sum: &Sum, requests: u64) -> Option<Figure
 
 /// A quantile from the buckets, for comparing stages: at its lowest every unknown is as short as it
 /// can be (the time waited, else zero), at its highest every one is longer than all others.
-fn quantile_figure(quantile: Quantile, sum: &Sum) -> Option<Figure> {
-    let observed = sum.latency.quantile(quantile, &[])? as f64 / 1e9;
-    let unknown = sum.unknown();
+fn quantile_figure(quantile: Quantile, sum: &Sum, per_one: f64) -> Option<Figure> {
+    let observed = sum.latency.quantile(quantile, &[])? as f64 / per_one;
+    let unknown = sum.unknown() + sum.counts.out_of_range;
     if unknown == 0 {
         return Some(Figure::exact(observed));
     }
-    let seconds = |nanos: u64| nanos as f64 / 1e9;
+    let seconds = |ticks: u64| ticks as f64 / per_one;
     let rank = quantile.rank(sum.latency.count + unknown);
     let instant = unknown.saturating_sub(sum.waited.count);
     let low = match rank.checked_sub(instant) {
@@ -306,7 +339,7 @@ fn quantile_figure(quantile: Quantile, sum: &Sum) -> Option<Figure> {
 /// The grounds of a reading as a clause for people, without a full stop.
 pub(crate) fn explain(expression: &Expression, reading: &Reading, target: Option<f64>) -> String {
     let Expression { measure, comparison, bound } = expression;
-    let unknowns = |unknown| unknowns(unknown, reading.unplaced);
+    let unknowns = |unknown| unknowns(unknown, reading);
     match reading.grounds {
         Grounds::NoData { unknown } => format!("nothing was measured{}", unknowns(unknown)),
         Grounds::NoReference => match bound {
@@ -328,8 +361,11 @@ pub(crate) fn explain(expression: &Expression, reading: &Reading, target: Option
                 Comparison::Ge => ("less than", "fewer than"),
                 Comparison::Gt => ("at most", "fewer than"),
             };
-            let of = counted(known, "request", "requests");
-            format!("{within} of {of} took {took} {limit} where {asked} {rank} must{}", unknowns(unknown))
+            let (of, verb) = match measure.own() {
+                None => (counted(known, "request", "requests"), "took"),
+                Some(_) => (counted(known, "value", "values"), "were"),
+            };
+            format!("{within} of {of} {verb} {took} {limit} where {asked} {rank} must{}", unknowns(unknown))
         }
         Grounds::Figure { share, unknown } => {
             let observed = reading.observed.map(|observed| measure.human(observed)).unwrap_or_default();
@@ -346,17 +382,25 @@ pub(crate) fn explain(expression: &Expression, reading: &Reading, target: Option
     }
 }
 
-/// What nobody knows, by what made it unknown.
-fn unknowns(unknown: u64, unplaced: u64) -> String {
-    let whose = match (unknown, unplaced) {
-        (0, _) => return String::new(),
-        (_, 0) => counted(unknown, "dropped or cut one", "dropped or cut ones"),
-        (unknown, unplaced) if unplaced >= unknown => {
+/// What nobody knows, by what made it unknown, and in how many replies there was no value.
+fn unknowns(unknown: u64, reading: &Reading) -> String {
+    let absent = match reading.absent {
+        0 => String::new(),
+        absent => format!(", and {} no value", counted(absent, "reply had", "replies had")),
+    };
+    if unknown == 0 {
+        return absent;
+    }
+    let whose = match (reading.unanswered, reading.unplaced) {
+        (0, 0) => counted(unknown, "dropped or cut one", "dropped or cut ones"),
+        (0, unplaced) if unplaced >= unknown => {
             format!("{unknown} that `limits` had counted together")
         }
-        _ => format!("{unknown} that were dropped, cut or counted together by `limits`"),
+        (0, _) => format!("{unknown} that were dropped, cut or counted together by `limits`"),
+        (_, 0) => counted(unknown, "dropped, cut or unanswered one", "dropped, cut or unanswered ones"),
+        (..) => format!("{unknown} that were dropped, cut, unanswered or counted together by `limits`"),
     };
-    format!(", and the outcome of {whose} is unknown")
+    format!("{absent}, and the outcome of {whose} is unknown")
 }
 
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {

@@ -17,6 +17,8 @@ mod validity;
 mod windows;
 
 pub use evaluator::{Evaluator, Judgement, Span, Status};
-pub use expression::{Bound, Comparison, Countable, Expression, ExpressionError, Measure};
+pub use expression::{
+    Bound, Comparison, Countable, Expression, ExpressionError, Measure, OwnFigure, OwnValue, figure_names,
+};
 pub use objective::{Filter, Objective, Severity, Verdict};
 pub use validity::{Validity, ValidityReport, ValidityTracker};

@@ -4,11 +4,11 @@
 //! depend on its length. Counts and sums are integers: adding and taking away is exact.
 
 use plimsoll_measure::{
-    Distribution, Edges, Frame, IterationKey, Outcome, PendingKey, Phase, SeriesKey, Timing,
+    Distribution, Edges, Frame, IterationKey, Outcome, PendingKey, Phase, SeriesKey, Timing, ValueKey,
 };
 use plimsoll_units::Quantile;
 
-use crate::Filter;
+use crate::{Filter, Measure, OwnValue};
 
 /// The requests and arrivals an objective is about. Only measured phases ever belong to it.
 #[derive(Debug, Clone)]
@@ -56,8 +56,15 @@ impl Selection {
     /// Whether requests that are counted together for want of room might belong to it: it cannot be
     /// known of a selection of some steps or stages. One of all requests has them as they are.
     fn might_have(&self, key: &SeriesKey) -> bool {
-        let narrow = self.filter.steps.is_some() || self.stages != Stages::All;
-        key.is_overflow() && key.phase.is_measured() && narrow
+        key.is_overflow() && key.phase.is_measured() && self.is_narrow()
+    }
+
+    fn is_narrow(&self) -> bool {
+        self.filter.steps.is_some() || self.stages != Stages::All
+    }
+
+    fn values(&self, key: &ValueKey) -> bool {
+        self.step(key.step, key.phase, key.stage)
     }
 
     fn series(&self, key: &SeriesKey) -> bool {
@@ -89,6 +96,16 @@ pub(crate) struct Counts {
     pub(crate) received_bytes: u64,
     /// Requests of which nobody knows whether they belong to the selection.
     pub(crate) unplaced: u64,
+    /// Of a value of the plan's own: replies that had it.
+    pub(crate) taken: u64,
+    /// Replies that had none.
+    pub(crate) absent: u64,
+    /// Replies that had one beyond what is counted.
+    pub(crate) out_of_range: u64,
+    /// The sum of a counter, how many of a ratio are the one that is looked for.
+    pub(crate) total: u64,
+    /// Requests that ended without a reply to take it from: nobody knows what it would have been.
+    pub(crate) unanswered: u64,
 }
 
 impl Counts {
@@ -107,6 +124,11 @@ impl Counts {
         change(&mut self.cut, other.cut);
         change(&mut self.received_bytes, other.received_bytes);
         change(&mut self.unplaced, other.unplaced);
+        change(&mut self.taken, other.taken);
+        change(&mut self.absent, other.absent);
+        change(&mut self.out_of_range, other.out_of_range);
+        change(&mut self.total, other.total);
+        change(&mut self.unanswered, other.unanswered);
     }
 }
 
@@ -114,7 +136,7 @@ impl Counts {
 #[derive(Debug, Clone)]
 pub(crate) struct Second {
     pub(crate) counts: Counts,
-    /// Of requests that belong to the latency figures.
+    /// Of requests that belong to the latency figures; or the values of the plan's own, in ticks.
     pub(crate) latency: Distribution,
     /// How long cut requests had waited when they were cut.
     pub(crate) waited: Distribution,
@@ -126,8 +148,9 @@ impl Second {
         Self { counts: Counts::default(), latency: nothing.clone(), waited: nothing }
     }
 
-    /// What of a frame belongs to the selection; durations only of `timing`.
-    pub(crate) fn of(frame: &Frame, selection: &Selection, timing: Option<Timing>, edges: &Edges) -> Self {
+    /// What of a frame belongs to the selection; durations or values only of `measure`.
+    pub(crate) fn of(frame: &Frame, selection: &Selection, measure: Measure, edges: &Edges) -> Self {
+        let timing = measure.timing();
         let mut second = Self::empty(edges);
         let counts = &mut second.counts;
         for (key, series) in frame.series.iter().filter(|(key, _)| selection.series(key)) {
@@ -152,7 +175,31 @@ impl Second {
             counts.iterations += series.ended;
             counts.iterations_cut += series.cut;
         }
+        if let Some(value) = measure.own() {
+            second.take_values(frame, selection, value);
+        }
         second
+    }
+
+    /// Adds the values of the plan's own, and how many requests had no reply to take one from. A redirect
+    /// that was followed is not looked at: the value is in the reply it leads to.
+    fn take_values(&mut self, frame: &Frame, selection: &Selection, value: OwnValue) {
+        let of_value = || frame.values.iter().filter(|(key, _)| key.value == value.index);
+        for (_, series) in of_value().filter(|(key, _)| selection.values(key)) {
+            self.counts.taken += series.taken;
+            self.counts.absent += series.absent;
+            self.counts.out_of_range += series.out_of_range;
+            self.counts.total = self.counts.total.saturating_add(series.total);
+            series.values.iter().for_each(|values| self.latency.merge(values));
+        }
+        let ended = frame.requests(|key| {
+            selection.series(key) && !matches!(key.outcome, Outcome::Redirect | Outcome::Cut)
+        });
+        let replies = self.counts.taken + self.counts.absent + self.counts.out_of_range;
+        self.counts.unanswered = ended.saturating_sub(replies);
+        let beyond = |key: &ValueKey| key.is_overflow() && key.phase.is_measured() && selection.is_narrow();
+        let unplaced = of_value().filter(|(key, _)| beyond(key)).map(|(_, series)| series.replies()).sum();
+        self.counts.unplaced = self.counts.unplaced.max(unplaced);
     }
 }
 
@@ -213,10 +260,11 @@ impl Sum {
         self.waited.take_away(&second.waited, left.map(|second| &second.waited));
     }
 
-    /// Outcomes nobody knows: arrivals that were dropped, requests that were cut, and requests that
-    /// may belong here or not. A dropped arrival stands for one request.
+    /// Outcomes nobody knows: arrivals that were dropped, requests that were cut, requests that may
+    /// belong here or not, and those without a reply to take a value from. A dropped arrival stands for
+    /// one request.
     pub(crate) fn unknown(&self) -> u64 {
-        self.counts.dropped + self.counts.cut + self.counts.unplaced
+        self.counts.dropped + self.counts.cut + self.counts.unplaced + self.counts.unanswered
     }
 }
 

@@ -49,7 +49,7 @@ impl Windows {
             length: u64::from(length.max(1)),
             ahead,
             seconds: VecDeque::new(),
-            sum: Sum::new(expression.threshold_nanos()),
+            sum: Sum::new(expression.threshold()),
             judged: 0,
             missed: 0,
             undecided: 0,
