@@ -61,6 +61,7 @@ impl Fixture {
                 message: None,
             }],
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits: plimsoll_measure::Limits::default(),
         };
         let info = RunInfo {

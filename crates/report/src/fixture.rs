@@ -265,6 +265,7 @@ fn started() -> Started {
                 AddressShape { name: "10.0.0.7:8080".into(), weight: 2 },
                 AddressShape { name: "10.0.0.8:8080".into(), weight: 1 },
             ],
+            measures: Vec::new(),
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront\ntarget: http://127.0.0.1:8080\n".into(),

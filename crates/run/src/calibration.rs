@@ -94,6 +94,7 @@ mod tests {
             edges: Edges::default(),
             objectives: Vec::new(),
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits: Limits::default(),
         };
         let floor = Floor { p50: Some(48e-6), ..Floor::default() };

@@ -87,6 +87,7 @@ mod tests {
             edges: Edges::default(),
             objectives: objective.into_iter().collect(),
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits: plimsoll_measure::Limits::default(),
         };
         let info = RunInfo {

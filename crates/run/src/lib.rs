@@ -12,6 +12,7 @@ mod exit;
 mod kept;
 mod lineage;
 mod load_series;
+mod measures;
 mod plan;
 mod resources;
 mod run_plateaus;
@@ -31,6 +32,7 @@ pub use event::{
 pub use exit::ExitCode;
 pub use lineage::Lineage;
 pub use load_series::{Counts, LoadSeries};
+pub use measures::{MeasureFigures, MeasureSummary, StepMeasure};
 pub use plan::{
     Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, Expect, ExportSettings, Feed,
     FeedOrder, FileExport, FileFormat, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport,
@@ -39,9 +41,10 @@ pub use plan::{
     RunPlan, SamplesFormat, SamplesSettings, Scenario, Secret, SpoolSettings, SpoolSync, StatusRange,
     TlsSettings, WhenFull,
 };
+pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
 pub use run_plateaus::RunPlateaus;
-pub use shape::{AddressShape, Model, ScenarioShape, Shape, StageShape, StepShape};
+pub use shape::{AddressShape, MeasureShape, Model, ScenarioShape, Shape, StageShape, StepShape};
 pub use state::State;
 pub use summary::{
     ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,

@@ -268,6 +268,7 @@ pub(crate) mod tests {
                 edges: Edges::default(),
                 objectives: vec![],
                 addresses: Vec::new(),
+                measures: Vec::new(),
                 limits: Limits::default(),
             },
             plan_text: String::new(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_measure::{Limits, SingleRule};
+use plimsoll_measure::{Limits, SingleRule, ValueForm, ValueName, ValueUnit};
 use plimsoll_sla::Objective;
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Spacing, Stage, UserProfile};
@@ -68,8 +68,22 @@ pub struct RunPlan {
     pub trace: Option<SingleRule>,
     /// The file that single requests are written to.
     pub samples: Option<SamplesSettings>,
+    /// What is taken from replies, by name; at most [`plimsoll_measure::MOST_VALUES`].
+    /// [`RequestMeasure::measure`] is an index into it.
+    pub measures: Vec<PlannedMeasure>,
     /// What measuring may cost.
     pub limits: Limits,
+}
+
+/// A value that is taken from replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedMeasure {
+    /// Its name: the `measure` label.
+    pub name: ValueName,
+    /// What becomes of it.
+    pub form: ValueForm,
+    /// What it is in.
+    pub unit: ValueUnit,
 }
 
 impl RunPlan {
@@ -295,6 +309,8 @@ pub struct Request {
     pub expect: Expect,
     /// What is taken from its answer.
     pub captures: Vec<Capture>,
+    /// What is measured in its answer.
+    pub measures: Vec<RequestMeasure>,
     /// What a failure does to the iteration.
     pub on_failure: OnFailure,
 }
@@ -388,6 +404,44 @@ pub enum CaptureSource {
     Regex(String),
     /// A response header.
     Header(String),
+}
+
+/// How a value is taken from the answers of a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestMeasure {
+    /// Index into [`RunPlan::measures`].
+    pub measure: u16,
+    /// Where it stands.
+    pub source: MeasureSource,
+    /// How it is read.
+    pub read: MeasureRead,
+}
+
+/// Where a value stands in an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MeasureSource {
+    /// A response header, lower case; the first of several.
+    Header(String),
+    /// An entry of `server-timing` by its name: its `dur` for a number (milliseconds), its `desc` for a text.
+    ServerTiming(String),
+    /// The first match of a JSON path (RFC 9535) in the body.
+    JsonPath(String),
+    /// How many bytes the body has.
+    BodySize,
+}
+
+/// How a value is read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum MeasureRead {
+    /// As a number, times this: 0.001 for milliseconds.
+    Number {
+        /// What one of it is in the measure's unit; finite, above zero.
+        factor: f64,
+    },
+    /// As a whole number.
+    Whole,
+    /// Whether it is this text.
+    Equals(String),
 }
 
 /// Where figures of the target or its machine come from.

@@ -1,5 +1,5 @@
-use plimsoll_measure::{Edges, Limits, Phase};
-use plimsoll_sla::{Objective, Span};
+use plimsoll_measure::{Edges, Limits, Phase, ValueForm, ValueName, ValueUnit};
+use plimsoll_sla::{Objective, OwnValue, Span};
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Level, Stage, StageKind};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ pub struct Shape {
     /// The addresses that requests go to, where there are several; a sample's address is an index into
     /// it. Those of a name are known only when the run starts.
     pub addresses: Vec<AddressShape>,
+    /// What is taken from replies; a value's key has an index into it.
+    pub measures: Vec<MeasureShape>,
     /// What measuring may cost.
     pub limits: Limits,
 }
@@ -48,6 +50,19 @@ pub struct AddressShape {
     pub name: String,
     /// Its share among the weights; at least 1.
     pub weight: u32,
+}
+
+/// A value that is taken from replies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MeasureShape {
+    /// Its name: the `measure` label.
+    pub name: ValueName,
+    /// What becomes of it.
+    pub form: ValueForm,
+    /// What it is in.
+    pub unit: ValueUnit,
+    /// Bucket edges of its histograms, in ticks of the unit.
+    pub edges: Edges,
 }
 
 /// How load is offered.
@@ -145,8 +160,14 @@ impl Shape {
             edges: Edges::with_thresholds(thresholds),
             objectives: plan.objectives.clone(),
             addresses: Vec::new(),
+            measures: measures(plan),
             limits: plan.limits,
         }
+    }
+
+    /// Bucket edges of each measure's histograms.
+    pub fn measure_edges(&self) -> Vec<Edges> {
+        self.measures.iter().map(|measure| measure.edges.clone()).collect()
     }
 
     /// Seconds from the start to the planned end of the stages.
@@ -201,6 +222,24 @@ impl Shape {
     }
 }
 
+/// Each counts exactly at the thresholds of the objectives about it.
+fn measures(plan: &RunPlan) -> Vec<MeasureShape> {
+    let shape = |(index, measure): (usize, &crate::PlannedMeasure)| {
+        let is_own = |value: &OwnValue| usize::from(value.index) == index;
+        let own = plan
+            .objectives
+            .iter()
+            .filter(|objective| objective.expression.measure.own().as_ref().is_some_and(is_own));
+        MeasureShape {
+            name: measure.name,
+            form: measure.form,
+            unit: measure.unit,
+            edges: measure.unit.edges(own.filter_map(|objective| objective.expression.threshold())),
+        }
+    };
+    plan.measures.iter().enumerate().map(shape).collect()
+}
+
 fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {
     let (mut base, mut start) = (0.0, std::time::Duration::ZERO);
     let mut shapes = Vec::with_capacity(stages.len());
@@ -244,6 +283,7 @@ mod tests {
             edges: Edges::default(),
             objectives: Vec::new(),
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits: Limits::default(),
         }
     }

@@ -10,6 +10,7 @@ use plimsoll_units::Quantile;
 
 use crate::addresses;
 use crate::kept::KeptRequests;
+use crate::measures::Measures;
 use crate::resources::Resources;
 use crate::summary::{
     ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,
@@ -36,6 +37,7 @@ pub struct State {
     reconnects: u64,
     addresses: BTreeMap<AddressKey, AddressSeries>,
     kept: KeptRequests,
+    measures: Measures,
     resources: Resources,
     overflow: Overflow,
     timeline: Timeline,
@@ -61,10 +63,16 @@ impl State {
             reconnects: 0,
             addresses: BTreeMap::new(),
             kept: KeptRequests::default(),
+            measures: Measures::default(),
             resources: Resources::default(),
             overflow: Overflow::default(),
             timeline: Timeline::new(shape.edges.clone()),
-            evaluator: Evaluator::new(shape.objectives.clone(), shape.edges.clone(), shape.span()),
+            evaluator: Evaluator::with_values(
+                shape.objectives.clone(),
+                &shape.edges,
+                &shape.measure_edges(),
+                shape.span(),
+            ),
             validity: ValidityTracker::new(shape.edges.clone(), started.info.started_nanos),
             most_users: 0,
             last_second: None,
@@ -123,6 +131,7 @@ impl State {
             self.addresses.entry(*key).or_default().merge(series);
         }
         self.kept.add(frame);
+        self.measures.add(&frame.values, &self.started.shape.limits);
         for (key, series) in &frame.iterations {
             let total = self.iterations.entry(*key).or_default();
             total.arrivals += series.arrivals;
@@ -254,6 +263,7 @@ impl State {
             scenarios: self.scenarios(measured_seconds),
             steps: self.steps(measured_seconds),
             stages: self.stages(offered_seconds),
+            measures: self.measures.summaries(&started.shape, measured_seconds),
             resources: self.resources.summaries(),
             resource_sources: self.resources.sources(),
             objectives: self.objectives(measured_seconds),
@@ -603,6 +613,7 @@ mod tests {
             edges: Edges::default(),
             objectives: Vec::new(),
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits,
         };
         let info = RunInfo {

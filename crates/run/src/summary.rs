@@ -4,8 +4,8 @@ use plimsoll_measure::{ConnectionFigures, ErrorSample, KeptRequest, LatencyFigur
 use plimsoll_sla::{Judgement, Severity, ValidityReport};
 
 use crate::{
-    AddressSummary, ExportCount, Model, Note, ResourceSourceSummary, ResourceSummary, RunInfo, RunStatus,
-    SamplesCount, Skew, StageShape, TimelinePoint,
+    AddressSummary, ExportCount, MeasureSummary, Model, Note, ResourceSourceSummary, ResourceSummary,
+    RunInfo, RunStatus, SamplesCount, Skew, StageShape, TimelinePoint,
 };
 
 /// A run in figures. Seconds, shares of one, requests per second; what has no data is `None`.
@@ -55,6 +55,8 @@ pub struct Summary {
     pub steps: Vec<StepSummary>,
     /// One per stage that began.
     pub stages: Vec<StageSummary>,
+    /// One per value that the plan takes from replies, in the plan's order.
+    pub measures: Vec<MeasureSummary>,
     /// One per figure of the target's resources, by source and name.
     pub resources: Vec<ResourceSummary>,
     /// One per source of those that was scraped.

@@ -11,21 +11,21 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use plimsoll_measure::{
     Distribution, Edges, ErrorSample, Frame, IterationKey, IterationSeries, Limits, Outcome, Pending,
-    PendingKey, Phase, Series, SeriesKey, Timing, Vitals,
+    PendingKey, Phase, Series, SeriesKey, Timing, ValueForm, ValueName, ValueUnit, Vitals,
 };
-use plimsoll_sla::{Expression, Filter, Objective, Severity};
+use plimsoll_sla::{Expression, Filter, Objective, OwnValue, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, Model, Note, RunEvent, RunInfo,
-    RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, StepShape,
+    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, MeasureShape, Model, Note,
+    RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, StepShape,
 };
 
 mod measured;
 
 use measured::{
-    AddressLine, ConnectionsLine, KeptLine, ScrapeLine, addresses_in, addresses_out, connections_in,
-    connections_out, kept_in, kept_out, scrapes_in, scrapes_out,
+    AddressLine, ConnectionsLine, KeptLine, ScrapeLine, ValueLine, addresses_in, addresses_out,
+    connections_in, connections_out, kept_in, kept_out, scrapes_in, scrapes_out, values_in, values_out,
 };
 
 /// The version written into every `started` line. Readers accept it and every earlier one.
@@ -232,6 +232,8 @@ struct ShapeLine {
     objectives: Vec<ObjectiveLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     addresses: Vec<AddressShapeLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    measures: Vec<MeasureLine>,
     #[serde(default)]
     limits: Option<LimitsLine>,
 }
@@ -240,6 +242,16 @@ struct ShapeLine {
 struct AddressShapeLine {
     name: String,
     weight: u32,
+}
+
+/// A value that is taken from replies.
+#[derive(Serialize, Deserialize)]
+struct MeasureLine {
+    name: String,
+    form: String,
+    unit: String,
+    /// In ticks of the unit.
+    edges: Vec<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -331,6 +343,8 @@ struct HeadLine {
     addresses: Vec<AddressLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     kept: Vec<KeptLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    values: Vec<ValueLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     resources: Vec<ScrapeLine>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -602,6 +616,7 @@ fn shape_out(shape: &Shape) -> ShapeLine {
             .iter()
             .map(|a| AddressShapeLine { name: a.name.clone(), weight: a.weight })
             .collect(),
+        measures: shape.measures.iter().map(measure_out).collect(),
         limits: Some(LimitsLine { series: shape.limits.series, memory_bytes: shape.limits.memory_bytes }),
     }
 }
@@ -612,6 +627,8 @@ fn shape_in(line: ShapeLine) -> Result<Shape, WireError> {
         "closed" => Model::Closed,
         _ => return Err(WireError::Value { field: "model", found: line.model }),
     };
+    let measures = line.measures.into_iter().map(measure_in).collect::<Result<Vec<_>, _>>()?;
+    let own: Vec<_> = measures.iter().zip(0..).map(|(measure, index)| own_value(measure, index)).collect();
     Ok(Shape {
         plan: line.plan,
         plan_hash: line.plan_hash,
@@ -635,12 +652,17 @@ fn shape_in(line: ShapeLine) -> Result<Shape, WireError> {
         grace: line.grace,
         iterations: line.iterations,
         edges: Edges::exactly(line.edges),
-        objectives: line.objectives.into_iter().map(objective_in).collect::<Result<_, _>>()?,
+        objectives: line
+            .objectives
+            .into_iter()
+            .map(|line| objective_in(line, &own))
+            .collect::<Result<_, _>>()?,
         addresses: line
             .addresses
             .into_iter()
             .map(|a| AddressShape { name: a.name, weight: a.weight })
             .collect(),
+        measures,
         limits: line
             .limits
             .map(|limits| Limits { series: limits.series, memory_bytes: limits.memory_bytes })
@@ -664,8 +686,31 @@ fn objective_out(objective: &Objective) -> ObjectiveLine {
     }
 }
 
-fn objective_in(line: ObjectiveLine) -> Result<Objective, WireError> {
-    let expression = Expression::parse(&line.objective)
+fn measure_out(measure: &MeasureShape) -> MeasureLine {
+    MeasureLine {
+        name: measure.name.to_string(),
+        form: measure.form.label().to_owned(),
+        unit: measure.unit.label().to_owned(),
+        edges: measure.edges.nanos().to_vec(),
+    }
+}
+
+fn measure_in(line: MeasureLine) -> Result<MeasureShape, WireError> {
+    Ok(MeasureShape {
+        name: label("measure", &line.name, ValueName::new)?,
+        form: label("form", &line.form, ValueForm::from_label)?,
+        unit: label("unit", &line.unit, ValueUnit::from_label)?,
+        edges: Edges::exactly(line.edges),
+    })
+}
+
+fn own_value(measure: &MeasureShape, index: u16) -> OwnValue {
+    let MeasureShape { name, form, unit, .. } = *measure;
+    OwnValue { index, name, form, unit }
+}
+
+fn objective_in(line: ObjectiveLine, own: &[OwnValue]) -> Result<Objective, WireError> {
+    let expression = Expression::parse_with(&line.objective, own)
         .map_err(|_| WireError::Value { field: "objective", found: line.objective.clone() })?;
     Ok(Objective {
         name: line.name,
@@ -736,6 +781,7 @@ fn head_out(second: &Second) -> HeadLine {
         connection_counts: connections_out(&frame.connections),
         addresses: addresses_out(frame),
         kept: kept_out(frame),
+        values: values_out(frame),
         resources: scrapes_out(&second.resources),
         overflowed_series: frame.overflowed_series,
     }
@@ -827,6 +873,7 @@ fn second_in(head: HeadLine, series: Vec<SeriesLine>, edges: &Edges) -> Result<S
     frame.connections = connections_in(head.connection_counts, edges)?;
     frame.addresses = addresses_in(head.addresses, edges)?;
     frame.kept = kept_in(head.kept)?;
+    frame.values = values_in(head.values)?;
     frame.overflowed_series = head.overflowed_series;
     let gauges = Gauges {
         offered_rate: head.offered_rate,
@@ -981,4 +1028,4 @@ fn ended_in(line: EndedLine) -> Result<Ended, WireError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

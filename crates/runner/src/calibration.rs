@@ -257,6 +257,7 @@ fn bare(plan: &RunPlan, target: &str, connections: u32, model: LoadModel) -> Run
         // They cost what they cost in the run.
         trace: plan.trace,
         samples: plan.samples.clone(),
+        measures: Vec::new(),
         limits: Limits::default(),
     }
 }

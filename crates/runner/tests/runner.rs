@@ -96,6 +96,7 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
         export: ExportSettings::default(),
         trace: None,
         samples: None,
+        measures: Vec::new(),
         limits: Limits::default(),
     }
 }

@@ -56,6 +56,7 @@ pub(super) fn started() -> Started {
                 objective("tail", "p99.99(service_time) <= 2s", None, Severity::Critical),
             ],
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: String::new(),

@@ -99,6 +99,7 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         export: ExportSettings::default(),
         trace: None,
         samples: None,
+        measures: Vec::new(),
         limits: Limits::default(),
     }
 }

@@ -64,6 +64,7 @@ impl Run {
                 message: None,
             }],
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits: plimsoll_measure::Limits::default(),
         };
         let info = RunInfo {

@@ -42,6 +42,7 @@ pub(crate) fn started(id: &str, steps: u16) -> Started {
             edges: Edges::with_thresholds([123_000_000]),
             objectives: vec![],
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront\n".into(),

@@ -1,10 +1,10 @@
-//! Connections, addresses, kept requests and resources of a second, as records have them.
+//! Connections, addresses, kept requests, values and resources of a second, as records have them.
 
 use std::collections::BTreeMap;
 
 use plimsoll_measure::{
     AddressKey, AddressSeries, CloseReason, ConnectionFigures, DataRow, Edges, Frame, Kept, KeptKey,
-    KeptRequest, Opening, Outcome, Phase, RequestCounts, Sample, SeriesKey,
+    KeptRequest, Opening, Outcome, Phase, RequestCounts, Sample, SeriesKey, ValueKey, ValueSeries,
 };
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +134,58 @@ pub(super) struct KeptLine {
 struct RowLine {
     feed: String,
     row: u64,
+}
+
+/// What was taken from replies.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ValueLine {
+    measure: u16,
+    step: u16,
+    phase: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stage: Option<u16>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    taken: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    absent: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    out_of_range: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    total: u64,
+    /// In ticks of the measure's unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    values: Option<DistributionLine>,
+    /// Those of the distribution: they are the measure's own and not the run's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    edges: Vec<u64>,
+}
+
+pub(super) fn values_out(frame: &Frame) -> Vec<ValueLine> {
+    let values = frame.values.iter().map(|(key, series)| ValueLine {
+        measure: key.value,
+        step: key.step,
+        phase: key.phase.label().to_owned(),
+        stage: key.stage,
+        taken: series.taken,
+        absent: series.absent,
+        out_of_range: series.out_of_range,
+        total: series.total,
+        values: series.values.as_ref().map(distribution_out),
+        edges: series.values.as_ref().map(|values| values.edges().nanos().to_vec()).unwrap_or_default(),
+    });
+    values.collect()
+}
+
+pub(super) fn values_in(lines: Vec<ValueLine>) -> Result<BTreeMap<ValueKey, ValueSeries>, WireError> {
+    let value = |line: ValueLine| {
+        let phase = label("phase", &line.phase, Phase::from_label)?;
+        let edges = Edges::exactly(line.edges);
+        let values = line.values.map(|values| distribution_in("values", &values, &edges)).transpose()?;
+        let (taken, absent, out_of_range, total) = (line.taken, line.absent, line.out_of_range, line.total);
+        let key = ValueKey { value: line.measure, step: line.step, phase, stage: line.stage };
+        Ok((key, ValueSeries { taken, absent, out_of_range, total, values }))
+    };
+    lines.into_iter().map(value).collect()
 }
 
 pub(super) fn addresses_out(frame: &Frame) -> Vec<AddressLine> {

@@ -1,9 +1,9 @@
 use super::*;
 use crate::{ResourceFigure, ResourceScrape, ResourceUnit};
-use plimsoll_measure::{CloseReason, DataRow, KeptRequest, Opening, Sample, Shard};
+use plimsoll_measure::{CloseReason, DataRow, KeptRequest, Observed, Opening, Sample, Shard, ValueKey};
 use proptest::prelude::*;
 
-fn started() -> Started {
+pub(crate) fn started() -> Started {
     let expression = "p95(response_time) <= 250ms";
     Started {
         info: RunInfo {
@@ -32,17 +32,44 @@ fn started() -> Started {
             grace: 5.0,
             iterations: None,
             edges: Edges::with_thresholds([250_000_000]),
-            objectives: vec![Objective {
-                name: "quick".into(),
-                text: expression.into(),
-                expression: Expression::parse(expression).unwrap(),
-                over: Some(5),
-                filter: Filter { steps: Some([0].into()), scenarios: Some([0].into()), stage: None },
-                abort_after: None,
-                severity: Severity::Warning,
-                message: Some("look at the cache".into()),
-            }],
+            objectives: vec![
+                Objective {
+                    name: "quick".into(),
+                    text: expression.into(),
+                    expression: Expression::parse(expression).unwrap(),
+                    over: Some(5),
+                    filter: Filter { steps: Some([0].into()), scenarios: Some([0].into()), stage: None },
+                    abort_after: None,
+                    severity: Severity::Warning,
+                    message: Some("look at the cache".into()),
+                },
+                Objective {
+                    name: "short queue".into(),
+                    text: "p95(queue) <= 1000".into(),
+                    expression: Expression::parse_with(
+                        "p95(queue) <= 1000",
+                        &[OwnValue {
+                            index: 0,
+                            name: ValueName::new("queue").unwrap(),
+                            form: ValueForm::Histogram,
+                            unit: ValueUnit::Number,
+                        }],
+                    )
+                    .unwrap(),
+                    over: None,
+                    filter: Filter::default(),
+                    abort_after: None,
+                    severity: Severity::Critical,
+                    message: None,
+                },
+            ],
             addresses: vec![AddressShape { name: "10.0.0.1:80".into(), weight: 2 }],
+            measures: vec![MeasureShape {
+                name: ValueName::new("queue").unwrap(),
+                form: ValueForm::Histogram,
+                unit: ValueUnit::Number,
+                edges: ValueUnit::Number.edges([512_000]),
+            }],
             limits: Limits { series: 7, memory_bytes: 8 },
         },
         plan_text: "name: p\n".into(),
@@ -58,7 +85,8 @@ fn started() -> Started {
 }
 
 fn second(samples: &[(u8, u64, u64)]) -> Second {
-    let mut shard = Shard::new(4, started().shape.edges).with_addresses(3);
+    let value_edges = started().shape.measure_edges().into();
+    let mut shard = Shard::new(4, started().shape.edges).with_addresses(3).with_value_edges(value_edges);
     for (outcome, due, took) in samples {
         let outcome = Outcome::ALL[usize::from(*outcome) % Outcome::ALL.len()];
         let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome };
@@ -91,6 +119,13 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
             shard.connection_waited(*took);
         }
         shard.error(outcome, 0, *due, "it went wrong");
+        let observed = match took % 4 {
+            0 => Observed::Ticks(*took),
+            1 => Observed::Amount(*took),
+            2 => Observed::Absent,
+            _ => Observed::OutOfRange,
+        };
+        shard.value(ValueKey { value: 0, step: 0, phase: Phase::Measured, stage: Some(0) }, observed);
         shard.pending(PendingKey { step: 0, phase: Phase::Measured, stage: None }, *took, None);
         let key = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
         shard.arrival(key);

@@ -116,6 +116,7 @@ pub(crate) fn started(id: &str) -> Started {
                 objective("few errors", "error_ratio <= 50%"),
             ],
             addresses: Vec::new(),
+            measures: Vec::new(),
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront".into(),
