@@ -11,6 +11,7 @@ use plimsoll_run::{
     Template, Variable,
 };
 
+use crate::measures::CompiledMeasure;
 use crate::message::{Message, decides_framing};
 use crate::transport::Origin;
 
@@ -59,6 +60,7 @@ pub(crate) struct Step {
     pub(crate) body: CompiledBody,
     pub(crate) expect: CompiledExpect,
     pub(crate) captures: Vec<CompiledCapture>,
+    pub(crate) measures: Vec<CompiledMeasure>,
     pub(crate) on_failure: OnFailure,
     /// Whether anybody looks at the headers of the answer.
     pub(crate) reads_headers: bool,
@@ -192,7 +194,10 @@ impl Step {
             .map(CompiledCapture::new)
             .collect::<Result<Vec<_>, _>>()
             .map_err(wrong)?;
+        let measures = request.measures.iter().map(|measure| CompiledMeasure::new(measure, &plan.measures));
+        let measures = measures.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         let reads_body = !expect.json.is_empty()
+            || measures.iter().any(CompiledMeasure::reads_body)
             || !expect.plain.body_contains.is_empty()
             || captures.iter().any(|capture| !matches!(capture.source, CompiledSource::Header(_)));
         let url = CompiledUrl::new(target, &request.url).map_err(wrong)?;
@@ -202,6 +207,7 @@ impl Step {
         };
         let headers = CompiledHeaders::new(&plan.http.headers, &request.headers, origin).map_err(wrong)?;
         let reads_headers = !expect.plain.headers.is_empty()
+            || measures.iter().any(CompiledMeasure::reads_headers)
             || captures.iter().any(|capture| matches!(capture.source, CompiledSource::Header(_)));
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| wrong(format!("`{}` is no HTTP method", request.method)))?;
@@ -223,6 +229,7 @@ impl Step {
             body,
             expect,
             captures,
+            measures,
             on_failure: request.on_failure,
             reads_headers,
             reads_body,
@@ -332,7 +339,7 @@ impl CompiledCapture {
     }
 }
 
-fn json_path(path: &str) -> Result<JpQuery, String> {
+pub(crate) fn json_path(path: &str) -> Result<JpQuery, String> {
     jsonpath_rust::parser::parse_json_path(path).map_err(|error| format!("`{path}` is no JSON path: {error}"))
 }
 

@@ -15,6 +15,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use plimsoll_measure::{
     CloseReason, DataRow, KeptRequest, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey, TraceContext,
+    ValueKey,
 };
 use plimsoll_run::Variable;
 
@@ -24,6 +25,7 @@ use crate::compile::{
     CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, fill, fill_url, path_and_query, resolve,
 };
 use crate::connection::{Answer, AnswerLimit, Connection, within};
+use crate::measures::{Json, as_text};
 use crate::message::{Extra, Message};
 use crate::pool::Lease;
 use crate::recorder::InFlight;
@@ -205,10 +207,14 @@ impl Worker {
             let (outcome, failure, next) = match (result, next) {
                 (_, Ok(Some(next))) => (Outcome::Redirect, None, Some(next)),
                 (_, Err(failure)) | (Err(failure), _) => (failure.outcome, Some(failure), None),
-                (Ok(answer), Ok(None)) => match judge(step, values, &answer, done.saturating_sub(due)) {
-                    Ok(()) => (Outcome::Ok, None, None),
-                    Err(failure) => (failure.outcome, Some(failure), None),
-                },
+                (Ok(answer), Ok(None)) => {
+                    let json = Json::of(&answer);
+                    self.measure(step, place, &answer, &json);
+                    match judge(step, values, &answer, &json, done.saturating_sub(due)) {
+                        Ok(()) => (Outcome::Ok, None, None),
+                        Err(failure) => (failure.outcome, Some(failure), None),
+                    }
+                }
             };
             if let Some(failure) = &failure
                 && failure.ours
@@ -260,6 +266,15 @@ impl Worker {
             };
         }
         unreachable!("redirects are bounded by the plan")
+    }
+
+    /// Counts what an answer says of the plan's own values.
+    fn measure(&self, step: &Step, (phase, stage): Place, answer: &Answer, json: &Json<'_>) {
+        for measure in &step.measures {
+            let observed = measure.observe(answer, json);
+            let key = ValueKey { value: measure.index, step: step.index, phase, stage };
+            self.recorder.borrow_mut().value(key, answer.done, observed);
+        }
     }
 
     /// Everything that is known of a request.
@@ -650,7 +665,13 @@ fn is_redirect(status: StatusCode) -> bool {
 }
 
 /// Whether an answer is what the step expects, and what the step takes from it.
-fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result<(), Failure> {
+fn judge(
+    step: &Step,
+    values: &mut Values,
+    answer: &Answer,
+    json: &Json<'_>,
+    took: u64,
+) -> Result<(), Failure> {
     let expect = &step.expect.plain;
     let status = answer.status.as_u16();
     let right = if expect.status.is_empty() {
@@ -679,10 +700,8 @@ fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result
             return unexpected(format!("the body does not contain `{}`", shown(missing.clone())));
         }
     }
-    let json =
-        needs_json(step).then(|| serde_json::from_slice::<serde_json::Value>(&answer.body).ok()).flatten();
     for (path, query, value) in &step.expect.json {
-        let found = json.as_ref().and_then(|json| first_match(query, json));
+        let found = json.first_match(query);
         if found.as_ref() != Some(value) {
             return unexpected(format!("`{path}` is not {}", shown(value.to_string())));
         }
@@ -698,9 +717,7 @@ fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result
                 answer.header(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
             }
             CompiledSource::Regex(regex) => capture_regex(regex, &answer.body),
-            CompiledSource::JsonPath(query) => {
-                json.as_ref().and_then(|json| first_match(query, json)).map(|value| as_text(&value))
-            }
+            CompiledSource::JsonPath(query) => json.first_match(query).as_ref().map(as_text),
         };
         let Some(found) = found else {
             return Err(Failure::new(
@@ -715,30 +732,10 @@ fn judge(step: &Step, values: &mut Values, answer: &Answer, took: u64) -> Result
     Ok(())
 }
 
-fn needs_json(step: &Step) -> bool {
-    !step.expect.json.is_empty()
-        || step.captures.iter().any(|capture| matches!(capture.source, CompiledSource::JsonPath(_)))
-}
-
-fn first_match(
-    query: &jsonpath_rust::parser::model::JpQuery,
-    json: &serde_json::Value,
-) -> Option<serde_json::Value> {
-    let found = jsonpath_rust::query::js_path_process(query, json).ok()?;
-    found.into_iter().next().map(|reference| reference.val().clone())
-}
-
 fn capture_regex(regex: &regex::Regex, body: &[u8]) -> Option<String> {
     let body = String::from_utf8_lossy(body);
     let found = regex.captures(&body)?;
     found.get(1).or_else(|| found.get(0)).map(|text| text.as_str().to_owned())
-}
-
-fn as_text(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

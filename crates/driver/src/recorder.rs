@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Waker;
 
 use plimsoll_measure::{
-    DropCause, Edges, IterationKey, KeptRequest, Limits, Opening, Outcome, PendingKey, SECOND, Sample,
-    SeriesKey, Shard, Single,
+    DropCause, Edges, IterationKey, KeptRequest, Limits, Observed, Opening, Outcome, PendingKey, SECOND,
+    Sample, SeriesKey, Shard, Single, ValueKey,
 };
 use plimsoll_run::Shape;
 use slab::Slab;
@@ -111,6 +112,7 @@ pub(crate) struct Blank {
     limits: Limits,
     addresses: usize,
     workers: usize,
+    value_edges: Arc<[Edges]>,
 }
 
 impl Blank {
@@ -118,7 +120,8 @@ impl Blank {
     pub(crate) fn of(shape: &Shape, workers: usize) -> Self {
         let shares = (workers.max(1) * SHARDS) as u64;
         let limits = Limits { memory_bytes: shape.limits.memory_bytes / shares, ..shape.limits };
-        Self { edges: shape.edges.clone(), limits, addresses: shape.addresses.len(), workers }
+        let value_edges = shape.measure_edges().into();
+        Self { edges: shape.edges.clone(), limits, addresses: shape.addresses.len(), workers, value_edges }
     }
 
     pub(crate) fn shard(&self, second: u64) -> Shard {
@@ -126,6 +129,7 @@ impl Blank {
             .with_limits(self.limits)
             .with_addresses(self.addresses)
             .with_workers(self.workers)
+            .with_value_edges(Arc::clone(&self.value_edges))
     }
 }
 
@@ -250,6 +254,11 @@ impl Recorder {
 
     pub(crate) fn record(&mut self, sample: &Sample) {
         self.shard(sample.done).record(sample);
+    }
+
+    /// Counts what an answer that was done then says of a value.
+    pub(crate) fn value(&mut self, key: ValueKey, at: u64, observed: Observed) {
+        self.shard(at).value(key, observed);
     }
 
     /// Keeps a request, just recorded, whole if it is among the slowest or the first failed.

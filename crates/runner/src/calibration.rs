@@ -286,6 +286,7 @@ fn bare_request(request: &Request) -> Request {
         body: request.body.as_ref().map(filled),
         expect: Expect::default(),
         captures: Vec::new(),
+        measures: Vec::new(),
         on_failure: OnFailure::Continue,
         ..request.clone()
     }

@@ -35,6 +35,7 @@ fn get(step: u16, path: &str) -> Action {
         body_kind: BodyKind::Text,
         expect: Expect::default(),
         captures: Vec::new(),
+        measures: Vec::new(),
         on_failure: OnFailure::EndIteration,
     }))
 }

@@ -29,6 +29,7 @@ pub(crate) fn get(step: u16, path: &str) -> Request {
         body_kind: BodyKind::Text,
         expect: Expect::default(),
         captures: Vec::new(),
+        measures: Vec::new(),
         on_failure: OnFailure::EndIteration,
     }
 }
