@@ -264,7 +264,11 @@ impl Asked<'_> {
                 None => problem(StatusCode::BAD_REQUEST, "write for=2s, at most 10m"),
             },
             Route::Latency => match self.part.parse::<f64>() {
-                Ok(ms) if (0.0..=LONGEST_DELAY.as_secs_f64() * 1e3).contains(&ms) => text("late as asked\n"),
+                Ok(ms) if (0.0..=LONGEST_DELAY.as_secs_f64() * 1e3).contains(&ms) => {
+                    let mut page = text("late as asked\n");
+                    set_header(&mut page, HeaderName::from_static("server-timing"), &format!("app;dur={ms}"));
+                    page
+                }
                 _ => problem(StatusCode::BAD_REQUEST, "write milliseconds from 0 to 600000"),
             },
             Route::Close => {

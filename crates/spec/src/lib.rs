@@ -17,6 +17,7 @@ mod holes;
 mod http;
 mod json;
 mod load;
+mod measures;
 mod objectives;
 mod overrides;
 mod read;
@@ -216,13 +217,15 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         teardown: object.get("teardown"),
         scenarios: object.get("scenarios"),
     };
-    let steps = steps::read(reader, &nodes, &feeds, target.as_ref().map(|target| &target.url));
+    let measures = measures::Measures::read(reader, object.get("measure"), nodes.scenarios);
+    let steps = steps::read(reader, &nodes, &feeds, target.as_ref().map(|target| &target.url), &measures);
     let uses_tls = target.as_ref().is_none_or(|target| target.url.scheme() == "https") || sends_https(&steps);
     let subject = objectives::Subject {
         load: load.as_ref(),
         scenarios: &steps.scenarios,
         steps: &steps.steps,
         uses_tls,
+        measures: &measures.own_values(),
     };
     let sla = object.get("sla").map(|node| objectives::read(reader, node, &subject)).unwrap_or_default();
     let target_url = target.as_ref().map(|target| &target.url);
@@ -265,6 +268,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         export,
         trace,
         samples,
+        measures: measures.planned,
         limits,
     };
     // A sink of spans is none where nothing is traced.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use plimsoll_measure::Timing;
-use plimsoll_run::{LoadModel, Scenario, StepShape};
-use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity};
+use plimsoll_run::{Action, LoadModel, Scenario, StepShape};
+use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, OwnValue, Severity};
 use plimsoll_workload::{Stage, StageKind};
 
 use crate::diagnostic::{Finding, Place, listed};
@@ -22,6 +22,26 @@ pub(crate) struct Subject<'s> {
     pub(crate) steps: &'s [StepShape],
     /// Whether any request can use TLS.
     pub(crate) uses_tls: bool,
+    /// What is taken from replies.
+    pub(crate) measures: &'s [OwnValue],
+}
+
+impl Subject<'_> {
+    /// The steps whose replies a value is taken from, and whether those are all that are measured.
+    fn carriers(&self, value: OwnValue) -> (BTreeSet<u16>, bool) {
+        let requests = self.scenarios.iter().flat_map(|scenario| &scenario.actions);
+        let requests = requests.filter_map(|action| match action {
+            Action::Request(request) => Some(request),
+            Action::Pause(_) => None,
+        });
+        let (mut carriers, mut all) = (BTreeSet::new(), true);
+        for request in requests {
+            let takes = request.measures.iter().any(|measure| measure.measure == value.index);
+            all &= takes;
+            carriers.extend(takes.then_some(request.step));
+        }
+        (carriers, all)
+    }
 }
 
 /// Reads the objectives; with each, where it stands.
@@ -63,8 +83,9 @@ fn objective(
     timeline: Option<&Timeline>,
 ) -> Option<Objective> {
     let text = reader.text(node, "an objective like `p95(response_time) <= 250ms`");
-    let expression = text.as_deref().and_then(|text| expression(reader, node, text));
-    let filter = object.get("where").map(|node| filter(reader, node, subject, timeline)).unwrap_or_default();
+    let expression = text.as_deref().and_then(|text| expression(reader, node, text, subject.measures));
+    let mut filter =
+        object.get("where").map(|node| filter(reader, node, subject, timeline)).unwrap_or_default();
     let over_node = object.get("over");
     let over = over_node.and_then(|node| reader.seconds(node));
     let abort_node = object.get("abort_after");
@@ -86,6 +107,9 @@ fn objective(
     }
     if expression.measure == Measure::GoodputRetained {
         of_overload(reader, object, node, timeline);
+    }
+    if let Some(value) = expression.measure.own() {
+        narrow(reader, object, value, subject, &mut filter);
     }
     if let Bound::Stage { stage, .. } = expression.bound {
         stage_bound(reader, node, stage, &filter, timeline);
@@ -125,8 +149,34 @@ fn of_overload(reader: &mut Reader<'_>, object: &Object<'_>, node: &Node, timeli
     }
 }
 
-fn expression(reader: &mut Reader<'_>, node: &Node, text: &str) -> Option<Expression> {
-    match Expression::parse(text) {
+/// Of the requests in the filter only those are looked at whose replies may have the value.
+fn narrow(
+    reader: &mut Reader<'_>,
+    object: &Object<'_>,
+    value: OwnValue,
+    subject: &Subject<'_>,
+    filter: &mut Filter,
+) {
+    let (carriers, all) = subject.carriers(value);
+    if all {
+        return;
+    }
+    let steps: BTreeSet<u16> = match &filter.steps {
+        Some(chosen) => chosen.intersection(&carriers).copied().collect(),
+        None => carriers,
+    };
+    if steps.is_empty() && !reader.has_errors() {
+        let place = object.key_place("where");
+        let finding = Finding::error(place, format!("no step here measures `{}`", value.name));
+        reader.report(finding.help("add it to the `measure` of a step, or choose the steps that have it"));
+    }
+    let scenarios = steps.iter().filter_map(|step| subject.steps.get(usize::from(*step))?.scenario_index);
+    filter.scenarios = Some(scenarios.collect());
+    filter.steps = Some(steps);
+}
+
+fn expression(reader: &mut Reader<'_>, node: &Node, text: &str, own: &[OwnValue]) -> Option<Expression> {
+    match Expression::parse_with(text, own) {
         Ok(expression) => Some(expression),
         Err(error) => {
             let found = error.found.trim_matches('`').len().max(1);

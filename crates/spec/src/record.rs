@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use plimsoll_measure::Limits;
 use plimsoll_run::{
-    Action, CaptureSource, FeedOrder, Header, HttpVersion, LoadModel, OnFailure, Part, RunPlan, Template,
-    Variable,
+    Action, CaptureSource, FeedOrder, Header, HttpVersion, LoadModel, MeasureRead, MeasureSource, OnFailure,
+    Part, RequestMeasure, RunPlan, Template, Variable,
 };
 use plimsoll_units::duration;
 use plimsoll_workload::{Level, Spacing, Stage, StageKind};
@@ -235,7 +235,7 @@ fn normal_actions(plan: &RunPlan, actions: &[Action]) -> Json {
             let mut paths: Vec<_> =
                 expect.json.iter().map(|(path, value)| (path, value.to_string())).collect();
             paths.sort();
-            json!({
+            let mut normal = json!({
                 "name": plan.steps.get(usize::from(request.step)).map(|shape| &shape.step),
                 "method": request.method,
                 "url": names.template(&request.url),
@@ -250,10 +250,39 @@ fn normal_actions(plan: &RunPlan, actions: &[Action]) -> Json {
                 },
                 "captures": captures,
                 "continues": request.on_failure == OnFailure::Continue,
-            })
+            });
+            if !request.measures.is_empty() {
+                normal["measures"] = normal_measures(plan, &request.measures);
+            }
+            normal
         }
     };
     actions.iter().map(action).collect()
+}
+
+/// By name, since where a value stands among the plan's is nobody's business.
+fn normal_measures(plan: &RunPlan, measures: &[RequestMeasure]) -> Json {
+    let mut normal: Vec<_> = measures
+        .iter()
+        .filter_map(|measure| {
+            let planned = plan.measures.get(usize::from(measure.measure))?;
+            let source = match &measure.source {
+                MeasureSource::Header(name) => json!(["header", name]),
+                MeasureSource::ServerTiming(metric) => json!(["server_timing", metric]),
+                MeasureSource::JsonPath(path) => json!(["jsonpath", path]),
+                MeasureSource::BodySize => json!(["body_size"]),
+            };
+            let read = match &measure.read {
+                MeasureRead::Number { factor } => json!(["number", factor]),
+                MeasureRead::Whole => json!(["whole"]),
+                MeasureRead::Equals(text) => json!(["equals", text]),
+            };
+            let unit = planned.unit.label();
+            Some((planned.name.to_string(), json!([planned.form.label(), unit, source, read])))
+        })
+        .collect();
+    normal.sort_by(|(one, _), (other, _)| one.cmp(other));
+    json!(normal)
 }
 
 /// Names in place of numbers: a number changes when a feed or a capture elsewhere comes or goes.

@@ -16,7 +16,7 @@ const SIZE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*(B|[kKMGT]B|[KMGT]iB)?\s*$|\$\{";
 const SHARE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*%?\s*$|\$\{";
 const PAUSE: &str = r"^\s*[\d][^.]*(\.\d+[a-zµ]+)?\s*(\.\.\s*\d.*)?$|\$\{";
 const STATUS: &str = r"^[1-5](\d\d|xx)$|\$\{";
-const OBJECTIVE: &str = r"^\s*(p\d|mean|max|count|error_ratio|availability|dropped_ratio|throughput|byte_rate|goodput_retained).*(<=|<|>=|>).+$|\$\{";
+const OBJECTIVE: &str = r"^\s*(p\d|mean|max|count|error_ratio|availability|dropped_ratio|throughput|byte_rate|ratio|rate|goodput_retained).*(<=|<|>=|>).+$|\$\{";
 const VARIABLE: &str = r"\$\{";
 
 /// The JSON Schema (draft 2020-12) that a plan's file validates against.

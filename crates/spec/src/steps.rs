@@ -15,6 +15,7 @@ use crate::diagnostic::{Finding, Place};
 use crate::feeds::{is_identifier, taken};
 use crate::http::{any_header_name, has_header, headers, take_userinfo};
 use crate::json;
+use crate::measures::Measures;
 use crate::read::{Object, Reader};
 use crate::template::{Scope, joined, template, template_with};
 use crate::tree::{Entry, Node, Value, shortened};
@@ -48,6 +49,7 @@ pub(crate) fn read(
     nodes: &StepNodes<'_>,
     feeds: &[Feed],
     target: Option<&Url>,
+    measures: &Measures,
 ) -> ReadSteps {
     let mut read = ReadSteps::default();
     // Setup comes first, because its captures are known to all; its labels come after the scenarios'.
@@ -59,7 +61,7 @@ pub(crate) fn read(
     let names = setup.scope.captures.iter().map(|(name, _)| name.clone());
     let shared: Vec<_> = names.zip((0..=u16::MAX).map(Variable::Setup)).collect();
     if let Some(node) = nodes.scenarios {
-        scenarios(reader, node, &mut read, &shared, feeds, target);
+        scenarios(reader, node, &mut read, &shared, (feeds, measures), target);
     }
     adopt(&mut read.steps, setup.shapes, &mut read.setup);
     let mut teardown = Walk::new(feeds, target, "teardown", None);
@@ -94,7 +96,7 @@ fn scenarios(
     node: &Node,
     read: &mut ReadSteps,
     shared: &[(String, Variable)],
-    feeds: &[Feed],
+    (feeds, measures): (&[Feed], &Measures),
     target: Option<&Url>,
 ) {
     let items = reader.some(node, "scenarios");
@@ -117,6 +119,7 @@ fn scenarios(
         let name = name.unwrap_or_default();
         let mut walk = Walk::new(feeds, target, &name, Some(index as u16));
         walk.scope.captures = shared.to_vec();
+        walk.measures = Some(measures);
         let errors = reader.findings.len();
         let mut actions = walk.actions(reader, steps);
         let is_silent = !actions.iter().any(|action| matches!(action, Action::Request(_)));
@@ -167,6 +170,8 @@ struct Walk<'w> {
     slots: usize,
     shapes: Vec<StepShape>,
     names: HashSet<String>,
+    /// What may be measured; `None` where nothing is, in setup and teardown.
+    measures: Option<&'w Measures>,
 }
 
 impl<'w> Walk<'w> {
@@ -181,6 +186,7 @@ impl<'w> Walk<'w> {
             slots: 0,
             shapes: Vec::new(),
             names: HashSet::new(),
+            measures: None,
         }
     }
 
@@ -232,6 +238,17 @@ impl<'w> Walk<'w> {
         let body = self.body(reader, &object, &mut headers);
         let expect = object.get("expect").and_then(|node| expect(reader, node)).unwrap_or_default();
         let captures = object.get("capture").map(|node| self.captures(reader, node)).unwrap_or_default();
+        let measures = match (self.measures, object.get("measure")) {
+            (Some(measures), own) => measures.of_step(own),
+            (None, None) => Vec::new(),
+            (None, Some(node)) => {
+                let message = format!("nothing is measured in `{}`", self.scenario);
+                reader.report(
+                    Finding::error(node.place, message).help("write `measure` on a step of a scenario"),
+                );
+                Vec::new()
+            }
+        };
         let on_failure = object.get("on_failure");
         let on_failure =
             on_failure.and_then(|node| reader.word(node, "a word", &["continue", "end_iteration"]));
@@ -252,6 +269,7 @@ impl<'w> Walk<'w> {
             body_kind,
             expect,
             captures,
+            measures,
             on_failure: if on_failure == Some("continue") {
                 OnFailure::Continue
             } else {
@@ -624,7 +642,7 @@ fn capture_source(reader: &mut Reader<'_>, node: &Node) -> Option<CaptureSource>
     }
 }
 
-fn is_jsonpath(reader: &mut Reader<'_>, path: &str, place: Place) -> bool {
+pub(crate) fn is_jsonpath(reader: &mut Reader<'_>, path: &str, place: Place) -> bool {
     let right = jsonpath_rust::parser::parse_json_path(path).is_ok();
     if !right {
         let message = format!("`{}` is not a JSONPath", shortened(path));

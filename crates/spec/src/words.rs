@@ -118,6 +118,11 @@ pub(crate) static PLAN: Table = Table {
             Kind::List(&Kind::Object(&SCENARIO)),
             "what iterations do; which one each iteration is follows the weights",
         ),
+        key(
+            "measure",
+            Kind::Map(&MEASURE_KIND),
+            "values taken from the replies of every step of the scenarios, by a name of your own",
+        ),
         key("sla", Kind::List(&Kind::Object(&OBJECTIVE)), "what is promised, judged while the run goes on"),
         key(
             "resources",
@@ -441,6 +446,11 @@ pub(crate) static REQUEST: Table = Table {
             "what is taken from the answer, by the name it has in templates of later steps",
         ),
         key(
+            "measure",
+            Kind::Map(&MEASURE_KIND),
+            "values taken from the replies of this step, by a name of your own; they win over the plan's",
+        ),
+        key(
             "on_failure",
             Kind::OneOf(&["continue", "end_iteration"]),
             "what a failure does to the iteration; default `end_iteration`",
@@ -498,6 +508,34 @@ pub(crate) static CAPTURE: Table = Table {
             "the first group of a regular expression's first match in the body, or the match",
         ),
         key("header", Kind::Text, "a response header"),
+    ],
+    later: &[],
+};
+
+static MEASURE_KIND: Kind = Kind::Object(&MEASURE);
+
+pub(crate) static MEASURE: Table = Table {
+    name: "a measure",
+    keys: &[
+        key("header", Kind::Text, "the first response header of this name; of `server-timing` an entry"),
+        key(
+            "metric",
+            Kind::Text,
+            "the name of an entry of `server-timing`: its `dur`, of a ratio its `desc`",
+        ),
+        key("jsonpath", Kind::Text, "the first match of a JSONPath (RFC 9535) in the body"),
+        key("body", Kind::OneOf(&["size"]), "how many bytes the body has"),
+        must(
+            "as",
+            Kind::OneOf(&["histogram", "counter", "ratio"]),
+            "what becomes of the values: their distribution, their sum, or the share of those that are `equals`",
+        ),
+        key(
+            "unit",
+            Kind::OneOf(&["seconds", "milliseconds", "microseconds", "bytes", "number"]),
+            "what the replies' numbers are in; times are shown in seconds; default `number`, of `server-timing` seconds, of `body` bytes",
+        ),
+        key("equals", Kind::Text, "the value that a ratio counts"),
     ],
     later: &[],
 };

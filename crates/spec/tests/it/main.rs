@@ -4,6 +4,7 @@
 
 mod advice;
 mod cases;
+mod measures;
 mod plans;
 mod properties;
 mod secrets;

@@ -2,6 +2,8 @@
 
 const CLIENT: plimsoll_driver::Http1 = plimsoll_driver::Http1::Compiled;
 
+#[path = "../measures.rs"]
+mod measures;
 #[path = "../real.rs"]
 mod real;
 #[path = "../simulated.rs"]
