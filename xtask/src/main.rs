@@ -10,6 +10,7 @@ mod fuzz;
 mod instructions;
 mod null_server;
 mod packages;
+mod sink_server;
 mod soak;
 mod test;
 mod tools;

@@ -10,6 +10,8 @@ mod capacity;
 mod chart;
 mod document;
 mod engine;
+mod export;
+mod finding;
 mod machine;
 mod nginx;
 mod noise;
@@ -28,9 +30,10 @@ const GENERATOR_CORE: usize = 1;
 const TARGET_CORE: usize = 0;
 
 /// Every benchmark by name, each in its own module.
-const BENCHMARKS: [(&str, Benchmark); 4] = [
+const BENCHMARKS: [(&str, Benchmark); 5] = [
     ("noise", noise::compare),
     ("engine", engine::measure),
+    ("export", export::measure),
     ("capacity", capacity::measure),
     ("instructions", |_| crate::instructions::show()),
 ];
@@ -39,7 +42,7 @@ type Benchmark = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: noise, engine, capacity or instructions; all of them when left out
+    /// Which one: noise, engine, export, capacity or instructions; all of them when left out
     name: Option<String>,
     /// How often the sides take turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -73,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     ensure!(cores >= 2, "a benchmark needs a core for each side, and this machine has {cores}");
     for (name, benchmark) in chosen {
         match name {
-            "noise" | "engine" => {
+            "noise" | "engine" | "export" => {
                 println!("{name}: {} rounds of {} s a side", arguments.rounds, arguments.seconds);
             }
             _ => println!("{name}"),

@@ -18,12 +18,12 @@ use crate::command::cargo;
 /// How much longer than its load a run may take before it is taken for hanging.
 const LONGEST_TAIL: Duration = Duration::from_secs(90);
 
-/// `plimsoll`, the demo target and the engine alone, and a folder for what they write.
+/// `plimsoll`, the demo target and examples of our crates, and a folder for what they write.
 #[derive(Debug)]
 pub(crate) struct Programs {
     pub(super) plimsoll: PathBuf,
     target: PathBuf,
-    alone: PathBuf,
+    examples: PathBuf,
     pub(super) folder: PathBuf,
 }
 
@@ -72,9 +72,14 @@ impl Programs {
         Ok(Self {
             plimsoll: release.join("plimsoll"),
             target: release.join("plimsoll-demo-target"),
-            alone: release.join("examples").join("closed_loop"),
+            examples: release.join("examples"),
             folder,
         })
+    }
+
+    /// An example that was built.
+    pub(super) fn example(&self, name: &str) -> PathBuf {
+        self.examples.join(name)
     }
 
     /// The demo target on its core, with a latency model as its flag takes it.
@@ -142,7 +147,7 @@ impl Programs {
 
     /// The engine without everything around it, for so many requests in a closed loop.
     pub(super) fn run_alone(&self, addr: &str, requests: u64) -> anyhow::Result<Finished> {
-        let mut command = pinned(GENERATOR_CORE, &self.alone);
+        let mut command = pinned(GENERATOR_CORE, &self.example("closed_loop"));
         command.arg(addr).arg(requests.to_string());
         run(&mut command, &self.folder, LONGEST_TAIL * 4, |_, _| {})?.well()
     }

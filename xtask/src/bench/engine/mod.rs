@@ -11,15 +11,13 @@ mod http2;
 mod memory;
 mod open;
 
-use std::fmt;
-
 use clap::ValueEnum;
 
 use super::chart::Chart;
+use super::finding::{Finding, Verdict, verdicts};
 use super::machine::{Busyness, facts};
 use super::peers::{self, Found, Missing};
 use super::programs::Programs;
-use super::table::Table;
 use super::{Arguments, document};
 
 /// A part of the benchmark, in the order in which they run.
@@ -59,56 +57,6 @@ struct Section {
     charts: Vec<Chart>,
 }
 
-/// One figure beside what is asked of it.
-#[derive(Debug, Clone, PartialEq)]
-struct Finding {
-    figure: String,
-    found: String,
-    asked: String,
-    verdict: Verdict,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Met,
-    Missed,
-    NotMeasured,
-}
-
-impl Verdict {
-    fn of(met: bool) -> Self {
-        if met { Self::Met } else { Self::Missed }
-    }
-}
-
-impl Finding {
-    /// A figure that there may be none of, which is then not measured.
-    fn new(
-        figure: impl Into<String>,
-        value: Option<f64>,
-        write: impl Fn(f64) -> String,
-        asked: impl Into<String>,
-        meets: impl Fn(f64) -> bool,
-    ) -> Self {
-        Self {
-            figure: figure.into(),
-            found: super::table::figure(value, write),
-            asked: asked.into(),
-            verdict: value.map_or(Verdict::NotMeasured, |value| Verdict::of(meets(value))),
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Met => "met",
-            Self::Missed => "**missed**",
-            Self::NotMeasured => "not measured",
-        })
-    }
-}
-
 pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let (programs, missing) = match arguments.no_build {
         true => (Programs::built()?, Missing::Leave),
@@ -130,7 +78,7 @@ pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
             }
             Err(error) => {
                 println!("!!! NOT MEASURED: {error:#}");
-                whole.findings.push(part.not_measured(&error));
+                whole.findings.push(Finding::not_measured(part.explanation(), &error));
             }
         }
     }
@@ -180,33 +128,6 @@ impl Part {
             Self::Instructions => instructions(),
         }
     }
-
-    fn not_measured(self, error: &anyhow::Error) -> Finding {
-        let reason = format!("{error:#}");
-        Finding {
-            figure: self.explanation(),
-            found: reason.lines().next().unwrap_or_default().to_owned(),
-            asked: String::new(),
-            verdict: Verdict::NotMeasured,
-        }
-    }
-}
-
-fn verdicts(findings: &[Finding]) -> String {
-    let mut table = Table::new(&["figure", "found", "asked", ""]);
-    for Finding { figure, found, asked, verdict } in findings {
-        table.row([figure.clone(), found.clone(), asked.clone(), verdict.to_string()]);
-    }
-    let lost: Vec<&str> = findings
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::Missed)
-        .map(|finding| finding.figure.as_str())
-        .collect();
-    let lost = match lost.as_slice() {
-        [] => String::new(),
-        lost => format!("\nWhere we lose: {}.\n", lost.join("; ")),
-    };
-    format!("{}{lost}", table.markdown())
 }
 
 fn instructions() -> anyhow::Result<Section> {
@@ -225,34 +146,4 @@ fn instructions() -> anyhow::Result<Section> {
         super::table::grouped(found)
     );
     Ok(Section { findings: vec![finding], text, charts: Vec::new() })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_figure_stands_beside_what_is_asked_and_losses_are_named() {
-        let under = |figure: &str, value| {
-            Finding::new(figure, value, |value| format!("{value:.1} s"), "under 2 s", |value| value < 2.0)
-        };
-        let findings = [under("a", Some(1.0)), under("b", Some(2.0)), under("c", None)];
-        assert_eq!(
-            verdicts(&findings),
-            "| figure | found | asked |  |\n|---|---|---|---|\n\
-             | a | 1.0 s | under 2 s | met |\n\
-             | b | 2.0 s | under 2 s | **missed** |\n\
-             | c | – | under 2 s | not measured |\n\
-             \nWhere we lose: b.\n"
-        );
-        assert!(!verdicts(&findings[..1]).contains("lose"));
-    }
-
-    #[test]
-    fn a_part_that_failed_is_not_measured() {
-        let error = anyhow::anyhow!("no port\nand more").context("measuring wrk");
-        let finding = Part::Cost.not_measured(&error);
-        assert_eq!(finding.found, "measuring wrk: no port");
-        assert_eq!(finding.verdict, Verdict::NotMeasured);
-    }
 }
