@@ -8,13 +8,14 @@ use crate::bench::programs::Programs;
 use crate::command::{cargo, run as run_command};
 
 /// Every soak by name.
-const SOAKS: [(&str, Soak); 2] = [("engine", engine), ("simulated", |_| simulated())];
+const SOAKS: [(&str, Soak); 3] =
+    [("engine", engine), ("simulated", |_| simulated()), ("export", |_| export())];
 
 type Soak = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: engine, or simulated, which takes its own time
+    /// Which one: engine; or simulated or export, which take their own time
     name: String,
     /// How long, in seconds; before twenty minutes nothing is said about growth
     #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u32).range(10..=86_400))]
@@ -95,6 +96,16 @@ fn simulated() -> anyhow::Result<()> {
         "--nocapture",
     ]);
     run_command(command.env("PLIMSOLL_SIMULATE", "whole"))
+}
+
+/// Ten minutes at 2,000/s in which every receiver is killed for a minute and Plimsoll once for good.
+fn export() -> anyhow::Result<()> {
+    let mut build = cargo();
+    build.args(["build", "--package", "plimsoll", "--package", "plimsoll-demo-target"]);
+    run_command(&mut build)?;
+    let mut command = cargo();
+    command.args(["test", "--package", "plimsoll-tests", "--test", "delivery", "--", "--nocapture"]);
+    run_command(command.env("PLIMSOLL_CHAOS", "whole"))
 }
 
 /// The medians of the first and of the last third of what follows the warm-up. A median, because single

@@ -56,7 +56,17 @@ pub enum ExportError {
 }
 
 /// The names of all sinks, which are their keys in a plan.
-pub const SINKS: &[&str] = &[influxdb::SINK];
+pub const SINKS: &[&str] = &[
+    "remote_write",
+    "influxdb",
+    "otlp",
+    "otlp_traces",
+    "file",
+    "statsd",
+    "elasticsearch",
+    "cloudwatch",
+    "kafka",
+];
 
 /// The sinks a plan asks for, in the order of their keys in the documentation.
 ///
