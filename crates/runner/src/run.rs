@@ -221,6 +221,8 @@ struct Telling {
     recorder: Option<Recorder>,
     exporters: Exporters,
     samples: Option<SamplesFile>,
+    /// Requests chosen for their trace that found no room.
+    skipped_traces: u64,
     history: Option<History>,
     watcher: Option<mpsc::Sender<RunEvent>>,
     clock_was: i128,
@@ -274,6 +276,7 @@ impl Telling {
             exporters,
             history: config.history,
             samples,
+            skipped_traces: 0,
             watcher: config.watcher,
             clock_was: i128::from(started_nanos),
             started: start,
@@ -304,6 +307,7 @@ impl Telling {
     }
 
     fn second(&mut self, frame: Frame, gauges: Gauges, vitals: Vitals, resources: Vec<ResourceScrape>) {
+        self.skipped_traces += frame.singles.skipped_traces;
         let end = (frame.second + 1) * SECOND;
         let wall_nanos = self.started_nanos + i64::try_from(end).unwrap_or(i64::MAX / 2);
         let notes: Vec<_> = resources.iter().filter_map(|scrape| self.trouble_of(scrape)).collect();
@@ -454,6 +458,12 @@ impl Telling {
             Some((status, reason)) => (status, Some(reason)),
             None => (RunStatus::Completed, None),
         };
+        if self.skipped_traces > 0 {
+            let skipped = self.skipped_traces;
+            self.note(format!(
+                "{skipped} requests chosen by `trace` found no room: no exemplar or span tells of them"
+            ));
+        }
         let mut ended = Ended { at: last, status, reason, exports: Vec::new(), samples: None };
         if let Some(samples) = &mut self.samples {
             ended.samples = Some(samples.finish(FLUSH).await);
