@@ -79,8 +79,8 @@ const TAIL: &str = "
 Should a plan come back with another threshold while the process lives, counting goes on at the new edge; what was counted before counts there only as far as
 it is known to be at or below.
 
-In protobuf each histogram also has native buckets of schema 5: neighbouring bounds differ by 2.2%, so the middle of a bucket is within 1.1% of
-every duration in it. Durations below a microsecond count as zero. A Prometheus that takes native histograms leaves the classic buckets out unless
+In protobuf each histogram also has native buckets of schema 6: neighbouring bounds differ by 1.1%, so what `histogram_quantile` gives is within 1.1% of
+the duration (and 0.1% of the histogram behind it). Durations below a microsecond count as zero. A Prometheus that takes native histograms leaves the classic buckets out unless
 told otherwise (`scrape_classic_histograms: true`, since 2.45; `always_scrape_classic_histograms` since 3.0); the rules and the dashboard ask for either kind.
 
 After a run `plimsoll run` keeps `/metrics` open until one scrape has read the final values, or `linger` has passed: by default twice the interval seen between

@@ -8,7 +8,7 @@
 //! bytes again. An encoded part is an `ExportMetricsServiceRequest` (or `ExportTraceServiceRequest`) of
 //! its own, and so are several of them one after the other, because protobuf adds up repeated fields.
 //!
-//! Exponential histograms have scale 5, Prometheus' schema 5: a bucket's middle is within 1.1% of what
+//! Exponential histograms have scale 6, Prometheus' schema 6: all of a bucket is within 1.1% of what
 //! it counts ([`crate::native`]). They are never made coarser to fit a number of buckets.
 
 mod metrics;

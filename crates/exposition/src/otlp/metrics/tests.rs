@@ -106,7 +106,7 @@ fn a_second_is_metrics_of_the_kinds_and_units_of_the_catalogue() {
     let time = find(&metrics, "plimsoll_response_time");
     assert_eq!(time.unit, "s");
     let [point] = exponential(time) else { panic!("{time:?}") };
-    assert_eq!((point.count, point.sum, point.scale), (2, Some(0.334), 5));
+    assert_eq!((point.count, point.sum, point.scale), (2, Some(0.334), 6));
     assert_eq!((point.min, point.max), (Some(0.001), Some(0.333)));
     assert_eq!((point.zero_count, point.zero_threshold), (0, 1.0 / 1_048_576.0));
     assert_eq!(point.positive.as_ref().unwrap().bucket_counts.iter().sum::<u64>(), 2);
@@ -445,7 +445,7 @@ proptest! {
         };
         prop_assert_eq!(native.zero + buckets.bucket_counts.iter().sum::<u64>(), values.len() as u64);
         prop_assert!(buckets.bucket_counts.first() > Some(&0) && buckets.bucket_counts.last() > Some(&0));
-        let base = (2.0_f64).powf(1.0 / 32.0);
+        let base = (2.0_f64).powf(f64::from(-SCHEMA).exp2());
         let lower = base.powi(buckets.offset);
         prop_assert!((lower / upper_bound(buckets.offset) - 1.0).abs() < 1e-9, "a bucket is told by its lower bound");
     }
