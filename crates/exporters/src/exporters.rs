@@ -12,7 +12,9 @@ use crate::disk::{self, Disk};
 use crate::feed::{Feed, Outlet, RecordGate};
 use crate::otlp::{Otlp, Signal};
 use crate::store::{MEMORY_BYTES, Memory};
-use crate::{Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, file, influxdb, prometheus};
+use crate::{
+    Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, file, influxdb, prometheus, remote_write,
+};
 
 /// Where one run's measurements go.
 ///
@@ -74,6 +76,9 @@ pub const SINKS: &[&str] = &[
 /// When settings cannot be used. Whether a server is there is found out while sending.
 pub fn sinks(settings: &ExportSettings) -> Result<Vec<Arc<dyn Sink>>, SinkError> {
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+    if let Some(remote_write) = &settings.remote_write {
+        sinks.push(Arc::new(remote_write::RemoteWrite::new(remote_write)?));
+    }
     if let Some(influxdb) = &settings.influxdb {
         sinks.push(Arc::new(influxdb::InfluxDb::new(influxdb)?));
     }

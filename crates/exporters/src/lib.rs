@@ -22,6 +22,7 @@ mod live;
 mod notes;
 pub mod otlp;
 pub mod prometheus;
+pub mod remote_write;
 mod replay;
 mod samples;
 mod sink;

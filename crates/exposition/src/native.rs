@@ -106,8 +106,9 @@ mod tests {
     /// infinite ones, no NaN) and whose number of buckets is not limited.
     #[test]
     fn scenarios_of_client_golang_give_its_spans_and_deltas() {
-        type Spans<'a> = &'a [(i32, u32)];
-        let cases: [(&str, &[f64], i32, u64, Spans<'_>, &[i64]); 5] = [
+        type Spans = &'static [(i32, u32)];
+        type Scenario = (&'static str, &'static [f64], i32, u64, Spans, &'static [i64]);
+        let cases: [Scenario; 5] = [
             ("no observations", &[], 3, 0, &[], &[]),
             (
                 "factor 1.1 results in schema 3",
@@ -151,7 +152,7 @@ mod tests {
                 *coarse.buckets.entry(halved).or_default() += count;
             }
             // client_golang fills gaps of up to two buckets, as its schema 2 case shows; we leave every empty one out.
-            let counts = |spans: Spans<'_>, deltas: &[i64]| {
+            let counts = |spans: &[(i32, u32)], deltas: &[i64]| {
                 let mut deltas = deltas.iter();
                 let (mut bucket, mut count, mut found) = (0, 0, BTreeMap::new());
                 for (offset, length) in spans {

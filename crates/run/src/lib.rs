@@ -37,9 +37,9 @@ pub use plan::{
     Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, Expect, ExportSettings, Feed,
     FeedOrder, FileExport, FileFormat, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport,
     InfluxPlace, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality,
-    PauseRange, PlannedTarget, PrometheusExport, Request, ResourceEndpoint, ResourceOrigin, ResourceSource,
-    RunPlan, SamplesFormat, SamplesSettings, Scenario, Secret, SpoolSettings, SpoolSync, StatusRange,
-    TlsSettings, WhenFull,
+    PauseRange, PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms,
+    RemoteWriteVersion, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, SamplesFormat,
+    SamplesSettings, Scenario, Secret, SpoolSettings, SpoolSync, StatusRange, TlsSettings, WhenFull,
 };
 pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};

@@ -484,6 +484,8 @@ pub struct ResourceEndpoint {
 pub struct ExportSettings {
     /// A `/metrics` endpoint.
     pub prometheus: Option<PrometheusExport>,
+    /// A receiver of Prometheus remote write.
+    pub remote_write: Option<RemoteWriteExport>,
     /// An InfluxDB.
     pub influxdb: Option<InfluxExport>,
     /// A receiver of the OpenTelemetry protocol.
@@ -565,6 +567,51 @@ pub struct PrometheusExport {
     pub listen: SocketAddr,
     /// How long it stays after the run for one last scrape; `None`: twice the interval seen.
     pub linger: Option<Duration>,
+}
+
+/// A receiver of Prometheus remote write.
+#[derive(Debug, Clone)]
+pub struct RemoteWriteExport {
+    /// The whole URL that requests go to, without credentials.
+    pub url: String,
+    /// The version of the protocol.
+    pub version: RemoteWriteVersion,
+    /// Bearer token.
+    pub token: Option<Secret>,
+    /// User and password; not beside a token.
+    pub login: Option<(String, Secret)>,
+    /// Sent with every request: names in lower case and values.
+    pub headers: Vec<(String, Secret)>,
+    /// Labels of every series; one without a value takes a default away.
+    pub labels: BTreeMap<String, String>,
+    /// The form of histograms.
+    pub histograms: RemoteWriteHistograms,
+    /// How many requests may be under way at once, each with series of its own; at least one.
+    pub lanes: u8,
+}
+
+/// A version of Prometheus remote write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RemoteWriteVersion {
+    /// 2.0, and 1.0 to who does not understand it.
+    #[default]
+    Auto,
+    /// 1.0.
+    One,
+    /// 2.0.
+    Two,
+}
+
+/// The form of histograms in Prometheus remote write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RemoteWriteHistograms {
+    /// Native and classic buckets beside each other.
+    #[default]
+    Both,
+    /// Native buckets alone.
+    Native,
+    /// Classic buckets alone.
+    Classic,
 }
 
 /// A write endpoint of InfluxDB.

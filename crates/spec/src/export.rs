@@ -15,7 +15,7 @@ use crate::http::web_url;
 use crate::read::{Object, Reader};
 use crate::resources::headers;
 use crate::tree::Node;
-use crate::words;
+use crate::{remote_write, words};
 
 /// A few seconds of a busy plan: with less, nothing could wait.
 const LEAST_SPOOL: u64 = 1_000_000;
@@ -24,6 +24,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> ExportSettings {
     let Some(object) = reader.object(node, &words::EXPORT) else { return ExportSettings::default() };
     ExportSettings {
         prometheus: object.get("prometheus").and_then(|node| prometheus(reader, node)),
+        remote_write: object.get("remote_write").and_then(|node| remote_write::read(reader, node)),
         influxdb: object.get("influxdb").and_then(|node| influxdb(reader, node)),
         otlp: object.get("otlp").and_then(|node| otlp(reader, node)),
         spool: object.get("spool").map(|node| spool(reader, node)).unwrap_or_default(),
@@ -146,7 +147,7 @@ fn base_url(reader: &mut Reader<'_>, node: &Node, what: &str, help: &str) -> Opt
 }
 
 /// `username` and `password`, both or neither.
-fn user(reader: &mut Reader<'_>, object: Object<'_>) -> Option<Option<(String, Secret)>> {
+pub(crate) fn user(reader: &mut Reader<'_>, object: Object<'_>) -> Option<Option<(String, Secret)>> {
     let mut text = |name, what| object.get(name).map(|node| reader.text(node, what));
     match (text("username", "a user"), text("password", "a password")) {
         (Some(user), Some(password)) => Some(Some((user?, Secret::new(password?)))),

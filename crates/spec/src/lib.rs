@@ -22,6 +22,7 @@ mod objectives;
 mod overrides;
 mod read;
 mod record;
+mod remote_write;
 mod resources;
 mod schema;
 mod singles;

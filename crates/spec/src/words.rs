@@ -646,10 +646,11 @@ pub(crate) static EXPORT: Table = Table {
         key("prometheus", Kind::Object(&PROMETHEUS), "a `/metrics` endpoint for Prometheus"),
         key("otlp", Kind::Object(&OTLP), "a receiver of the OpenTelemetry protocol"),
         key("spool", Kind::Object(&SPOOL), "where points wait for their sinks, on disk"),
+        key("remote_write", Kind::Object(&REMOTE_WRITE), "a receiver of Prometheus remote write"),
         key("influxdb", Kind::Object(&INFLUXDB), "an InfluxDB of version 1, 2 or 3"),
         key("file", Kind::Object(&FILE), "a file of NDJSON or CSV"),
     ],
-    later: &["remote_write", "statsd", "graphite"],
+    later: &["statsd", "graphite"],
 };
 
 pub(crate) static SPOOL: Table = Table {
@@ -722,6 +723,38 @@ pub(crate) static FILE: Table = Table {
         Kind::Text,
         "a file that ends in `.ndjson`, `.jsonl` or `.csv`; points are added to it",
     )],
+    later: &[],
+};
+
+pub(crate) static REMOTE_WRITE: Table = Table {
+    name: "`export.remote_write`",
+    keys: &[
+        must("url", Kind::Text, "where requests go, like `http://127.0.0.1:9090/api/v1/write`"),
+        key(
+            "version",
+            Kind::Either(&[Kind::OneOf(&["auto", "1", "2"]), Kind::Whole(1, 2)]),
+            "of the protocol; default `auto`: 2.0, and 1.0 to who does not understand it",
+        ),
+        key("token", Kind::Text, "bearer token, best as `${NAME}`"),
+        key("username", Kind::Text, "user, with `password`"),
+        key("password", Kind::Text, "password, best as `${NAME}`"),
+        key("headers", Kind::Map(&Kind::Text), "sent with every request"),
+        key(
+            "labels",
+            Kind::Map(&Kind::Text),
+            "labels of every series; default: `job: plimsoll` and `instance`, the machine's name",
+        ),
+        key(
+            "histograms",
+            Kind::OneOf(&["both", "native", "classic"]),
+            "native buckets, classic ones, or both; default `both`",
+        ),
+        key(
+            "lanes",
+            Kind::Whole(1, 16),
+            "requests under way at once, each with series of its own; default 4",
+        ),
+    ],
     later: &[],
 };
 

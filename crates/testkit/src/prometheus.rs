@@ -20,11 +20,19 @@ pub struct PrometheusSetup {
     pub rules: Vec<PathBuf>,
     /// `host:port` of an Alertmanager.
     pub alertmanager: Option<String>,
+    /// Whether it takes native histograms.
+    pub native_histograms: bool,
 }
 
 impl Default for PrometheusSetup {
     fn default() -> Self {
-        Self { targets: Vec::new(), interval: Duration::from_secs(1), rules: Vec::new(), alertmanager: None }
+        Self {
+            targets: Vec::new(),
+            interval: Duration::from_secs(1),
+            rules: Vec::new(),
+            alertmanager: None,
+            native_histograms: true,
+        }
     }
 }
 
@@ -82,7 +90,7 @@ impl Prometheus {
                     "--web.enable-remote-write-receiver".to_owned(),
                     "--web.enable-lifecycle".to_owned(),
                     "--web.enable-admin-api".to_owned(),
-                    "--enable-feature=native-histograms,exemplar-storage".to_owned(),
+                    format!("--enable-feature={}", features(&setup)),
                 ]
                 .map(Into::into)
                 .to_vec())
@@ -246,6 +254,10 @@ fn labels(element: &Value) -> anyhow::Result<BTreeMap<String, String>> {
     let labels = element["metric"].as_object().context("a series has labels")?;
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     Ok(labels.iter().map(|(name, value)| (name.clone(), text(value))).collect())
+}
+
+fn features(setup: &PrometheusSetup) -> &'static str {
+    if setup.native_histograms { "native-histograms,exemplar-storage" } else { "exemplar-storage" }
 }
 
 fn point(pair: &Value) -> anyhow::Result<(f64, f64)> {

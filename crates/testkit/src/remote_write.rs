@@ -44,8 +44,8 @@ pub enum Reply {
     RetryAfter(u16, u64),
     /// Takes all but so many samples, the last ones: 400, in 2.0 with counts of what it took.
     Partly(u64),
-    /// Takes it and answers nothing.
-    TakeAndHang,
+    /// Takes it, sends half of an answer and closes.
+    TakeAndBreak,
     /// Answers nothing.
     Hang,
     /// Sends half of an answer and closes.
@@ -305,7 +305,7 @@ async fn converse(mut stream: TcpStream, shared: &Mutex<Shared>) -> anyhow::Resu
     loop {
         let (method, headers, body) = read_request(&mut stream, &mut buffer, shared).await?;
         let reply = lock(shared).next_reply();
-        let half = reply == Reply::Half;
+        let half = matches!(reply, Reply::Half | Reply::TakeAndBreak);
         let answer = lock(shared).answer(&method, headers, &body, reply);
         match answer {
             Some(bytes) => stream.write_all(&bytes).await?,
@@ -316,6 +316,9 @@ async fn converse(mut stream: TcpStream, shared: &Mutex<Shared>) -> anyhow::Resu
         }
     }
 }
+
+/// Half of an answer.
+const HALF: &[u8] = b"HTTP/1.1 20";
 
 type Headers = BTreeMap<String, String>;
 
@@ -390,8 +393,8 @@ impl Shared {
                 return Some(http(status, &[header], "too much"));
             }
             Reply::Hang => return None,
-            Reply::Half => return Some(b"HTTP/1.1 20".to_vec()),
-            Reply::Take | Reply::Partly(_) | Reply::TakeAndHang | Reply::Slow(_) => {}
+            Reply::Half => return Some(HALF.to_vec()),
+            Reply::Take | Reply::Partly(_) | Reply::TakeAndBreak | Reply::Slow(_) => {}
         }
         let lost = if let Reply::Partly(lost) = reply { lost } else { 0 };
         let taken = without_last(written.clone(), lost);
@@ -399,8 +402,8 @@ impl Shared {
             Ok(refused) => refused + lost,
             Err(words) => return Some(http(400, &[], &words)),
         };
-        if reply == Reply::TakeAndHang {
-            return None;
+        if reply == Reply::TakeAndBreak {
+            return Some(HALF.to_vec());
         }
         let status = if refused > 0 { 400 } else { 204 };
         let words = if refused > 0 { format!("{refused} samples refused") } else { String::new() };

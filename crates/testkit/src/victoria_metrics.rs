@@ -92,7 +92,9 @@ fn exported_series(line: &str) -> anyhow::Result<Series> {
         .collect();
     let numbers = |name: &str| -> anyhow::Result<Vec<f64>> {
         let list = line[name].as_array().with_context(|| format!("a series has {name}"))?;
-        list.iter().map(|number| number.as_f64().context("not a number")).collect()
+        // The end of a series is written as null.
+        let number = |number: &Value| if number.is_null() { Some(f64::NAN) } else { number.as_f64() };
+        list.iter().map(|value| number(value).context("not a number")).collect()
     };
     let seconds = numbers("timestamps")?.into_iter().map(|milliseconds| milliseconds / 1000.0);
     Ok(Series { labels, points: seconds.zip(numbers("values")?).collect(), histograms: Vec::new() })

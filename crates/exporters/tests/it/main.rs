@@ -7,6 +7,7 @@ mod file;
 mod influxdb;
 mod otlp;
 mod prometheus;
+mod remote_write;
 mod rendered;
 mod run;
 mod samples;

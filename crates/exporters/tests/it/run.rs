@@ -176,6 +176,11 @@ impl Run {
         (self.started.info.started_nanos + (second * SECOND) as i64) as f64 / 1e9
     }
 
+    /// The end of second `number`, counted from 1, in Unix seconds; 0 is the start.
+    pub(crate) fn moment(&self, number: u64) -> f64 {
+        (self.started.info.started_nanos / 1_000_000 + number as i64 * 1000) as f64 / 1000.0
+    }
+
     /// All requests so far.
     pub(crate) fn requests(&self) -> u64 {
         self.requests.values().sum()

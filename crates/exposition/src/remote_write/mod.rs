@@ -86,13 +86,15 @@ impl Encoder {
     /// What the next event of the run adds, by lane. Points of one series are in order of time.
     pub fn encode(&mut self, event: &RunEvent, report: Option<&Report>) -> Vec<Part> {
         let Some(report) = report else { return Vec::new() };
-        let at_ms = report.wall_nanos.div_euclid(1_000_000);
+        let ended = matches!(event, RunEvent::Ended(_));
+        // The last moment of a run has its last values still, of every series.
+        let at_ms = report.wall_nanos.div_euclid(1_000_000) + i64::from(ended);
         let judged = matches!(event, RunEvent::Judged(_));
         let mut lanes: Vec<Builder> = (0..self.lanes).map(Builder::new).collect();
         for reading in &report.readings {
             self.fold(reading, at_ms, judged, &mut lanes);
         }
-        if matches!(event, RunEvent::Ended(_)) {
+        if ended {
             self.end(at_ms, &mut lanes);
         } else {
             for series in self.series.values_mut().filter(|series| series.judged == judged) {
@@ -197,7 +199,7 @@ impl Series {
     }
 
     fn write(&mut self, word: Word, at_ms: i64, lanes: &mut [Builder]) {
-        // The end of a run or a level may fall on the moment of the last value.
+        // The end of a level may fall on the moment of its last value.
         let at_ms = self.written_ms.map_or(at_ms, |written| at_ms.max(written + 1));
         if let Some(lane) = lanes.get_mut(usize::from(self.lane)) {
             lane.push(self, word, at_ms);

@@ -113,7 +113,7 @@ fn a_series_begins_at_zero_is_written_when_it_changes_and_ends() {
         let written = told.written(version, Histograms::Both);
         assert_eq!(
             samples(find(&written, "plimsoll_requests_total", &[])),
-            [(0.0, Some(0.0)), (1.0, Some(3.0)), (3.0, Some(5.0)), (4.0, None)]
+            [(0.0, Some(0.0)), (1.0, Some(3.0)), (3.0, Some(5.0)), (4.001, None)]
         );
         assert_eq!(
             samples(find(&written, "plimsoll_virtual_users", &[])),
@@ -135,8 +135,8 @@ fn a_series_that_stands_still_is_written_every_half_minute() {
     let moments = |metric: &str| -> Vec<f64> {
         samples(find(&written, metric, &[])).into_iter().map(|(at, _)| at).collect()
     };
-    assert_eq!(moments("plimsoll_requests_total"), [0.0, 1.0, 31.0, 61.0, 91.0, 95.0]);
-    assert_eq!(moments("plimsoll_virtual_users"), [1.0, 31.0, 61.0, 91.0, 95.0]);
+    assert_eq!(moments("plimsoll_requests_total"), [0.0, 1.0, 31.0, 61.0, 91.0, 95.001]);
+    assert_eq!(moments("plimsoll_virtual_users"), [1.0, 31.0, 61.0, 91.0, 95.001]);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn no_moment_of_a_series_is_written_twice() {
     let written = told.written(Version::V1, Histograms::Both);
     assert_eq!(
         samples(find(&written, "plimsoll_requests_total", &[])),
-        [(0.0, Some(0.0)), (1.0, Some(1.0)), (2.0, Some(3.0)), (3.0, None)]
+        [(0.0, Some(0.0)), (1.0, Some(1.0)), (2.0, Some(3.0)), (3.001, None)]
     );
     assert_eq!(
         samples(find(&written, "plimsoll_virtual_users", &[])),
@@ -208,7 +208,7 @@ fn histograms_are_native_classic_or_both() {
             native.iter().map(NativeSample::is_stale).collect::<Vec<_>>(),
             [false, false, false, true]
         );
-        assert_eq!((native[2].schema, native[2].sum), (5, 3.500_500_001));
+        assert_eq!((native[2].schema, native[2].sum), (6, 3.500_500_001));
         let created: Vec<_> = native.iter().map(|sample| sample.start_ms).collect();
         let expected = if version == Version::V2 { START_MS } else { 0 };
         assert_eq!(created, [expected; 4]);

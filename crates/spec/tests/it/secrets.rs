@@ -8,7 +8,7 @@ const ENV: [(&str, &str); 4] =
     [("TOKEN", "tok-3n-value"), ("PASS", "p4ss-word-x"), ("PLAIN", "visible"), ("URLPASS", "url-p4ss")];
 
 /// Every secret of the plan below, typed or from the environment.
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 14] = [
     "tok-3n-value",
     "p4ss-word-x",
     "url-p4ss",
@@ -21,6 +21,8 @@ const SECRETS: [&str; 12] = [
     "typed-scrape-password",
     "typed-scrape-key",
     "typed-otlp-token",
+    "typed-push-password",
+    "typed-push-key",
 ];
 
 const PLAN: &str = r#"
@@ -46,6 +48,7 @@ resources:
 export:
   influxdb: { url: "http://127.0.0.1:8086", org: o, bucket: b, token: "${TOKEN}" }
   otlp: { url: "http://127.0.0.1:4318", headers: { authorization: "Bearer typed-otlp-token" } }
+  remote_write: { url: "http://127.0.0.1:9090/api/v1/write", username: ann, password: typed-push-password, headers: { x-api-key: typed-push-key } }
 "#;
 
 fn plan() -> RunPlan {
@@ -85,6 +88,11 @@ fn filled(plan: &RunPlan) -> String {
         let ResourceOrigin::Metrics(endpoint) = &source.origin else { continue };
         let headers = endpoint.headers.iter().map(|(_, value)| value);
         headers.chain([&endpoint.url]).for_each(|secret| out.push_str(&format!("{}\n", secret.expose())));
+    }
+    if let Some(push) = &plan.export.remote_write {
+        let login = push.login.iter().map(|(_, password)| password);
+        let headers = push.headers.iter().map(|(_, value)| value);
+        login.chain(headers).for_each(|secret| out.push_str(&format!("{}\n", secret.expose())));
     }
     out
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use plimsoll_measure::SingleRule;
 use plimsoll_run::{
     Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, FileFormat, HttpVersion,
-    InfluxPlace, LoadModel, OnFailure, OtlpHistograms, OtlpProtocol, OtlpTemporality, Part, Request,
-    ResourceOrigin, RunPlan, SamplesFormat, Template, Variable,
+    InfluxPlace, LoadModel, OnFailure, OtlpHistograms, OtlpProtocol, OtlpTemporality, Part,
+    RemoteWriteHistograms, RemoteWriteVersion, Request, ResourceOrigin, RunPlan, SamplesFormat, Template,
+    Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -573,6 +574,40 @@ fn how_many_connections_a_plan_needs() {
         let plan = plan(&with(load, STEPS, &format!("http: {http}")));
         assert_eq!(plan.connections(), Connections { most, is_bound }, "{load} {http}");
     }
+}
+
+#[test]
+fn remote_write_is_read_with_its_defaults() {
+    let read = |text: &str| {
+        let text =
+            format!("export: {{ remote_write: {{ url: \"http://p:9090/api/v1/write?db=x\"{text} }} }}");
+        plan(&with(LOAD, STEPS, &text)).export.remote_write.unwrap()
+    };
+    let usual = read("");
+    assert_eq!(usual.url, "http://p:9090/api/v1/write?db=x");
+    assert_eq!(
+        (usual.version, usual.histograms, usual.lanes),
+        (RemoteWriteVersion::Auto, RemoteWriteHistograms::Both, 4)
+    );
+    assert!(
+        usual.token.is_none() && usual.login.is_none() && usual.headers.is_empty() && usual.labels.is_empty()
+    );
+    let all = read(
+        ", version: 2, token: t, headers: { X-Scope-OrgID: a }, labels: { zone: b, job: \"\" }, histograms: native, lanes: 16",
+    );
+    assert_eq!(
+        (all.version, all.histograms, all.lanes),
+        (RemoteWriteVersion::Two, RemoteWriteHistograms::Native, 16)
+    );
+    assert_eq!(all.token.unwrap().expose(), "t");
+    assert_eq!((all.headers[0].0.as_str(), all.headers[0].1.expose()), ("x-scope-orgid", "a"));
+    assert_eq!(
+        all.labels.into_iter().collect::<Vec<_>>(),
+        [("job", ""), ("zone", "b")].map(|(name, value)| (name.to_owned(), value.to_owned()))
+    );
+    assert_eq!(read(", version: 1").version, RemoteWriteVersion::One);
+    let (user, password) = read(", username: ann, password: p").login.unwrap();
+    assert_eq!((user.as_str(), password.expose()), ("ann", "p"));
 }
 
 #[test]
