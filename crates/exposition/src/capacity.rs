@@ -45,7 +45,7 @@ pub fn capacity_families(limits: &[PlanLimit]) -> Vec<Family> {
 }
 
 fn point(labels: Labels, value: f64) -> Point {
-    Point { labels, value: Value::Gauge(value) }
+    Point::new(labels, Value::Gauge(value))
 }
 
 #[cfg(test)]

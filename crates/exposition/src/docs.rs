@@ -78,6 +78,8 @@ const TAIL: &str = "
 100 µs to 60 s and the thresholds of the plan's objectives, counted exactly, so that `..._bucket{le=\"0.25\"}` is the very figure an objective of 250 ms is judged by.
 Should a plan come back with another threshold while the process lives, counting goes on at the new edge; what was counted before counts there only as far as
 it is known to be at or below.
+Exemplars come with the buckets in OpenMetrics and protobuf. Both say since when a series counts (`_created`, `created_timestamp`): the beginning of the second
+in which it first did. A Prometheus before 2.50 stores `_created` as series of their own.
 
 In protobuf each histogram also has native buckets of schema 6: neighbouring bounds differ by 1.1%, so what `histogram_quantile` gives is within 1.1% of
 the duration (and 0.1% of the histogram behind it). Durations below a microsecond count as zero. A Prometheus that takes native histograms leaves the classic buckets out unless

@@ -26,6 +26,15 @@ pub struct Point {
     pub labels: Labels,
     /// Its value.
     pub value: Value,
+    /// When it began to count, nanoseconds since 1970, if that is known; levels do not count.
+    pub created_nanos: Option<i64>,
+}
+
+impl Point {
+    /// One of which nobody knows since when it counts.
+    pub fn new(labels: Labels, value: Value) -> Self {
+        Self { labels, value, created_nanos: None }
+    }
 }
 
 /// The value of a series.
@@ -138,6 +147,11 @@ impl HistogramValue {
     /// Their sum in seconds.
     pub fn sum(&self) -> f64 {
         self.sum as f64 / 1e9
+    }
+
+    /// All exemplars, by classic bucket.
+    pub fn exemplars(&self) -> impl Iterator<Item = &Exemplar> {
+        self.exemplars.values()
     }
 
     /// The exemplar of a classic bucket, the last being the one beyond all edges.

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use plimsoll_measure::SECOND;
 use plimsoll_run::{ExportCount, RunEvent};
 
 use crate::catalogue::{self, Kind, Metric};
@@ -13,7 +14,14 @@ use crate::{Change, Family, HistogramValue, Labels, Point, Reading, Readings, Va
 #[derive(Debug, Default)]
 pub struct Metrics {
     runs: BTreeMap<String, Readings>,
-    series: BTreeMap<&'static str, BTreeMap<Labels, Value>>,
+    series: BTreeMap<&'static str, BTreeMap<Labels, Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    value: Value,
+    /// The beginning of the second that it first counted in.
+    created_nanos: Option<i64>,
 }
 
 impl Metrics {
@@ -31,31 +39,36 @@ impl Metrics {
         }
         let Some(readings) = self.runs.get_mut(run) else { return };
         let report = readings.read(event);
-        for reading in report.into_iter().flat_map(|report| report.readings) {
-            self.change(reading);
+        if let Some(report) = report {
+            let began = report.wall_nanos.saturating_sub(SECOND as i64);
+            report.readings.into_iter().for_each(|reading| self.change(reading, began));
         }
         if matches!(event, RunEvent::Ended(_)) {
             self.runs.remove(run);
         }
     }
 
-    fn change(&mut self, reading: Reading) {
+    fn change(&mut self, reading: Reading, began: i64) {
+        let counting = |value| Held { value, created_nanos: Some(began) };
         let series = self.series.entry(reading.metric.name).or_default();
         match reading.change {
             Change::Level(None) => {
                 series.remove(&reading.labels);
             }
             Change::Level(Some(level)) => {
-                series.insert(reading.labels, Value::Gauge(level));
+                series.insert(reading.labels, Held { value: Value::Gauge(level), created_nanos: None });
             }
             Change::Count(count) => {
-                if let Value::Counter(sum) = series.entry(reading.labels).or_insert(Value::Counter(0)) {
+                let held = series.entry(reading.labels).or_insert_with(|| counting(Value::Counter(0)));
+                if let Value::Counter(sum) = &mut held.value {
                     *sum = sum.saturating_add(count);
                 }
             }
             Change::Durations(more) => {
-                let empty = || Value::Histogram(Box::new(HistogramValue::new(more.edges().clone())));
-                if let Value::Histogram(sum) = series.entry(reading.labels).or_insert_with(empty) {
+                let empty =
+                    || counting(Value::Histogram(Box::new(HistogramValue::new(more.edges().clone()))));
+                let held = series.entry(reading.labels).or_insert_with(empty);
+                if let Value::Histogram(sum) = &mut held.value {
                     sum.add(&more);
                     reading.exemplars.into_iter().for_each(|exemplar| sum.show(exemplar));
                 }
@@ -89,20 +102,25 @@ impl Metrics {
     fn points(&self, metric: &Metric) -> Vec<Point> {
         debug_assert!(metric.kind != Kind::Info || metric.labels.contains(&"run"), "one info: the run's");
         let series = self.series.get(metric.name).into_iter().flatten();
-        series.map(|(labels, value)| Point { labels: labels.clone(), value: value.clone() }).collect()
+        series
+            .map(|(labels, held)| Point {
+                labels: labels.clone(),
+                value: held.value.clone(),
+                created_nanos: held.created_nanos,
+            })
+            .collect()
     }
 }
 
 fn fates(count: &ExportCount) -> impl Iterator<Item = Point> {
     let fates = [("produced", count.produced), ("acknowledged", count.acknowledged), ("lost", count.lost)];
-    fates.into_iter().map(|(fate, points)| Point {
-        labels: vec![count.sink.as_str().into(), fate.into()],
-        value: Value::Counter(points),
+    fates.into_iter().map(|(fate, points)| {
+        Point::new(vec![count.sink.as_str().into(), fate.into()], Value::Counter(points))
     })
 }
 
 fn backlog(count: &ExportCount) -> Point {
-    Point { labels: vec![count.sink.as_str().into()], value: Value::Gauge(count.backlog as f64) }
+    Point::new(vec![count.sink.as_str().into()], Value::Gauge(count.backlog as f64))
 }
 
 #[cfg(test)]
@@ -139,6 +157,27 @@ mod tests {
         assert_eq!(value(&metrics, &catalogue::RUN_INFO, "shop second 1.4.2 "), None);
         assert_eq!(value(&metrics, &catalogue::OFFERED_RATE, "shop"), None);
         assert!(metrics.runs.is_empty());
+    }
+
+    #[test]
+    fn what_counts_says_since_when() {
+        let (mut metrics, mut fixture) = (Metrics::new(), Fixture::new());
+        metrics.apply("run", &fixture.start_event());
+        for _ in 0..2 {
+            fixture.request(0, 0, Some(200), 1_000_000);
+            metrics.apply("run", &fixture.second());
+        }
+        let families = metrics.families(&[]);
+        let created = |metric: &Metric| {
+            let family = families.iter().find(|family| family.metric == metric).unwrap();
+            family.points[0].created_nanos
+        };
+        let beginning = Some(fixture.wall_nanos(0));
+        assert_eq!(
+            (created(&catalogue::REQUESTS), created(&catalogue::RESPONSE_TIME)),
+            (beginning, beginning)
+        );
+        assert_eq!(created(&catalogue::OFFERED_RATE), None);
     }
 
     #[test]

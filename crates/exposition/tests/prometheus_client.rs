@@ -34,26 +34,23 @@ fn families() -> Vec<Family> {
         Family {
             metric: &catalogue::RESPONSE_TIME,
             points: vec![
-                Point {
-                    labels: labels(&["a\"\\\n", "browse", "list", "measured", "ok"]),
-                    value: histogram(value),
-                },
-                Point {
-                    labels: labels(&["empty", "browse", "list", "measured", "ok"]),
-                    value: histogram(HistogramValue::new(edges)),
-                },
+                Point::new(labels(&["a\"\\\n", "browse", "list", "measured", "ok"]), histogram(value)),
+                Point::new(
+                    labels(&["empty", "browse", "list", "measured", "ok"]),
+                    histogram(HistogramValue::new(edges)),
+                ),
             ],
         },
         Family {
             metric: &catalogue::REQUESTS,
-            points: vec![Point {
-                labels: labels(&["shop", "browse", "list", "measured", "reset", ""]),
-                value: Value::Counter(42),
-            }],
+            points: vec![Point::new(
+                labels(&["shop", "browse", "list", "measured", "reset", ""]),
+                Value::Counter(42),
+            )],
         },
         Family {
             metric: &catalogue::GENERATOR_CPU,
-            points: vec![Point { labels: labels(&[]), value: Value::Gauge(0.0) }],
+            points: vec![Point::new(labels(&[]), Value::Gauge(0.0))],
         },
     ]
 }
@@ -163,8 +160,17 @@ fn an_exemplar_goes_with_its_bucket() {
             wall_nanos: Some(1_700_000_000_500_000_000),
         });
     }
+    families[0].points[0].created_nanos = Some(1_700_000_000_250_000_000);
+    families[1].points[0].created_nanos = Some(1_600_000_000_000_000_000);
     let decoded = decode(&Format::Protobuf.encode(&families));
     let histogram = decoded[0].metric[0].histogram.as_ref().unwrap();
+    let created = histogram.start_timestamp.as_ref().unwrap();
+    assert_eq!((created.seconds, created.nanos), (1_700_000_000, 250_000_000));
+    let created = decoded[1].metric[0].counter.as_ref().unwrap().start_timestamp.as_ref().unwrap();
+    assert_eq!((created.seconds, created.nanos), (1_600_000_000, 0));
+    assert_eq!(decoded[0].metric[1].histogram.as_ref().unwrap().start_timestamp, None);
+    let native: Vec<_> = histogram.exemplars.iter().map(|exemplar| exemplar.value).collect();
+    assert_eq!(native, [0.333]);
     let found: Vec<_> = histogram.bucket.iter().filter(|bucket| bucket.exemplar.is_some()).collect();
     assert_eq!((found.len(), found[0].upper_bound), (1, 0.333));
     let exemplar = found[0].exemplar.as_ref().unwrap();

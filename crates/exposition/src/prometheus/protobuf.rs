@@ -72,6 +72,8 @@ struct Gauge {
 struct Counter {
     #[prost(double, optional, tag = "1")]
     value: Option<f64>,
+    #[prost(message, optional, tag = "3")]
+    created_timestamp: Option<Timestamp>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -92,6 +94,10 @@ struct Histogram {
     positive_span: Vec<BucketSpan>,
     #[prost(sint64, repeated, packed = "false", tag = "13")]
     positive_delta: Vec<i64>,
+    #[prost(message, optional, tag = "15")]
+    created_timestamp: Option<Timestamp>,
+    #[prost(message, repeated, tag = "16")]
+    exemplars: Vec<Exemplar>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -151,10 +157,15 @@ fn series(names: &[&str], point: &Point) -> Metric {
     let values = point.labels.iter().map(AsRef::as_ref);
     let mut message =
         Metric { label: names.iter().copied().zip(values).map(label).collect(), ..Metric::default() };
+    let created = point.created_nanos.map(timestamp);
     match &point.value {
-        Value::Counter(count) => message.counter = Some(Counter { value: Some(*count as f64) }),
+        Value::Counter(count) => {
+            message.counter = Some(Counter { value: Some(*count as f64), created_timestamp: created });
+        }
         Value::Gauge(level) => message.gauge = Some(Gauge { value: Some(*level) }),
-        Value::Histogram(value) => message.histogram = Some(histogram(value)),
+        Value::Histogram(value) => {
+            message.histogram = Some(Histogram { created_timestamp: created, ..histogram(value) });
+        }
     }
     message
 }
@@ -183,6 +194,9 @@ fn histogram(value: &crate::HistogramValue) -> Histogram {
         zero_count: Some(value.native().zero),
         positive_span: spans.into_iter().map(span).collect(),
         positive_delta: deltas,
+        created_timestamp: None,
+        // Native buckets have no place of their own for exemplars, and none without a time is taken.
+        exemplars: value.exemplars().filter(|one| one.wall_nanos.is_some()).map(exemplar).collect(),
     }
 }
 
@@ -191,9 +205,10 @@ fn exemplar(exemplar: &crate::Exemplar) -> Exemplar {
     Exemplar {
         label: labels.map(label).collect(),
         value: Some(seconds(exemplar.nanos)),
-        timestamp: exemplar.wall_nanos.map(|nanos| Timestamp {
-            seconds: nanos.div_euclid(1_000_000_000),
-            nanos: nanos.rem_euclid(1_000_000_000) as i32,
-        }),
+        timestamp: exemplar.wall_nanos.map(timestamp),
     }
+}
+
+fn timestamp(nanos: i64) -> Timestamp {
+    Timestamp { seconds: nanos.div_euclid(1_000_000_000), nanos: nanos.rem_euclid(1_000_000_000) as i32 }
 }

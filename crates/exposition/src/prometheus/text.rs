@@ -6,6 +6,9 @@ use crate::catalogue::{Kind, Metric};
 use crate::number::{float, seconds, shortest};
 use crate::{Exemplar, Family, HistogramValue, Labels, Value};
 
+/// In nanoseconds.
+const SECOND: i64 = 1_000_000_000;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Prometheus text 0.0.4.
@@ -30,6 +33,9 @@ pub(super) fn encode(families: &[Family], dialect: Dialect) -> String {
                 }
                 Value::Histogram(value) => histogram(&mut out, family.metric, &point.labels, value, dialect),
             }
+            if let (Dialect::OpenMetrics, Some(nanos)) = (dialect, point.created_nanos) {
+                created(&mut out, family.metric, &point.labels, nanos);
+            }
         }
     }
     if dialect == Dialect::OpenMetrics {
@@ -38,19 +44,31 @@ pub(super) fn encode(families: &[Family], dialect: Dialect) -> String {
     out
 }
 
+/// An OpenMetrics family is named without the suffix its type gives to samples.
+fn family_name(metric: &Metric) -> &'static str {
+    let suffix = match metric.kind {
+        Kind::Counter => "_total",
+        Kind::Info => "_info",
+        Kind::Gauge | Kind::Histogram => "",
+    };
+    metric.name.strip_suffix(suffix).unwrap_or(metric.name)
+}
+
+/// When a series began to count.
+fn created(out: &mut String, metric: &Metric, labels: &Labels, nanos: i64) {
+    out.push_str(family_name(metric));
+    out.push_str("_created");
+    if !metric.labels.is_empty() {
+        label_set(out, metric.labels.iter().copied().zip(labels.iter().map(AsRef::as_ref)));
+    }
+    put(out, format_args!(" {}.{:03}\n", nanos.div_euclid(SECOND), nanos.rem_euclid(SECOND) / 1_000_000));
+}
+
 fn head(out: &mut String, metric: &Metric, dialect: Dialect) {
     let (name, kind) = match (dialect, metric.kind) {
         (Dialect::Classic, Kind::Info) => (metric.name, Kind::Gauge),
         (Dialect::Classic, kind) => (metric.name, kind),
-        // An OpenMetrics family is named without the suffix its type gives to samples.
-        (Dialect::OpenMetrics, kind) => {
-            let suffix = match kind {
-                Kind::Counter => "_total",
-                Kind::Info => "_info",
-                Kind::Gauge | Kind::Histogram => "",
-            };
-            (metric.name.strip_suffix(suffix).unwrap_or(metric.name), kind)
-        }
+        (Dialect::OpenMetrics, kind) => (family_name(metric), kind),
     };
     put(out, format_args!("# HELP {name} {}\n", escaped(metric.help, dialect == Dialect::OpenMetrics)));
     put(out, format_args!("# TYPE {name} {}\n", kind.label()));
@@ -150,20 +168,17 @@ mod tests {
         vec![
             Family {
                 metric: &catalogue::ITERATION_TIME,
-                points: vec![Point { labels, value: Value::Histogram(Box::new(value)) }],
+                points: vec![Point {
+                    created_nanos: Some(1_700_000_000_250_000_000),
+                    ..Point::new(labels, Value::Histogram(Box::new(value)))
+                }],
             },
             Family {
                 metric: &catalogue::GENERATOR_CPU,
-                points: vec![Point { labels: Vec::new(), value: Value::Gauge(0.25) }],
+                points: vec![Point::new(Vec::new(), Value::Gauge(0.25))],
             },
-            Family {
-                metric: &catalogue::RUN_INFO,
-                points: vec![Point { labels: info, value: Value::Gauge(1.0) }],
-            },
-            Family {
-                metric: &catalogue::EXPORT_POINTS,
-                points: vec![Point { labels: sink, value: Value::Counter(7) }],
-            },
+            Family { metric: &catalogue::RUN_INFO, points: vec![Point::new(info, Value::Gauge(1.0))] },
+            Family { metric: &catalogue::EXPORT_POINTS, points: vec![Point::new(sink, Value::Counter(7))] },
         ]
     }
 
@@ -196,6 +211,7 @@ plimsoll_export_points_total{sink="influxdb",fate="lost"} 7
             "# TYPE plimsoll_iteration_time_seconds histogram",
             "# UNIT plimsoll_iteration_time_seconds seconds",
             r#"plimsoll_iteration_time_seconds_bucket{plan="a\\b\"c\nd",scenario="browse",phase="measured",le="0.25"} 2 # {trace_id="a\"b"} 0.25 1700000000.250000000"#,
+            r#"plimsoll_iteration_time_seconds_created{plan="a\\b\"c\nd",scenario="browse",phase="measured"} 1700000000.250"#,
             "# UNIT plimsoll_generator_cpu_ratio ratio",
             "# TYPE plimsoll_run info",
             r#"plimsoll_run_info{plan="shop",run="r1",version="",environment=""} 1"#,
