@@ -55,7 +55,7 @@ pub(super) struct Standing {
 pub(super) enum Found {
     /// This, written for the given time.
     Valid(Standing, u64),
-    /// Nothing any more: it is empty, or both copies are damaged.
+    /// Nothing any more: both copies are damaged, or were never written.
     Damaged,
     /// It is no account.
     Foreign,
@@ -87,7 +87,9 @@ pub(super) fn read(file: &File, seal: Seal) -> io::Result<Found> {
     let valid = copies.iter().filter_map(|bytes| decode(seal, bytes)).max_by_key(|(_, time)| *time);
     Ok(match valid {
         Some((standing, time)) => Found::Valid(standing, time),
-        None if copies.concat().is_empty() || copies.iter().any(|bytes| is_ours(bytes)) => Found::Damaged,
+        // Without a byte, or zeros alone, is what a file is like that was not on the disk yet when the power went.
+        None if copies.iter().flatten().all(|byte| *byte == 0) => Found::Damaged,
+        None if copies.iter().any(|bytes| is_ours(bytes)) => Found::Damaged,
         None => Found::Foreign,
     })
 }

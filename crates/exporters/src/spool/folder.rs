@@ -167,7 +167,12 @@ pub fn look(folder: &Path) -> Result<Look, SpoolError> {
     let about = About::read(folder)?;
     let contents = Contents::of(folder)?;
     let in_use = match File::open(folder.join(LOCK)) {
-        Ok(lock) => lock.try_lock_shared().is_err(),
+        Ok(lock) => {
+            let is_locked = lock.try_lock_shared().is_err();
+            // It fails only where the lock is not held.
+            let _ = lock.unlock();
+            is_locked
+        }
         Err(_) => false,
     };
     let account = folder.join(ACCOUNT);

@@ -22,7 +22,7 @@ pub struct Queue {
     seal: Seal,
     limits: Limits,
     /// Held as long as the queue is open.
-    _lock: File,
+    lock: File,
     account: File,
     /// How often the account was written.
     written: u64,
@@ -132,7 +132,7 @@ impl Queue {
         }
         let about = About::read(folder)?;
         let seal = about.seal();
-        let segments = known_segments(folder, seal)?;
+        let (segments, empty) = known_segments(folder, seal)?;
         let account = folder::open_account(folder)?;
         let account_path = folder::account(folder);
         let found = account::read(&account, seal).map_err(SpoolError::io(account_path.clone()))?;
@@ -141,6 +141,9 @@ impl Queue {
             account::Found::Damaged => (None, 0),
             account::Found::Foreign => return Err(SpoolError::Foreign { path: account_path }),
         };
+        for path in empty {
+            folder::remove_file(&path).map_err(SpoolError::io(path.clone()))?;
+        }
         let end = LogEnd::find(folder, seal, &segments, standing.map(|standing| standing.logged))?;
         let recovered = standing.unwrap_or_else(|| standing_without_account(&segments, &end));
         let mut queue = Self::new(folder.to_owned(), about, limits, (lock, account), (recovered, written));
@@ -161,7 +164,7 @@ impl Queue {
             folder,
             about,
             limits,
-            _lock: lock,
+            lock,
             account,
             written,
             standing,
@@ -625,11 +628,11 @@ fn standing_without_account(segments: &VecDeque<Segment>, end: &LogEnd) -> Stand
     }
 }
 
-/// The segments of a folder. What has not even a whole head holds nothing, and is removed.
+/// The segments of a folder, and the files of those that have not even a whole head and hold nothing.
 ///
 /// # Errors
 /// When a file has the name of one and is none.
-fn known_segments(folder: &Path, seal: Seal) -> Result<VecDeque<Segment>, SpoolError> {
+fn known_segments(folder: &Path, seal: Seal) -> Result<(VecDeque<Segment>, Vec<PathBuf>), SpoolError> {
     let (mut segments, mut empty) = (VecDeque::new(), Vec::new());
     for (number, bytes) in Contents::of(folder)?.segments {
         let path = folder::segment(folder, number);
@@ -639,10 +642,7 @@ fn known_segments(folder: &Path, seal: Seal) -> Result<VecDeque<Segment>, SpoolE
             Begin::Foreign => return Err(SpoolError::Foreign { path }),
         }
     }
-    for path in empty {
-        folder::remove_file(&path).map_err(SpoolError::io(path.clone()))?;
-    }
-    Ok(segments)
+    Ok((segments, empty))
 }
 
 /// Where a segment begins.
@@ -665,8 +665,16 @@ fn begin_of(folder: &Path, seal: Seal, number: u64, bytes: u64) -> io::Result<Be
     }
     // A damaged head is no reason to give up records that are whole, and these say whose it is.
     let segment = Segment { number, bytes, points_before: 0 };
-    let Some(mut scanner) = scan(folder, seal, segment, SEGMENT_HEAD)? else { return Ok(Begin::Foreign) };
-    Ok(scanner.head()?.map_or(Begin::Foreign, |first| Begin::After(first.points_before)))
+    let first = match scan(folder, seal, segment, SEGMENT_HEAD)? {
+        Some(mut scanner) => scanner.head()?,
+        None => None,
+    };
+    Ok(match first {
+        Some(first) => Begin::After(first.points_before),
+        // What a file is like whose bytes were not on the disk yet when the power went.
+        None if head.iter().all(|byte| *byte == 0) => Begin::Nowhere,
+        None => Begin::Foreign,
+    })
 }
 
 /// Reads a segment from a place in it; `None`: there is nothing.
@@ -684,6 +692,14 @@ fn scan(
     };
     file.seek(SeekFrom::Start(begin))?;
     Ok(Some(Scanner::new(file.take(length), seal, segment.number, begin)))
+}
+
+/// A program that is being started has all our files open for a moment, and the lock with them.
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // It fails only where the lock is not held.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Standing {

@@ -7,6 +7,10 @@ use std::time::Duration;
 use plimsoll_exporters::Piece;
 use plimsoll_exporters::spool::{About, Account, Limits, Queue, SpoolError, Sync, WhenFull, list, look};
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::foreign;
 use super::{SMALL, about, create, open, piece};
 
 /// The bodies of all that waits, each of which is acknowledged.
@@ -269,6 +273,24 @@ fn without_an_account_what_is_there_is_sent_and_what_is_not_counts_as_lost() {
 }
 
 #[test]
+fn files_that_never_reached_the_disk_are_zeros_and_their_points_are_lost() {
+    let root = tempfile::tempdir().unwrap();
+    let mut queue = create(root.path(), SMALL);
+    for second in 0..3 {
+        queue.append(second, &[piece(10, &"x".repeat(500))]);
+    }
+    let folder = queue.folder().to_owned();
+    drop(queue);
+    fs::write(folder.join("00000003.log"), [0; 584]).unwrap();
+    let mut queue = open(&folder, SMALL);
+    assert_eq!(drain(&mut queue).len(), 2);
+    assert_eq!(counts(queue.account()), [30, 20, 0, 10]);
+    drop(queue);
+    fs::write(folder.join("account"), [0; 4192]).unwrap();
+    assert_eq!(counts(open(&folder, SMALL).account()), [0; 4], "nothing is left that could tell");
+}
+
+#[test]
 fn a_segment_that_is_gone_is_lost_to_the_point() {
     let root = tempfile::tempdir().unwrap();
     let mut queue = create(root.path(), SMALL);
@@ -288,13 +310,46 @@ fn a_segment_that_is_gone_is_lost_to_the_point() {
     assert_eq!(counts(queue.account()), [75, 48, 0, 27]);
 }
 
-/// What coverage-guided fuzzing found worth keeping.
+/// What fuzzing begins with and found worth keeping, and many mutations of it, always the same.
 #[test]
-fn the_corpus_is_opened_or_refused() {
+fn mutations_of_the_corpus_are_opened_or_refused() {
+    const SEED: u64 = 0x1876;
+    const MUTATIONS: usize = 1_000;
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/spool");
-    let files = fs::read_dir(folder).unwrap();
-    let checked = files.map(|file| super::foreign::check(&fs::read(file.unwrap().path()).unwrap())).count();
-    assert!(checked > 5, "{checked} files");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    let corpus: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    corpus.iter().for_each(|bytes| foreign::check(bytes));
+    let mut random = ChaCha8Rng::seed_from_u64(SEED);
+    for _ in 0..MUTATIONS {
+        let mut bytes = corpus[random.random_range(0..corpus.len())].clone();
+        for _ in 0..random.random_range(1..6) {
+            mutate(&mut bytes, &mut random);
+        }
+        foreign::check(&bytes);
+    }
+}
+
+fn mutate(bytes: &mut Vec<u8>, random: &mut ChaCha8Rng) {
+    // Most of an account is empty: what follows it is where something happens.
+    let last = bytes.len().saturating_sub(1);
+    let from = if random.random_range(0..3) == 0 { 0 } else { last.saturating_sub(300) };
+    let at = random.random_range(from..=last);
+    match random.random_range(0..5) {
+        0 => bytes.truncate(at),
+        1 => bytes.insert(at, random.random()),
+        2 => drop(bytes.splice(at..bytes.len().min(at + 8), random.random::<[u8; 8]>())),
+        3 => {
+            let end = random.random_range(at..=last) + 1;
+            let copy = bytes.get(at..end).unwrap_or_default().to_vec();
+            bytes.extend(copy);
+        }
+        _ => {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << random.random_range(0..8);
+            }
+        }
+    }
 }
 
 /// What earlier versions left on a disk must be readable, so the format is what it was.

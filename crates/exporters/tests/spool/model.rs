@@ -221,8 +221,9 @@ impl Model {
         let pieces = self.pieces(sizes);
         let appended = queue.append(self.made, &pieces);
         let written = queue.bytes().saturating_sub(before);
-        if appended.lost > 0 || segments(&folder).len() < old.len() {
-            // Others gave way to it: then it is there, as after any append.
+        let is_damaged = old.last().is_some_and(|last| self.damaged.contains(last));
+        if is_damaged || appended.lost > 0 || segments(&folder).len() < old.len() {
+            // Twice damaged, it may be nobody's; and where others gave way, it is there as after any append.
             self.appended(&appended, pieces, limits);
             return queue;
         }
