@@ -124,7 +124,7 @@ impl Rotel {
 fn points(log: &str) -> Vec<RotelPoint> {
     let mut points: Vec<RotelPoint> = Vec::new();
     let mut metric = RotelPoint::default();
-    for line in log.lines() {
+    for line in lines_of(log, "ResourceMetrics #") {
         if line.starts_with("Metric #") {
             metric = RotelPoint::default();
             continue;
@@ -158,7 +158,7 @@ fn points(log: &str) -> Vec<RotelPoint> {
 
 fn spans(log: &str) -> Vec<RotelSpan> {
     let mut spans: Vec<RotelSpan> = Vec::new();
-    for line in log.lines() {
+    for line in lines_of(log, "ResourceSpans #") {
         if line.starts_with("Span #") {
             spans.push(RotelSpan::default());
             continue;
@@ -175,6 +175,17 @@ fn spans(log: &str) -> Vec<RotelSpan> {
         }
     }
     spans
+}
+
+/// The lines of one kind of request, which begins like this.
+fn lines_of<'l>(log: &'l str, kind: &'l str) -> impl Iterator<Item = &'l str> {
+    let mut inside = false;
+    log.lines().filter(move |line| {
+        if line.starts_with("Resource") && line.contains(" #") {
+            inside = line.starts_with(kind);
+        }
+        inside
+    })
 }
 
 /// `     -> Name: value` or `Name : value`.
@@ -211,6 +222,8 @@ mod tests {
 
     #[test]
     fn a_log_says_what_was_decoded() {
+        let spans_between = "ResourceSpans #0\nSpan #0\n    Trace ID       : 0202\n    Name           : x\nResourceMetrics \
+                             #0\n";
         let log = "INFO Starting Rotel. grpc_endpoint=\"127.0.0.1:1\"\nResourceMetrics #0\nResource attributes:\n     -> \
                    service.name: Str(x)\nMetric #0\nDescriptor:\n     -> Name: m1\n     -> Description: a: b\n     -> \
                    Unit: s\n     -> DataType: ExponentialHistogram\n     -> AggregationTemporality: \
@@ -219,7 +232,10 @@ mod tests {
                    (0.5, 0.75], Count: 2\nExemplars:\nExemplar #0\n     -> Trace ID: 0101\n     -> Timestamp: 9\n     -> Value: \
                    0.5\nMetric #1\nDescriptor:\n     -> Name: m2\n     -> DataType: Gauge\nNumberDataPoints #0\nTimestamp: \
                    8\nValue: 7.5\nNumberDataPoints #1\nTimestamp: 8\n";
-        let [histogram, value, none] = points(log).try_into().unwrap();
+        let log = log.replace("Metric #1\n", &format!("{spans_between}Metric #1\n"));
+        let [histogram, value, none] = points(&log).try_into().unwrap();
+        let [span] = spans(&log).try_into().unwrap();
+        assert_eq!((span.trace_id.as_str(), span.name.as_str()), ("0202", "x"));
         assert_eq!((histogram.metric.as_str(), histogram.unit.as_str()), ("m1", "s"));
         assert_eq!((histogram.temporality.as_str(), histogram.start, histogram.time), ("DELTA", 5, 7));
         assert_eq!(histogram.attributes, BTreeMap::from([("step".to_owned(), "a: b (c)".to_owned())]));
