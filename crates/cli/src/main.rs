@@ -18,6 +18,7 @@ mod say;
 mod serve;
 mod signals;
 mod spool;
+mod telemetry;
 mod validate;
 mod view;
 
@@ -74,7 +75,14 @@ fn main() -> ProcessCode {
     let _ = nix::sys::prctl::set_thp_disable(true);
     let outcome = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(command(arguments.command));
+            let outcome = runtime.block_on(async {
+                let telemetry = telemetry::Telemetry::start();
+                let outcome = command(arguments.command).await;
+                if let Some(telemetry) = telemetry {
+                    telemetry.end().await;
+                }
+                outcome
+            });
             // A blocking read of a name server must not hold the end back.
             runtime.shutdown_timeout(std::time::Duration::from_millis(200));
             outcome

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::answer::{Backoff, shown};
 use crate::store::{Batch, Left, Memory, Store};
@@ -262,7 +263,8 @@ impl Deliverer<'_> {
     async fn settle(&self, request: &[Piece]) -> Settled {
         let mut backoff = Backoff::default();
         loop {
-            match self.sink.send(request).await {
+            let answer = self.sink.send(request).instrument(request_span(self.sink.name(), request)).await;
+            match answer {
                 Answer::Taken => return Settled::Lost(0),
                 Answer::Partly { lost, kind, reason } => {
                     self.tell(&kind, &reason);
@@ -307,6 +309,16 @@ fn is_full(pieces: &[Piece], limits: Limits) -> bool {
     let points: u64 = pieces.iter().map(|piece| piece.points).sum();
     let bytes: usize = pieces.iter().map(|piece| piece.body.len()).sum();
     points > limits.points / 2 || bytes > limits.bytes / 2
+}
+
+/// For whoever traces our own work.
+fn request_span(sink: &'static str, request: &[Piece]) -> Span {
+    tracing::info_span!(
+        "deliver",
+        otel.kind = "client",
+        plimsoll.sink = sink,
+        plimsoll.points = request.iter().map(|piece| piece.points).sum::<u64>(),
+    )
 }
 
 /// Pieces of one lane as requests within the limits; at least one piece each.

@@ -9,6 +9,7 @@ use sqlx::{Connection, QueryBuilder};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 use crate::owner::Owner;
 use crate::store::now;
@@ -307,7 +308,13 @@ impl Writer {
             Some(connection) => connection,
             none => none.insert(self.history.connect(RETRY).await?),
         };
-        commit(connection, self.run, &batch).await.map_err(|error| self.history.failed(error))?;
+        let span = tracing::info_span!(
+            "history commit",
+            plimsoll.seconds = batch.seconds.len(),
+            plimsoll.marks = batch.marks.len()
+        );
+        let committed = commit(connection, self.run, &batch).instrument(span).await;
+        committed.map_err(|error| self.history.failed(error))?;
         self.place = batch.place;
         let seconds = self.place.last_second.and_then(|last| u64::try_from(last + 1).ok());
         self.committed.send_replace(seconds.unwrap_or(0));

@@ -312,7 +312,8 @@ impl Telling {
         let wall_nanos = self.started_nanos + i64::try_from(end).unwrap_or(i64::MAX / 2);
         let notes: Vec<_> = resources.iter().filter_map(|scrape| self.trouble_of(scrape)).collect();
         self.tell(RunEvent::Second(Arc::new(Second { frame, gauges, vitals, resources, wall_nanos })));
-        let judged = self.state.judged();
+        let judged =
+            tracing::info_span!("judge", plimsoll.second = end / SECOND - 1).in_scope(|| self.state.judged());
         self.tell(RunEvent::Judged(Arc::new(judged)));
         notes.into_iter().for_each(|note| self.note(note));
         self.notice_trouble();

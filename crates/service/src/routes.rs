@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -13,6 +14,7 @@ use plimsoll_history::Error;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::capacity::{Answers, list};
 use crate::followed::Followed;
@@ -49,7 +51,24 @@ pub(crate) fn router(followed: Arc<Followed>, addr: SocketAddr, ended: Cancellat
         .route("/api/v1/capacity/{number}", get(capacity_json))
         .route("/api/v1/events", get(listen))
         .layer(middleware::from_fn_with_state(addr, guard::guard))
+        .layer(middleware::from_fn(traced))
         .with_state(app)
+}
+
+/// A span per request, for whoever traces us. A stream of events ends its span with its head.
+async fn traced(request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!(
+        "request",
+        otel.name = format!("{} {route}", request.method()),
+        otel.kind = "server",
+        http.request.method = request.method().as_str(),
+        http.route = route,
+        http.response.status_code = tracing::field::Empty,
+    );
+    let response = next.run(request).instrument(span.clone()).await;
+    span.record("http.response.status_code", response.status().as_u16());
+    response
 }
 
 async fn index(headers: HeaderMap) -> Response {
