@@ -143,6 +143,11 @@ impl Unfinished {
         }
     }
 
+    /// There is no record of it any more: what waits is all there will be.
+    pub fn give_up(self) {
+        self.queue.end();
+    }
+
     /// The record was told whole.
     pub fn finish(mut self) {
         let (second, pieces) = self.again.end();

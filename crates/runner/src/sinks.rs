@@ -39,7 +39,13 @@ pub(crate) fn complete(history: &History, exporters: &mut Exporters) {
 /// # Errors
 /// When the record is not there or cannot be read.
 pub async fn complete_one(history: &History, mut unfinished: Unfinished) -> Result<(), Error> {
-    let mut reader = history.read(unfinished.run()).await?;
+    let mut reader = match history.read(unfinished.run()).await {
+        Err(error @ Error::NoRun { .. }) => {
+            unfinished.give_up();
+            return Err(error);
+        }
+        read => read?,
+    };
     loop {
         let events = reader.next().await?;
         if events.is_empty() {
