@@ -77,6 +77,7 @@ impl Metric {
 
 /// The labels of what belongs to a request.
 const LOAD: &[&str] = &["plan", "scenario", "step", "phase", "outcome"];
+const MEASURE: &[&str] = &["plan", "scenario", "step", "phase", "measure"];
 const SLA: &[&str] = &["plan", "sla"];
 const PLAN: &[&str] = &["plan"];
 
@@ -356,6 +357,60 @@ pub static RESOURCE_SCRAPES: Metric = counter(
     &["plan", "source", "outcome"],
     "Scrapes of a source of resources: outcome is ok, or gap where nothing came of it.",
 );
+/// Times that the plan takes from replies.
+pub static MEASURE_SECONDS: Metric =
+    duration("plimsoll_measure_seconds", MEASURE, "Times that the plan takes from replies.");
+/// Sizes that the plan takes from replies.
+pub static MEASURE_BYTES: Metric = Metric {
+    name: "plimsoll_measure_bytes",
+    kind: Kind::Histogram,
+    unit: Some(Unit::Bytes),
+    labels: MEASURE,
+    help: "Sizes that the plan takes from replies.",
+};
+/// Numbers that the plan takes from replies.
+pub static MEASURE_VALUE: Metric = Metric {
+    name: "plimsoll_measure_value",
+    kind: Kind::Histogram,
+    unit: None,
+    labels: MEASURE,
+    help: "Numbers without a unit that the plan takes from replies.",
+};
+/// Sums of what the plan takes from replies.
+pub static MEASURE_AMOUNT: Metric = counter(
+    "plimsoll_measure_amount_total",
+    None,
+    MEASURE,
+    "The sum of the whole numbers that the plan takes from replies as a counter.",
+);
+/// Sums of sizes that the plan takes from replies.
+pub static MEASURE_AMOUNT_BYTES: Metric = counter(
+    "plimsoll_measure_amount_bytes_total",
+    Some(Unit::Bytes),
+    MEASURE,
+    "The sum of the sizes that the plan takes from replies as a counter.",
+);
+/// Replies that had what a ratio looks for.
+pub static MEASURE_GOOD: Metric = counter(
+    "plimsoll_measure_ratio_good_total",
+    None,
+    MEASURE,
+    "Replies whose value is the one that the plan's ratio looks for.",
+);
+/// Replies that had a value for a ratio.
+pub static MEASURE_EVENTS: Metric = counter(
+    "plimsoll_measure_ratio_events_total",
+    None,
+    MEASURE,
+    "Replies that had a value for the plan's ratio; good over events is the ratio.",
+);
+/// Replies without a value.
+pub static MEASURE_MISSING: Metric = counter(
+    "plimsoll_measure_missing_total",
+    None,
+    &["plan", "scenario", "step", "phase", "measure", "cause"],
+    "Replies without a value of the plan's: cause is absent, or out_of_range where it is too large to be counted.",
+);
 /// Whether the generator can be trusted.
 pub static RUN_VALIDITY: Metric = gauge(
     "plimsoll_run_validity",
@@ -424,7 +479,7 @@ pub static CAPACITY_HEADROOM: Metric = gauge(
 );
 
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 52] = [
+pub static ALL: [&Metric; 60] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -467,6 +522,14 @@ pub static ALL: [&Metric; 52] = [
     &GENERATOR_MEMORY_PRESSURE,
     &RESOURCE,
     &RESOURCE_SCRAPES,
+    &MEASURE_SECONDS,
+    &MEASURE_BYTES,
+    &MEASURE_VALUE,
+    &MEASURE_AMOUNT,
+    &MEASURE_AMOUNT_BYTES,
+    &MEASURE_GOOD,
+    &MEASURE_EVENTS,
+    &MEASURE_MISSING,
     &RUN_VALIDITY,
     &SLA_MET,
     &SLA_OBSERVED,

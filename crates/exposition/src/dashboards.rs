@@ -335,6 +335,71 @@ fn panels() -> Vec<Panel> {
             look: Look::Lines,
         },
     ]
+    .into_iter()
+    .chain(measures())
+    .collect()
+}
+
+/// What plans take from replies, measure by measure.
+fn measures() -> [Panel; 6] {
+    let p95 = |metric: &Metric| {
+        let name = metric.name;
+        let expression = format!(
+            "histogram_quantile(0.95, sum by (le, measure) (rate({name}_bucket{{{CHOSEN}}}{RATE}))) \
+             or histogram_quantile(0.95, sum by (measure) (rate({name}{{{CHOSEN}}}{RATE})))"
+        );
+        vec![query("{{measure}} p95", expression)]
+    };
+    let amount = |metric: &Metric| query("{{measure}}", rate("measure", metric, CHOSEN));
+    let (good, events) = (&catalogue::MEASURE_GOOD, &catalogue::MEASURE_EVENTS);
+    let ratio = format!("{} / {}", rate("measure", good, CHOSEN), rate("measure", events, CHOSEN));
+    [
+        Panel {
+            title: "Times from replies",
+            description: "95 of 100 times that the plan takes from replies are at most this.",
+            unit: "s",
+            queries: p95(&catalogue::MEASURE_SECONDS),
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Sizes from replies",
+            description: "95 of 100 sizes that the plan takes from replies are at most this.",
+            unit: "bytes",
+            queries: p95(&catalogue::MEASURE_BYTES),
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Numbers from replies",
+            description: "95 of 100 numbers that the plan takes from replies are at most this.",
+            unit: "none",
+            queries: p95(&catalogue::MEASURE_VALUE),
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Amounts from replies",
+            description: "What the plan's counters add up per second: whole numbers and bytes.",
+            unit: "none",
+            queries: vec![amount(&catalogue::MEASURE_AMOUNT), amount(&catalogue::MEASURE_AMOUNT_BYTES)],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Ratios from replies",
+            description: "Of the replies with a value, the share of those that the plan looks for.",
+            unit: "percentunit",
+            queries: vec![query("{{measure}}", ratio)],
+            look: Look::Lines,
+        },
+        Panel {
+            title: "Replies without a value",
+            description: "Replies in which a value of the plan's was absent or too large to be counted.",
+            unit: "reqps",
+            queries: vec![query(
+                "{{measure}} {{cause}}",
+                rate("measure, cause", &catalogue::MEASURE_MISSING, CHOSEN),
+            )],
+            look: Look::Lines,
+        },
+    ]
 }
 
 /// Every query of the dashboard, with the variables Grafana fills in.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, DropCause, Edges, Frame, IterationKey, Opening, Outcome, Phase, SECOND, Sample, SeriesKey,
-    Shard, Vitals,
+    CloseReason, DropCause, Edges, Frame, IterationKey, Observed, Opening, Outcome, Phase, SECOND, Sample,
+    SeriesKey, Shard, ValueForm, ValueKey, ValueName, ValueUnit, Vitals,
 };
 use plimsoll_run::{
-    Ended, Gauges, Judged, Machine, Model, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo,
-    RunStatus, ScenarioShape, Second, Shape, Started, StepShape,
+    Ended, Gauges, Judged, Machine, MeasureShape, Model, ResourceFigure, ResourceScrape, ResourceUnit,
+    RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, Started, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Objective, Severity, Status, Validity, Verdict};
 
@@ -61,7 +61,7 @@ impl Fixture {
                 message: None,
             }],
             addresses: Vec::new(),
-            measures: Vec::new(),
+            measures: measures(),
             limits: plimsoll_measure::Limits::default(),
         };
         let info = RunInfo {
@@ -77,7 +77,8 @@ impl Fixture {
         };
         Self {
             started: Arc::new(Started { info, shape, plan_text: String::new(), calibration: None }),
-            shard: Shard::new(0, edges),
+            shard: Shard::new(0, edges)
+                .with_value_edges(measures().into_iter().map(|measure| measure.edges).collect()),
             status: Status::default(),
             scrapes: Vec::new(),
         }
@@ -97,8 +98,26 @@ impl Fixture {
         fixture.shard.dropped(key, DropCause::Generator);
         fixture.shard.iteration(key, 7_000_000, false);
         fixture.connections();
+        fixture.values();
         fixture.scraped(Ok(&[("cpu", 0.5), ("demo_utilisation_ratio{resource=\"pool\"}", 0.25)]));
         fixture
+    }
+
+    /// One value of each measure that is a second, 512 bytes, ten, or what is looked for.
+    pub(crate) fn values(&mut self) {
+        let observed = [
+            Observed::Ticks(1_000_000_000),
+            Observed::Ticks(512 * 512),
+            Observed::Ticks(10 * 512_000),
+            Observed::Amount(10),
+            Observed::Amount(512),
+            Observed::Match(true),
+        ];
+        for (value, observed) in (0..).zip(observed) {
+            let key = ValueKey { value, step: 2, phase: Phase::Measured, stage: Some(0) };
+            self.shard.value(key, observed);
+            self.shard.value(key, Observed::Absent);
+        }
     }
 
     /// What the one source of resources says, or why it does not.
@@ -207,4 +226,22 @@ impl Fixture {
     pub(crate) fn wall_nanos(&self, seconds: i64) -> i64 {
         STARTED_NANOS + seconds * 1_000_000_000
     }
+}
+
+fn measures() -> Vec<MeasureShape> {
+    let measure = |(name, form, unit): (&str, ValueForm, ValueUnit)| MeasureShape {
+        name: ValueName::new(name).unwrap(),
+        form,
+        unit,
+        edges: unit.edges([]),
+    };
+    let measures = [
+        ("db_time", ValueForm::Histogram, ValueUnit::Seconds),
+        ("size", ValueForm::Histogram, ValueUnit::Bytes),
+        ("queue", ValueForm::Histogram, ValueUnit::Number),
+        ("rows", ValueForm::Counter, ValueUnit::Number),
+        ("read", ValueForm::Counter, ValueUnit::Bytes),
+        ("cache_hit", ValueForm::Ratio, ValueUnit::Number),
+    ];
+    measures.into_iter().map(measure).collect()
 }

@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, ConnectionFigures, Distribution, DropCause, Frame, IterationKey, IterationSeries, Opening,
-    RequestCounts, SECOND, Series, SeriesKey, Single, Timing, Vitals,
+    CloseReason, ConnectionFigures, Distribution, DropCause, Edges, Frame, IterationKey, IterationSeries,
+    Opening, RequestCounts, SECOND, Series, SeriesKey, Single, Timing, ValueForm, ValueKey, ValueSeries,
+    ValueUnit, Vitals,
 };
 use plimsoll_run::{Judged, ResourceScrape, RunEvent, Second, Started};
 use plimsoll_sla::Verdict;
@@ -20,6 +21,7 @@ pub struct Readings {
     plan: Arc<str>,
     steps: Vec<Step>,
     scenarios: Vec<Scenario>,
+    measures: Vec<Measure>,
     /// Good events and events of each objective so far.
     events: Vec<(u64, u64)>,
     /// What the connections closed so far had carried.
@@ -40,6 +42,15 @@ struct Step {
 struct Scenario {
     first: u16,
     name: Arc<str>,
+}
+
+#[derive(Debug)]
+struct Measure {
+    name: Arc<str>,
+    form: ValueForm,
+    unit: ValueUnit,
+    /// Those of its histograms, in billionths of the unit.
+    edges: Edges,
 }
 
 /// What one event means.
@@ -90,7 +101,7 @@ pub enum Change {
     Count(u64),
     /// A gauge stands at this; `None`: there is no value now.
     Level(Option<f64>),
-    /// A histogram counts these too.
+    /// A histogram counts these too: times in nanoseconds, anything else in billionths of its unit.
     Durations(Distribution),
 }
 
@@ -112,6 +123,7 @@ impl Readings {
             plan: shape.plan.as_str().into(),
             steps: shape.steps.iter().enumerate().map(step).collect(),
             scenarios: shape.scenarios.iter().enumerate().map(scenario).collect(),
+            measures: shape.measures.iter().map(Measure::of).collect(),
             events: vec![(0, 0); shape.objectives.len()],
             carried: RequestCounts::default(),
             resources: BTreeMap::new(),
@@ -152,6 +164,9 @@ impl Readings {
             let exemplars = exemplars.get(&key).map(Vec::as_slice).unwrap_or_default();
             self.requests(key, series, exemplars, &mut readings);
         }
+        for (key, series) in self.grouped_values(&second.frame) {
+            self.values(key, &series, &mut readings);
+        }
         for (key, series) in self.grouped_iterations(&second.frame) {
             self.iterations(key, series, &mut readings);
         }
@@ -174,11 +189,7 @@ impl Readings {
     }
 
     fn requests(&self, key: SeriesKey, series: Series, exemplars: &[&Single], readings: &mut Vec<Reading>) {
-        let (scenario, step) = match self.steps.get(usize::from(key.step)) {
-            Some(step) => (Arc::clone(&step.scenario), Arc::clone(&step.step)),
-            None if key.is_overflow() => ("".into(), SeriesKey::OVERFLOW_NAME.into()),
-            None => ("".into(), "".into()),
-        };
+        let (scenario, step) = self.step_labels(key.step);
         let labels: Labels = vec![
             Arc::clone(&self.plan),
             scenario,
@@ -209,6 +220,32 @@ impl Readings {
             let mut labels = labels.clone();
             labels.push(status.into());
             readings.push(Reading::new(&metrics::REQUESTS, labels, Change::Count(count)));
+        }
+    }
+
+    fn step_labels(&self, step: u16) -> (Arc<str>, Arc<str>) {
+        match self.steps.get(usize::from(step)) {
+            Some(step) => (Arc::clone(&step.scenario), Arc::clone(&step.step)),
+            None if step == SeriesKey::OVERFLOW_STEP => ("".into(), SeriesKey::OVERFLOW_NAME.into()),
+            None => ("".into(), "".into()),
+        }
+    }
+
+    fn values(&self, key: ValueKey, series: &ValueSeries, readings: &mut Vec<Reading>) {
+        let Some(measure) = self.measures.get(usize::from(key.value)) else { return };
+        let (scenario, step) = self.step_labels(key.step);
+        let labels: Labels =
+            vec![Arc::clone(&self.plan), scenario, step, key.phase.label().into(), Arc::clone(&measure.name)];
+        let mut push = |metric: &'static Metric, labels: Labels, change: Change| {
+            readings.push(Reading::new(metric, labels, change));
+        };
+        for (metric, change) in measure.changes(series) {
+            push(metric, labels.clone(), change);
+        }
+        for (cause, count) in [("absent", series.absent), ("out_of_range", series.out_of_range)] {
+            let mut labels = labels.clone();
+            labels.push(cause.into());
+            push(&metrics::MEASURE_MISSING, labels, Change::Count(count));
         }
     }
 
@@ -368,6 +405,15 @@ impl Readings {
         grouped
     }
 
+    fn grouped_values(&self, frame: &Frame) -> BTreeMap<ValueKey, ValueSeries> {
+        let mut grouped: BTreeMap<ValueKey, ValueSeries> = BTreeMap::new();
+        for (key, series) in &frame.values {
+            let step = self.steps.get(usize::from(key.step)).map_or(key.step, |step| step.first);
+            grouped.entry(ValueKey { step, stage: None, ..*key }).or_default().merge(series);
+        }
+        grouped
+    }
+
     fn grouped_iterations(&self, frame: &Frame) -> BTreeMap<IterationKey, IterationSeries> {
         let mut grouped: BTreeMap<IterationKey, IterationSeries> = BTreeMap::new();
         for (key, series) in &frame.iterations {
@@ -391,6 +437,40 @@ impl Readings {
 
     fn after(&self, offset: u64) -> i64 {
         self.started.info.started_nanos.saturating_add(i64::try_from(offset).unwrap_or(i64::MAX))
+    }
+}
+
+impl Measure {
+    fn of(shape: &plimsoll_run::MeasureShape) -> Self {
+        Self {
+            name: shape.name.as_str().into(),
+            form: shape.form,
+            unit: shape.unit,
+            edges: shape.unit.edges_in_billionths(&shape.edges),
+        }
+    }
+
+    /// What its values of a second are to each of its metrics.
+    fn changes(&self, series: &ValueSeries) -> Vec<(&'static Metric, Change)> {
+        match (self.form, self.unit) {
+            (ValueForm::Histogram, unit) => {
+                let metric = match unit {
+                    ValueUnit::Seconds => &metrics::MEASURE_SECONDS,
+                    ValueUnit::Bytes => &metrics::MEASURE_BYTES,
+                    ValueUnit::Number => &metrics::MEASURE_VALUE,
+                };
+                let values = series.values.iter().map(|values| unit.in_billionths(values, &self.edges));
+                values.map(|values| (metric, Change::Durations(values))).collect()
+            }
+            (ValueForm::Counter, ValueUnit::Bytes) => {
+                vec![(&metrics::MEASURE_AMOUNT_BYTES, Change::Count(series.total))]
+            }
+            (ValueForm::Counter, _) => vec![(&metrics::MEASURE_AMOUNT, Change::Count(series.total))],
+            (ValueForm::Ratio, _) => vec![
+                (&metrics::MEASURE_GOOD, Change::Count(series.total)),
+                (&metrics::MEASURE_EVENTS, Change::Count(series.taken)),
+            ],
+        }
     }
 }
 
@@ -530,6 +610,39 @@ mod tests {
         fixture.request(SeriesKey::OVERFLOW_STEP, 0, Some(200), 1);
         let report = Readings::new(fixture.started()).read(&fixture.second()).unwrap();
         assert_eq!(count(&report, &metrics::REQUESTS), [("shop  (overflow) measured ok 200".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn values_of_a_plan_are_told_in_their_units() {
+        let mut fixture = Fixture::new();
+        fixture.values();
+        let report = Readings::new(fixture.started()).read(&fixture.second()).unwrap();
+        let told = |metric: &'static Metric| {
+            let told = report.readings.iter().filter(|reading| reading.metric == metric);
+            let told: Vec<_> = told
+                .map(|reading| {
+                    let value = match &reading.change {
+                        Change::Durations(values) => values.sum() as f64 / 1e9,
+                        Change::Count(count) => *count as f64,
+                        Change::Level(_) => f64::NAN,
+                    };
+                    (reading.labels.join(" "), value)
+                })
+                .collect();
+            told
+        };
+        let one = |name: &str, value| vec![(format!("shop browse buy measured {name}"), value)];
+        assert_eq!(told(&metrics::MEASURE_SECONDS), one("db_time", 1.0));
+        assert_eq!(told(&metrics::MEASURE_BYTES), one("size", 512.0));
+        assert_eq!(told(&metrics::MEASURE_VALUE), one("queue", 10.0));
+        assert_eq!(told(&metrics::MEASURE_AMOUNT), one("rows", 10.0));
+        assert_eq!(told(&metrics::MEASURE_AMOUNT_BYTES), one("read", 512.0));
+        assert_eq!(told(&metrics::MEASURE_GOOD), one("cache_hit", 1.0));
+        assert_eq!(told(&metrics::MEASURE_EVENTS), one("cache_hit", 1.0));
+        let missing = told(&metrics::MEASURE_MISSING);
+        assert_eq!(missing.len(), 12);
+        assert_eq!(missing[0], ("shop browse buy measured db_time absent".to_owned(), 1.0));
+        assert_eq!(missing[1], ("shop browse buy measured db_time out_of_range".to_owned(), 0.0));
     }
 
     #[test]
