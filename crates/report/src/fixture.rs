@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, DataRow, DropCause, Edges, Frame, IterationKey, KeptRequest, LatencyFigures, Opening,
-    Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
+    CloseReason, DataRow, DropCause, Edges, Frame, IterationKey, KeptRequest, LatencyFigures, Observed,
+    Opening, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard, ValueForm, ValueKey, ValueName,
+    ValueUnit, Vitals,
 };
 use plimsoll_run::{
-    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, Model, Note, ObjectiveSummary,
-    ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape,
-    Second, Shape, StageShape, Started, State, StepShape,
+    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, MeasureShape, Model, Note,
+    ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus,
+    SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -166,6 +167,7 @@ fn objectives() -> Vec<ObjectiveSummary> {
         |name: &str, text: &str, severity, verdict, observed, target, why: &str| ObjectiveSummary {
             name: name.into(),
             text: text.into(),
+            figure: Expression::parse(text).unwrap().measure,
             severity,
             judgement: Judgement { verdict, observed, target, why: why.into() },
         };
@@ -265,7 +267,7 @@ fn started() -> Started {
                 AddressShape { name: "10.0.0.7:8080".into(), weight: 2 },
                 AddressShape { name: "10.0.0.8:8080".into(), weight: 1 },
             ],
-            measures: Vec::new(),
+            measures: measures(),
             limits: plimsoll_measure::Limits::default(),
         },
         plan_text: "name: storefront\ntarget: http://127.0.0.1:8080\n".into(),
@@ -288,11 +290,31 @@ fn started() -> Started {
     }
 }
 
+fn measures() -> Vec<MeasureShape> {
+    let measure = |(name, form, unit): (&str, ValueForm, ValueUnit)| MeasureShape {
+        name: ValueName::new(name).unwrap(),
+        form,
+        unit,
+        edges: unit.edges([]),
+    };
+    let measures = [
+        ("db_time", ValueForm::Histogram, ValueUnit::Seconds),
+        ("queue", ValueForm::Histogram, ValueUnit::Number),
+        ("rows", ValueForm::Counter, ValueUnit::Number),
+        ("cache_hit", ValueForm::Ratio, ValueUnit::Number),
+    ];
+    measures.into_iter().map(measure).collect()
+}
+
 /// Every second as workers would have measured it.
 fn shards(shape: &Shape) -> Vec<Shard> {
     let mut dice = Dice(42);
     let mut shards: Vec<_> = (0..SECONDS)
-        .map(|second| Shard::new(second, shape.edges.clone()).with_addresses(shape.addresses.len()))
+        .map(|second| {
+            Shard::new(second, shape.edges.clone())
+                .with_addresses(shape.addresses.len())
+                .with_value_edges(shape.measure_edges().into())
+        })
         .collect();
     let login = SeriesKey { step: 0, phase: Phase::Setup, stage: None, outcome: Outcome::Ok };
     shards[0].record(&sample(login, 0, 40 * MS, Some(200)));
@@ -382,6 +404,19 @@ fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {
     let sample = sample(SeriesKey { step, phase, stage, outcome }, due, time, status);
     done_in.record(&sample);
     done_in.iteration(iteration, time, outcome != Outcome::Ok);
+    if status.is_some() {
+        let key = |value| ValueKey { value, step, phase, stage };
+        let queue = match outcome {
+            Outcome::Ok => Observed::Ticks(time / MS % 40 * 512_000),
+            _ => Observed::Absent,
+        };
+        done_in.value(key(0), Observed::Ticks(time / 3));
+        done_in.value(key(1), queue);
+        done_in.value(key(2), Observed::Amount(due / MS % 3));
+        if step == 1 {
+            done_in.value(key(3), Observed::Match(!(due / MS).is_multiple_of(10)));
+        }
+    }
     let message = match outcome {
         Outcome::Timeout => "no whole answer within 2s",
         Outcome::Status => "503 Service Unavailable: <h1>try | later</h1>\u{1b}[2J",

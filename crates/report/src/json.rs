@@ -63,6 +63,7 @@ pub fn json(run: &Run) -> Value {
             "written": samples.written,
             "skipped": samples.skipped,
         })),
+        "measures": crate::values::json(summary, latency),
     })
 }
 

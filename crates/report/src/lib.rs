@@ -24,6 +24,7 @@ mod run;
 mod text;
 mod told;
 mod track;
+mod values;
 mod words;
 
 #[cfg(test)]

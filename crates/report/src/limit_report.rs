@@ -618,6 +618,7 @@ mod tests {
         let promised = ObjectiveSummary {
             name: name.to_owned(),
             text: "goodput_retained >= 80%".to_owned(),
+            figure: Measure::GoodputRetained,
             severity: Severity::Critical,
             judgement: Judgement {
                 verdict: Verdict::Missed,

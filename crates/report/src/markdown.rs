@@ -36,6 +36,7 @@ pub fn markdown(run: &Run) -> String {
     slowest(&mut text, run);
     addresses(&mut text, run);
     connections(&mut text, run);
+    values(&mut text, run);
     resources(&mut text, run);
     facts(&mut text, run);
     text
@@ -61,6 +62,13 @@ fn objectives(text: &mut String, run: &Run) {
         .collect();
     let columns = ["Objective", "Promise", "Severity", "Verdict", "Observed", "Target", "Why"];
     table(text, "Objectives", &columns, 4..6, &rows);
+}
+
+fn values(text: &mut String, run: &Run) {
+    let rows = crate::values::rows(&run.summary);
+    let rows: Vec<Vec<_>> =
+        rows.iter().map(|cells| cells.iter().map(|cell| escaped(cell)).collect()).collect();
+    table(text, "Values from replies", &crate::values::COLUMNS, 2..5, &rows);
 }
 
 fn resources(text: &mut String, run: &Run) {

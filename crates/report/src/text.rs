@@ -243,8 +243,9 @@ fn measured(out: &mut Writer, run: &Run) {
     });
     let samples = summary.samples.map(|samples| format!("samples: {}", words::samples(samples)));
     let resources = resources::sentence(summary);
+    let values = crate::values::sentences(summary);
     let sentences: Vec<_> =
-        slowest.into_iter().chain(connections).chain(skew).chain(resources).chain(samples).collect();
+        values.chain(slowest).chain(connections).chain(skew).chain(resources).chain(samples).collect();
     if !sentences.is_empty() {
         out.line("");
         sentences.iter().for_each(|sentence| out.wrapped("", sentence, Tone::Soft));

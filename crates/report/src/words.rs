@@ -2,7 +2,7 @@
 
 use plimsoll_measure::{CloseReason, ConnectionFigures, Interval, Opening};
 use plimsoll_run::{Model, ObjectiveSummary, SamplesCount, StageShape, Summary};
-use plimsoll_sla::{Expression, Verdict};
+use plimsoll_sla::Verdict;
 use plimsoll_units::duration;
 
 /// Stands where there is no data.
@@ -115,9 +115,7 @@ pub(crate) fn moment_for_people(nanos: i64) -> String {
 /// A figure of an objective in the unit of what it measures.
 pub(crate) fn figure(objective: &ObjectiveSummary, value: Option<f64>) -> String {
     let Some(value) = value else { return NO_DATA.to_owned() };
-    // A record of a later version may promise what this one cannot read: the number still stands.
-    Expression::parse(&objective.text)
-        .map_or_else(|_| significant(value), |expression| expression.measure.human(value))
+    objective.figure.human(value)
 }
 
 /// What a stage asks for: `ramp to 200/s`, `hold 64 users`, `pause`.

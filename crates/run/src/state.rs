@@ -488,6 +488,7 @@ impl State {
             .map(|(objective, judgement)| ObjectiveSummary {
                 name: objective.name.clone(),
                 text: objective.text.clone(),
+                figure: objective.expression.measure,
                 severity: objective.severity,
                 judgement,
             })

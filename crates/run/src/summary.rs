@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use plimsoll_measure::{ConnectionFigures, ErrorSample, KeptRequest, LatencyFigures, Outcome, Phase, Timing};
-use plimsoll_sla::{Judgement, Severity, ValidityReport};
+use plimsoll_sla::{Judgement, Measure, Severity, ValidityReport};
 
 use crate::{
     AddressSummary, ExportCount, MeasureSummary, Model, Note, ResourceSourceSummary, ResourceSummary,
@@ -227,6 +227,8 @@ pub struct ObjectiveSummary {
     pub name: String,
     /// What is promised, as typed.
     pub text: String,
+    /// The figure it looks at.
+    pub figure: Measure,
     /// How bad a miss is.
     pub severity: Severity,
     /// Whether it was kept.

@@ -93,6 +93,7 @@ pub fn judge_overload(objective: &Objective, overloads: &[Overload], asked: usiz
     ObjectiveSummary {
         name: objective.name.clone(),
         text: objective.text.clone(),
+        figure: objective.expression.measure,
         severity: objective.severity,
         judgement: Judgement { verdict, observed, target, why },
     }

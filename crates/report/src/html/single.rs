@@ -25,6 +25,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     measured::kept(page, run);
     measured::addresses(page, &run.summary);
     measured::connections(page, &run.summary);
+    crate::values::section(page, &run.summary);
     resources::section(page, &run.summary);
     phases(page, &run.summary);
     validity(page, &run.summary);
