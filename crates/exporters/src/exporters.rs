@@ -7,6 +7,7 @@ use plimsoll_run::{Ended, ExportCount, ExportSettings, RunEvent};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::budgeted::Budgeted;
 use crate::delivery::{Delivery, LeftOver, Queue};
 use crate::disk::{self, Disk};
 use crate::feed::{Feed, Outlet, RecordGate};
@@ -91,7 +92,8 @@ pub fn sinks(settings: &ExportSettings) -> Result<Vec<Arc<dyn Sink>>, SinkError>
     if let Some(file) = &settings.file {
         sinks.push(Arc::new(file::File::new(file)?));
     }
-    Ok(sinks)
+    let series = settings.series.unwrap_or(ExportSettings::SERIES);
+    Ok(sinks.into_iter().map(|sink| -> Arc<dyn Sink> { Arc::new(Budgeted::new(sink, series)) }).collect())
 }
 
 impl Exporters {
@@ -118,7 +120,7 @@ impl Exporters {
             let runs = left.iter().map(|left| (left.run.clone(), left.found.queue.clone())).collect();
             deliveries.push(Deliveries { own: own.clone(), left: runs, task });
             unfinished.extend(left.into_iter().filter_map(|left| left.unfinished(&sink)));
-            outlets.push(Outlet { sink, queue: own, spool: settings.spool.clone() });
+            outlets.push(Outlet { sink, queue: own, spool: settings.spool.clone(), live: Arc::clone(&live) });
         }
         let record = RecordGate::default();
         let feed = match outlets.is_empty() {

@@ -14,7 +14,7 @@ use plimsoll_run::{RunEvent, SpoolSettings, Started};
 
 use crate::delivery::Queue;
 use crate::disk::Disk;
-use crate::{Encoder, Sink, lock};
+use crate::{Encoder, LiveMetrics, Sink, lock};
 
 /// Events that may wait for the thread: minutes of a run, should the disk stand still.
 const WAITING_EVENTS: usize = 1_000;
@@ -31,6 +31,7 @@ pub(crate) struct Outlet {
     pub(crate) sink: Arc<dyn Sink>,
     pub(crate) queue: Queue,
     pub(crate) spool: SpoolSettings,
+    pub(crate) live: Arc<LiveMetrics>,
 }
 
 impl Outlet {
@@ -43,6 +44,18 @@ impl Outlet {
             }
         }
         self.sink.encoder(started)
+    }
+
+    /// Says that the sink's budget of series is used up, once.
+    fn tell_overflow(&self) {
+        let series = self.sink.overflowed();
+        if series > 0 {
+            self.live.overflowed(self.sink.name(), series);
+            self.queue.tell(
+                "series",
+                "its budget of series is used up: further ones are told together as (overflow)",
+            );
+        }
     }
 }
 
@@ -110,6 +123,7 @@ fn write_all(events: &Receiver<Told>, outlets: &[Outlet], record: &RecordGate) {
         }
         for (outlet, encoder) in outlets.iter().zip(&mut encoders) {
             outlet.queue.append(second, encoder.encode(&event, report.as_ref()));
+            outlet.tell_overflow();
         }
         if matches!(event, RunEvent::Ended(_)) {
             outlets.iter().for_each(|outlet| outlet.queue.end());

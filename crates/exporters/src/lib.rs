@@ -10,6 +10,7 @@
 //! are in no error, note or log.
 
 mod answer;
+mod budgeted;
 mod delivery;
 mod disk;
 mod exporters;

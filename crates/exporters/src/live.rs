@@ -44,6 +44,11 @@ impl LiveMetrics {
         lock(&self.metrics).apply(run, event);
     }
 
+    /// So many series of a run were beyond the budget of a sink.
+    pub fn overflowed(&self, sink: &str, series: u64) {
+        lock(&self.metrics).overflowed(sink, series);
+    }
+
     /// What a scrape with this `Accept` header is answered.
     pub fn expose(&self, accept: &str) -> Exposition {
         let format = Format::negotiate(accept);

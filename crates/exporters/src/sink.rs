@@ -62,6 +62,11 @@ pub trait Sink: Send + Sync + Debug {
     fn redact(&self, text: &str) -> String {
         text.to_owned()
     }
+
+    /// The most series of a run that were beyond its budget; 0 where all were told.
+    fn overflowed(&self) -> u64 {
+        0
+    }
 }
 
 /// Why a sink cannot be set up: told before the run.

@@ -461,6 +461,14 @@ pub static EXPORT_POINTS: Metric = counter(
 pub static EXPORT_BACKLOG: Metric =
     gauge("plimsoll_export_backlog_points", None, &["sink"], "Points that wait to be taken by a sink.");
 
+/// Series beyond a sink's budget.
+pub static EXPORT_OVERFLOW_SERIES: Metric = gauge(
+    "plimsoll_export_overflow_series",
+    None,
+    &["sink"],
+    "Series beyond the budget of a sink in a run, told together as (overflow) or left out; absent where all were told.",
+);
+
 /// Where a plan's limit is.
 pub static CAPACITY_LIMIT: Metric = gauge(
     "plimsoll_capacity_limit",
@@ -479,7 +487,7 @@ pub static CAPACITY_HEADROOM: Metric = gauge(
 );
 
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 60] = [
+pub static ALL: [&Metric; 61] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -538,6 +546,7 @@ pub static ALL: [&Metric; 60] = [
     &RUN_INFO,
     &EXPORT_POINTS,
     &EXPORT_BACKLOG,
+    &EXPORT_OVERFLOW_SERIES,
     &CAPACITY_LIMIT,
     &CAPACITY_HEADROOM,
 ];

@@ -331,6 +331,7 @@ fn panels() -> Vec<Panel> {
                     format!("sum by (sink, fate) (rate({}{RATE}))", catalogue::EXPORT_POINTS.name),
                 ),
                 query("{{sink}} backlog", catalogue::EXPORT_BACKLOG.name.to_owned()),
+                query("{{sink}} series overflow", catalogue::EXPORT_OVERFLOW_SERIES.name.to_owned()),
             ],
             look: Look::Lines,
         },

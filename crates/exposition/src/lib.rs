@@ -10,6 +10,7 @@
 //! It opens no connection and reads no clock; senders are the exporters' work. It never puts a
 //! URL, an error text or a secret into a label.
 
+mod budget;
 mod capacity;
 pub mod catalogue;
 pub mod dashboards;
@@ -31,6 +32,7 @@ mod samples;
 #[cfg(test)]
 mod fixture;
 
+pub use budget::{Budget, OVERFLOW};
 pub use capacity::{PlanLimit, capacity_families};
 pub use family::{Exemplar, Family, HistogramValue, Labels, Point, Value};
 pub use metrics::Metrics;

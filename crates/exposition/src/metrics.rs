@@ -48,6 +48,12 @@ impl Metrics {
         }
     }
 
+    /// So many series of a run were beyond the budget of a sink.
+    pub fn overflowed(&mut self, sink: &str, series: u64) {
+        let known = self.series.entry(catalogue::EXPORT_OVERFLOW_SERIES.name).or_default();
+        known.insert(vec![sink.into()], Held { value: Value::Gauge(series as f64), created_nanos: None });
+    }
+
     fn change(&mut self, reading: Reading, began: i64) {
         let counting = |value| Held { value, created_nanos: Some(began) };
         let series = self.series.entry(reading.metric.name).or_default();
@@ -256,6 +262,7 @@ mod tests {
         fixture.events(1, 2);
         fixture.verdict(Some(Verdict::Met));
         metrics.apply("run", &fixture.judged());
+        metrics.overflowed("influxdb", 3);
         let sink =
             ExportCount { sink: "influxdb".to_owned(), produced: 3, acknowledged: 1, backlog: 1, lost: 1 };
         let filled: Vec<_> = metrics.families(&[sink]).iter().map(|family| family.metric.name).collect();

@@ -494,6 +494,13 @@ pub struct ExportSettings {
     pub file: Option<FileExport>,
     /// Where points wait for their sinks.
     pub spool: SpoolSettings,
+    /// The most series of a run that each sink is told one by one; `None`: [`Self::SERIES`].
+    pub series: Option<u32>,
+}
+
+impl ExportSettings {
+    /// The most series where a plan does not say: many times what a plan of a hundred steps has.
+    pub const SERIES: u32 = 10_000;
 }
 
 /// Where points wait for their sinks: a bounded queue on disk for each.

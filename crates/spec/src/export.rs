@@ -29,6 +29,10 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> ExportSettings {
         otlp: object.get("otlp").and_then(|node| otlp(reader, node)),
         spool: object.get("spool").map(|node| spool(reader, node)).unwrap_or_default(),
         file: object.get("file").and_then(|node| file(reader, node)),
+        series: object
+            .get("series")
+            .and_then(|node| reader.whole(node, "a number of series", 1..=words::MOST_SERIES))
+            .map(|series| series as u32),
     }
 }
 

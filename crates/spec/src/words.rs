@@ -649,6 +649,11 @@ pub(crate) static EXPORT: Table = Table {
         key("remote_write", Kind::Object(&REMOTE_WRITE), "a receiver of Prometheus remote write"),
         key("influxdb", Kind::Object(&INFLUXDB), "an InfluxDB of version 1, 2 or 3"),
         key("file", Kind::Object(&FILE), "a file of NDJSON or CSV"),
+        key(
+            "series",
+            Kind::Whole(1, MOST_SERIES),
+            "the most series of a run that each sink is told one by one; further ones are told together; default 10000",
+        ),
     ],
     later: &["statsd", "graphite"],
 };
