@@ -9,7 +9,8 @@ use anyhow::Context;
 use crate::command::run;
 
 /// A package with its version, the program of it that tests start, and where that lies in the environment's packages.
-const TOOLS: [(&str, &str, &str); 1] = [
+const TOOLS: [(&str, &str, &str); 2] = [
+    ("osmem-server==0.1.6", "osmem-server", "osmem_server/bin/osmem-server"), // an emulator of OpenSearch
     ("rotel==0.0.1a15", "rotel-agent", "rotel/rotel-agent"), // a collector that reads the OpenTelemetry protocol
 ];
 

@@ -14,7 +14,8 @@ use crate::feed::{Feed, Outlet, RecordGate};
 use crate::otlp::{Otlp, Signal};
 use crate::store::{MEMORY_BYTES, Memory};
 use crate::{
-    Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, file, influxdb, prometheus, remote_write,
+    Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, elasticsearch, file, influxdb, prometheus,
+    remote_write, statsd,
 };
 
 /// Where one run's measurements go.
@@ -91,6 +92,12 @@ pub fn sinks(settings: &ExportSettings) -> Result<Vec<Arc<dyn Sink>>, SinkError>
     }
     if let Some(file) = &settings.file {
         sinks.push(Arc::new(file::File::new(file)?));
+    }
+    if let Some(statsd) = &settings.statsd {
+        sinks.push(Arc::new(statsd::Statsd::new(statsd)?));
+    }
+    if let Some(elasticsearch) = &settings.elasticsearch {
+        sinks.push(Arc::new(elasticsearch::Elasticsearch::new(elasticsearch)?));
     }
     let series = settings.series.unwrap_or(ExportSettings::SERIES);
     Ok(sinks.into_iter().map(|sink| -> Arc<dyn Sink> { Arc::new(Budgeted::new(sink, series)) }).collect())

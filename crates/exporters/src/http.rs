@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use plimsoll_run::Secret;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Url};
+use reqwest::{Client, RequestBuilder, Url};
 
 use crate::{Answer, SinkError};
 
@@ -91,6 +91,11 @@ pub(crate) struct RawReply {
 }
 
 impl RawReply {
+    pub(crate) fn into_text(self) -> Reply {
+        let body = String::from_utf8_lossy(&self.body).into_owned();
+        Reply { status: self.status, headers: self.headers, body }
+    }
+
     /// What the server says in `Retry-After`.
     pub(crate) fn retry_after(&self) -> Option<&str> {
         self.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok())
@@ -107,8 +112,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Vec<u8>,
 ) -> Result<Reply, Answer> {
-    let RawReply { status, headers, body } = post_raw(client, url, headers, body).await?;
-    Ok(Reply { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    post_raw(client, url, headers, body).await.map(RawReply::into_text)
 }
 
 /// Posts a body.
@@ -121,7 +125,15 @@ pub(crate) async fn post_raw(
     headers: HeaderMap,
     body: Vec<u8>,
 ) -> Result<RawReply, Answer> {
-    let sent = client.post(url.clone()).headers(headers).body(body).send().await;
+    send(client.post(url.clone()).headers(headers).body(body)).await
+}
+
+/// Sends a request.
+///
+/// # Errors
+/// What it means that there was no answer.
+pub(crate) async fn send(request: RequestBuilder) -> Result<RawReply, Answer> {
+    let sent = request.send().await;
     let mut response =
         sent.map_err(|error| Answer::without(error.is_timeout(), &chain(&error.without_url())))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -13,6 +13,7 @@ mod answer;
 mod budgeted;
 mod delivery;
 mod disk;
+pub mod elasticsearch;
 mod exporters;
 mod feed;
 pub mod file;
@@ -28,6 +29,7 @@ mod replay;
 mod samples;
 mod sink;
 pub mod spool;
+pub mod statsd;
 mod store;
 
 pub use answer::Answer;

@@ -110,8 +110,13 @@ pub(crate) fn lines_of(pieces: &[Piece]) -> Vec<u8> {
 
 /// Two pieces of about half the lines, one point each; `None`: it has but one.
 pub(crate) fn halves_of_lines(piece: &Piece) -> Option<[Piece; 2]> {
+    halves_of_entries(piece, 1)
+}
+
+/// Two pieces of about half the points, so many lines each; `None`: it has but one.
+pub(crate) fn halves_of_entries(piece: &Piece, lines: u64) -> Option<[Piece; 2]> {
     let points = piece.points / 2;
-    let nth = usize::try_from(points).ok()?.checked_sub(1)?;
+    let nth = usize::try_from(points.checked_mul(lines)?).ok()?.checked_sub(1)?;
     let (middle, _) = piece.body.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(nth)?;
     let part = |points, body: &[u8]| Piece { points, lane: piece.lane, body: body.to_vec() };
     Some([part(points, &piece.body[..middle]), part(piece.points - points, &piece.body[middle + 1..])])

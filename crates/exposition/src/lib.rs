@@ -2,7 +2,8 @@
 //!
 //! The [`catalogue`] names every metric once. [`Readings`] says what each event of a run adds to
 //! which series; everything else follows from that: [`Metrics`] sums readings up over the life of
-//! the process, [`prometheus`] writes the sums, [`line`](mod@line) writes single seconds for InfluxDB, [`rows`] for files,
+//! the process, [`prometheus`] writes the sums, [`line`](mod@line) writes single seconds for InfluxDB, [`rows`] for files, [`statsd`] for
+//! StatsD, [`documents`] for Elasticsearch,
 //! [`otlp`] for OpenTelemetry; [`remote_write`] sums up one run and writes what changed.
 //! So two sinks cannot tell two stories. Alert [`rules`] and [`dashboards`] are rendered here too,
 //! because they quote the catalogue's names.
@@ -15,6 +16,7 @@ mod capacity;
 pub mod catalogue;
 pub mod dashboards;
 pub mod docs;
+pub mod documents;
 mod exemplars;
 mod family;
 pub mod line;
@@ -28,6 +30,7 @@ pub mod remote_write;
 pub mod rows;
 pub mod rules;
 mod samples;
+pub mod statsd;
 
 #[cfg(test)]
 mod fixture;

@@ -492,6 +492,10 @@ pub struct ExportSettings {
     pub otlp: Option<OtlpExport>,
     /// A file.
     pub file: Option<FileExport>,
+    /// A StatsD server or agent.
+    pub statsd: Option<StatsdExport>,
+    /// Elasticsearch or OpenSearch.
+    pub elasticsearch: Option<ElasticsearchExport>,
     /// Where points wait for their sinks.
     pub spool: SpoolSettings,
     /// The most series of a run that each sink is told one by one; `None`: [`Self::SERIES`].
@@ -676,6 +680,50 @@ pub enum FileFormat {
     Ndjson,
     /// Rows of CSV below a header.
     Csv,
+}
+
+/// A StatsD server or agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsdExport {
+    /// Where it listens.
+    pub address: StatsdAddress,
+    /// Whether it reads tags and distributions as the Datadog agent does.
+    pub dogstatsd: bool,
+    /// What every name begins with, before a dot; may be empty.
+    pub prefix: String,
+}
+
+/// Where StatsD listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatsdAddress {
+    /// Host and port.
+    Udp(String),
+    /// A datagram socket of this machine.
+    Unix(PathBuf),
+}
+
+/// Elasticsearch or OpenSearch.
+#[derive(Debug, Clone)]
+pub struct ElasticsearchExport {
+    /// Scheme, host, port and maybe a path before `/_bulk`.
+    pub url: String,
+    /// The index or data stream.
+    pub index: String,
+    /// Whether it is a data stream.
+    pub data_stream: bool,
+    /// Who may write.
+    pub credentials: Option<SearchCredentials>,
+}
+
+/// Who may write to Elasticsearch or OpenSearch.
+#[derive(Debug, Clone)]
+pub enum SearchCredentials {
+    /// A bearer token.
+    Token(Secret),
+    /// An API key in its encoded form.
+    ApiKey(Secret),
+    /// A user and a password.
+    User(String, Secret),
 }
 
 /// A receiver of the OpenTelemetry protocol.

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use plimsoll_run::{
-    ExportSettings, FileExport, FileFormat, InfluxExport, InfluxPlace, OtlpExport, OtlpHistograms,
-    OtlpProtocol, OtlpTemporality, PrometheusExport, Secret, SpoolSettings, SpoolSync, WhenFull,
+    ElasticsearchExport, ExportSettings, FileExport, FileFormat, InfluxExport, InfluxPlace, OtlpExport,
+    OtlpHistograms, OtlpProtocol, OtlpTemporality, PrometheusExport, SearchCredentials, Secret,
+    SpoolSettings, SpoolSync, StatsdAddress, StatsdExport, WhenFull,
 };
 use plimsoll_units::ByteCount;
 
@@ -33,6 +34,8 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> ExportSettings {
             .get("series")
             .and_then(|node| reader.whole(node, "a number of series", 1..=words::MOST_SERIES))
             .map(|series| series as u32),
+        statsd: object.get("statsd").and_then(|node| statsd(reader, node)),
+        elasticsearch: object.get("elasticsearch").and_then(|node| elasticsearch(reader, node)),
     }
 }
 
@@ -136,6 +139,85 @@ fn file(reader: &mut Reader<'_>, node: &Node) -> Option<FileExport> {
         }
     };
     Some(FileExport { path, format })
+}
+
+fn statsd(reader: &mut Reader<'_>, node: &Node) -> Option<StatsdExport> {
+    let object = reader.object(node, &words::STATSD)?;
+    let address = object.get("address").and_then(|node| statsd_address(reader, node));
+    let tags =
+        object.get("tags").map(|node| reader.word(node, "how labels are told", &["dogstatsd", "none"]));
+    let prefix = match object.get("prefix") {
+        Some(node) => {
+            let prefix = reader.text(node, "a prefix")?;
+            let plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
+            if !prefix.chars().all(plain) {
+                reader.expected(node, "a prefix of letters, digits, `_`, `-` and `.`", None);
+                return None;
+            }
+            prefix
+        }
+        None => "plimsoll".to_owned(),
+    };
+    Some(StatsdExport { address: address?, dogstatsd: optional(tags)? != Some("none"), prefix })
+}
+
+fn statsd_address(reader: &mut Reader<'_>, node: &Node) -> Option<StatsdAddress> {
+    const WHAT: &str = "host and port like `127.0.0.1:8125`, or `unix:` and a path";
+    let text = reader.text(node, WHAT)?;
+    if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        return Some(StatsdAddress::Unix(PathBuf::from(path)));
+    }
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+        return Some(StatsdAddress::Udp(text));
+    }
+    reader.expected(node, WHAT, None);
+    None
+}
+
+fn elasticsearch(reader: &mut Reader<'_>, node: &Node) -> Option<ElasticsearchExport> {
+    let object = reader.object(node, &words::ELASTICSEARCH)?;
+    let url = object.get("url").and_then(|node| {
+        base_url(reader, node, "a URL like `http://127.0.0.1:9200`", "write who you are beside it")
+    });
+    let index = match object.get("index") {
+        Some(node) => index(reader, node)?,
+        None => "plimsoll".to_owned(),
+    };
+    let data_stream = object.get("data_stream").map(|node| reader.flag(node));
+    let mut secret = |name, what| object.get(name).map(|node| reader.text(node, what).map(Secret::new));
+    let token = optional(secret("token", "a token"));
+    let api_key = optional(secret("api_key", "an API key"));
+    let user = user(reader, object);
+    let credentials = match (token?, api_key?, user?) {
+        (None, None, None) => None,
+        (Some(token), None, None) => Some(SearchCredentials::Token(token)),
+        (None, Some(key), None) => Some(SearchCredentials::ApiKey(key)),
+        (None, None, Some((user, password))) => Some(SearchCredentials::User(user, password)),
+        _ => {
+            reader.error(node.place, "there is one of `token`, `api_key` and `username`");
+            return None;
+        }
+    };
+    Some(ElasticsearchExport {
+        url: url?,
+        index,
+        data_stream: optional(data_stream)?.unwrap_or(false),
+        credentials,
+    })
+}
+
+/// A name as Elasticsearch allows it.
+fn index(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+    let name = reader.text(node, "the name of an index")?;
+    let plain =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "._-".contains(letter);
+    if name.chars().all(plain) && !name.starts_with(['.', '_', '-']) && name.len() <= 255 {
+        return Some(name);
+    }
+    let help = "write lower case letters, digits, `.`, `_` and `-`, a letter or digit first";
+    reader.expected(node, "the name of an index", Some(help));
+    None
 }
 
 /// A URL without credentials and query, its last slash taken off. `help` says where these go instead.

@@ -117,7 +117,7 @@ fn hide(reader: &mut Reader<'_>, node: &mut Node, around: Around, secret: bool) 
             for entry in entries {
                 let key = entry.key.to_ascii_lowercase();
                 let secret = match around {
-                    Around::Anything => matches!(key.as_str(), "token" | "password"),
+                    Around::Anything => matches!(key.as_str(), "token" | "password" | "api_key"),
                     Around::Headers => is_secret_header(&key),
                     Around::Credentials => true,
                     Around::Names => false,

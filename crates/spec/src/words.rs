@@ -654,8 +654,10 @@ pub(crate) static EXPORT: Table = Table {
             Kind::Whole(1, MOST_SERIES),
             "the most series of a run that each sink is told one by one; further ones are told together; default 10000",
         ),
+        key("statsd", Kind::Object(&STATSD), "a StatsD or DogStatsD server"),
+        key("elasticsearch", Kind::Object(&ELASTICSEARCH), "an index of Elasticsearch or OpenSearch"),
     ],
-    later: &["statsd", "graphite"],
+    later: &["graphite"],
 };
 
 pub(crate) static SPOOL: Table = Table {
@@ -728,6 +730,34 @@ pub(crate) static FILE: Table = Table {
         Kind::Text,
         "a file that ends in `.ndjson`, `.jsonl` or `.csv`; points are added to it",
     )],
+    later: &[],
+};
+
+pub(crate) static STATSD: Table = Table {
+    name: "`export.statsd`",
+    keys: &[
+        must(
+            "address",
+            Kind::Text,
+            "host and port, like `127.0.0.1:8125`, or `unix:` and the path of a socket",
+        ),
+        key("tags", Kind::OneOf(&["dogstatsd", "none"]), "how labels are told; default `dogstatsd`"),
+        key("prefix", Kind::Text, "what names begin with; default `plimsoll`"),
+    ],
+    later: &[],
+};
+
+pub(crate) static ELASTICSEARCH: Table = Table {
+    name: "`export.elasticsearch`",
+    keys: &[
+        must("url", Kind::Text, "scheme, host and port, like `http://127.0.0.1:9200`"),
+        key("index", Kind::Text, "index or data stream; default `plimsoll`"),
+        key("data_stream", Kind::Flag, "whether it is a data stream; default false"),
+        key("token", Kind::Text, "bearer token, best as `${NAME}`"),
+        key("api_key", Kind::Text, "API key in its encoded form, best as `${NAME}`"),
+        key("username", Kind::Text, "user"),
+        key("password", Kind::Text, "password, best as `${NAME}`"),
+    ],
     later: &[],
 };
 

@@ -1,4 +1,4 @@
-//! Real servers for tests: Prometheus, Alertmanager, InfluxDB, VictoriaMetrics, rotel, nginx and Chromium.
+//! Real servers for tests: Prometheus, Alertmanager, InfluxDB, VictoriaMetrics, rotel, osmem-server, nginx and Chromium.
 //!
 //! What we export has to be understood by the programs other people run, so tests ask those
 //! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
@@ -16,6 +16,7 @@ mod browser;
 mod certificate;
 mod influxdb;
 mod nginx;
+mod opensearch;
 mod otlp_receiver;
 mod process;
 mod program;
@@ -32,6 +33,7 @@ pub use browser::{Browser, ColorScheme};
 pub use certificate::Authority;
 pub use influxdb::{InfluxDb, Row};
 pub use nginx::{Access, Nginx, NginxSetup, StubStatus};
+pub use opensearch::OpenSearch;
 pub use otlp_receiver::{OtlpAnswer, OtlpReceiver, OtlpRequest};
 pub use process::Process;
 pub use program::{Program, amtool, promtool};

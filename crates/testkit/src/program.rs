@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
 
 /// Programs whose package is a Python one: `cargo xtask test --only packages` puts them below the target folder.
-const OF_PYTHON: [&str; 1] = [Program::ROTEL.name];
+const OF_PYTHON: [&str; 2] = [Program::OPENSEARCH.name, Program::ROTEL.name];
 
 /// An installed program and the Debian or Python package that brings it.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +31,7 @@ impl Program {
     pub const NGINX: Self = Self { name: "nginx", package: "nginx" };
     pub const CHROMIUM: Self = Self { name: "chromium", package: "chromium" };
     pub const CHROMEDRIVER: Self = Self { name: "chromedriver", package: "chromium-driver" };
+    pub const OPENSEARCH: Self = Self { name: "osmem-server", package: "osmem-server" };
     pub const ROTEL: Self = Self { name: "rotel-agent", package: "rotel" };
     pub const SETPRIV: Self = Self { name: "setpriv", package: "util-linux" };
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod disk;
+mod elasticsearch;
 mod file;
 mod influxdb;
 mod otlp;
@@ -11,3 +12,4 @@ mod remote_write;
 mod rendered;
 mod run;
 mod samples;
+mod statsd;

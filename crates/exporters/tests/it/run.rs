@@ -91,6 +91,19 @@ impl Run {
         }
     }
 
+    /// The same run from its beginning, as a replay tells it.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            started: Arc::clone(&self.started),
+            second: 0,
+            requests: BTreeMap::new(),
+            received_bytes: 0,
+            traced: BTreeMap::new(),
+            response_times: Vec::new(),
+        }
+    }
+
     pub(crate) fn start(&self) -> RunEvent {
         RunEvent::Started(Arc::clone(&self.started))
     }

@@ -142,7 +142,13 @@ fn the_examples_of_the_guide_are_right() {
                 text.push_str(default);
             }
         }
-        let env = [("TOKEN", "x"), ("PASSWORD", "y"), ("INFLUX_TOKEN", "z"), ("OTLP_TOKEN", "z")];
+        let env = [
+            ("TOKEN", "x"),
+            ("PASSWORD", "y"),
+            ("INFLUX_TOKEN", "z"),
+            ("OTLP_TOKEN", "z"),
+            ("ELASTIC_KEY", "z"),
+        ];
         if let Err(errors) = crate::parse_with(&text, &env, &[]) {
             panic!("{text}\n{}", crate::rendered(&errors));
         }

@@ -7,8 +7,8 @@ use plimsoll_measure::SingleRule;
 use plimsoll_run::{
     Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, FileFormat, HttpVersion,
     InfluxPlace, LoadModel, OnFailure, OtlpHistograms, OtlpProtocol, OtlpTemporality, Part,
-    RemoteWriteHistograms, RemoteWriteVersion, Request, ResourceOrigin, RunPlan, SamplesFormat, Template,
-    Variable,
+    RemoteWriteHistograms, RemoteWriteVersion, Request, ResourceOrigin, RunPlan, SamplesFormat,
+    SearchCredentials, StatsdAddress, StatsdExport, Template, Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -634,4 +634,25 @@ fn sinks_are_read() {
         let file = export(&format!("file: {{ path: {path} }}")).file.unwrap();
         assert_eq!((file.path.to_str(), file.format), (Some(path), format));
     }
+    let statsd = |text: &str| export(&format!("statsd: {{ {text} }}")).statsd.unwrap();
+    let udp = StatsdExport {
+        address: StatsdAddress::Udp("localhost:8125".to_owned()),
+        dogstatsd: true,
+        prefix: "plimsoll".to_owned(),
+    };
+    assert_eq!(statsd("address: localhost:8125"), udp);
+    let unix = StatsdExport {
+        address: StatsdAddress::Unix("/run/s".into()),
+        dogstatsd: false,
+        prefix: "a.b".to_owned(),
+    };
+    assert_eq!(statsd("address: unix:/run/s, tags: none, prefix: a.b"), unix);
+    let search = |text: &str| {
+        export(&format!("elasticsearch: {{ url: http://127.0.0.1:1, {text} }}")).elasticsearch.unwrap()
+    };
+    assert!(search("index: x").credentials.is_none());
+    assert!(matches!(search("api_key: k").credentials, Some(SearchCredentials::ApiKey(_))));
+    assert!(matches!(search("token: t, data_stream: true").credentials, Some(SearchCredentials::Token(_))));
+    assert!(matches!(search("username: a, password: b").credentials, Some(SearchCredentials::User(..))));
+    assert_eq!(search("token: t").index, "plimsoll");
 }
