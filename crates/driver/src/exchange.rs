@@ -28,9 +28,9 @@ use crate::connection::{Answer, AnswerLimit, Connection, within};
 use crate::measures::{Json, as_text};
 use crate::message::{Extra, Message};
 use crate::pool::Lease;
-use crate::recorder::InFlight;
+use crate::recorder::{InFlight, Recorder};
 use crate::resources::Exhausted;
-use crate::singles::Begun;
+use crate::singles::{Begun, Singles};
 use crate::transport::{Opened, Origin};
 use crate::worker::Worker;
 
@@ -184,9 +184,9 @@ impl Worker {
                 return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: true };
             }
         };
-        let mut begun = self.singles.as_ref().map(|singles| singles.begin(message.is_traced));
-        let request = InFlight { key, due, ready, first_sent: None, address: 0, traffic: None, begun };
+        let request = InFlight { key, due, ready, first_sent: None, address: 0, traffic: None };
         let slot = self.recorder.borrow_mut().begin(request, ready.saturating_add(self.timeout));
+        let mut begun = self.singles.as_ref().map(|singles| self.begin_single(singles, slot, &message));
         let limit =
             AnswerLimit { headers: step.reads_headers, body: step.reads_body, max_body: self.http.max_body };
         let mut first_sent = None;
@@ -241,16 +241,11 @@ impl Worker {
             let mut recorder = self.recorder.borrow_mut();
             recorder.record(&sample);
             recorder.keep(&sample, || self.whole(&sample, failure.as_ref(), user, values));
-            if let Some((singles, begun)) = self.singles.as_ref().zip(begun.as_ref()) {
-                singles.choose(begun, &sample).iter().for_each(|single| recorder.tell(single));
+            if let Some(begun) = &mut begun {
+                self.end_single(&mut recorder, slot, begun, &sample);
             }
             if let Some(next) = next {
-                if let Some((singles, begun)) = self.singles.as_ref().zip(begun.as_mut()) {
-                    singles.go_on(begun);
-                }
-                if let Some(request) = recorder.in_flight(slot) {
-                    (request.first_sent, request.begun) = (first_sent, begun);
-                }
+                recorder.in_flight(slot).into_iter().for_each(|request| request.first_sent = first_sent);
                 message = next;
                 continue;
             }
@@ -275,6 +270,25 @@ impl Worker {
             let key = ValueKey { value: measure.index, step: step.index, phase, stage };
             self.recorder.borrow_mut().value(key, answer.done, observed);
         }
+    }
+
+    /// Decides about a request whether it is told by itself, and in which trace.
+    #[cold]
+    #[inline(never)]
+    fn begin_single(&self, singles: &Singles, slot: usize, message: &Message) -> Begun {
+        let begun = singles.begin(message.is_traced);
+        self.recorder.borrow_mut().begun(slot, begun);
+        begun
+    }
+
+    /// Tells a request that was recorded, if it was chosen; the next of its slot is another span.
+    #[cold]
+    #[inline(never)]
+    fn end_single(&self, recorder: &mut Recorder, slot: usize, begun: &mut Begun, sample: &Sample) {
+        let Some(singles) = &self.singles else { return };
+        singles.choose(begun, sample).iter().for_each(|single| recorder.tell(single));
+        singles.go_on(begun);
+        recorder.begun(slot, *begun);
     }
 
     /// Everything that is known of a request.

@@ -33,6 +33,9 @@ pub(crate) struct Recorder {
     open: VecDeque<Shard>,
     spare: Vec<Shard>,
     in_flight: Slab<Flight>,
+    /// What was decided of each request in flight before it was sent, by slot, where single requests are
+    /// asked for. Beside the flights, so that it costs nothing where they are not.
+    begun: Vec<Option<Begun>>,
     /// The oldest and the youngest request in flight that has a deadline ahead.
     oldest: Option<usize>,
     youngest: Option<usize>,
@@ -95,8 +98,6 @@ pub(crate) struct InFlight {
     pub(crate) address: u16,
     /// Knows when the first byte of this hop left, once there is a connection.
     pub(crate) traffic: Option<Rc<Traffic>>,
-    /// What was decided of it before it was sent, where single requests are asked for.
-    pub(crate) begun: Option<Begun>,
 }
 
 impl InFlight {
@@ -140,6 +141,7 @@ impl Recorder {
             blank,
             spare: Vec::new(),
             in_flight: Slab::new(),
+            begun: Vec::new(),
             oldest: None,
             youngest: None,
             running: Running::default(),
@@ -269,6 +271,14 @@ impl Recorder {
         }
     }
 
+    /// What was decided of the request of this slot.
+    pub(crate) fn begun(&mut self, slot: usize, begun: Begun) {
+        if self.begun.len() <= slot {
+            self.begun.resize(slot + 1, None);
+        }
+        self.begun[slot] = Some(begun);
+    }
+
     /// Tells a request, just recorded, by itself.
     pub(crate) fn tell(&mut self, single: &Single) {
         self.shard(single.sample.done).tell(single);
@@ -363,7 +373,7 @@ impl Recorder {
     pub(crate) fn cut(&mut self, now: u64, singles: Option<&Singles>) {
         (self.oldest, self.youngest) = (None, None);
         for request in std::mem::take(&mut self.in_flight) {
-            let (_, Flight { request, .. }) = request;
+            let (slot, Flight { request, .. }) = request;
             let PendingKey { step, phase, stage } = request.key;
             let sample = Sample {
                 key: SeriesKey { step, phase, stage, outcome: Outcome::Cut },
@@ -380,8 +390,9 @@ impl Recorder {
                 address: request.address,
             };
             self.record(&sample);
-            let single =
-                singles.zip(request.begun).and_then(|(singles, begun)| singles.choose(&begun, &sample));
+            let single = singles
+                .zip(self.begun.get(slot).copied().flatten())
+                .and_then(|(singles, begun)| singles.choose(&begun, &sample));
             single.iter().for_each(|single| self.tell(single));
         }
         for (key, running) in std::mem::take(&mut self.running).counts {
@@ -411,7 +422,7 @@ mod tests {
     }
 
     fn in_flight(due: u64) -> InFlight {
-        InFlight { key: PENDING, due, ready: due, first_sent: None, address: 0, traffic: None, begun: None }
+        InFlight { key: PENDING, due, ready: due, first_sent: None, address: 0, traffic: None }
     }
 
     #[test]
