@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_exposition::Readings;
-use plimsoll_run::{Ended, ExportCount, ExportSettings, RunEvent};
+use plimsoll_run::{Ended, ExportCount, ExportSettings, RunEvent, Summary};
 
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ pub struct Exporters {
     live: Arc<LiveMetrics>,
     endpoint: Option<prometheus::Endpoint>,
     linger: Option<Duration>,
+    keep: Duration,
     feed: Option<Feed>,
     deliveries: Vec<Deliveries>,
     unfinished: Vec<Unfinished>,
@@ -138,6 +139,7 @@ impl Exporters {
             live,
             endpoint,
             linger: settings.prometheus.as_ref().and_then(|endpoint| endpoint.linger),
+            keep: settings.prometheus.as_ref().map_or(Duration::ZERO, |endpoint| endpoint.keep),
             feed,
             deliveries,
             unfinished,
@@ -266,6 +268,11 @@ impl Exporters {
             },
             None => queue.ledger().counts(),
         }
+    }
+
+    /// Takes the summary of the run once it is over, for whoever scrapes afterwards.
+    pub fn keep_summary(&self, summary: &Summary) {
+        self.live.keep_summary(summary, self.keep);
     }
 
     /// Keeps `/metrics` open until one scrape has read the values as they are now, or `linger` has

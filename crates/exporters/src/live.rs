@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
-use plimsoll_exposition::Metrics;
 use plimsoll_exposition::prometheus::Format;
-use plimsoll_run::{ExportCount, RunEvent};
+use plimsoll_exposition::{Family, LastRun, Metrics, last_run_families};
+use plimsoll_run::{ExportCount, RunEvent, Summary};
 
 use crate::{Ledger, lock};
 
@@ -13,6 +14,8 @@ use crate::{Ledger, lock};
 pub struct LiveMetrics {
     metrics: Mutex<Metrics>,
     sinks: Mutex<Sinks>,
+    /// The last run of each plan that is over, and until when it is shown.
+    last: Mutex<BTreeMap<String, (LastRun, Instant)>>,
 }
 
 #[derive(Debug, Default)]
@@ -54,8 +57,22 @@ impl LiveMetrics {
         let format = Format::negotiate(accept);
         let exports = self.export_counts();
         // Writing is left to the time after the lock: the runner may be waiting for it.
-        let families = lock(&self.metrics).families(&exports);
+        let mut families = lock(&self.metrics).families(&exports);
+        families.extend(self.last_runs(Instant::now()));
         Exposition { content_type: format.content_type(), body: format.encode(&families) }
+    }
+
+    /// Shows the summary of a run that is over, for so long or until its plan has run again.
+    pub fn keep_summary(&self, summary: &Summary, length: Duration) {
+        if let Some(until) = Instant::now().checked_add(length).filter(|_| !length.is_zero()) {
+            lock(&self.last).insert(summary.plan.clone(), (LastRun::of(summary), until));
+        }
+    }
+
+    fn last_runs(&self, now: Instant) -> Vec<Family> {
+        let mut last = lock(&self.last);
+        last.retain(|_, (_, until)| *until > now);
+        last_run_families(&last.values().map(|(run, _)| run).collect::<Vec<_>>())
     }
 
     /// What became of the points of each sink over the life of the process.
@@ -116,7 +133,86 @@ fn add(counts: &mut BTreeMap<String, ExportCount>, more: ExportCount) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    fn shape() -> plimsoll_run::Shape {
+        plimsoll_run::Shape {
+            plan: String::new(),
+            plan_hash: String::new(),
+            model: plimsoll_run::Model::Open,
+            scenarios: Vec::new(),
+            steps: Vec::new(),
+            stages: Vec::new(),
+            warmup: 0.0,
+            grace: 0.0,
+            iterations: None,
+            edges: plimsoll_measure::Edges::default(),
+            objectives: Vec::new(),
+            addresses: Vec::new(),
+            measures: Vec::new(),
+            limits: plimsoll_measure::Limits::default(),
+        }
+    }
+
+    fn summary(plan: &str, requests: u64) -> Summary {
+        let state = plimsoll_run::State::new(Arc::new(plimsoll_run::Started {
+            info: plimsoll_run::RunInfo {
+                id: "r".to_owned(),
+                started_nanos: 0,
+                seed: 1,
+                version: None,
+                environment: None,
+                tags: BTreeMap::new(),
+                machine: plimsoll_run::Machine::default(),
+                plimsoll: String::new(),
+                target: String::new(),
+            },
+            shape: plimsoll_run::Shape { plan: plan.to_owned(), ..shape() },
+            plan_text: String::new(),
+            calibration: None,
+        }));
+        let mut summary = state.summary();
+        summary.totals.requests = requests;
+        summary.totals.error_ratio = (requests > 0).then_some(0.25);
+        summary
+    }
+
+    #[test]
+    fn a_run_that_is_over_is_shown_for_a_while_or_until_the_next() {
+        let live = LiveMetrics::new();
+        let minute = Duration::from_secs(60);
+        let shown = |at: Instant| {
+            let values = |family: &Family| {
+                let points = family.points.iter().map(|point| point.labels.join(" "));
+                (family.metric.name, points.collect::<Vec<_>>())
+            };
+            live.last_runs(at).iter().map(values).collect::<Vec<_>>()
+        };
+        live.keep_summary(&summary("never", 1), Duration::ZERO);
+        assert_eq!(shown(Instant::now()), []);
+        live.keep_summary(&summary("a", 8), minute);
+        live.keep_summary(&summary("b", 0), 10 * minute);
+        let body = String::from_utf8(live.expose("").body).unwrap();
+        for line in [
+            "plimsoll_last_run_requests{plan=\"a\"} 8",
+            "plimsoll_last_run_requests{plan=\"b\"} 0",
+            "plimsoll_last_run_error_ratio{plan=\"a\"} 0.25",
+        ] {
+            assert!(body.lines().any(|found| found == line), "{line}\nis missing in\n{body}");
+        }
+        assert!(!body.contains("plimsoll_last_run_error_ratio{plan=\"b\"}"), "no data is no series");
+        live.keep_summary(&summary("a", 9), minute);
+        assert!(
+            String::from_utf8(live.expose("").body)
+                .unwrap()
+                .contains("plimsoll_last_run_requests{plan=\"a\"} 9")
+        );
+        let later = Instant::now() + 2 * minute;
+        assert_eq!(shown(later), [("plimsoll_last_run_requests", vec!["b".to_owned()])]);
+        assert_eq!(shown(later + 10 * minute), []);
+    }
 
     #[test]
     fn counts_of_sinks_run_on_over_runs() {

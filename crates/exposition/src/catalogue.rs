@@ -486,8 +486,37 @@ pub static CAPACITY_HEADROOM: Metric = gauge(
      below 0 when traffic is over the limit, absent without traffic or limit.",
 );
 
+/// How many requests the last run made.
+pub static LAST_RUN_REQUESTS: Metric = gauge(
+    "plimsoll_last_run_requests",
+    None,
+    PLAN,
+    "Requests of the plan's last run, measured phase and grace; for a while after its end.",
+);
+/// How many of them failed.
+pub static LAST_RUN_ERROR_RATIO: Metric = gauge(
+    "plimsoll_last_run_error_ratio",
+    Some(Unit::Ratio),
+    PLAN,
+    "Share of the last run's requests that failed, measured phase and grace; absent where none ended.",
+);
+/// How long they took.
+pub static LAST_RUN_RESPONSE_TIME: Metric = gauge(
+    "plimsoll_last_run_response_time_seconds",
+    Some(Unit::Seconds),
+    &["plan", "quantile"],
+    "Quantiles of the last run's response time over the whole of it: 0.5, 0.95 and 0.99, as its report has them.",
+);
+/// What was promised.
+pub static LAST_RUN_SLA_MET: Metric = gauge(
+    "plimsoll_last_run_sla_met",
+    None,
+    SLA,
+    "Whether the last run met the objective: 1 or 0; absent where that is undecided.",
+);
+
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 61] = [
+pub static ALL: [&Metric; 65] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -547,9 +576,17 @@ pub static ALL: [&Metric; 61] = [
     &EXPORT_POINTS,
     &EXPORT_BACKLOG,
     &EXPORT_OVERFLOW_SERIES,
+    &LAST_RUN_REQUESTS,
+    &LAST_RUN_ERROR_RATIO,
+    &LAST_RUN_RESPONSE_TIME,
+    &LAST_RUN_SLA_MET,
     &CAPACITY_LIMIT,
     &CAPACITY_HEADROOM,
 ];
+
+/// Those of a run that is over: they are filled from its summary.
+pub static OF_LAST_RUN: [&Metric; 4] =
+    [&LAST_RUN_REQUESTS, &LAST_RUN_ERROR_RATIO, &LAST_RUN_RESPONSE_TIME, &LAST_RUN_SLA_MET];
 
 /// Those that are not a run's: they are filled from a history.
 pub static OF_HISTORY: [&Metric; 2] = [&CAPACITY_LIMIT, &CAPACITY_HEADROOM];

@@ -27,9 +27,10 @@ pub fn metrics_page() -> String {
 
 fn measurement(metric: &Metric) -> String {
     // What became of exported points is told to who scrapes, not through the sink itself; what a history
-    // says belongs to no run.
+    // says belongs to no run, and a summary is no measurement.
     if [&catalogue::EXPORT_POINTS, &catalogue::EXPORT_BACKLOG].contains(&metric)
         || catalogue::OF_HISTORY.contains(&metric)
+        || catalogue::OF_LAST_RUN.contains(&metric)
     {
         return "none".to_owned();
     }
@@ -84,6 +85,8 @@ in which it first did. A Prometheus before 2.50 stores `_created` as series of t
 In protobuf each histogram also has native buckets of schema 6: neighbouring bounds differ by 1.1%, so what `histogram_quantile` gives is within 1.1% of
 the duration (and 0.1% of the histogram behind it). Durations below a microsecond count as zero. A Prometheus that takes native histograms leaves the classic buckets out unless
 told otherwise (`scrape_classic_histograms: true`, since 2.45; `always_scrape_classic_histograms` since 3.0); the rules and the dashboard ask for either kind.
+
+A process that lives on after a run keeps the last figures of its summary for `keep` (10 minutes by default), or until the plan has run again.
 
 After a run `plimsoll run` keeps `/metrics` open until one scrape has read the final values, or `linger` has passed: by default twice the interval seen between
 scrapes, and no time if nobody scraped.

@@ -578,6 +578,8 @@ pub struct PrometheusExport {
     pub listen: SocketAddr,
     /// How long it stays after the run for one last scrape; `None`: twice the interval seen.
     pub linger: Option<Duration>,
+    /// How long the summary of a run stays where the process lives on.
+    pub keep: Duration,
 }
 
 /// A receiver of Prometheus remote write.

@@ -477,6 +477,7 @@ impl Telling {
         }
         self.notice_trouble();
         self.tell(RunEvent::Ended(Arc::new(ended)));
+        self.exporters.keep_summary(&self.state.summary());
         let recorded = match self.recorder.take() {
             Some(recorder) => Some(recorder.finish(FLUSH).await),
             None => None,

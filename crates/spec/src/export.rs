@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use plimsoll_run::{
     ElasticsearchExport, ExportSettings, FileExport, FileFormat, InfluxExport, InfluxPlace, OtlpExport,
@@ -17,6 +18,9 @@ use crate::read::{Object, Reader};
 use crate::resources::headers;
 use crate::tree::Node;
 use crate::{remote_write, words};
+
+/// Some scrapes, whatever their interval.
+const DEFAULT_KEEP: Duration = Duration::from_secs(600);
 
 /// A few seconds of a busy plan: with less, nothing could wait.
 const LEAST_SPOOL: u64 = 1_000_000;
@@ -70,13 +74,14 @@ fn spool(reader: &mut Reader<'_>, node: &Node) -> SpoolSettings {
 fn prometheus(reader: &mut Reader<'_>, node: &Node) -> Option<PrometheusExport> {
     let object = reader.object(node, &words::PROMETHEUS)?;
     let linger = object.get("linger").map(|node| reader.duration(node));
+    let keep = object.get("keep").and_then(|node| reader.duration(node)).unwrap_or(DEFAULT_KEEP);
     let node = object.get("listen")?;
     let text = reader.text(node, "an address and a port")?;
     let Ok(listen) = text.parse::<SocketAddr>() else {
         reader.expected(node, "an address and a port", Some("write `127.0.0.1:9464`, or `[::1]:9464`"));
         return None;
     };
-    Some(PrometheusExport { listen, linger: linger.flatten() })
+    Some(PrometheusExport { listen, linger: linger.flatten(), keep })
 }
 
 fn influxdb(reader: &mut Reader<'_>, node: &Node) -> Option<InfluxExport> {

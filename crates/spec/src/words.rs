@@ -688,6 +688,7 @@ pub(crate) static PROMETHEUS: Table = Table {
             Kind::Duration,
             "how long it stays after the run for one last scrape; default: twice the scrape interval seen",
         ),
+        key("keep", Kind::Duration, "how long a process that lives on shows the run's summary; default 10m"),
     ],
     later: &[],
 };

@@ -17,7 +17,10 @@ use crate::run::{DEADLINE, PLAN, Run};
 
 fn settings(linger: Option<Duration>) -> ExportSettings {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    ExportSettings { prometheus: Some(PrometheusExport { listen, linger }), ..ExportSettings::default() }
+    ExportSettings {
+        prometheus: Some(PrometheusExport { listen, linger, keep: DEADLINE }),
+        ..ExportSettings::default()
+    }
 }
 
 async fn start(linger: Option<Duration>) -> (Exporters, String) {
@@ -231,7 +234,7 @@ async fn a_taken_port_is_said_before_the_run() {
     let (exporters, _) = start(None).await;
     let taken = exporters.metrics_addr().unwrap();
     let settings = ExportSettings {
-        prometheus: Some(PrometheusExport { listen: taken, linger: None }),
+        prometheus: Some(PrometheusExport { listen: taken, linger: None, keep: DEADLINE }),
         ..ExportSettings::default()
     };
     let error = Exporters::start(&settings, Arc::new(LiveMetrics::new())).await.unwrap_err();
