@@ -145,13 +145,14 @@ async fn a_collector_understands_what_was_counted_to_the_last_request() {
 fn traced(event: RunEvent, count: u8) -> RunEvent {
     let RunEvent::Second(second) = event else { panic!("a second") };
     let mut second = Arc::unwrap_or_clone(second);
-    second.frame.singles.requests.extend((1..=count).map(|number| {
+    let requests = (1..=count).map(|number| {
         let outcome = if number == 1 { Outcome::Timeout } else { Outcome::Ok };
         let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome };
         let sample = Sample { sent: Some(20), done: 7_000_000, first_byte: Some(9), ..Sample::at(key, 0) };
         let trace = TraceContext { trace_id: [number; 16], span_id: [number; 8], sampled: true };
         Single { sample, trace: Some(trace), purposes: Purposes { trace: true, samples: false } }
-    }));
+    });
+    second.frame.singles.requests = requests.collect();
     RunEvent::Second(Arc::new(second))
 }
 
@@ -164,7 +165,7 @@ async fn a_collector_understands_traced_requests_as_spans() {
         let mut run = Run::new();
         exporters.send(&run.start());
         exporters.send(&traced(run.next_second(10), 5));
-        exporters.send(&run.next_second(10));
+        exporters.send(&traced(run.next_second(10), 0));
         finish(&mut exporters, DEADLINE).await;
         let counts = exporters.counts();
         let traces = counts.iter().find(|count| count.sink == "otlp_traces").unwrap();
