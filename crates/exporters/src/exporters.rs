@@ -247,7 +247,7 @@ impl Exporters {
                 "left",
                 &format!(
                     "{} points were not taken within {deadline:?} after the run; they wait in the spool and go out with the \
-                     next run that exports there, or by `plimsoll spool deliver`",
+                     next run that exports there, or by `plimsoll spool deliver PLAN`",
                     left.waiting
                 ),
             );
