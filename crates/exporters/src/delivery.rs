@@ -5,6 +5,7 @@
 //! lost with its reason, since sending it again would change nothing. A batch is settled when the fate of
 //! each of its points is known: so after a crash at most one batch is sent twice.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -33,12 +34,15 @@ pub(crate) struct Queue {
     store: Arc<Mutex<Box<dyn Store>>>,
     arrived: Arc<Notify>,
     ledger: Ledger,
+    /// Points that are lost and that the store has not been told of.
+    missed: Arc<AtomicU64>,
     notes: Notes,
 }
 
 impl Queue {
     pub(crate) fn new(store: Box<dyn Store>, ledger: Ledger, notes: Notes) -> Self {
-        Self { store: Arc::new(Mutex::new(store)), arrived: Arc::default(), ledger, notes }
+        let store = Arc::new(Mutex::new(store));
+        Self { store, arrived: Arc::default(), ledger, missed: Arc::default(), notes }
     }
 
     pub(crate) fn ledger(&self) -> &Ledger {
@@ -54,6 +58,7 @@ impl Queue {
         let mut store = lock(&self.store);
         // Under the lock: nobody may read and settle them before they are counted.
         self.ledger.produced(points);
+        store.refuse(self.missed.swap(0, Ordering::Relaxed));
         let appended = store.append(second, pieces);
         self.ledger.lost(appended.lost);
         drop(store);
@@ -63,9 +68,26 @@ impl Queue {
         self.arrived.notify_one();
     }
 
+    /// Counts pieces as lost that cannot be appended, without waiting for the store.
+    pub(crate) fn lose(&self, pieces: &[Piece]) {
+        let points = pieces.iter().map(|piece| piece.points).sum();
+        if points > 0 {
+            self.ledger.produced(points);
+            self.ledger.lost(points);
+            self.missed.fetch_add(points, Ordering::Relaxed);
+            self.tell("stalled", "the disk stands still, so seconds are lost");
+        }
+    }
+
     /// No further second will come.
     pub(crate) fn end(&self) {
         lock(&self.store).end();
+    }
+
+    /// All pieces that wait.
+    #[cfg(test)]
+    pub(crate) async fn waiting(&self) -> Vec<Piece> {
+        self.read(Limits { points: u64::MAX, bytes: usize::MAX, lanes: 1 }).await.pieces
     }
 
     async fn read(&self, limits: Limits) -> Batch {
@@ -100,7 +122,8 @@ impl Queue {
 
     /// What waits is left to whoever comes later, or lost: the counts are final for this process.
     pub(crate) fn leave(&self) -> Left {
-        let store = std::mem::replace(&mut *lock(&self.store), Box::new(Memory::new(0)));
+        let mut store = std::mem::replace(&mut *lock(&self.store), Box::new(Memory::new(0)));
+        store.refuse(self.missed.swap(0, Ordering::Relaxed));
         let left = store.leave();
         if left.folder.is_none() {
             self.ledger.give_up();

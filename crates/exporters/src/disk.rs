@@ -94,6 +94,13 @@ impl Store for Disk {
         Appended { lost: appended.lost, trouble }
     }
 
+    fn refuse(&mut self, points: u64) {
+        if points > 0 {
+            // Should this fail, it is written with the next report.
+            let _ = self.queue.refuse(points);
+        }
+    }
+
     fn read(&mut self, points: u64, bytes: usize) -> Batch {
         let folder = self.queue.folder().display().to_string();
         match self.queue.read(points, bytes) {

@@ -17,6 +17,8 @@ pub mod elasticsearch;
 mod exporters;
 mod feed;
 pub mod file;
+#[cfg(test)]
+mod fixture;
 mod http;
 pub mod influxdb;
 mod ledger;

@@ -133,46 +133,11 @@ fn add(counts: &mut BTreeMap<String, ExportCount>, more: ExportCount) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-
-    fn shape() -> plimsoll_run::Shape {
-        plimsoll_run::Shape {
-            plan: String::new(),
-            plan_hash: String::new(),
-            model: plimsoll_run::Model::Open,
-            scenarios: Vec::new(),
-            steps: Vec::new(),
-            stages: Vec::new(),
-            warmup: 0.0,
-            grace: 0.0,
-            iterations: None,
-            edges: plimsoll_measure::Edges::default(),
-            objectives: Vec::new(),
-            addresses: Vec::new(),
-            measures: Vec::new(),
-            limits: plimsoll_measure::Limits::default(),
-        }
-    }
+    use crate::fixture::started;
 
     fn summary(plan: &str, requests: u64) -> Summary {
-        let state = plimsoll_run::State::new(Arc::new(plimsoll_run::Started {
-            info: plimsoll_run::RunInfo {
-                id: "r".to_owned(),
-                started_nanos: 0,
-                seed: 1,
-                version: None,
-                environment: None,
-                tags: BTreeMap::new(),
-                machine: plimsoll_run::Machine::default(),
-                plimsoll: String::new(),
-                target: String::new(),
-            },
-            shape: plimsoll_run::Shape { plan: plan.to_owned(), ..shape() },
-            plan_text: String::new(),
-            calibration: None,
-        }));
+        let state = plimsoll_run::State::new(started(plan));
         let mut summary = state.summary();
         summary.totals.requests = requests;
         summary.totals.error_ratio = (requests > 0).then_some(0.25);

@@ -10,6 +10,9 @@ pub(crate) trait Store: Send + Debug {
     /// Puts the pieces of one second at the end. Never waits for a sink.
     fn append(&mut self, second: u64, pieces: Vec<Piece>) -> Appended;
 
+    /// So many points are lost that were never appended.
+    fn refuse(&mut self, points: u64);
+
     /// The oldest pieces: as many as stay within so many points and bytes, and at least one where any
     /// waits. They stay where they are until they are settled.
     fn read(&mut self, points: u64, bytes: usize) -> Batch;
@@ -106,6 +109,8 @@ impl Store for Memory {
         let text = || format!("{} MiB of points wait in memory, so the oldest are lost", self.limit >> 20);
         Appended { lost, trouble: (lost > 0).then(|| ("full", text())) }
     }
+
+    fn refuse(&mut self, _: u64) {}
 
     fn read(&mut self, points: u64, bytes: usize) -> Batch {
         let (mut points_read, mut bytes_read) = (0, 0);

@@ -257,6 +257,15 @@ impl Queue {
         appended
     }
 
+    /// Counts points as lost that there was no way to append.
+    ///
+    /// # Errors
+    /// When it cannot be written down; it is counted.
+    pub fn refuse(&mut self, points: u64) -> io::Result<()> {
+        self.standing.refuse(points);
+        self.write_account()
+    }
+
     /// Whether there was room.
     fn try_append(&mut self, second: u64, points: u64, pieces: &[Piece]) -> io::Result<bool> {
         self.remove_torn()?;
