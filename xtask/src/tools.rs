@@ -8,10 +8,12 @@ use anyhow::Context;
 
 use crate::command::run;
 
-/// A package with its version, the program of it that tests start, and where that lies in the environment's packages.
-const TOOLS: [(&str, &str, &str); 2] = [
-    ("osmem-server==0.1.6", "osmem-server", "osmem_server/bin/osmem-server"), // an emulator of OpenSearch
-    ("rotel==0.0.1a15", "rotel-agent", "rotel/rotel-agent"), // a collector that reads the OpenTelemetry protocol
+/// A package with its version and, where tests start a program of it, the program's name and where it lies in the
+/// environment's packages.
+const TOOLS: [(&str, Option<(&str, &str)>); 3] = [
+    ("osmem-server==0.1.6", Some(("osmem-server", "osmem_server/bin/osmem-server"))), // an emulator of OpenSearch
+    ("rotel==0.0.1a15", Some(("rotel-agent", "rotel/rotel-agent"))), // a collector that reads the OpenTelemetry protocol
+    ("prometheus_client==0.26.0", None),                             // the reference parser of OpenMetrics
 ];
 
 /// Installs what is missing.
@@ -26,11 +28,13 @@ pub(crate) fn ensure() -> anyhow::Result<()> {
     if !environment.join("bin/pip").exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
     }
-    for (package, program, file) in missing {
+    for (package, program) in missing {
         println!("installing {package}");
         let mut pip = Command::new(environment.join("bin/pip"));
         run(pip.args(["install", "--quiet", "--disable-pip-version-check", package]))?;
-        link(&environment, program, file).with_context(|| format!("{package} has no {file}"))?;
+        if let Some((program, file)) = program {
+            link(&environment, program, file).with_context(|| format!("{package} has no {file}"))?;
+        }
         std::fs::write(marker(&environment, package), "")?;
     }
     Ok(())

@@ -53,6 +53,15 @@ impl Answer {
         let reason = format!("{meaning}, points wait: {}", shown(error));
         Self::Later { kind: kind.to_owned(), reason, after: None }
     }
+
+    /// An answer began and did not end.
+    pub(crate) fn broken_off(timeout: bool, error: &str) -> Self {
+        if timeout {
+            return Self::without(true, error);
+        }
+        let reason = format!("the answer broke off, points wait: {}", shown(error));
+        Self::Later { kind: "broken off".to_owned(), reason, after: None }
+    }
 }
 
 /// A status, what it means for us, and what the server says of it.

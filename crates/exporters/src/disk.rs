@@ -76,6 +76,12 @@ impl Store for Disk {
         let appended = self.queue.append(second, &pieces);
         let folder = self.queue.folder().display();
         let trouble = match &appended.error {
+            None if appended.was_removed => Some((
+                "removed",
+                format!(
+                    "{folder} was removed while it was in use, and is made again; what waited there is lost"
+                ),
+            )),
             Some(error) if appended.lost > 0 => {
                 Some(("disk", format!("{folder} takes no points, which are lost: {error}")))
             }
@@ -106,7 +112,7 @@ impl Store for Disk {
         match self.queue.read(points, bytes) {
             Ok(read) => {
                 let text =
-                    || format!("{folder} was damaged: {} points cannot be read and are lost", read.damaged);
+                    || format!("{folder} is damaged: {} points cannot be read and are lost", read.damaged);
                 let trouble = (read.damaged > 0).then(|| ("damaged", text()));
                 Batch { pieces: read.pieces, damaged: read.damaged, unreadable: false, trouble }
             }
@@ -128,7 +134,12 @@ impl Store for Disk {
         let _ = self.queue.mark_ended();
     }
 
-    fn leave(self: Box<Self>) -> Left {
+    fn leave(mut self: Box<Self>) -> Left {
+        if !self.queue.is_there() {
+            // Nobody would find what waits.
+            self.queue.give_up();
+            return Left { account: Some(self.queue.account()), ..Left::default() };
+        }
         let account = self.queue.account();
         if account.backlog == 0 && self.queue.is_ended() {
             // Should this fail, an empty folder is found and removed later.

@@ -72,7 +72,7 @@ impl Elasticsearch {
             Ok(url)
         };
         let mut bulk = below(&["_bulk"])?;
-        bulk.set_query(Some("filter_path=errors,items.*.status,items.*.error"));
+        bulk.set_query(Some("filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason"));
         Ok(Self {
             client: http::client(SINK, headers)?,
             bulk,
@@ -180,6 +180,10 @@ fn outcomes(reply: &Reply, sent: usize) -> Result<Vec<Item>, Answer> {
     match Answer::of_status(reply.status, reply.retry_after(), &words(&reply.body)) {
         Answer::Taken => {}
         answer => return Err(answer),
+    }
+    if reply.body.len() >= http::BODY_BYTES {
+        // What it says of fewer documents can be read whole, and those that were taken are taken again as they are.
+        return Err(Answer::TooLarge);
     }
     let body: Value = serde_json::from_str(&reply.body).unwrap_or_default();
     let items = body.get("items").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();

@@ -17,7 +17,7 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// How much of an answer's body is read.
-const BODY_BYTES: usize = 1 << 20;
+pub(crate) const BODY_BYTES: usize = 1 << 20;
 
 /// An answer as it came.
 #[derive(Debug)]
@@ -138,11 +138,17 @@ pub(crate) async fn send(request: RequestBuilder) -> Result<RawReply, Answer> {
         sent.map_err(|error| Answer::without(error.is_timeout(), &chain(&error.without_url())))?;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let mut body = Vec::new();
-    // A body that breaks off still says why, as far as it came.
-    while body.len() < BODY_BYTES
-        && let Ok(Some(more)) = response.chunk().await
-    {
-        body.extend_from_slice(&more);
+    while body.len() < BODY_BYTES {
+        match response.chunk().await {
+            Ok(Some(more)) => body.extend_from_slice(&more),
+            Ok(None) => break,
+            // What became of each point may stand in what is missing.
+            Err(error) if (200..=299).contains(&status) => {
+                return Err(Answer::broken_off(error.is_timeout(), &chain(&error.without_url())));
+            }
+            // A refusal that breaks off still says why, as far as it came.
+            Err(_) => break,
+        }
     }
     body.truncate(BODY_BYTES);
     Ok(RawReply { status, headers, body })

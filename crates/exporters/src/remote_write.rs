@@ -192,7 +192,7 @@ impl RemoteWrite {
             (400, Version::V2, None) if self.spoken.load(Ordering::Relaxed) == UNDECIDED => (usual(), auto),
             (400, _, None) if is_out_of_order(&reply.body) => match sent.pieces {
                 [] | [_] if sent.request.newest_ms <= sent.arrived => (Answer::Taken, false),
-                [] | [_] => (usual(), false),
+                [] | [_] => (too_old(reply), false),
                 _ => (Answer::TooLarge, false),
             },
             (500, ..) if sent.request.histograms > 0 && names_native_histograms(&reply.body) => {
@@ -333,6 +333,11 @@ fn is_out_of_order(words: &str) -> bool {
     ["out of order", "out-of-order", "duplicate sample", "too old", "out of bounds"]
         .iter()
         .any(|known| words.contains(known))
+}
+
+fn too_old(reply: &Reply) -> Answer {
+    let meaning = "the server finds points too old, by what it has or by its clock; they are lost";
+    Answer::refused(reply.status, meaning, &reply.body)
 }
 
 fn names_native_histograms(words: &str) -> bool {

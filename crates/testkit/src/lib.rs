@@ -1,4 +1,4 @@
-//! Real servers for tests: Prometheus, Alertmanager, InfluxDB, VictoriaMetrics, rotel, osmem-server, nginx and Chromium.
+//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, nginx and Chromium.
 //!
 //! What we export has to be understood by the programs other people run, so tests ask those
 //! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
@@ -14,6 +14,7 @@ mod alertmanager;
 mod binary;
 mod browser;
 mod certificate;
+mod half;
 mod influxdb;
 mod nginx;
 mod opensearch;
@@ -21,6 +22,7 @@ mod otlp_receiver;
 mod process;
 mod program;
 mod prometheus;
+mod pushgateway;
 mod receiver;
 pub mod remote_write;
 mod rotel;
@@ -38,6 +40,7 @@ pub use otlp_receiver::{OtlpAnswer, OtlpReceiver, OtlpRequest};
 pub use process::Process;
 pub use program::{Program, amtool, promtool};
 pub use prometheus::{Prometheus, PrometheusSetup, ScrapeTarget, Series};
+pub use pushgateway::Pushgateway;
 pub use receiver::{Answer, Received, Receiver};
 pub use rotel::{Rotel, RotelPoint, RotelSpan};
 pub use victoria_metrics::VictoriaMetrics;

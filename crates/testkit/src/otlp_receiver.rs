@@ -28,8 +28,10 @@ use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::half::Half;
 use crate::wait_for;
 
 /// What the receiver does with one request.
@@ -47,6 +49,8 @@ pub enum OtlpAnswer {
     Stall,
     /// Reads the request and closes the connection without a reply.
     Close,
+    /// Replies with the beginning of a success and closes the connection.
+    Half,
 }
 
 /// One request as it arrived, decoded.
@@ -140,16 +144,21 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    let close = Arc::new(Notify::new());
+    let closing = Arc::clone(&close);
     let service = service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { reply(request, &shared).await }
+        let (shared, close) = (Arc::clone(&shared), Arc::clone(&closing));
+        async move { reply(request, &shared, &close).await }
     });
     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    // It fails when the sender goes away or `OtlpAnswer::Close` was asked for: both are ordinary here.
-    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    tokio::select! {
+        // It fails when the sender goes away or `OtlpAnswer::Close` was asked for: both are ordinary here.
+        _ = server.serve_connection(TokioIo::new(stream), service) => {}
+        () = close.notified() => {}
+    }
 }
 
-async fn reply(request: Request<Incoming>, shared: &Shared) -> anyhow::Result<Reply> {
+async fn reply(request: Request<Incoming>, shared: &Shared, close: &Arc<Notify>) -> anyhow::Result<Reply> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let is_grpc =
@@ -187,6 +196,7 @@ async fn reply(request: Request<Incoming>, shared: &Shared) -> anyhow::Result<Re
         OtlpAnswer::Code(code, message, after) => refused_by_grpc(code, &message, after),
         OtlpAnswer::Stall => match pending::<Infallible>().await {},
         OtlpAnswer::Close => anyhow::bail!("the script says to close"),
+        OtlpAnswer::Half => Ok(half(is_grpc, close)),
     }
 }
 
@@ -240,6 +250,17 @@ fn taken(is_grpc: bool, message: Vec<u8>) -> Reply {
     let body = Full::new(Bytes::from(frame)).with_trailers(std::future::ready(Some(Ok(trailers))));
     let mut reply = Response::new(body.boxed());
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    reply
+}
+
+/// The head of an answer, and of the message that would say what was rejected its first byte.
+fn half(is_grpc: bool, close: &Arc<Notify>) -> Reply {
+    let (kind, body): (_, &[u8]) = match is_grpc {
+        true => ("application/grpc", &[0, 0, 0, 0, 9, 0x0a]),
+        false => ("application/x-protobuf", &[0x0a]),
+    };
+    let mut reply = Response::new(Half::of(body, close).boxed());
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     reply
 }
 

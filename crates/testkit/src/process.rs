@@ -103,6 +103,16 @@ impl Process {
         self.signal(Signal::SIGCONT)
     }
 
+    /// Bytes that were sent to its ports and that it has not read: while it is frozen, what hangs there.
+    pub fn unread(&self) -> anyhow::Result<u64> {
+        let table = std::fs::read_to_string("/proc/net/tcp")?;
+        let waiting = table.lines().filter_map(Connection::parse);
+        Ok(waiting
+            .filter(|connection| self.launch.ports.contains(&connection.port))
+            .map(|connection| connection.unread)
+            .sum())
+    }
+
     /// Kills it. Its files and ports are kept for [`start_again`](Self::start_again).
     pub fn stop(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
@@ -289,6 +299,28 @@ impl Listener {
     }
 }
 
+/// A line of `/proc/net/tcp` whose socket is connected.
+struct Connection {
+    port: u16,
+    unread: u64,
+}
+
+impl Connection {
+    /// Columns as of [`Listener`]; state 01 is ESTABLISHED, and 4 is bytes to send:bytes to read, in hexadecimal.
+    fn parse(line: &str) -> Option<Self> {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (_, port) = columns.get(1)?.rsplit_once(':')?;
+        let (_, unread) = columns.get(4)?.split_once(':')?;
+        if *columns.get(3)? != "01" {
+            return None;
+        }
+        Some(Self {
+            port: u16::from_str_radix(port, 16).ok()?,
+            unread: u64::from_str_radix(unread, 16).ok()?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead, BufReader};
@@ -305,6 +337,14 @@ mod tests {
         assert!(!listens_on(stranger.id(), &[port]).unwrap());
         stranger.kill().unwrap();
         stranger.wait().unwrap();
+    }
+
+    #[test]
+    fn what_a_connection_has_not_read_is_seen() {
+        let line = "  1: 0100007F:4E20 0100007F:D2F0 01 00000000:0000002A 00:00000000 00000000 0 0 77 1";
+        let connection = Connection::parse(line).unwrap();
+        assert_eq!((connection.port, connection.unread), (20_000, 42));
+        assert!(Connection::parse(&line.replace(" 01 ", " 0A ")).is_none());
     }
 
     #[test]

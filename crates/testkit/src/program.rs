@@ -26,6 +26,7 @@ impl Program {
     pub const ALERTMANAGER: Self =
         Self { name: "prometheus-alertmanager", package: "prometheus-alertmanager" };
     pub const AMTOOL: Self = Self { name: "amtool", package: "prometheus-alertmanager" };
+    pub const PUSHGATEWAY: Self = Self { name: "prometheus-pushgateway", package: "prometheus-pushgateway" };
     pub const INFLUXD: Self = Self { name: "influxd", package: "influxdb" };
     pub const VICTORIA_METRICS: Self = Self { name: "victoria-metrics", package: "victoria-metrics" };
     pub const NGINX: Self = Self { name: "nginx", package: "nginx" };

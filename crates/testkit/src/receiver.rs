@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, RETRY_AFTER};
@@ -20,8 +21,10 @@ use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::half::Half;
 use crate::wait_for;
 
 /// What the receiver does with one request.
@@ -39,6 +42,8 @@ pub enum Answer {
     Stall,
     /// Reads the request and closes the connection without a reply.
     Close,
+    /// Replies 200 with the beginning of a body and closes the connection.
+    Half(String),
 }
 
 /// One request as it arrived.
@@ -137,12 +142,19 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
 }
 
 async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
-    let service = service_fn(async |request| answer(request, &shared).await);
-    // It fails when the sender goes away or `Answer::Close` was asked for: both are ordinary here.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let close = Arc::new(Notify::new());
+    let service = service_fn(async |request| answer(request, &shared, &close).await);
+    let server = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        // It fails when the sender goes away or `Answer::Close` was asked for: both are ordinary here.
+        _ = server => {}
+        () = close.notified() => {}
+    }
 }
 
-async fn answer(request: Request<Incoming>, shared: &Shared) -> anyhow::Result<Response<Full<Bytes>>> {
+type Reply = Response<BoxBody<Bytes, Infallible>>;
+
+async fn answer(request: Request<Incoming>, shared: &Shared, close: &Arc<Notify>) -> anyhow::Result<Reply> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let next = next_answer(&mut lock(&shared.script));
@@ -163,6 +175,7 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> anyhow::Result<R
         }
         Answer::Stall => match pending::<Infallible>().await {},
         Answer::Close => anyhow::bail!("the script says to close"),
+        Answer::Half(body) => Ok(Response::new(Half::of(body, close).boxed())),
     }
 }
 
@@ -178,9 +191,9 @@ fn next_answer(script: &mut VecDeque<Answer>) -> Answer {
     }
 }
 
-fn reply(status: u16, body: String) -> anyhow::Result<Response<Full<Bytes>>> {
+fn reply(status: u16, body: String) -> anyhow::Result<Reply> {
     let status = StatusCode::from_u16(status).context("a scripted status")?;
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+    let mut response = Response::new(Full::new(Bytes::from(body)).boxed());
     *response.status_mut() = status;
     Ok(response)
 }

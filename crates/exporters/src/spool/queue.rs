@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -65,6 +65,8 @@ pub struct Appended {
     pub lost: u64,
     /// They are lost because the queue is full.
     pub is_full: bool,
+    /// Somebody removed the queue's folder, and it is made again. What waited there is found missing when it is read.
+    pub was_removed: bool,
     /// What the disk said. Without loss, it was only the account or a sync that failed; both are tried again.
     pub error: Option<io::Error>,
 }
@@ -236,7 +238,8 @@ impl Queue {
         let points = pieces.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.points));
         self.standing.last_second = Some(second);
         let before = self.standing.lost_in_log();
-        match self.try_append(second, points, pieces) {
+        appended.was_removed = !self.is_there();
+        match self.mend().and_then(|()| self.try_append(second, points, pieces)) {
             Ok(has_room) => appended.is_full = !has_room,
             Err(error) => {
                 self.standing.refuse(points);
@@ -264,6 +267,33 @@ impl Queue {
     pub fn refuse(&mut self, points: u64) -> io::Result<()> {
         self.standing.refuse(points);
         self.write_account()
+    }
+
+    /// Whether its folder is where it was. Who removes it while it is in use takes what waits with it: what is
+    /// still open has no name, so that nobody could find it later.
+    pub fn is_there(&self) -> bool {
+        folder::is_queue(&self.folder)
+    }
+
+    /// Sees to it that what is appended next can be found again, should somebody have removed files.
+    fn mend(&mut self) -> io::Result<()> {
+        let is_removed = |tail: &File| tail.metadata().is_ok_and(|metadata| metadata.nlink() == 0);
+        if self.tail.as_ref().is_some_and(is_removed) {
+            self.tail = None;
+        }
+        if self.is_there() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        // Its file may be there yet, and then it is our own lock.
+        self.lock.unlock()?;
+        let lock = folder::lock(&self.folder).map_err(io::Error::other)?;
+        self.lock = lock.ok_or_else(|| io::Error::other("another process has it"))?;
+        self.account = folder::open_account(&self.folder).map_err(io::Error::other)?;
+        self.tail = None;
+        self.write_account()?;
+        self.has_new_names = true;
+        self.about.write(&self.folder).map_err(io::Error::other)
     }
 
     /// Whether there was room.
@@ -333,7 +363,11 @@ impl Queue {
             self.tail = None;
             folder::remove_file(&path)?;
         } else {
-            OpenOptions::new().write(true).open(path)?.set_len(keep)?;
+            match OpenOptions::new().write(true).open(path) {
+                // Somebody removed it as a whole.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                file => file?.set_len(keep)?,
+            }
         }
         self.torn = None;
         Ok(())

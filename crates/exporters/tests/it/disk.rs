@@ -1,7 +1,7 @@
 //! Points that outlive the process: left by one run, delivered by the next.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,4 +188,170 @@ async fn without_a_place_on_disk_points_wait_in_memory_and_it_is_said() {
     assert_eq!((count.lost, count.acknowledged), (0, count.produced));
     let notes = exporters.notes().join("\n");
     assert!(notes.contains("points wait in memory only"), "{notes}");
+}
+
+/// A receiver that hangs until it is told to take all that comes.
+async fn hanging() -> (Receiver, String) {
+    let receiver = Receiver::start([Answer::Status(503)]).await.unwrap();
+    let url = receiver.url();
+    (receiver, url)
+}
+
+/// The one queue in a spool.
+fn queue(spool: &TempDir) -> PathBuf {
+    let [sink] = folders(spool.path()).try_into().unwrap();
+    let [run] = folders(&sink).try_into().unwrap();
+    run
+}
+
+fn folders(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Waits for a count of the one sink, which adds up at every look.
+async fn until(exporters: &Exporters, what: &str, is_so: impl Fn(&ExportCount) -> bool) -> ExportCount {
+    wait_for(DEADLINE, what, async || {
+        let [count] = exporters.counts().try_into().unwrap();
+        balanced(&count);
+        if is_so(&count) { Ok(count) } else { Err(format!("{count:?}")) }
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_spool_that_is_removed_while_it_is_in_use_costs_what_waited_and_nothing_else() {
+    type Removal = fn(&TempDir);
+    let removals: [(&str, Removal, bool); 4] = [
+        ("all of it", |spool| std::fs::remove_dir_all(spool.path()).unwrap(), true),
+        ("the queue", |spool| std::fs::remove_dir_all(queue(spool)).unwrap(), true),
+        (
+            "what says whose it is",
+            |spool| std::fs::remove_file(queue(spool).join("about.json")).unwrap(),
+            true,
+        ),
+        ("a segment", |spool| std::fs::remove_file(queue(spool).join("00000001.log")).unwrap(), false),
+    ];
+    for (what, remove, is_told) in removals {
+        let spool = TempDir::new().unwrap();
+        let (receiver, url) = hanging().await;
+        let (run, events) = record(6);
+        let (mut exporters, _) = start(&settings(&url, spool.path())).await;
+        send(&mut exporters, &events[..4]);
+        // Tried in vain, so that part of it is on its way.
+        receiver.wait_for(1, DEADLINE).await.unwrap();
+        until(&exporters, "three seconds", |count| count.produced > 30).await;
+        remove(&spool);
+        send(&mut exporters, &events[4..]);
+        let before = until(&exporters, "six seconds", |count| count.produced > 60).await;
+        receiver.answer_with([Answer::Status(204)]);
+        let count = finish(&mut exporters, 6, DEADLINE).await;
+        assert_eq!(count.backlog, 0, "{what}: {count:?}");
+        let taken = lines(&receiver);
+        let notes = exporters.notes().join("\n");
+        // What was read before is sent, whatever became of its file.
+        assert!(
+            count.acknowledged > 0 && count.acknowledged + count.lost == count.produced,
+            "{what}: {notes}"
+        );
+        assert!(count.lost < before.produced, "{what}: {count:?}");
+        let moments = taken.iter().map(|line| line.rsplit_once(' ').unwrap().1.parse::<i64>().unwrap());
+        let last = (run.moment(6) * 1000.0).round() as i64;
+        assert_eq!(moments.max().unwrap() / 1_000_000, last, "{what}: the last second is there");
+        assert_eq!(
+            notes.contains("was removed while it was in use, and is made again"),
+            is_told,
+            "{what}: {notes}"
+        );
+        if count.lost > 0 {
+            assert!(
+                notes.contains(&format!("{} points cannot be read and are lost", count.lost)),
+                "{what}: {notes}"
+            );
+        }
+        assert!(!spool.path().exists() || is_empty(&spool), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_in_a_spool_that_is_removed_is_not_said_to_wait() {
+    let spool = TempDir::new().unwrap();
+    let (_receiver, url) = hanging().await;
+    let (_, events) = record(3);
+    let (mut exporters, live) = start(&settings(&url, spool.path())).await;
+    send(&mut exporters, &events);
+    until(&exporters, "three seconds", |count| count.produced > 30).await;
+    std::fs::remove_dir_all(queue(&spool)).unwrap();
+    // Nothing but the end is told afterwards.
+    let sink = folders(spool.path()).pop().unwrap();
+    std::fs::write(sink.join("in the way"), "").unwrap();
+    std::fs::remove_dir_all(&sink).unwrap();
+    std::fs::write(&sink, "").unwrap();
+    let count = finish(&mut exporters, 3, Duration::from_millis(300)).await;
+    assert_eq!((count.backlog, count.acknowledged, count.lost), (0, 0, count.produced));
+    assert_eq!(live.export_counts(), [count]);
+    let notes = exporters.notes().join("\n");
+    assert!(notes.contains("are lost") && !notes.contains("wait in the spool"), "{notes}");
+}
+
+/// What a queue's files are like after something went wrong with the disk.
+#[tokio::test]
+async fn damage_to_a_spool_costs_what_it_hits_and_the_next_run_says_so() {
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 5] = [
+        ("cut in the middle", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("cut by a byte", |bytes| bytes.truncate(bytes.len() - 1)),
+        ("a flipped bit in the middle", |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 4;
+        }),
+        ("a flipped bit in its head", |bytes| bytes[9] ^= 1),
+        ("zeros at its end", |bytes| {
+            let half = bytes.len() / 2;
+            bytes[half..].fill(0);
+        }),
+    ];
+    for (what, damage) in damages {
+        let spool = TempDir::new().unwrap();
+        let (receiver, url) = hanging().await;
+        let settings = settings(&url, spool.path());
+        let (first_run, events) = record(5);
+        let (mut first, _) = start(&settings).await;
+        send(&mut first, &events);
+        let left = finish(&mut first, 5, Duration::from_millis(100)).await;
+        assert_eq!(left.backlog, left.produced);
+        drop(first);
+        let segment = queue(&spool).join("00000001.log");
+        let mut bytes = std::fs::read(&segment).unwrap();
+        damage(&mut bytes);
+        std::fs::write(&segment, bytes).unwrap();
+
+        receiver.answer_with([Answer::Status(204)]);
+        let before = receiver.received().len();
+        let (mut second, live) = start(&settings).await;
+        assert_eq!(live.export_counts()[0].backlog, left.backlog, "{what}: as the account has it");
+        let (_, events) = record(1);
+        send(&mut second, &events);
+        let own = finish(&mut second, 1, DEADLINE).await;
+        assert_eq!((own.backlog, own.lost), (0, 0), "{what}");
+        let [(run, earlier)] = second.earlier() else { panic!("{:?}", second.earlier()) };
+        balanced(earlier);
+        assert_eq!((run, earlier.produced, earlier.backlog), (&first_run.id, left.produced, 0), "{what}");
+        let texts = receiver.received()[before..].iter().map(|one| one.text().unwrap()).collect::<Vec<_>>();
+        let arrived = texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains(run)).count();
+        assert_eq!(earlier.acknowledged, arrived as u64, "{what}");
+        let notes = second.notes().join("\n");
+        let is_hit = what != "a flipped bit in its head";
+        assert_eq!(earlier.lost > 0, is_hit, "{what}: {earlier:?} {notes}");
+        if is_hit {
+            assert!(
+                notes.contains(&format!("{} points cannot be read and are lost", earlier.lost)),
+                "{what}: {notes}"
+            );
+        }
+        let now = live.export_counts()[0].clone();
+        balanced(&now);
+        assert_eq!((now.lost, now.backlog), (earlier.lost, 0), "{what}");
+        assert!(is_empty(&spool), "{what}");
+    }
 }

@@ -150,6 +150,18 @@ async fn a_document_that_is_refused_costs_itself_alone() {
     assert_eq!(answer, plimsoll_exporters::Answer::Taken, "it is there");
 }
 
+/// Nothing is known of the documents then, and they overwrite themselves.
+#[tokio::test]
+async fn an_answer_that_breaks_off_or_is_too_long_loses_nothing() {
+    let half = Answer::Half("{\"errors\":true,\"items\":[{\"index\":{\"status\":201}},".to_owned());
+    let (answer, _) = send(vec![Answer::Status(200), half]).await;
+    let plimsoll_exporters::Answer::Later { reason, .. } = answer else { panic!("{answer:?}") };
+    assert!(reason.starts_with("the answer broke off, points wait"), "{reason}");
+    let long = format!("{{\"items\":[{}]}}", " ".repeat(1 << 20));
+    let (answer, _) = send(vec![Answer::Status(200), Answer::Body(200, long)]).await;
+    assert_eq!(answer, plimsoll_exporters::Answer::TooLarge);
+}
+
 #[tokio::test]
 async fn a_template_that_is_refused_is_told_and_documents_go_out() {
     let refused = Answer::Body(403, r#"{"error":{"reason":"no templates for you"}}"#.to_owned());

@@ -60,7 +60,10 @@ async fn finish(exporters: &mut Exporters, deadline: Duration) -> ExportCount {
 }
 
 /// Requests by outcome and phase, from the points of all seconds.
-fn requests(points: &[RotelPoint], temporality: OtlpTemporality) -> BTreeMap<(String, String), u64> {
+pub(crate) fn requests(
+    points: &[RotelPoint],
+    temporality: OtlpTemporality,
+) -> BTreeMap<(String, String), u64> {
     let mut series: BTreeMap<&BTreeMap<String, String>, f64> = BTreeMap::new();
     for point in points.iter().filter(|point| point.metric == "plimsoll_requests") {
         let Some(value) = point.value else { continue };

@@ -34,6 +34,11 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new() -> Self {
+        Self::by_clock(0)
+    }
+
+    /// On a machine whose clock is so many seconds ahead.
+    pub(crate) fn by_clock(ahead: i64) -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let id = format!("run-{}", now.as_nanos());
         let edges = Edges::with_thresholds([333_000_000]);
@@ -70,7 +75,7 @@ impl Run {
         let info = RunInfo {
             id: id.clone(),
             // The last seconds are now: Prometheus and its kind look no further back.
-            started_nanos: i64::try_from(now.as_nanos()).unwrap() - 10 * SECOND as i64,
+            started_nanos: i64::try_from(now.as_nanos()).unwrap() + (ahead - 10) * SECOND as i64,
             seed: 1,
             version: Some("1.4.2".to_owned()),
             environment: Some("test".to_owned()),
