@@ -125,6 +125,7 @@ impl Queue {
         let mut store = std::mem::replace(&mut *lock(&self.store), Box::new(Memory::new(0)));
         store.refuse(self.missed.swap(0, Ordering::Relaxed));
         let left = store.leave();
+        self.ledger.lost(left.lost);
         if left.folder.is_none() {
             self.ledger.give_up();
         }

@@ -1,12 +1,14 @@
-//! Queues on disk: where points wait that must outlive the process.
+//! Queues on disk: where points wait that must outlive the process. What a disk does not take, because it is full or
+//! gone, waits in memory behind them.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use plimsoll_run::{SpoolSettings, SpoolSync, Started, WhenFull};
 
+use crate::held::{Held, Report};
 use crate::spool::{self, About, Limits, Queue, SpoolError};
-use crate::store::{Appended, Batch, Left, Settled, Store};
+use crate::store::{Appended, Batch, Left, MEMORY_BYTES, Settled, Store};
 use crate::{Piece, Sink};
 
 /// A queue on disk as a store.
@@ -14,6 +16,10 @@ use crate::{Piece, Sink};
 pub(crate) struct Disk {
     queue: Queue,
     size: u64,
+    /// What the disk does not take; all of it comes after what is in the queue, unless it is on its way to the sink.
+    held: Held,
+    /// The run has told everything.
+    is_over: bool,
 }
 
 impl Disk {
@@ -32,13 +38,18 @@ impl Disk {
             plan: started.shape.plan.clone(),
             created,
         };
-        Ok(Self { queue: Queue::create(root, about, limits(settings))?, size: settings.size })
+        Ok(Self::of(Queue::create(root, about, limits(settings))?, settings))
     }
 
     /// A queue that was left behind; `None`: somebody else has it.
     pub(crate) fn open(folder: &Path, settings: &SpoolSettings) -> Result<Option<Self>, SpoolError> {
         let queue = Queue::open(folder, limits(settings))?;
-        Ok(queue.map(|queue| Self { queue, size: settings.size }))
+        Ok(queue.map(|queue| Self::of(queue, settings)))
+    }
+
+    fn of(queue: Queue, settings: &SpoolSettings) -> Self {
+        let held = Held::new(MEMORY_BYTES);
+        Self { queue, size: settings.size, held, is_over: false }
     }
 
     pub(crate) fn queue(&self) -> &Queue {
@@ -71,15 +82,39 @@ fn limits(settings: &SpoolSettings) -> Limits {
     }
 }
 
-impl Store for Disk {
-    fn append(&mut self, second: u64, pieces: Vec<Piece>) -> Appended {
-        let appended = self.queue.append(second, &pieces);
+impl Disk {
+    /// Moves what is held to the disk, as far as the disk takes it.
+    fn move_to_disk(&mut self) -> Appended {
+        let mut all = Appended::default();
+        while !self.held.is_being_read()
+            && let Some(Report { second, pieces }) = self.held.front()
+        {
+            let appended = self.queue.offer(*second, pieces);
+            all.lost += appended.lost;
+            if let Some(trouble) = self.trouble(&appended) {
+                all.trouble.get_or_insert(trouble);
+            }
+            if !appended.is_settled {
+                break;
+            }
+            self.held.pop();
+        }
+        all
+    }
+
+    fn trouble(&self, appended: &spool::Appended) -> Option<(&'static str, String)> {
         let folder = self.queue.folder().display();
-        let trouble = match &appended.error {
+        match &appended.error {
             None if appended.was_removed => Some((
                 "removed",
                 format!(
                     "{folder} was removed while it was in use, and is made again; what waited there is lost"
+                ),
+            )),
+            Some(error) if !appended.is_settled => Some((
+                "disk",
+                format!(
+                    "{folder} takes no points: they wait in memory, and are lost with the process: {error}"
                 ),
             )),
             Some(error) if appended.lost > 0 => {
@@ -96,8 +131,30 @@ impl Store for Disk {
                 ))
             }
             None => None,
-        };
-        Appended { lost: appended.lost, trouble }
+        }
+    }
+
+    /// Writes down that nothing more will come, once nothing of it is in memory alone.
+    fn mark_when_whole(&mut self) {
+        if self.is_over && self.held.is_empty() && !self.queue.is_ended() {
+            // Should this fail, the queue is found as one whose run died, and what it lacks is looked for in the record.
+            let _ = self.queue.mark_ended();
+        }
+    }
+}
+
+impl Store for Disk {
+    fn append(&mut self, second: u64, pieces: Vec<Piece>) -> Appended {
+        self.held.push(Report { second, pieces });
+        let mut appended = self.move_to_disk();
+        let lost = self.held.make_room();
+        if lost > 0 {
+            self.refuse(lost);
+            appended.lost += lost;
+            let text = format!("{} MiB of points wait in memory, so the oldest are lost", MEMORY_BYTES >> 20);
+            appended.trouble = Some(("memory", text));
+        }
+        appended
     }
 
     fn refuse(&mut self, points: u64) {
@@ -108,13 +165,19 @@ impl Store for Disk {
     }
 
     fn read(&mut self, points: u64, bytes: usize) -> Batch {
+        // A disk that is gone may not even say that nothing waits there.
+        if self.queue.account().backlog == 0 {
+            return Batch { pieces: self.held.read(points, bytes), ..Batch::default() };
+        }
         let folder = self.queue.folder().display().to_string();
         match self.queue.read(points, bytes) {
             Ok(read) => {
                 let text =
                     || format!("{folder} is damaged: {} points cannot be read and are lost", read.damaged);
                 let trouble = (read.damaged > 0).then(|| ("damaged", text()));
-                Batch { pieces: read.pieces, damaged: read.damaged, unreadable: false, trouble }
+                let from_memory = read.pieces.is_empty();
+                let pieces = if from_memory { self.held.read(points, bytes) } else { read.pieces };
+                Batch { pieces, damaged: read.damaged, unreadable: false, trouble }
             }
             Err(error) => Batch {
                 unreadable: true,
@@ -125,28 +188,48 @@ impl Store for Disk {
     }
 
     fn settle(&mut self, acknowledged: u64) -> Settled {
+        if self.held.is_being_read() {
+            let settled = self.held.settle(acknowledged);
+            // Should this fail, it is written with the next report.
+            let _ = self.queue.pass_by(settled.acknowledged);
+            self.refuse(settled.lost);
+            self.mark_when_whole();
+            return settled;
+        }
         let settled = self.queue.settle(acknowledged);
         Settled { acknowledged: settled.acknowledged, lost: settled.lost }
     }
 
     fn end(&mut self) {
-        // Should this fail, the queue is found as one whose run died, and what it lacks is looked for in the record.
-        let _ = self.queue.mark_ended();
+        self.is_over = true;
+        self.mark_when_whole();
     }
 
     fn leave(mut self: Box<Self>) -> Left {
-        if !self.queue.is_there() {
+        self.held.stop_reading();
+        let mut lost = 0;
+        if self.queue.is_there() {
+            lost += self.move_to_disk().lost;
+        } else {
             // Nobody would find what waits.
             self.queue.give_up();
-            return Left { account: Some(self.queue.account()), ..Left::default() };
         }
+        while !self.held.is_empty() {
+            let points = self.held.pop();
+            self.refuse(points);
+            lost += points;
+        }
+        self.mark_when_whole();
         let account = self.queue.account();
+        if !self.queue.is_there() {
+            return Left { account: Some(account), ..Left::default() };
+        }
         if account.backlog == 0 && self.queue.is_ended() {
             // Should this fail, an empty folder is found and removed later.
             let _ = self.queue.remove();
             return Left { account: Some(account), ..Left::default() };
         }
         let folder = Some(self.queue.folder().to_owned());
-        Left { waiting: account.backlog, folder, account: Some(account) }
+        Left { waiting: account.backlog, lost, folder, account: Some(account) }
     }
 }

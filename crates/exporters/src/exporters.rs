@@ -251,10 +251,11 @@ impl Exporters {
                     left.waiting
                 ),
             );
-        } else if before.backlog > 0 {
-            let lost = before.backlog;
+        }
+        let lost = before.backlog.saturating_sub(left.waiting);
+        if lost > 0 {
             queue.tell(
-                "left",
+                "left and lost",
                 &format!("{lost} points were not taken within {deadline:?} after the run and are lost"),
             );
         }

@@ -19,6 +19,7 @@ mod feed;
 pub mod file;
 #[cfg(test)]
 mod fixture;
+mod held;
 mod http;
 pub mod influxdb;
 mod ledger;

@@ -42,6 +42,8 @@ pub(crate) struct Settled {
 pub(crate) struct Left {
     /// Points that wait.
     pub(crate) waiting: u64,
+    /// Points that waited and cannot stay.
+    pub(crate) lost: u64,
     /// Where; `None`: nothing stays.
     pub(crate) folder: Option<PathBuf>,
     /// What became of all its points, if that is known beyond this process.

@@ -46,8 +46,17 @@ pub(super) struct Standing {
     pub(super) acknowledged: u64,
     /// The last second that was appended.
     pub(super) last_second: Option<u64>,
+    /// Points that did not come into the log either, and that the sink took all the same.
+    pub(super) passed_by: u64,
     /// Nothing more will be appended.
     pub(super) ended: bool,
+}
+
+impl Standing {
+    /// Points that never came into the log.
+    fn beyond_log(&self) -> Option<u64> {
+        self.refused.checked_add(self.passed_by)
+    }
 }
 
 /// What an account file says.
@@ -113,6 +122,7 @@ fn encode(seal: Seal, standing: &Standing, time: u64) -> [u8; LENGTH] {
         standing.acknowledged,
         standing.last_second.unwrap_or_default(),
         flags,
+        standing.passed_by,
     ];
     for (index, number) in numbers.into_iter().enumerate() {
         bytes[8 + index * 8..16 + index * 8].copy_from_slice(&number.to_le_bytes());
@@ -136,10 +146,11 @@ fn decode(seal: Seal, bytes: &[u8]) -> Option<(Standing, u64)> {
         acknowledged: number(6),
         last_second: (number(8) & 2 == 2).then_some(number(7)),
         ended: number(8) & 1 == 1,
+        passed_by: number(9),
     };
     // What no queue of ours ever wrote would make the sums go wrong.
     let is_possible = standing.acknowledged <= standing.cursor.points
         && standing.cursor.points <= standing.logged
-        && standing.logged.checked_add(standing.refused).is_some();
+        && standing.beyond_log().and_then(|beyond| beyond.checked_add(standing.logged)).is_some();
     is_possible.then_some((standing, number(0)))
 }

@@ -61,6 +61,8 @@ struct Torn {
 /// What became of a report that was appended.
 #[derive(Debug, Default)]
 pub struct Appended {
+    /// It is in the log or counted as lost. Else the disk did not take it, and it is as if it was never offered.
+    pub is_settled: bool,
     /// Points that are lost now: of this report, or of older ones that gave way to it.
     pub lost: u64,
     /// They are lost because the queue is full.
@@ -106,16 +108,34 @@ impl Queue {
         }
         let account = folder::open_account(&folder)?;
         let cursor = Place { segment: 1, offset: SEGMENT_HEAD, points: 0 };
-        let standing =
-            Standing { cursor, logged: 0, refused: 0, acknowledged: 0, last_second: None, ended: false };
+        let standing = Standing {
+            cursor,
+            logged: 0,
+            refused: 0,
+            acknowledged: 0,
+            last_second: None,
+            passed_by: 0,
+            ended: false,
+        };
         let mut queue = Self::new(folder, about, limits, (lock, account), (standing, 0));
-        queue.write_account().map_err(SpoolError::io(folder::account(&queue.folder)))?;
-        // The last thing to come: whoever finds it finds a whole queue.
-        queue.about.write(&queue.folder)?;
-        if limits.sync != Sync::Never {
-            folder::sync(&queue.folder).map_err(SpoolError::io(queue.folder.clone()))?;
+        match queue.begin() {
+            Ok(()) => Ok(queue),
+            Err(error) => {
+                // What is no queue nobody would ever look for. Where this fails too, it stays, and does no harm.
+                let _ = queue.remove();
+                Err(error)
+            }
         }
-        Ok(queue)
+    }
+
+    fn begin(&mut self) -> Result<(), SpoolError> {
+        self.write_account().map_err(SpoolError::io(folder::account(&self.folder)))?;
+        // The last thing to come: whoever finds it finds a whole queue.
+        self.about.write(&self.folder)?;
+        if self.limits.sync != Sync::Never {
+            folder::sync(&self.folder).map_err(SpoolError::io(self.folder.clone()))?;
+        }
+        Ok(())
     }
 
     /// Opens the queue in a folder; `None`: a process that lives has it open, or it is gone.
@@ -198,7 +218,8 @@ impl Queue {
         for segment in &mut self.segments {
             segment.points_before = segment.points_before.min(logged);
         }
-        standing.refused = standing.refused.max(end.refused).min(u64::MAX - logged);
+        standing.passed_by = standing.passed_by.min(u64::MAX - logged);
+        standing.refused = standing.refused.max(end.refused).min(u64::MAX - logged - standing.passed_by);
         standing.last_second = standing.last_second.max(end.last_second);
         self.write_account().map_err(SpoolError::io(folder::account(&self.folder)))?;
         self.remove_settled().map_err(SpoolError::io(self.folder.clone()))
@@ -231,33 +252,58 @@ impl Queue {
 
     /// Appends the pieces of one report, all of them or none. Those that cannot be taken are lost and counted.
     pub fn append(&mut self, second: u64, pieces: &[Piece]) -> Appended {
-        let mut appended = Appended::default();
+        let mut appended = self.offer(second, pieces);
+        if !appended.is_settled {
+            let points = points_of(pieces);
+            self.standing.last_second = Some(second);
+            self.standing.refuse(points);
+            appended.lost = appended.lost.saturating_add(points);
+            appended.is_settled = true;
+            // It is written with the next account where the disk does not take it now.
+            let _ = self.write_account();
+        }
+        appended
+    }
+
+    /// As [`Self::append`], but what the disk does not take stays the caller's: [`Appended::is_settled`] says so, and
+    /// nothing is counted.
+    pub fn offer(&mut self, second: u64, pieces: &[Piece]) -> Appended {
+        let mut appended = Appended { is_settled: true, ..Appended::default() };
         if pieces.is_empty() {
             return appended;
         }
-        let points = pieces.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.points));
-        self.standing.last_second = Some(second);
+        let points = points_of(pieces);
         let before = self.standing.lost_in_log();
         appended.was_removed = !self.is_there();
-        match self.mend().and_then(|()| self.try_append(second, points, pieces)) {
-            Ok(has_room) => appended.is_full = !has_room,
+        let has_room = self.mend().and_then(|()| self.try_append(second, points, pieces));
+        let gave_way = self.standing.lost_in_log() - before;
+        appended.lost = gave_way;
+        appended.is_full = gave_way > 0;
+        match has_room {
+            Ok(true) => self.standing.last_second = Some(second),
+            Ok(false) => {
+                appended.is_full = true;
+                self.refuse_report(second, points, &mut appended);
+            }
             Err(error) => {
-                self.standing.refuse(points);
-                appended.lost = points;
+                // What no disk would take is not kept for a better one.
+                match error.kind() {
+                    io::ErrorKind::InvalidInput => self.refuse_report(second, points, &mut appended),
+                    _ => appended.is_settled = false,
+                }
                 appended.error = Some(error);
             }
         }
-        let gave_way = self.standing.lost_in_log() - before;
-        if appended.is_full {
-            self.standing.refuse(points);
-            appended.lost = points;
-        }
-        appended.is_full |= gave_way > 0;
-        appended.lost = appended.lost.saturating_add(gave_way);
         if let Err(error) = self.write_account().and_then(|()| self.sync_when_due()) {
             appended.error.get_or_insert(error);
         }
         appended
+    }
+
+    fn refuse_report(&mut self, second: u64, points: u64, appended: &mut Appended) {
+        self.standing.last_second = Some(second);
+        self.standing.refuse(points);
+        appended.lost = appended.lost.saturating_add(points);
     }
 
     /// Counts points as lost that there was no way to append.
@@ -266,6 +312,16 @@ impl Queue {
     /// When it cannot be written down; it is counted.
     pub fn refuse(&mut self, points: u64) -> io::Result<()> {
         self.standing.refuse(points);
+        self.write_account()
+    }
+
+    /// Counts points that the sink took although there was no way to append them.
+    ///
+    /// # Errors
+    /// As [`Self::refuse`].
+    pub fn pass_by(&mut self, points: u64) -> io::Result<()> {
+        let room = u64::MAX - self.standing.account().produced;
+        self.standing.passed_by += points.min(room);
         self.write_account()
     }
 
@@ -596,6 +652,10 @@ impl Queue {
     }
 }
 
+fn points_of(pieces: &[Piece]) -> u64 {
+    pieces.iter().fold(0, |sum, piece| sum.saturating_add(piece.points))
+}
+
 /// What the last records of a log say.
 #[derive(Debug, Clone, Copy, Default)]
 struct LogEnd {
@@ -667,6 +727,7 @@ fn standing_without_account(segments: &VecDeque<Segment>, end: &LogEnd) -> Stand
         refused: end.refused,
         acknowledged: 0,
         last_second: end.last_second,
+        passed_by: 0,
         ended: false,
     }
 }
@@ -748,8 +809,8 @@ impl Drop for Queue {
 impl Standing {
     pub(super) fn account(&self) -> Account {
         Account {
-            produced: self.logged + self.refused,
-            acknowledged: self.acknowledged,
+            produced: self.logged + self.refused + self.passed_by,
+            acknowledged: self.acknowledged + self.passed_by,
             backlog: self.logged - self.cursor.points,
             lost: self.lost_in_log() + self.refused,
         }
@@ -761,6 +822,6 @@ impl Standing {
 
     fn refuse(&mut self, points: u64) {
         // Only who forges files comes near the limit.
-        self.refused = self.refused.saturating_add(points).min(u64::MAX - self.logged);
+        self.refused = self.refused.saturating_add(points).min(u64::MAX - self.logged - self.passed_by);
     }
 }
