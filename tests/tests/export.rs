@@ -359,6 +359,59 @@ async fn points_for_an_influxdb_that_is_down_wait_on_disk() {
     assert!(notes(&run).contains("they wait in the spool"), "{}", notes(&run));
 }
 
+/// Lines that were taken: those of requests that came once the receiver takes what comes.
+fn taken(receiver: &Receiver, before: usize) -> Vec<String> {
+    let texts: Vec<String> = receiver.received()[before..].iter().map(|one| one.text().unwrap()).collect();
+    texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn processes_that_share_a_spool_deliver_each_point_once() {
+    let _machine = beside_others().await;
+    let target = Target::start(["--latency", "none"]).await;
+    let receiver = Receiver::start([Answer::Status(503)]).await.unwrap();
+    let desk = Desk::new();
+    let influx = format!("export.influxdb={{ url: '{}', org: o, bucket: b }}", receiver.url());
+    let settings = [target.setting(), influx.clone()];
+    let earlier = desk.run(SHORT).set(&settings).ended().await;
+    let waiting = desk.json();
+    ends(&earlier, &waiting, 0);
+    assert_eq!(fates(&waiting)[2], fates(&waiting)[0], "all of it waits");
+
+    let before = receiver.received().len();
+    receiver.answer_with([Answer::Status(204)]);
+    // The plan as the runs have it, for who only delivers.
+    let plan = desk.write(
+        "deliver.yaml",
+        &format!("{SHORT}export: {{ influxdb: {{ url: '{}', org: o, bucket: b }} }}\n", receiver.url()),
+    );
+    let run = |json: &str| {
+        let run = desk.plimsoll(["run", &plan, "--quiet", "--json"]).arg(desk.path(json));
+        run.set([target.setting()]).start()
+    };
+    let deliver = || desk.plimsoll(["spool", "deliver", &plan, "--for", "30s"]).start();
+    let (one, two, three, four) = (run("one.json"), run("two.json"), deliver(), deliver());
+    let (one, two, three, four) = tokio::join!(one.ended(), two.ended(), three.ended(), four.ended());
+    assert!(
+        [&one, &two, &three, &four].iter().all(|ended| ended.code == 0),
+        "{one:?} {two:?} {three:?} {four:?}"
+    );
+
+    let lines = taken(&receiver, before);
+    let once: std::collections::BTreeSet<&String> = lines.iter().collect();
+    assert_eq!(once.len(), lines.len(), "no point came twice");
+    let mut produced = fates(&waiting)[0];
+    for json in ["one.json", "two.json"] {
+        let run: Value = serde_json::from_str(&desk.text(json)).unwrap();
+        let [own, acknowledged, backlog, lost] = fates(&run);
+        assert_eq!([acknowledged, backlog, lost], [own, 0, 0], "{}", notes(&run));
+        assert_eq!(notes(&run), "", "nobody is told of what others do");
+        produced += own;
+    }
+    assert_eq!(lines.len() as u64, produced);
+    assert_eq!(desk.plimsoll(["spool", "list", "--json", "-"]).ended().await.stdout.trim(), "[]");
+}
+
 #[tokio::test]
 async fn a_taken_metrics_port_is_said_before_anything_is_sent() {
     let _machine = beside_others().await;

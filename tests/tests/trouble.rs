@@ -10,7 +10,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use harness::{
-    Desk, Ended, PATIENCE, Running, Target, alone, beside_others, ends, errors, free_port, notes, requests,
+    Call, Desk, Ended, PATIENCE, Running, Target, alone, beside_others, ends, errors, free_port, notes,
+    requests,
 };
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
@@ -246,18 +247,93 @@ async fn a_history_locked_for_a_while_loses_no_second() {
     assert_eq!(desk.events().await.arrivals()[..7], [20; 7]);
 }
 
+/// `plimsoll` by a script, whose `$@` it is, on a disk of this size in the folder `small`. The disk exists for this one
+/// process and goes with it.
+fn on_a_small_disk(desk: &Desk, size: &str, script: &str) -> Call {
+    std::fs::create_dir_all(desk.path("small")).unwrap();
+    let program = binary("plimsoll").unwrap().display().to_string();
+    let root = nix::unistd::geteuid().is_root();
+    let call = desk.program("unshare", [if root { "-m" } else { "-rm" }, "sh", "-c"]);
+    let script = format!("mount -t tmpfs -o size={size} none \"$0\" || exit 99; {script}");
+    call.args([&script, "small", &program])
+}
+
+/// Fills the disk, so far as it goes.
+const FILL: &str = "head -c 100M /dev/zero > small/fill 2> /dev/null;";
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_the_start_costs_no_point() {
+    let _machine = beside_others().await;
+    let target = Target::start(["--latency", "none"]).await;
+    let desk = Desk::new();
+    let exports = "export: { file: { path: points.ndjson }, spool: { directory: small/spool } }";
+    let plan = desk.write("plan.yaml", &plan(OPEN, exports));
+    let script = format!("{FILL} \"$@\"; code=$?; find small/spool -type f 1>&2; exit $code");
+    let call = on_a_small_disk(&desk, "100k", &script).args(["run", &plan, "--quiet", "--json", "run.json"]);
+    let ended = call.set([target.setting()]).ended().await;
+    let json = desk.json();
+    ends(&ended, &json, 0);
+    let [count] = json["export"].as_array().unwrap().as_slice() else { panic!("{json}") };
+    assert_eq!((&count["acknowledged"], &count["lost"]), (&count["produced"], &0.into()), "{count}");
+    assert_eq!(desk.text("points.ndjson").lines().count() as u64, count["produced"].as_u64().unwrap());
+    assert_eq!(notes(&json).matches("points wait in memory only").count(), 1, "{}", notes(&json));
+    assert!(!ended.stderr.contains("small/spool/"), "nothing is left behind: {}", ended.stderr);
+
+    // With the history on it nothing begins.
+    let asked = target.record().await.count();
+    let script = format!("\"$1\" runs list --history small/history.db > /dev/null; {FILL} exec \"$@\"");
+    let call = on_a_small_disk(&desk, "300k", &script);
+    let ended =
+        call.args(["run", &plan, "--history", "small/history.db"]).set([target.setting()]).ended().await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("small/history.db: the disk is full"), "{}", ended.stderr);
+    assert_eq!(target.record().await.count(), asked, "nothing was asked");
+}
+
+#[tokio::test]
+async fn a_disk_that_one_sink_fills_costs_no_other_sink_a_point() {
+    let _machine = beside_others().await;
+    let target = Target::start(["--latency", "none"]).await;
+    let silent = Receiver::start([Answer::Stall]).await.unwrap();
+    let desk = Desk::new();
+    let exports = format!(
+        "export: {{ file: {{ path: points.ndjson }}, influxdb: {{ url: '{}', org: o, bucket: b }}, \
+         spool: {{ directory: small/spool }} }}",
+        silent.url()
+    );
+    let plan = desk.write("plan.yaml", &plan(OPEN, &exports));
+    let call =
+        on_a_small_disk(&desk, "48k", "exec \"$@\"").args(["run", &plan, "--quiet", "--json", "run.json"]);
+    let ended = call.set([target.setting(), "load.stages[0].for=8s".to_owned()]).ended().await;
+    let json = desk.json();
+    ends(&ended, &json, 0);
+    let counts = json["export"].as_array().unwrap();
+    let count = |sink: &str| {
+        let count = counts.iter().find(|count| count["sink"] == sink).unwrap();
+        ["produced", "acknowledged", "backlog", "lost"].map(|fate| count[fate].as_u64().unwrap())
+    };
+    let [produced, acknowledged, backlog, lost] = count("file");
+    assert_eq!((acknowledged, backlog, lost), (produced, 0, 0), "{}", notes(&json));
+    assert_eq!(desk.text("points.ndjson").lines().count() as u64, produced);
+    let [produced, acknowledged, backlog, lost] = count("influxdb");
+    assert_eq!((acknowledged, backlog + lost), (0, produced));
+    assert!(backlog > 0 && lost > 0, "the disk has room for some: {counts:?}");
+    let told = notes(&json);
+    assert!(
+        told.lines().filter(|note| note.contains("takes no points: they wait in memory")).count() <= 2,
+        "{told}"
+    );
+    assert!(told.contains(&format!("influxdb: {lost} points were not taken within")), "{told}");
+    assert!(told.contains(&format!("influxdb: {backlog} points were not taken within")), "{told}");
+}
+
 #[tokio::test]
 async fn a_full_disk_costs_seconds_of_the_record_and_says_how_many() {
     let _machine = beside_others().await;
     let target = Target::start(["--latency", "none"]).await;
     let desk = Desk::new();
-    std::fs::create_dir(desk.path("small")).unwrap();
     let plan = desk.write("plan.yaml", &plan(OPEN, ""));
-    // The small disk exists for this one process and goes with it.
-    let program = binary("plimsoll").unwrap().display().to_string();
-    let root = nix::unistd::geteuid().is_root();
-    let call = desk.program("unshare", [if root { "-m" } else { "-rm" }, "sh", "-c"]);
-    let call = call.args(["mount -t tmpfs -o size=260k none \"$0\" && exec \"$@\"", "small", &program]);
+    let call = on_a_small_disk(&desk, "260k", "exec \"$@\"");
     let call = call.args(["run", &plan, "--history", "small/history.db"]);
     let call = call.args(["--json", "run.json", "--report", "run.html"]);
     let ended = call.set([target.setting(), "load.stages[0].for=12s".to_owned()]).ended().await;
@@ -434,7 +510,7 @@ const CROWD: &str = "load: { model: closed, stages: [ { hold: 400 users, for: 2s
 const FLOOD: &str = "load: { max_in_flight: 400, stages: [ { hold: 200/s, for: 2s } ], grace: 4s }";
 
 /// A shell that sets a limit and becomes `plimsoll run`.
-fn limited(desk: &Desk, shell: &str, plan: &str) -> harness::Call {
+fn limited(desk: &Desk, shell: &str, plan: &str) -> Call {
     let program = binary("plimsoll").unwrap().display().to_string();
     let plan = desk.write("plan.yaml", plan);
     desk.program("sh", ["-c", shell, &program]).args(["run", &plan, "--json", "run.json"])
@@ -505,7 +581,7 @@ async fn running_out_of_ports_is_named_and_touches_validity() {
 }
 
 /// `plimsoll run` in a network of its own, with a hundred ports, started by this shell as `\"$@\"`.
-fn with_few_ports(desk: &Desk, shell: &str, plan: &str) -> harness::Call {
+fn with_few_ports(desk: &Desk, shell: &str, plan: &str) -> Call {
     let program = binary("plimsoll").unwrap().display().to_string();
     let plan = desk.write("plan.yaml", plan);
     let root = nix::unistd::geteuid().is_root();
