@@ -1,4 +1,4 @@
-//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, nginx and Chromium.
+//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, ministack, nginx and Chromium.
 //!
 //! What we export has to be understood by the programs other people run, so tests ask those
 //! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
@@ -11,6 +11,7 @@
 //! This crate is a dev-dependency only, and knows nothing of Plimsoll's own crates.
 
 mod alertmanager;
+mod aws;
 mod binary;
 mod browser;
 mod certificate;
@@ -30,6 +31,7 @@ mod victoria_metrics;
 mod wait;
 
 pub use alertmanager::Alertmanager;
+pub use aws::Aws;
 pub use binary::binary;
 pub use browser::{Browser, ColorScheme};
 pub use certificate::Authority;

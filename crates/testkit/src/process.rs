@@ -49,25 +49,39 @@ pub struct Process {
 #[derive(Debug, Clone)]
 struct Launch {
     program: Program,
-    arguments: Vec<OsString>,
+    settings: Settings,
     ports: Vec<u16>,
+}
+
+/// What a server is told when it starts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) arguments: Vec<OsString>,
+    /// Added to the environment of the test.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+}
+
+impl From<Vec<OsString>> for Settings {
+    fn from(arguments: Vec<OsString>) -> Self {
+        Self { arguments, environment: Vec::new() }
+    }
 }
 
 impl Process {
     /// Starts `program` on `N` free ports.
     ///
-    /// `configure` writes its files into the given folder and returns its arguments; `ready` is
-    /// asked, once it listens, until it succeeds.
-    pub(crate) async fn start<const N: usize>(
+    /// `configure` writes its files into the given folder and returns its arguments, or all its [`Settings`];
+    /// `ready` is asked, once it listens, until it succeeds.
+    pub(crate) async fn start<const N: usize, S: Into<Settings>>(
         program: Program,
-        configure: impl Fn(&Path, [u16; N]) -> anyhow::Result<Vec<OsString>>,
+        configure: impl Fn(&Path, [u16; N]) -> anyhow::Result<S>,
         ready: impl AsyncFn([u16; N]) -> anyhow::Result<()>,
     ) -> anyhow::Result<(Self, [u16; N])> {
         for _ in 0..START_ATTEMPTS {
             let folder = tempfile::Builder::new().prefix("plimsoll-test-").tempdir()?;
             let ports = free_ports::<N>()?;
-            let arguments = configure(folder.path(), ports)?;
-            let launch = Launch { program, arguments, ports: ports.to_vec() };
+            let settings = configure(folder.path(), ports)?.into();
+            let launch = Launch { program, settings, ports: ports.to_vec() };
             let mut process = Self { child: launch.spawn(folder.path())?, launch, folder };
             match process.become_ready(async || ready(ports).await).await? {
                 Start::Ready => return Ok((process, ports)),
@@ -190,10 +204,11 @@ enum Start {
 impl Launch {
     fn spawn(&self, folder: &Path) -> anyhow::Result<Child> {
         let mut command = mortal(&self.program.locate()?)?;
-        command.args(&self.arguments);
+        command.args(&self.settings.arguments);
         let log = File::options().create(true).append(true).open(folder.join(LOG))?;
         // Whatever it leaves lying about is removed with the folder.
         command.env("TMPDIR", folder);
+        command.envs(self.settings.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         spawn_for_life(command).with_context(|| format!("cannot start `{}`", self.program.name))
     }
@@ -358,9 +373,9 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_ends_at_once_shows_what_it_said() {
         let broken = Program::NGINX;
-        let error = Process::start::<1>(
+        let error = Process::start(
             broken,
-            |_, _| Ok(vec!["-t".into(), "-c".into(), "/no/such".into()]),
+            |_, [_]: [u16; 1]| Ok(["-t", "-c", "/no/such"].map(OsString::from).to_vec()),
             async |_| Ok(()),
         )
         .await

@@ -4,6 +4,7 @@
 //! program understood them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -66,7 +67,7 @@ impl Rotel {
                     "start --otlp-grpc-endpoint 127.0.0.1:{grpc} --otlp-http-endpoint 127.0.0.1:{http} --exporter \
                      blackhole --debug-log metrics --debug-log traces --debug-log-verbosity detailed"
                 );
-                Ok(text.split(' ').map(Into::into).collect())
+                Ok(text.split(' ').map(OsString::from).collect::<Vec<_>>())
             },
             async |_| Ok(()),
         )
