@@ -14,8 +14,8 @@ use crate::feed::{Feed, Outlet, RecordGate};
 use crate::otlp::{Otlp, Signal};
 use crate::store::{MEMORY_BYTES, Memory};
 use crate::{
-    Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, elasticsearch, file, influxdb, prometheus,
-    remote_write, statsd,
+    Ledger, LiveMetrics, Notes, Sink, SinkError, Unfinished, cloudwatch, elasticsearch, file, influxdb,
+    prometheus, remote_write, statsd,
 };
 
 /// Where one run's measurements go.
@@ -99,6 +99,9 @@ pub fn sinks(settings: &ExportSettings) -> Result<Vec<Arc<dyn Sink>>, SinkError>
     }
     if let Some(elasticsearch) = &settings.elasticsearch {
         sinks.push(Arc::new(elasticsearch::Elasticsearch::new(elasticsearch)?));
+    }
+    if let Some(cloudwatch) = &settings.cloudwatch {
+        sinks.push(Arc::new(cloudwatch::CloudWatch::new(cloudwatch)?));
     }
     let series = settings.series.unwrap_or(ExportSettings::SERIES);
     Ok(sinks.into_iter().map(|sink| -> Arc<dyn Sink> { Arc::new(Budgeted::new(sink, series)) }).collect())

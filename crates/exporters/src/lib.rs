@@ -11,6 +11,7 @@
 
 mod answer;
 mod budgeted;
+pub mod cloudwatch;
 mod delivery;
 mod disk;
 pub mod elasticsearch;

@@ -103,6 +103,11 @@ impl Fixture {
         fixture
     }
 
+    /// One arrival that was offered.
+    pub(crate) fn arrival(&mut self) {
+        self.shard.arrival(IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) });
+    }
+
     /// One value of each measure that is a second, 512 bytes, ten, or what is looked for.
     pub(crate) fn values(&mut self) {
         let observed = [

@@ -3,7 +3,7 @@
 //! The [`catalogue`] names every metric once. [`Readings`] says what each event of a run adds to
 //! which series; everything else follows from that: [`Metrics`] sums readings up over the life of
 //! the process, [`prometheus`] writes the sums, [`line`](mod@line) writes single seconds for InfluxDB, [`rows`] for files, [`statsd`] for
-//! StatsD, [`documents`] for Elasticsearch,
+//! StatsD, [`documents`] for Elasticsearch, [`cloudwatch`] for CloudWatch,
 //! [`otlp`] for OpenTelemetry; [`remote_write`] sums up one run and writes what changed.
 //! So two sinks cannot tell two stories. Alert [`rules`] and [`dashboards`] are rendered here too,
 //! because they quote the catalogue's names.
@@ -14,6 +14,7 @@
 mod budget;
 mod capacity;
 pub mod catalogue;
+pub mod cloudwatch;
 pub mod dashboards;
 pub mod docs;
 pub mod documents;

@@ -34,13 +34,14 @@ pub use lineage::Lineage;
 pub use load_series::{Counts, LoadSeries};
 pub use measures::{MeasureFigures, MeasureSummary, StepMeasure};
 pub use plan::{
-    Action, AddressChoice, BodyKind, Capture, CaptureSource, Connections, ElasticsearchExport, Expect,
-    ExportSettings, Feed, FeedOrder, FileExport, FileFormat, Header, HeaderExpectation, HttpSettings,
-    HttpVersion, InfluxExport, InfluxPlace, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms,
-    OtlpProtocol, OtlpTemporality, PauseRange, PlannedTarget, PrometheusExport, RemoteWriteExport,
-    RemoteWriteHistograms, RemoteWriteVersion, Request, ResourceEndpoint, ResourceOrigin, ResourceSource,
-    RunPlan, SamplesFormat, SamplesSettings, Scenario, SearchCredentials, Secret, SpoolSettings, SpoolSync,
-    StatsdAddress, StatsdExport, StatusRange, TlsSettings, WhenFull,
+    Action, AddressChoice, AwsCredentials, BodyKind, Capture, CaptureSource, CloudWatchExport,
+    CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed, FeedOrder,
+    FileExport, FileFormat, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, InfluxPlace,
+    Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, PauseRange,
+    PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms, RemoteWriteVersion, Request,
+    ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, SamplesFormat, SamplesSettings, Scenario,
+    SearchCredentials, Secret, SpoolSettings, SpoolSync, StatsdAddress, StatsdExport, StatusRange,
+    TlsSettings, WhenFull,
 };
 pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};

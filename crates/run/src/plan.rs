@@ -496,6 +496,8 @@ pub struct ExportSettings {
     pub statsd: Option<StatsdExport>,
     /// Elasticsearch or OpenSearch.
     pub elasticsearch: Option<ElasticsearchExport>,
+    /// Amazon CloudWatch.
+    pub cloudwatch: Option<CloudWatchExport>,
     /// Where points wait for their sinks.
     pub spool: SpoolSettings,
     /// The most series of a run that each sink is told one by one; `None`: [`Self::SERIES`].
@@ -726,6 +728,116 @@ pub enum SearchCredentials {
     ApiKey(Secret),
     /// A user and a password.
     User(String, Secret),
+}
+
+/// Amazon CloudWatch.
+#[derive(Debug, Clone)]
+pub struct CloudWatchExport {
+    /// The region; `None`: that of the environment.
+    pub region: Option<String>,
+    /// What metrics stand under.
+    pub namespace: String,
+    /// Scheme and host, maybe a port and a path; `None`: the region's own.
+    pub endpoint: Option<String>,
+    /// Of every series, beside `TestSuite` and `Version` or in place of them; one without a value takes a default away.
+    pub dimensions: BTreeMap<String, String>,
+    /// Which metrics are sent, of [`Self::METRICS`].
+    pub metrics: Vec<&'static str>,
+    /// How finely they are stored.
+    pub resolution: CloudWatchResolution,
+    /// Who may write; `None`: as the environment says.
+    pub credentials: Option<AwsCredentials>,
+}
+
+impl CloudWatchExport {
+    /// Those that say whether a target holds, and at what load: every series is paid for by the month.
+    pub const DEFAULT_METRICS: [&str; 6] =
+        ["requests", "response_time", "dropped_arrivals", "offered_rate", "run_validity", "sla_met"];
+
+    /// Every metric there is, as CloudWatch is told them.
+    pub const METRICS: [&str; 55] = [
+        "response_time",
+        "service_time",
+        "schedule_lag",
+        "wait",
+        "connect_time",
+        "tls_time",
+        "first_byte_time",
+        "iteration_time",
+        "requests",
+        "dropped_arrivals",
+        "received_bytes",
+        "sent_bytes",
+        "offered_rate",
+        "virtual_users",
+        "in_flight_requests",
+        "connections",
+        "connections_opened",
+        "connections_failed",
+        "connections_closed",
+        "connection_requests",
+        "connection_reuse",
+        "connection_wait",
+        "generator_cpu",
+        "generator_worker_cpu",
+        "generator_worker_wait",
+        "generator_steal",
+        "generator_throttled",
+        "generator_stall",
+        "generator_descriptors",
+        "generator_descriptors_limit",
+        "generator_tcp_sockets",
+        "generator_time_wait_sockets",
+        "generator_local_ports",
+        "generator_retransmits",
+        "generator_round_trip",
+        "generator_receive_queue_bytes",
+        "generator_link",
+        "generator_rss_bytes",
+        "generator_available_memory_bytes",
+        "generator_memory_pressure",
+        "resource",
+        "resource_scrapes",
+        "measure",
+        "measure_bytes",
+        "measure_value",
+        "measure_amount",
+        "measure_amount_bytes",
+        "measure_ratio_good",
+        "measure_ratio_events",
+        "measure_missing",
+        "run_validity",
+        "sla_met",
+        "sla_observed",
+        "sla_good_events",
+        "sla_events",
+    ];
+
+    /// The labels of these metrics, which are dimensions and so no names for a plan's own.
+    pub const LABELS: [&str; 13] = [
+        "scenario", "step", "phase", "outcome", "status", "cause", "tls", "reason", "source", "resource",
+        "unit", "measure", "sla",
+    ];
+}
+
+/// How finely CloudWatch stores values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloudWatchResolution {
+    /// Each second, for three hours; then each minute.
+    Second,
+    /// Each minute.
+    Minute,
+}
+
+/// Who may use Amazon Web Services.
+#[derive(Debug, Clone)]
+pub struct AwsCredentials {
+    /// Which key.
+    pub access_key_id: Secret,
+    /// The key itself.
+    pub secret_access_key: Secret,
+    /// Of temporary credentials.
+    pub session_token: Option<Secret>,
 }
 
 /// A receiver of the OpenTelemetry protocol.

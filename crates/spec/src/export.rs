@@ -17,7 +17,7 @@ use crate::http::web_url;
 use crate::read::{Object, Reader};
 use crate::resources::headers;
 use crate::tree::Node;
-use crate::{remote_write, words};
+use crate::{cloudwatch, remote_write, words};
 
 /// Some scrapes, whatever their interval.
 const DEFAULT_KEEP: Duration = Duration::from_secs(600);
@@ -40,6 +40,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> ExportSettings {
             .map(|series| series as u32),
         statsd: object.get("statsd").and_then(|node| statsd(reader, node)),
         elasticsearch: object.get("elasticsearch").and_then(|node| elasticsearch(reader, node)),
+        cloudwatch: object.get("cloudwatch").and_then(|node| cloudwatch::read(reader, node)),
     }
 }
 
@@ -226,7 +227,7 @@ fn index(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
 }
 
 /// A URL without credentials and query, its last slash taken off. `help` says where these go instead.
-fn base_url(reader: &mut Reader<'_>, node: &Node, what: &str, help: &str) -> Option<String> {
+pub(crate) fn base_url(reader: &mut Reader<'_>, node: &Node, what: &str, help: &str) -> Option<String> {
     let text = reader.text(node, what)?;
     let url = web_url(reader, node, &text, what)?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
@@ -253,7 +254,7 @@ pub(crate) fn user(reader: &mut Reader<'_>, object: Object<'_>) -> Option<Option
 }
 
 /// What may be absent; the outer `None`: it is there and wrong.
-fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+pub(crate) fn optional<T>(read: Option<Option<T>>) -> Option<Option<T>> {
     match read {
         Some(value) => value.map(Some),
         None => Some(None),

@@ -10,6 +10,7 @@
 //! kept text or the hash.
 
 mod advice;
+mod cloudwatch;
 mod diagnostic;
 mod export;
 mod feeds;

@@ -117,7 +117,15 @@ fn hide(reader: &mut Reader<'_>, node: &mut Node, around: Around, secret: bool) 
             for entry in entries {
                 let key = entry.key.to_ascii_lowercase();
                 let secret = match around {
-                    Around::Anything => matches!(key.as_str(), "token" | "password" | "api_key"),
+                    Around::Anything => matches!(
+                        key.as_str(),
+                        "token"
+                            | "password"
+                            | "api_key"
+                            | "access_key_id"
+                            | "secret_access_key"
+                            | "session_token"
+                    ),
                     Around::Headers => is_secret_header(&key),
                     Around::Credentials => true,
                     Around::Names => false,

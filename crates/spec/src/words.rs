@@ -1,5 +1,7 @@
 //! Every key of a plan, with what it means: one table that reading, the JSON Schema and the errors share.
 
+use plimsoll_run::CloudWatchExport;
+
 /// What may stand behind a key.
 #[derive(Debug)]
 pub(crate) enum Kind {
@@ -656,6 +658,7 @@ pub(crate) static EXPORT: Table = Table {
         ),
         key("statsd", Kind::Object(&STATSD), "a StatsD or DogStatsD server"),
         key("elasticsearch", Kind::Object(&ELASTICSEARCH), "an index of Elasticsearch or OpenSearch"),
+        key("cloudwatch", Kind::Object(&CLOUDWATCH), "metrics of Amazon CloudWatch"),
     ],
     later: &["graphite"],
 };
@@ -758,6 +761,38 @@ pub(crate) static ELASTICSEARCH: Table = Table {
         key("api_key", Kind::Text, "API key in its encoded form, best as `${NAME}`"),
         key("username", Kind::Text, "user"),
         key("password", Kind::Text, "password, best as `${NAME}`"),
+    ],
+    later: &[],
+};
+
+pub(crate) static CLOUDWATCH: Table = Table {
+    name: "`export.cloudwatch`",
+    keys: &[
+        key(
+            "region",
+            Kind::Text,
+            "like `eu-central-1`; default that of `AWS_REGION` or `AWS_DEFAULT_REGION`",
+        ),
+        key("namespace", Kind::Text, "what metrics stand under; default `Plimsoll`"),
+        key("endpoint", Kind::Text, "scheme, host and port in place of the region's own"),
+        key(
+            "dimensions",
+            Kind::Map(&Kind::Text),
+            "of every metric, beside its labels; default `TestSuite`, the plan's name, and `Version`, the `version` tag",
+        ),
+        key(
+            "metrics",
+            Kind::List(&Kind::OneOf(&CloudWatchExport::METRICS)),
+            "which are sent; default requests, response_time, dropped_arrivals, offered_rate, run_validity and sla_met",
+        ),
+        key("resolution", Kind::OneOf(&["1s", "1m"]), "how finely values are stored; default 1s"),
+        key(
+            "access_key_id",
+            Kind::Text,
+            "best as `${NAME}`; default that of `AWS_ACCESS_KEY_ID`, with the key and token beside it",
+        ),
+        key("secret_access_key", Kind::Text, "best as `${NAME}`"),
+        key("session_token", Kind::Text, "of temporary credentials, best as `${NAME}`"),
     ],
     later: &[],
 };

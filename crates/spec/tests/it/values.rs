@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use plimsoll_measure::SingleRule;
 use plimsoll_run::{
-    Action, AddressChoice, BodyKind, CaptureSource, Connections, FeedOrder, FileFormat, HttpVersion,
-    InfluxPlace, LoadModel, OnFailure, OtlpHistograms, OtlpProtocol, OtlpTemporality, Part,
-    RemoteWriteHistograms, RemoteWriteVersion, Request, ResourceOrigin, RunPlan, SamplesFormat,
-    SearchCredentials, StatsdAddress, StatsdExport, Template, Variable,
+    Action, AddressChoice, AwsCredentials, BodyKind, CaptureSource, CloudWatchExport, CloudWatchResolution,
+    Connections, FeedOrder, FileFormat, HttpVersion, InfluxPlace, LoadModel, OnFailure, OtlpHistograms,
+    OtlpProtocol, OtlpTemporality, Part, RemoteWriteHistograms, RemoteWriteVersion, Request, ResourceOrigin,
+    RunPlan, SamplesFormat, SearchCredentials, StatsdAddress, StatsdExport, Template, Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -655,4 +655,30 @@ fn sinks_are_read() {
     assert!(matches!(search("token: t, data_stream: true").credentials, Some(SearchCredentials::Token(_))));
     assert!(matches!(search("username: a, password: b").credentials, Some(SearchCredentials::User(..))));
     assert_eq!(search("token: t").index, "plimsoll");
+}
+
+#[test]
+fn cloudwatch_is_read() {
+    let read = |text: &str| {
+        let text = with(LOAD, STEPS, &format!("export: {{ cloudwatch: {{ {text} }} }}"));
+        plan(&text).export.cloudwatch.unwrap()
+    };
+    let least = read("");
+    assert_eq!((least.region, least.endpoint, least.namespace.as_str()), (None, None, "Plimsoll"));
+    assert_eq!(least.metrics, CloudWatchExport::DEFAULT_METRICS);
+    assert!(least.dimensions.is_empty() && least.credentials.is_none());
+    assert_eq!(least.resolution, CloudWatchResolution::Second);
+    let all = read(
+        "region: eu-west-1, namespace: Load/Shop, endpoint: http://127.0.0.1:4566/, resolution: 1m, \
+         metrics: [service_time], dimensions: { Team: a b, Version: '' }, access_key_id: i, secret_access_key: k, session_token: t",
+    );
+    assert_eq!((all.region.as_deref(), all.namespace.as_str()), (Some("eu-west-1"), "Load/Shop"));
+    assert_eq!(all.endpoint.as_deref(), Some("http://127.0.0.1:4566"));
+    assert_eq!((all.metrics, all.resolution), (vec!["service_time"], CloudWatchResolution::Minute));
+    let dimensions: Vec<_> =
+        all.dimensions.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(dimensions, [("Team", "a b"), ("Version", "")]);
+    let AwsCredentials { access_key_id, secret_access_key, session_token } = all.credentials.unwrap();
+    assert_eq!((access_key_id.expose(), secret_access_key.expose()), ("i", "k"));
+    assert_eq!(session_token.unwrap().expose(), "t");
 }
