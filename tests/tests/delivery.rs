@@ -15,7 +15,7 @@ use std::time::Duration;
 use harness::{Desk, PATIENCE, Target, alone, free_port, requests, sum};
 use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::number_data_point;
+use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, number_data_point};
 use plimsoll_testkit::{InfluxDb, OtlpAnswer, OtlpReceiver, Prometheus, http_client, wait_for};
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -218,6 +218,8 @@ async fn every_receiver_has_in_the_end_what_the_record_has() {
     let p99 = run["response_time"]["p99"].as_f64().unwrap();
     let last = prometheus_p99(&prometheus, &desk).await;
     assert!((last / p99 - 1.0).abs() <= 0.013, "{last} at Prometheus, {p99} in the report");
+    let collected = otlp_p99(&otlp);
+    assert!((collected / p99 - 1.0).abs() <= 0.013, "{collected} over OTLP, {p99} in the report");
     let (low, high) = influxdb_p99(&influx).await;
     assert!(low <= p99 * 1.001 && p99 <= high * 1.001, "{low} to {high} at InfluxDB, {p99} in the report");
     assert_eq!(sum(&run["phases"], "failed"), 0, "every answer counts in the quantile");
@@ -238,6 +240,40 @@ fn otlp_requests(otlp: &OtlpReceiver) -> u64 {
         }
     }
     highest.values().sum()
+}
+
+/// The geometric middle of the bucket in which the quantile lies, by the last exponential histogram of each series.
+fn otlp_p99(otlp: &OtlpReceiver) -> f64 {
+    let mut last: BTreeMap<String, ExponentialHistogramDataPoint> = BTreeMap::new();
+    for request in otlp.received() {
+        for metric in request.metrics().filter(|metric| metric.name == "plimsoll_response_time") {
+            let Some(Data::ExponentialHistogram(histogram)) = &metric.data else { panic!("{metric:?}") };
+            for point in &histogram.data_points {
+                let known = last.entry(format!("{:?}", point.attributes)).or_default();
+                if point.count > known.count {
+                    point.clone_into(known);
+                }
+            }
+        }
+    }
+    let mut buckets: Vec<(f64, u64)> = Vec::new();
+    for point in last.values() {
+        let positive = point.positive.as_ref().unwrap();
+        for (index, count) in (positive.offset..).zip(&positive.bucket_counts) {
+            // Bucket i reaches from base^i to base^(i+1), base being 2^(2^-scale).
+            let middle = ((f64::from(index) + 0.5) * f64::from(-point.scale).exp2()).exp2();
+            buckets.push((middle, *count));
+        }
+    }
+    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let total: u64 = last.values().map(|point| point.count).sum();
+    let mut seen = last.values().map(|point| point.zero_count).sum::<u64>();
+    let rank = (0.99 * total as f64).ceil() as u64;
+    let holds = |(_, count): &&(f64, u64)| {
+        seen += count;
+        seen >= rank
+    };
+    buckets.iter().find(holds).unwrap().0
 }
 
 /// By the native histogram as it stood at the end of the last second, before the run's end made it stale.

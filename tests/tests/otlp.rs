@@ -8,9 +8,9 @@ mod harness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use harness::{Desk, PATIENCE, Target, beside_others, ends, free_port, requests};
+use harness::{Desk, PATIENCE, Target, beside_others, ends, free_port, notes, requests};
 use nix::sys::signal::Signal;
-use plimsoll_testkit::{OtlpAnswer, OtlpReceiver, Rotel, RotelPoint, wait_for};
+use plimsoll_testkit::{Nginx, NginxSetup, OtlpAnswer, OtlpReceiver, Rotel, RotelPoint, wait_for};
 
 const PLAN: &str = "
 name: traced
@@ -24,7 +24,8 @@ scenarios: [ { name: visitor, steps: [ { get: '/products?page=1' } ] } ]
 fn counted(points: &[RotelPoint], metric: &str) -> u64 {
     let mut series: BTreeMap<_, f64> = BTreeMap::new();
     for point in points.iter().filter(|point| point.metric == metric) {
-        let last = series.entry(&point.attributes).or_default();
+        // Runs of one plan have the same series, each from its own start.
+        let last = series.entry((&point.attributes, point.start)).or_default();
         *last = last.max(point.value.unwrap_or_default());
     }
     series.values().sum::<f64>() as u64
@@ -55,6 +56,57 @@ async fn a_collector_has_every_request_and_leads_from_a_bucket_to_its_trace() {
     let traces: BTreeSet<&String> = found_spans.iter().map(|span| &span.trace_id).collect();
     let shown: BTreeSet<&String> = found.iter().flat_map(|point| &point.traces).collect();
     assert!(!shown.is_empty() && shown.is_subset(&traces), "{} exemplars", shown.len());
+}
+
+/// A collector behind a proxy that speaks TLS, with a certificate of an authority that this machine does not know.
+#[tokio::test]
+async fn a_collector_behind_tls_is_reached_by_who_is_told_of_its_authority() {
+    let _machine = beside_others().await;
+    let (target, rotel) = tokio::join!(Target::start(["--latency", "fixed:2ms"]), Rotel::start());
+    let rotel = rotel.unwrap();
+    let grpc = rotel.grpc_url().replace("http://", "grpc://");
+    let locations = format!(
+        "location /opentelemetry.proto.collector {{ grpc_pass {grpc}; }} location /v1/ {{ proxy_pass {}; }}",
+        rotel.http_url()
+    );
+    let proxy = Nginx::with(NginxSetup { locations, ..NginxSetup::default() }).await.unwrap();
+    let (mut counted_by_runs, mut points) = (0, 0);
+    for protocol in ["http", "grpc"] {
+        let desk = Desk::new();
+        let authority = desk.write("authority.pem", &proxy.authority().pem());
+        let export = || format!("export.otlp={{ url: '{}', protocol: {protocol} }}", proxy.tls_url());
+        // Nobody vouches for it.
+        let ended = desk.run(PLAN).set([target.setting(), export()]).ended().await;
+        let json = desk.json();
+        ends(&ended, &json, 0);
+        for account in json["export"].as_array().unwrap() {
+            assert_eq!(account["backlog"], account["produced"], "{protocol}: {account}");
+        }
+        let told = notes(&json);
+        let why = told.lines().filter(|note| note.contains("certificate") && note.contains("points wait"));
+        assert_eq!(why.count(), 2, "{protocol}: once for each sink: {told}");
+
+        let trusting = desk.run(PLAN).set([target.setting(), export()]).env("SSL_CERT_FILE", &authority);
+        counted_by_runs += requests(&json);
+        points += json["export"][0]["produced"].as_u64().unwrap();
+        let ended = trusting.ended().await;
+        let json = desk.json();
+        ends(&ended, &json, 0);
+        for account in json["export"].as_array().unwrap() {
+            assert_eq!(
+                account["acknowledged"],
+                account["produced"],
+                "{protocol}: {account} {}",
+                notes(&json)
+            );
+        }
+        counted_by_runs += requests(&json);
+        let listed = desk.plimsoll(["spool", "list", "--json", "-"]).ended().await;
+        assert_eq!(listed.stdout.trim(), "[]", "{protocol}: what waited went first");
+        points += json["export"][0]["produced"].as_u64().unwrap();
+    }
+    let found = rotel.wait_for_points(|found| found.len() as u64 >= points, PATIENCE).await.unwrap();
+    assert_eq!(counted(&found, "plimsoll_requests"), counted_by_runs);
 }
 
 #[tokio::test]

@@ -40,7 +40,7 @@ pub use nginx::{Access, Nginx, NginxSetup, StubStatus};
 pub use opensearch::OpenSearch;
 pub use otlp_receiver::{OtlpAnswer, OtlpReceiver, OtlpRequest};
 pub use process::Process;
-pub use program::{Program, amtool, promtool};
+pub use program::{Program, amtool, promtool, python};
 pub use prometheus::{Prometheus, PrometheusSetup, ScrapeTarget, Series};
 pub use pushgateway::Pushgateway;
 pub use receiver::{Answer, Received, Receiver};

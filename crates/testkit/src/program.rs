@@ -1,6 +1,7 @@
 //! The programs of other people that tests run, and where each of them comes from.
 
 use std::ffi::OsStr;
+use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -64,6 +65,22 @@ impl Program {
 fn python_programs() -> Option<PathBuf> {
     let test = std::env::current_exe().ok()?;
     Some(test.ancestors().nth(3)?.join("tools/python/bin"))
+}
+
+/// Runs a script of the Python that has the tools' packages, on this input, and returns what it printed.
+///
+/// # Errors
+/// When it is not installed or ends with another code than 0; the message holds its output.
+pub fn python(script: &str, input: &[u8]) -> anyhow::Result<String> {
+    let python = python_programs().map(|folder| folder.join("python")).filter(|file| file.is_file());
+    let python = python.context("the Python tools are not installed: cargo xtask test --only packages")?;
+    let mut file = tempfile::tempfile()?;
+    file.write_all(input)?;
+    file.rewind()?;
+    let output = Command::new(python).args(["-c", script]).stdin(file).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    anyhow::ensure!(output.status.success(), "python ended with {}:\n{said}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Runs `promtool` and returns what it printed.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_run::{ExportSettings, PrometheusExport};
-use plimsoll_testkit::{Program, Prometheus, Series, http_client, wait_for};
+use plimsoll_testkit::{Program, Prometheus, Pushgateway, Series, http_client, python, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -193,6 +193,81 @@ async fn the_text_passes_promtool() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// Reads OpenMetrics as its reference does, which judges the format's own cases without a mistake, and says what it read.
+const REFERENCE: &str = r#"
+import json, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as families
+samples = [
+    [family.type, sample.name, sample.labels, sample.value, sample.exemplar and sample.exemplar.labels]
+    for family in families(sys.stdin.read()) for sample in family.samples
+]
+json.dump(samples, sys.stdout)
+"#;
+
+#[tokio::test]
+async fn the_reference_parser_of_openmetrics_reads_what_we_write() {
+    let (mut exporters, address) = start(Some(DEADLINE)).await;
+    let run = offer(&mut exporters, 3);
+    for is_over in [false, true] {
+        if is_over {
+            exporters.send(&run.end());
+        }
+        let (_, text) = body(&address, "application/openmetrics-text;version=1.0.0").await;
+        let read = python(REFERENCE, &text).unwrap();
+        let samples: Vec<serde_json::Value> = serde_json::from_str(&read).unwrap();
+        let of = |name: &'static str| samples.iter().filter(move |sample| sample[1] == name);
+        let sum = |name| of(name).map(|sample| sample[3].as_f64().unwrap()).sum::<f64>();
+        assert_eq!(sum("plimsoll_requests_total"), run.requests() as f64);
+        assert_eq!(sum("plimsoll_response_time_seconds_count"), run.requests() as f64);
+        assert!((sum("plimsoll_response_time_seconds_sum") - run.sum()).abs() < 1e-6);
+        let edges = of("plimsoll_response_time_seconds_bucket").filter(|sample| sample[2]["le"] == "0.333");
+        let below: f64 = edges.map(|sample| sample[3].as_f64().unwrap()).sum();
+        assert_eq!(below, run.at_or_below(333_000_000) as f64);
+        assert!(
+            of("plimsoll_requests_total").all(|sample| sample[0] == "counter" && sample[2]["plan"] == PLAN)
+        );
+        assert!(of("plimsoll_response_time_seconds_bucket").any(|sample| sample[4]["trace_id"].is_string()));
+        assert_eq!(of("plimsoll_run_info").count(), usize::from(!is_over));
+    }
+}
+
+#[tokio::test]
+async fn a_pushgateway_takes_our_text_and_shows_the_same() {
+    let (mut exporters, address) = start(None).await;
+    let run = offer(&mut exporters, 3);
+    let gateway = Pushgateway::start().await.unwrap();
+    let (_, text) = body(&address, "").await;
+    gateway.push("plimsoll", text.clone()).await.unwrap();
+    let (_, shown) = body(&gateway.address(), "").await;
+    let ours = |text: &[u8]| -> Vec<String> {
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        // It adds the job, and the instance that it was not told.
+        let lines = text.lines().filter(|line| line.starts_with("plimsoll_"));
+        let mut lines: Vec<String> = lines
+            .map(|line| {
+                line.replace("instance=\"\",job=\"plimsoll\",", "")
+                    .replace("{instance=\"\",job=\"plimsoll\"}", "")
+            })
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert!(ours(&text).len() > 100);
+    let prometheus = Prometheus::scraping(&gateway.address()).await.unwrap();
+    let total = run.requests() as f64;
+    let requests = "sum(plimsoll_requests_total{exported_job=\"plimsoll\"})";
+    prometheus
+        .wait_for(requests, |found| found.iter().any(|one| one.value() == Some(total)), DEADLINE)
+        .await
+        .unwrap();
+    let bucket = "sum(plimsoll_response_time_seconds_bucket{le=\"0.333\"})";
+    assert_eq!(prometheus.value(bucket).await.unwrap(), Some(run.at_or_below(333_000_000) as f64));
+    assert_eq!(ours(&shown).len(), ours(&text).len(), "series for series");
+    // What breaks a rule it refuses.
+    let twice = [text.as_slice(), text.as_slice()].concat();
+    gateway.push("plimsoll", twice).await.unwrap_err();
 }
 
 #[tokio::test]

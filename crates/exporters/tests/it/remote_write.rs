@@ -98,6 +98,18 @@ async fn prometheus_stores_what_was_counted_to_the_last_request() {
         let query = format!("sum(plimsoll_response_time_seconds_bucket{{le=\"{edge}\"}})");
         assert_eq!(value(&query).await, Some(run.at_or_below(nanos) as f64), "{edge}");
     }
+    // Exemplars are of the requests themselves.
+    let found =
+        prometheus.exemplars("plimsoll_response_time_seconds_bucket", run.moment(0), end).await.unwrap();
+    let exemplars: Vec<_> =
+        found.as_array().unwrap().iter().flat_map(|series| series["exemplars"].as_array().unwrap()).collect();
+    assert!(exemplars.len() >= 20, "{exemplars:?}");
+    for exemplar in exemplars {
+        let trace = exemplar["labels"]["trace_id"].as_str().unwrap();
+        let id = u128::from_str_radix(trace, 16).unwrap().to_be_bytes();
+        let value: f64 = exemplar["value"].as_str().unwrap().parse().unwrap();
+        assert_eq!((value * 1e9).round() as u64, run.traced[&id], "the request's own time");
+    }
     let found = prometheus.query_range("plimsoll_run_info", end, end, 1.0).await.unwrap();
     assert_eq!((found[0].label("plan"), found[0].label("job")), (PLAN, "plimsoll"));
 

@@ -281,6 +281,38 @@ mod tests {
         }
     }
 
+    /// The cases of OpenMetrics itself. What it allows is read, sample for sample. Of what it forbids, lines that cannot be
+    /// read are refused; the rest (orders, clashes, blanks, missing ends) the older format allows, which is the one asked for.
+    #[test]
+    fn cases_of_openmetrics_are_read_sample_for_sample() {
+        let Some(folder) = std::env::var_os("PLIMSOLL_CONFORMANCE") else {
+            eprintln!("NOT RUN: the cases of OpenMetrics (PLIMSOLL_CONFORMANCE is not set)");
+            return;
+        };
+        let folder = std::path::Path::new(&folder).join("openmetrics/tests/testdata/parsers");
+        let unreadable =
+            ["bad_missing_equal", "bad_missing_value", "bad_missing_or_wrong_quotes", "bad_text_after_eof_0"];
+        let (mut allowed, mut refused) = (0, 0);
+        for case in std::fs::read_dir(folder).unwrap() {
+            let case = case.unwrap().path();
+            let name = case.file_name().unwrap().to_string_lossy().into_owned();
+            let test: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(case.join("test.json")).unwrap()).unwrap();
+            let bytes = std::fs::read(case.join(test["file"].as_str().unwrap())).unwrap();
+            let text = String::from_utf8_lossy(&bytes);
+            let read: Vec<_> = samples(&text).collect();
+            if test["shouldParse"] == true {
+                allowed += 1;
+                let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+                assert!(read.len() == lines && read.iter().all(Result::is_ok), "{name}: {read:?}");
+            } else if unreadable.iter().any(|kind| name.starts_with(kind)) {
+                refused += 1;
+                assert!(read.iter().any(Result::is_err), "{name}: {read:?}");
+            }
+        }
+        assert!(allowed >= 44 && refused >= 10, "{allowed} and {refused}");
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,80}|([a-z_]{1,5}|[{}\",= \t\\\\#]|[0-9.eE+-]{1,5}|\n){0,30}") {
