@@ -44,13 +44,19 @@ pub(crate) fn run() -> Run {
         at: 61_250 * MS,
         status: RunStatus::Completed,
         reason: None,
-        exports: vec![ExportCount {
-            sink: "influxdb".into(),
-            produced: 620,
-            acknowledged: 610,
-            backlog: 0,
-            lost: 10,
-        }],
+        exports: [
+            ("influxdb", 620, 610, 0, 10),
+            ("remote_write", 1240, 1040, 200, 0),
+            ("file", 620, 620, 0, 0),
+        ]
+        .map(|(sink, produced, acknowledged, backlog, lost)| ExportCount {
+            sink: sink.into(),
+            produced,
+            acknowledged,
+            backlog,
+            lost,
+        })
+        .to_vec(),
         samples: Some(SamplesCount { written: 12_345, skipped: 6 }),
     })));
     let mut run = Run::of(&state);

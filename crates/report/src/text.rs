@@ -1,7 +1,7 @@
 //! What a terminal shows when a run has ended: verdicts first, then figures, then where to read on.
 
 use plimsoll_measure::{Interval, Intervals, LatencyFigures, Opening, Timing};
-use plimsoll_run::ObjectiveSummary;
+use plimsoll_run::{ExportCount, ObjectiveSummary};
 use plimsoll_sla::{Severity, Validity, Verdict};
 use plimsoll_units::{ByteCount, Quantile, duration};
 
@@ -45,6 +45,7 @@ pub fn text(run: &Run, options: &Text) -> String {
     chart(&mut out, run);
     errors(&mut out, run);
     measured(&mut out, run);
+    exports(&mut out, run);
     out.files(options);
     out.finish()
 }
@@ -249,6 +250,27 @@ fn measured(out: &mut Writer, run: &Run) {
     if !sentences.is_empty() {
         out.line("");
         sentences.iter().for_each(|sentence| out.wrapped("", sentence, Tone::Soft));
+    }
+}
+
+/// What became of the points of each sink, and how to deliver what waits.
+fn exports(out: &mut Writer, run: &Run) {
+    let exports = &run.summary.exports;
+    if exports.is_empty() {
+        return;
+    }
+    out.line("");
+    for ExportCount { sink, produced, acknowledged, backlog, lost } in exports {
+        let [produced, taken, waiting, gone] = [*produced, *acknowledged, *backlog, *lost].map(words::count);
+        let sentence =
+            format!("export to {sink}: {produced} points, {taken} taken, {waiting} waiting, {gone} lost");
+        out.wrapped("", &sentence, if *backlog + *lost > 0 { Tone::Doubt } else { Tone::Soft });
+    }
+    let has_ended = run.summary.status.is_some();
+    if has_ended && exports.iter().any(|export| export.backlog > 0) {
+        let how =
+            "`plimsoll spool deliver PLAN` delivers what waits, and so does the next run that exports there";
+        out.wrapped("", how, Tone::Soft);
     }
 }
 
