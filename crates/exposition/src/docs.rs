@@ -44,7 +44,7 @@ fn measurement(metric: &Metric) -> String {
 
 const HEAD: &str = "# Metrics
 
-What a run measures goes out while it runs: scraped by Prometheus from `/metrics`, or written to InfluxDB.
+What a run measures goes out while it runs: scraped by Prometheus from `/metrics`, or sent to other systems ([Exporters](exporters.md)).
 Names are the same everywhere and stand in one catalogue (`crates/exposition/src/catalogue.rs`), from which this page,
 the alert rules in `alerts/` and the dashboard in `grafana/` are rendered. Units are base units.
 
@@ -93,7 +93,7 @@ scrapes, and no time if nobody scraped.
 
 ## InfluxDB
 
-Points go to `/api/v2/write`, gzipped, one per second and series, stamped with the second's end. The measurement is the metric's name less its last suffix, where that is
+There is one point per second and series, stamped with the second's end. The measurement is the metric's name less its last suffix, where that is
 `_total`, `_seconds` or `_ratio`; tags are the labels and `run`; a label without a value is no tag.
 
 - A counter's `count` is what the one second added: `sum(count)` over a time is the number in it.
@@ -101,10 +101,6 @@ Points go to `/api/v2/write`, gzipped, one per second and series, stamped with t
   0.25 s: it is cumulative over edges, not over time. There is no `le_inf`: it would be `count`. Percentiles come from the sums of `le_` fields, never from averages.
 - Names keep all characters but those the protocol cannot carry: control characters become spaces, and a backslash before `,`, `=`, a space, a quote, another backslash or
   the end becomes a slash.
-
-A point that is written twice overwrites itself, so at-least-once delivery does no harm. Points wait in memory, at most 32 MiB of them, while the server cannot be reached,
-is overloaded (429) or fails (5xx); the oldest give way to new ones. What a server refuses for good is not sent again. Every point is counted:
-`plimsoll_export_points_total` with the fates `produced`, `acknowledged` and `lost`, and `plimsoll_export_backlog_points` with what waits; produced is the sum of the others at every moment.
 ";
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub mod statsd;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod hostile;
 
 pub use budget::{Budget, OVERFLOW};
 pub use capacity::{PlanLimit, capacity_families};
