@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::catalogue::Metric;
 use crate::{Change, Labels, Reading, Report};
 
 /// In place of the labels of what is told together.
@@ -32,15 +31,14 @@ impl Budget {
         Self { most, admitted: HashMap::new(), admitted_count: 0, beyond: HashMap::new(), beyond_count: 0 }
     }
 
-    /// How many different series were told together or left out so far, at most 100,000.
+    /// How many different series with values were told together or left out so far, at most 100,000.
     pub fn overflowed(&self) -> u64 {
         self.beyond_count as u64
     }
 
     /// A report within the budget; `None` where it is as it was.
     pub fn limit(&mut self, report: &Report) -> Option<Report> {
-        let admitted: Vec<bool> =
-            report.readings.iter().map(|reading| self.admits(reading.metric, &reading.labels)).collect();
+        let admitted: Vec<bool> = report.readings.iter().map(|reading| self.admits(reading)).collect();
         if admitted.iter().all(|admitted| *admitted) {
             return None;
         }
@@ -65,7 +63,8 @@ impl Budget {
         Some(Report { readings, ..report.clone() })
     }
 
-    fn admits(&mut self, metric: &'static Metric, labels: &Labels) -> bool {
+    fn admits(&mut self, reading: &Reading) -> bool {
+        let Reading { metric, labels, .. } = reading;
         let known = self.admitted.entry(metric.name).or_default();
         if known.contains(labels) {
             return true;
@@ -76,6 +75,8 @@ impl Budget {
             return true;
         }
         if self.beyond_count < REMEMBERED
+            && reading.has_value()
+            && !is_told_alone(reading)
             && self.beyond.entry(metric.name).or_default().insert(labels.clone())
         {
             self.beyond_count += 1;
@@ -84,14 +85,23 @@ impl Budget {
     }
 }
 
+/// Whether the series that stands for those beyond the budget is this one: there is no other of its metric and plan.
+fn is_told_alone(reading: &Reading) -> bool {
+    !matches!(reading.change, Change::Level(_)) && reading.metric.labels.iter().all(|name| stays(name))
+}
+
+/// Whose it is stays: a plan is no label that grows with a run.
+fn stays(label: &str) -> bool {
+    matches!(label, "plan" | "run")
+}
+
 /// Adds a reading to the series that stands for those beyond the budget.
 fn fold(together: &mut BTreeMap<(&'static str, Labels), Reading>, reading: &Reading) {
     if matches!(reading.change, Change::Level(_)) {
         return;
     }
-    // Whose it is stays: a plan is no label that grows with a run.
     let label = |(name, value): (&&str, &Arc<str>)| {
-        if matches!(*name, "plan" | "run") { Arc::clone(value) } else { OVERFLOW.into() }
+        if stays(name) { Arc::clone(value) } else { OVERFLOW.into() }
     };
     let labels: Labels = reading.metric.labels.iter().zip(&reading.labels).map(label).collect();
     let key = (reading.metric.name, labels.clone());
@@ -115,7 +125,7 @@ fn add(sum: &mut Change, more: &Change) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue as metrics;
+    use crate::catalogue::{self as metrics, Metric};
     use plimsoll_measure::{Edges, Histogram};
     use proptest::prelude::*;
 
@@ -161,8 +171,10 @@ mod tests {
         sums
     }
 
+    /// Those with values.
     fn series(reports: &[Report]) -> HashSet<(&'static str, Labels)> {
-        let readings = reports.iter().flat_map(|report| &report.readings);
+        let readings =
+            reports.iter().flat_map(|report| &report.readings).filter(|reading| reading.has_value());
         readings.map(|reading| (reading.metric.name, reading.labels.clone())).collect()
     }
 
@@ -220,8 +232,9 @@ mod tests {
             prop_assert_eq!(sums(&limited), sums(&reports));
             let told = series(&limited);
             prop_assert!(told.len() <= most + 2, "{} of {most}", told.len());
-            let beyond = series(&reports).len().saturating_sub(most);
-            prop_assert_eq!(budget.overflowed(), beyond as u64);
+            let is_named = |(_, labels): &&(&str, Labels)| labels.iter().any(|label| &**label == OVERFLOW);
+            let one_by_one = told.len() - told.iter().filter(is_named).count();
+            prop_assert_eq!(budget.overflowed(), (series(&reports).len() - one_by_one) as u64);
             // The same run told again is the same for a sink.
             let mut again = Budget::new(most);
             let second: Vec<_> = reports

@@ -65,12 +65,7 @@ pub struct Report {
 impl Report {
     /// How many of its readings have a value.
     pub fn points(&self) -> u64 {
-        let has_value = |reading: &&Reading| match &reading.change {
-            Change::Count(_) => true,
-            Change::Level(level) => level.is_some(),
-            Change::Durations(durations) => durations.count() > 0,
-        };
-        self.readings.iter().filter(has_value).count() as u64
+        self.readings.iter().filter(|reading| reading.has_value()).count() as u64
     }
 }
 
@@ -91,6 +86,15 @@ impl Reading {
     /// One without exemplars.
     pub fn new(metric: &'static Metric, labels: Labels, change: Change) -> Self {
         Self { metric, labels, change, exemplars: Vec::new() }
+    }
+
+    /// Whether there is something to tell: an empty histogram and a level that ends have nothing.
+    pub fn has_value(&self) -> bool {
+        match &self.change {
+            Change::Count(_) => true,
+            Change::Level(level) => level.is_some(),
+            Change::Durations(durations) => durations.count() > 0,
+        }
     }
 }
 
