@@ -27,6 +27,7 @@ mod pushgateway;
 mod receiver;
 pub mod remote_write;
 mod rotel;
+mod scripted;
 mod victoria_metrics;
 mod wait;
 
@@ -38,13 +39,14 @@ pub use certificate::Authority;
 pub use influxdb::{InfluxDb, Row};
 pub use nginx::{Access, Nginx, NginxSetup, StubStatus};
 pub use opensearch::OpenSearch;
-pub use otlp_receiver::{OtlpAnswer, OtlpReceiver, OtlpRequest};
+pub use otlp_receiver::{Otlp, OtlpAnswer, OtlpReceiver, OtlpRequest};
 pub use process::Process;
 pub use program::{Program, amtool, promtool, python};
 pub use prometheus::{Prometheus, PrometheusSetup, ScrapeTarget, Series};
 pub use pushgateway::Pushgateway;
-pub use receiver::{Answer, Received, Receiver};
+pub use receiver::{Answer, Plain, Received, Receiver};
 pub use rotel::{Rotel, RotelPoint, RotelSpan};
+pub use scripted::{Body, Protocol, Reply, Scripted};
 pub use victoria_metrics::VictoriaMetrics;
 pub use wait::{wait_for, wait_until};
 

@@ -1,25 +1,20 @@
 //! An emulated receiver of the OpenTelemetry protocol whose answers a test scripts.
 //!
 //! HTTP/1.1 and gRPC (HTTP/2 without TLS) on one port, written from the specifications: it decodes with
-//! the messages as others generate them, and frames gRPC by hand. As with [`crate::Receiver`] the first
-//! request gets the first scripted answer and the last answer stays.
+//! the messages as others generate them, and frames gRPC by hand.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::pending;
 use std::io::Read;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use hyper::service::service_fn;
-use hyper::{HeaderMap, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Response, StatusCode};
 use opentelemetry_proto::tonic::collector::metrics::v1::{
     ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
 };
@@ -27,12 +22,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::task::{JoinHandle, JoinSet};
 
 use crate::half::Half;
-use crate::wait_for;
+use crate::scripted::{Body, Protocol, Reply, Scripted};
 
 /// What the receiver does with one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,136 +73,55 @@ impl OtlpRequest {
     }
 }
 
-/// A running receiver. It stops, closing all connections, when dropped.
+/// A running receiver, of both forms of the protocol.
+pub type OtlpReceiver = Scripted<Otlp>;
+
+/// Metrics and traces, by HTTP or gRPC.
 #[derive(Debug)]
-pub struct OtlpReceiver {
-    port: u16,
-    shared: Arc<Shared>,
-    task: JoinHandle<()>,
-}
+pub struct Otlp;
 
-#[derive(Debug)]
-struct Shared {
-    script: Mutex<VecDeque<OtlpAnswer>>,
-    received: Mutex<Vec<OtlpRequest>>,
-}
+impl Protocol for Otlp {
+    type Answer = OtlpAnswer;
+    type Received = OtlpRequest;
 
-impl OtlpReceiver {
-    /// Starts one on a free port with at least one answer.
-    pub async fn start(script: impl IntoIterator<Item = OtlpAnswer>) -> anyhow::Result<Self> {
-        let script: VecDeque<OtlpAnswer> = script.into_iter().collect();
-        ensure!(!script.is_empty(), "a receiver needs an answer to give");
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared { script: Mutex::new(script), received: Mutex::default() });
-        let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
-        Ok(Self { port, shared, task })
-    }
-
-    /// `http://127.0.0.1:PORT`, of both protocols.
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
-    /// What arrived so far, in the order in which the requests were whole.
-    pub fn received(&self) -> Vec<OtlpRequest> {
-        lock(&self.shared.received).clone()
-    }
-
-    /// Waits until at least `count` requests have arrived, and returns all.
-    pub async fn wait_for(&self, count: usize, deadline: Duration) -> anyhow::Result<Vec<OtlpRequest>> {
-        wait_for(deadline, &format!("{count} requests"), async || {
-            let received = self.received();
-            if received.len() >= count { Ok(received) } else { Err(format!("{} so far", received.len())) }
-        })
-        .await
-    }
-}
-
-impl Drop for OtlpReceiver {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-type Reply = Response<BoxBody<Bytes, Infallible>>;
-
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    // Owned here, so that aborting this task closes the connections too.
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve_connection(stream, Arc::clone(&shared)));
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
-    let close = Arc::new(Notify::new());
-    let closing = Arc::clone(&close);
-    let service = service_fn(move |request| {
-        let (shared, close) = (Arc::clone(&shared), Arc::clone(&closing));
-        async move { reply(request, &shared, &close).await }
-    });
-    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    tokio::select! {
-        // It fails when the sender goes away or `OtlpAnswer::Close` was asked for: both are ordinary here.
-        _ = server.serve_connection(TokioIo::new(stream), service) => {}
-        () = close.notified() => {}
-    }
-}
-
-async fn reply(request: Request<Incoming>, shared: &Shared, close: &Arc<Notify>) -> anyhow::Result<Reply> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
-    let is_grpc =
-        head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    let message = if is_grpc { unframed(&body)? } else { unpacked(&head.headers, &body)? };
-    let path = head.uri.path().to_owned();
-    let (mut metrics, mut traces) = <(ExportMetricsServiceRequest, ExportTraceServiceRequest)>::default();
-    match path.as_str() {
-        "/v1/metrics" | "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => {
-            metrics = ExportMetricsServiceRequest::decode(message.as_slice())?;
+    fn read(head: Parts, body: Bytes, answer: &OtlpAnswer) -> anyhow::Result<OtlpRequest> {
+        let message = if is_grpc(&head.headers) { unframed(&body)? } else { unpacked(&head.headers, &body)? };
+        let path = head.uri.path().to_owned();
+        let (mut metrics, mut traces) = <(ExportMetricsServiceRequest, ExportTraceServiceRequest)>::default();
+        match path.as_str() {
+            "/v1/metrics" | "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export" => {
+                metrics = ExportMetricsServiceRequest::decode(message.as_slice())?;
+            }
+            "/v1/traces" | "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
+                traces = ExportTraceServiceRequest::decode(message.as_slice())?;
+            }
+            other => anyhow::bail!("nobody exports to {other}"),
         }
-        "/v1/traces" | "/opentelemetry.proto.collector.trace.v1.TraceService/Export" => {
-            traces = ExportTraceServiceRequest::decode(message.as_slice())?;
-        }
-        other => anyhow::bail!("nobody exports to {other}"),
+        let (at, answer) = (Instant::now(), answer.clone());
+        Ok(OtlpRequest { at, path, headers: head.headers, metrics, traces, answer })
     }
-    let answer = next_answer(&mut lock(&shared.script));
-    let received = OtlpRequest {
-        at: Instant::now(),
-        path,
-        headers: head.headers,
-        metrics,
-        traces,
-        answer: answer.clone(),
-    };
-    lock(&shared.received).push(received);
-    match answer {
-        OtlpAnswer::Take => Ok(taken(is_grpc, Vec::new())),
-        OtlpAnswer::Partial(rejected_data_points, error_message) => {
-            // The response about spans has the same fields under the same numbers.
-            let partial_success = Some(ExportMetricsPartialSuccess { rejected_data_points, error_message });
-            Ok(taken(is_grpc, ExportMetricsServiceResponse { partial_success }.encode_to_vec()))
+
+    async fn reply(answer: OtlpAnswer, received: OtlpRequest, close: &Arc<Notify>) -> Reply {
+        let is_grpc = is_grpc(&received.headers);
+        match answer {
+            OtlpAnswer::Take => Ok(taken(is_grpc, Vec::new())),
+            OtlpAnswer::Partial(rejected_data_points, error_message) => {
+                // The response about spans has the same fields under the same numbers.
+                let partial_success =
+                    Some(ExportMetricsPartialSuccess { rejected_data_points, error_message });
+                Ok(taken(is_grpc, ExportMetricsServiceResponse { partial_success }.encode_to_vec()))
+            }
+            OtlpAnswer::Status(status, message, after) => refused_by_http(status, message, after),
+            OtlpAnswer::Code(code, message, after) => refused_by_grpc(code, &message, after),
+            OtlpAnswer::Stall => match pending::<Infallible>().await {},
+            OtlpAnswer::Close => anyhow::bail!("the script says to close"),
+            OtlpAnswer::Half => Ok(half(is_grpc, close)),
         }
-        OtlpAnswer::Status(status, message, after) => refused_by_http(status, message, after),
-        OtlpAnswer::Code(code, message, after) => refused_by_grpc(code, &message, after),
-        OtlpAnswer::Stall => match pending::<Infallible>().await {},
-        OtlpAnswer::Close => anyhow::bail!("the script says to close"),
-        OtlpAnswer::Half => Ok(half(is_grpc, close)),
     }
 }
 
-/// The last answer stays for all requests after it.
-fn next_answer(script: &mut VecDeque<OtlpAnswer>) -> OtlpAnswer {
-    match (script.len(), script.front().cloned()) {
-        (0 | 1, Some(last)) => last,
-        (_, Some(first)) => {
-            script.pop_front();
-            first
-        }
-        (_, None) => OtlpAnswer::Close,
-    }
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 fn unpacked(headers: &HeaderMap, body: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -236,7 +148,7 @@ fn gunzip(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(out)
 }
 
-fn taken(is_grpc: bool, message: Vec<u8>) -> Reply {
+fn taken(is_grpc: bool, message: Vec<u8>) -> Response<Body> {
     if !is_grpc {
         let mut reply = Response::new(Full::new(message.into()).boxed());
         reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
@@ -254,7 +166,7 @@ fn taken(is_grpc: bool, message: Vec<u8>) -> Reply {
 }
 
 /// The head of an answer, and of the message that would say what was rejected its first byte.
-fn half(is_grpc: bool, close: &Arc<Notify>) -> Reply {
+fn half(is_grpc: bool, close: &Arc<Notify>) -> Response<Body> {
     let (kind, body): (_, &[u8]) = match is_grpc {
         true => ("application/grpc", &[0, 0, 0, 0, 9, 0x0a]),
         false => ("application/x-protobuf", &[0x0a]),
@@ -300,7 +212,7 @@ struct RetryDelay {
     nanos: i32,
 }
 
-fn refused_by_http(status: u16, message: String, after: Option<u64>) -> anyhow::Result<Reply> {
+fn refused_by_http(status: u16, message: String, after: Option<u64>) -> Reply {
     let said = RpcStatus { code: 0, message, details: Vec::new() };
     let mut reply = Response::new(Full::new(said.encode_to_vec().into()).boxed());
     *reply.status_mut() = StatusCode::from_u16(status).context("a scripted status")?;
@@ -312,7 +224,7 @@ fn refused_by_http(status: u16, message: String, after: Option<u64>) -> anyhow::
 }
 
 /// An answer without a message: its status stands in the headers.
-fn refused_by_grpc(code: i32, message: &str, after: Option<Duration>) -> anyhow::Result<Reply> {
+fn refused_by_grpc(code: i32, message: &str, after: Option<Duration>) -> Reply {
     let mut reply = Response::new(Full::new(Bytes::new()).boxed());
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
@@ -329,9 +241,4 @@ fn refused_by_grpc(code: i32, message: &str, after: Option<Duration>) -> anyhow:
         headers.insert("grpc-status-details-bin", HeaderValue::from_str(&encoded)?);
     }
     Ok(reply)
-}
-
-/// A panic in one test's assertion does not matter to what was recorded.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
