@@ -13,7 +13,7 @@ use plimsoll_run::{
 use plimsoll_testkit::{OtlpAnswer, OtlpReceiver};
 use serde_json::Value;
 
-use crate::run::{DEADLINE, Run, ended};
+use crate::run::{DEADLINE, Run, finish_after, tell};
 
 const SECONDS: u64 = 4;
 
@@ -44,13 +44,8 @@ fn otlp(url: String) -> OtlpExport {
 async fn export(settings: &ExportSettings, run: &mut Run) -> (Vec<String>, Vec<String>) {
     let live = Arc::new(LiveMetrics::new());
     let mut exporters = Exporters::start(settings, Arc::clone(&live)).await.unwrap();
-    exporters.send(&run.start());
-    for second in 0..SECONDS {
-        let event = run.next_second(100 + 37 * second);
-        exporters.send(&event);
-        exporters.send(&run.judged());
-    }
-    for count in exporters.finish(&ended(SECONDS), DEADLINE).await {
+    tell(&mut exporters, run, SECONDS);
+    for count in finish_after(&mut exporters, SECONDS, DEADLINE).await {
         assert_eq!((count.acknowledged, count.backlog, count.lost), (count.produced, 0, 0), "{count:?}");
     }
     let metrics = String::from_utf8(live.expose("").body).unwrap();

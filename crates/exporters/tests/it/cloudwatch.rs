@@ -8,13 +8,12 @@ use std::time::Duration;
 use plimsoll_exporters::cloudwatch::CloudWatch;
 use plimsoll_exporters::{Exporters, LiveMetrics, Piece, Replay, Sink};
 use plimsoll_run::{
-    AwsCredentials, CloudWatchExport, CloudWatchResolution, ExportCount, ExportSettings, RunEvent, Secret,
-    Started,
+    AwsCredentials, CloudWatchExport, CloudWatchResolution, ExportSettings, RunEvent, Secret, Started,
 };
 use plimsoll_testkit::{Answer, Aws, Receiver};
 use serde_json::{Value, json};
 
-use crate::run::{DEADLINE, Run, ended};
+use crate::run::{DEADLINE, Run, finish};
 
 const KEY: &str = "a-key-nobody-may-see";
 const TOKEN: &str = "a-token-nobody-may-see";
@@ -49,12 +48,6 @@ fn offer(exporters: &mut Exporters, run: &mut Run, seconds: u64, requests: u64) 
         exporters.send(&event);
         exporters.send(&run.judged());
     }
-}
-
-async fn finish(exporters: &mut Exporters, deadline: Duration) -> ExportCount {
-    let [count] = exporters.finish(&ended(9), deadline).await.try_into().unwrap();
-    assert_eq!((count.backlog, count.produced), (0, count.acknowledged + count.lost));
-    count
 }
 
 /// Statistics of a metric over all its dimensions, as ten minutes of it.
@@ -158,7 +151,7 @@ async fn a_request_is_as_cloudwatch_wants_it() {
                      x-amz-security-token;x-amz-target, Signature=";
         assert!(authorization.contains(scope), "{authorization}");
         let mut body: Value = serde_json::from_str(&request.text().unwrap()).unwrap();
-        data.extend(body["MetricData"].as_array_mut().unwrap().drain(..));
+        data.append(body["MetricData"].as_array_mut().unwrap());
         assert_eq!(body, json!({ "Namespace": "Load/Shop", "MetricData": [] }));
     }
     for datum in &mut data {

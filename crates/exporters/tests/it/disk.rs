@@ -10,7 +10,7 @@ use plimsoll_run::{ExportCount, ExportSettings, InfluxExport, InfluxPlace, RunEv
 use plimsoll_testkit::{Answer, Receiver, wait_for};
 use tempfile::TempDir;
 
-use crate::run::{DEADLINE, Run, ended};
+use crate::run::{DEADLINE, Run, balanced, finish_after};
 
 fn settings(url: &str, spool: &Path) -> ExportSettings {
     let place = InfluxPlace::Version2 { org: "o".to_owned(), bucket: "b".to_owned(), token: None };
@@ -36,13 +36,8 @@ fn send(exporters: &mut Exporters, events: &[RunEvent]) {
     events.iter().for_each(|event| exporters.send(event));
 }
 
-fn balanced(count: &ExportCount) {
-    assert_eq!(count.produced, count.acknowledged + count.backlog + count.lost, "{count:?}");
-}
-
 async fn finish(exporters: &mut Exporters, seconds: u64, deadline: Duration) -> ExportCount {
-    let [count] = exporters.finish(&ended(seconds), deadline).await.try_into().unwrap();
-    balanced(&count);
+    let [count] = finish_after(exporters, seconds, deadline).await.try_into().unwrap();
     count
 }
 
@@ -212,7 +207,7 @@ fn folders(folder: &Path) -> Vec<PathBuf> {
 async fn until(exporters: &Exporters, what: &str, is_so: impl Fn(&ExportCount) -> bool) -> ExportCount {
     wait_for(DEADLINE, what, async || {
         let [count] = exporters.counts().try_into().unwrap();
-        balanced(&count);
+        balanced(std::slice::from_ref(&count));
         if is_so(&count) { Ok(count) } else { Err(format!("{count:?}")) }
     })
     .await
@@ -335,7 +330,7 @@ async fn damage_to_a_spool_costs_what_it_hits_and_the_next_run_says_so() {
         let own = finish(&mut second, 1, DEADLINE).await;
         assert_eq!((own.backlog, own.lost), (0, 0), "{what}");
         let [(run, earlier)] = second.earlier() else { panic!("{:?}", second.earlier()) };
-        balanced(earlier);
+        balanced(std::slice::from_ref(earlier));
         assert_eq!((run, earlier.produced, earlier.backlog), (&first_run.id, left.produced, 0), "{what}");
         let texts = receiver.received()[before..].iter().map(|one| one.text().unwrap()).collect::<Vec<_>>();
         let arrived = texts.iter().flat_map(|text| text.lines()).filter(|line| line.contains(run)).count();
@@ -350,7 +345,7 @@ async fn damage_to_a_spool_costs_what_it_hits_and_the_next_run_says_so() {
             );
         }
         let now = live.export_counts()[0].clone();
-        balanced(&now);
+        balanced(std::slice::from_ref(&now));
         assert_eq!((now.lost, now.backlog), (earlier.lost, 0), "{what}");
         assert!(is_empty(&spool), "{what}");
     }

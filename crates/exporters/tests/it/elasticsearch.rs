@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use plimsoll_exporters::elasticsearch::Elasticsearch;
 use plimsoll_exporters::{Exporters, LiveMetrics, Piece, Sink};
-use plimsoll_run::{
-    ElasticsearchExport, ExportCount, ExportSettings, Note, RunEvent, SearchCredentials, Secret,
-};
+use plimsoll_run::{ElasticsearchExport, ExportSettings, Note, RunEvent, SearchCredentials, Secret};
 use plimsoll_testkit::{Answer, OpenSearch, Receiver};
 use serde_json::{Value, json};
 
-use crate::run::{DEADLINE, Run, ended};
+use crate::run::{DEADLINE, Run, finish, tell};
 
 const SECRET: &str = "a-key-nobody-may-see";
 
@@ -25,19 +23,8 @@ async fn start(settings: ElasticsearchExport) -> Exporters {
 }
 
 fn offer(exporters: &mut Exporters, run: &mut Run, seconds: u64) {
-    exporters.send(&run.start());
+    tell(exporters, run, seconds);
     exporters.send(&RunEvent::Note(Note { at: 7, text: "something happened".to_owned() }));
-    for second in 0..seconds {
-        let event = run.next_second(100 + 37 * second);
-        exporters.send(&event);
-        exporters.send(&run.judged());
-    }
-}
-
-async fn finish(exporters: &mut Exporters, deadline: Duration) -> ExportCount {
-    let [count] = exporters.finish(&ended(9), deadline).await.try_into().unwrap();
-    assert_eq!((count.backlog, count.produced), (0, count.acknowledged + count.lost));
-    count
 }
 
 #[tokio::test]

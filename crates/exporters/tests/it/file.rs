@@ -7,7 +7,7 @@ use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_run::{ExportCount, ExportSettings, FileExport, FileFormat};
 use serde_json::Value;
 
-use crate::run::{DEADLINE, Run, ended};
+use crate::run::{DEADLINE, Run, ended, finish_after, offer};
 
 fn settings(path: &Path, format: FileFormat) -> ExportSettings {
     ExportSettings { file: Some(FileExport { path: path.to_owned(), format }), ..ExportSettings::default() }
@@ -17,14 +17,8 @@ fn settings(path: &Path, format: FileFormat) -> ExportSettings {
 async fn write(path: &Path, format: FileFormat, seconds: u64) -> (Run, ExportCount) {
     let live = Arc::new(LiveMetrics::new());
     let mut exporters = Exporters::start(&settings(path, format), live).await.unwrap();
-    let mut run = Run::new();
-    exporters.send(&run.start());
-    for second in 0..seconds {
-        let event = run.next_second(100 + 37 * second);
-        exporters.send(&event);
-        exporters.send(&run.judged());
-    }
-    let [count] = exporters.finish(&ended(seconds), DEADLINE).await.try_into().unwrap();
+    let run = offer(&mut exporters, seconds);
+    let [count] = finish_after(&mut exporters, seconds, DEADLINE).await.try_into().unwrap();
     assert_eq!(exporters.notes(), Vec::<String>::new());
     (run, count)
 }

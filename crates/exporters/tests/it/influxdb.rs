@@ -8,7 +8,7 @@ use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_run::{ExportCount, ExportSettings, InfluxExport, InfluxPlace, Secret};
 use plimsoll_testkit::{Answer, InfluxDb, Receiver, VictoriaMetrics, wait_for};
 
-use crate::run::{DEADLINE, Run, ended};
+use crate::run::{DEADLINE, Run, balanced, finish, offer};
 
 const TOKEN: &str = "a-token-nobody-may-see";
 
@@ -26,40 +26,21 @@ async fn to(receiver: &Receiver) -> Exporters {
     Exporters::start(&settings(&receiver.url(), "o", "b", TOKEN), Arc::new(LiveMetrics::new())).await.unwrap()
 }
 
-fn offer(exporters: &mut Exporters, seconds: u64) -> Run {
-    let mut run = Run::new();
-    exporters.send(&run.start());
-    for second in 0..seconds {
-        let event = run.next_second(100 + 37 * second);
-        exporters.send(&event);
-        exporters.send(&run.judged());
-        balanced(exporters);
-    }
-    run
-}
-
 /// The one count, with its sum checked.
-fn balanced(exporters: &Exporters) -> ExportCount {
+fn counted(exporters: &Exporters) -> ExportCount {
     let [count] = exporters.counts().try_into().unwrap();
-    assert_eq!(count.produced, count.acknowledged + count.backlog + count.lost);
+    balanced(std::slice::from_ref(&count));
     count
 }
 
 /// The one count, once it has so many points.
 async fn produced(exporters: &Exporters, points: u64) -> ExportCount {
     wait_for(DEADLINE, "points", async || {
-        let count = balanced(exporters);
+        let count = counted(exporters);
         if count.produced >= points { Ok(count) } else { Err(format!("{count:?}")) }
     })
     .await
     .unwrap()
-}
-
-async fn finish(exporters: &mut Exporters, deadline: Duration) -> ExportCount {
-    let [count] = exporters.finish(&ended(9), deadline).await.try_into().unwrap();
-    assert_eq!((count.backlog, count.produced), (0, count.acknowledged + count.lost));
-    assert_eq!(exporters.counts(), std::slice::from_ref(&count));
-    count
 }
 
 #[tokio::test]
@@ -244,7 +225,7 @@ async fn points_leave_within_a_second() {
     // Far more than it takes, for a machine that does something else besides.
     assert!(received[0].at.duration_since(before) < Duration::from_secs(10));
     wait_for(DEADLINE, "the acknowledgement", async || {
-        let count = balanced(&exporters);
+        let count = counted(&exporters);
         if count.acknowledged > 0 && count.backlog == 0 { Ok(count) } else { Err(format!("{count:?}")) }
     })
     .await
@@ -362,7 +343,7 @@ async fn a_full_backlog_loses_the_oldest_and_keeps_the_sum() {
     let mut run = Run::new();
     exporters.send(&run.start());
     let event = run.next_second(100);
-    let mut count = balanced(&exporters);
+    let mut count = counted(&exporters);
     for _ in 0..100_000 {
         exporters.send(&event);
         count = produced(&exporters, count.produced + 1).await;

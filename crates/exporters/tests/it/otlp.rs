@@ -9,11 +9,11 @@ use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_exposition::otlp::messages::metrics::v1::{Metric, metric::Data, number_data_point::Value};
 use plimsoll_measure::{Outcome, Phase, Purposes, Sample, SeriesKey, Single, TraceContext};
 use plimsoll_run::{
-    ExportCount, ExportSettings, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, RunEvent, Secret,
+    ExportSettings, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, RunEvent, Secret,
 };
 use plimsoll_testkit::{OtlpAnswer, OtlpReceiver, OtlpRequest, Rotel, RotelPoint};
 
-use crate::run::{DEADLINE, Run, ended};
+use crate::run::{DEADLINE, Run, finish, offer};
 
 const TOKEN: &str = "a-token-nobody-may-see";
 
@@ -38,25 +38,6 @@ async fn with(settings: OtlpExport) -> Exporters {
 
 async fn to(receiver: &OtlpReceiver, protocol: OtlpProtocol) -> Exporters {
     with(settings(&receiver.url(), protocol)).await
-}
-
-fn offer(exporters: &mut Exporters, seconds: u64) -> Run {
-    let mut run = Run::new();
-    exporters.send(&run.start());
-    for second in 0..seconds {
-        let event = run.next_second(100 + 37 * second);
-        exporters.send(&event);
-        exporters.send(&run.judged());
-    }
-    run
-}
-
-async fn finish(exporters: &mut Exporters, deadline: Duration) -> ExportCount {
-    let counts = exporters.finish(&ended(9), deadline).await;
-    for count in &counts {
-        assert_eq!((count.backlog, count.produced), (0, count.acknowledged + count.lost));
-    }
-    counts[0].clone()
 }
 
 /// Requests by outcome and phase, from the points of all seconds.

@@ -13,7 +13,7 @@ use plimsoll_testkit::{Program, Prometheus, Pushgateway, Series, http_client, py
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::run::{DEADLINE, PLAN, Run};
+use crate::run::{DEADLINE, PLAN, offer};
 
 fn settings(linger: Option<Duration>) -> ExportSettings {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -27,17 +27,6 @@ async fn start(linger: Option<Duration>) -> (Exporters, String) {
     let exporters = Exporters::start(&settings(linger), Arc::new(LiveMetrics::new())).await.unwrap();
     let address = exporters.metrics_addr().unwrap().to_string();
     (exporters, address)
-}
-
-fn offer(exporters: &mut Exporters, seconds: u64) -> Run {
-    let mut run = Run::new();
-    exporters.send(&run.start());
-    for second in 0..seconds {
-        let event = run.next_second(100 + 37 * second);
-        exporters.send(&event);
-        exporters.send(&run.judged());
-    }
-    run
 }
 
 async fn body(address: &str, accept: &str) -> (String, Vec<u8>) {

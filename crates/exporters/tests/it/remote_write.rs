@@ -12,7 +12,7 @@ use plimsoll_run::{
 use plimsoll_testkit::remote_write::{FloatSample, NativeSample, Pushed, RemoteWriteReceiver, Reply, Speaks};
 use plimsoll_testkit::{Prometheus, PrometheusSetup, VictoriaMetrics};
 
-use crate::run::{DEADLINE, PLAN, Run, ended};
+use crate::run::{DEADLINE, PLAN, Run, finish_after, offer};
 
 const TOKEN: &str = "a-token-nobody-may-see";
 
@@ -34,21 +34,9 @@ async fn start(settings: RemoteWriteExport) -> Exporters {
     Exporters::start(&settings, Arc::new(LiveMetrics::new())).await.unwrap()
 }
 
-fn offer(exporters: &mut Exporters, seconds: u64) -> Run {
-    let mut run = Run::new();
-    exporters.send(&run.start());
-    for second in 0..seconds {
-        let event = run.next_second(100 + 37 * second);
-        exporters.send(&event);
-        exporters.send(&run.judged());
-    }
-    run
-}
-
 async fn finish(exporters: &mut Exporters, seconds: u64) -> ExportCount {
-    let [count] = exporters.finish(&ended(seconds), DEADLINE).await.try_into().unwrap();
-    assert_eq!((count.backlog, count.produced), (0, count.acknowledged + count.lost));
-    assert!(count.produced > 0);
+    let [count] = finish_after(exporters, seconds, DEADLINE).await.try_into().unwrap();
+    assert!(count.backlog == 0 && count.produced > 0, "{count:?}");
     count
 }
 

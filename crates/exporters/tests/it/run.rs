@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use plimsoll_exporters::Exporters;
 use plimsoll_measure::{
     Edges, Frame, IterationKey, Outcome, Phase, Purposes, SECOND, Sample, SeriesKey, Shard, Single,
     TraceContext, Vitals,
 };
 use plimsoll_run::{
-    Ended, Gauges, Judged, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape,
-    Started, StepShape,
+    Ended, ExportCount, Gauges, Judged, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second,
+    Shape, Started, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Objective, Severity, Status, Validity, Verdict};
 
@@ -232,4 +233,48 @@ pub(crate) fn ended(seconds: u64) -> Arc<Ended> {
         exports: Vec::new(),
         samples: None,
     })
+}
+
+/// Tells exporters a run from its start, each second with its verdicts. At every look the counts add up.
+pub(crate) fn tell(exporters: &mut Exporters, run: &mut Run, seconds: u64) {
+    exporters.send(&run.start());
+    for second in 0..seconds {
+        let event = run.next_second(100 + 37 * second);
+        exporters.send(&event);
+        exporters.send(&run.judged());
+        balanced(&exporters.counts());
+    }
+}
+
+/// A new run of so many seconds, told.
+pub(crate) fn offer(exporters: &mut Exporters, seconds: u64) -> Run {
+    let mut run = Run::new();
+    tell(exporters, &mut run, seconds);
+    run
+}
+
+/// What is known of each point of each sink adds up.
+pub(crate) fn balanced(counts: &[ExportCount]) {
+    for count in counts {
+        assert_eq!(count.produced, count.acknowledged + count.backlog + count.lost, "{count:?}");
+    }
+}
+
+/// Ends a run after so many seconds. The final counts add up, and stay.
+pub(crate) async fn finish_after(
+    exporters: &mut Exporters,
+    seconds: u64,
+    deadline: Duration,
+) -> Vec<ExportCount> {
+    let counts = exporters.finish(&ended(seconds), deadline).await;
+    balanced(&counts);
+    assert_eq!(exporters.counts(), counts);
+    counts
+}
+
+/// Ends a run whose points have no place to wait. The count of its first sink.
+pub(crate) async fn finish(exporters: &mut Exporters, deadline: Duration) -> ExportCount {
+    let counts = finish_after(exporters, 9, deadline).await;
+    assert!(counts.iter().all(|count| count.backlog == 0), "{counts:?}");
+    counts[0].clone()
 }

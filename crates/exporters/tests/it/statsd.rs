@@ -10,7 +10,7 @@ use std::time::Duration;
 use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_run::{ExportCount, ExportSettings, StatsdAddress, StatsdExport};
 
-use crate::run::{DEADLINE, Run, ended};
+use crate::run::{self, DEADLINE, Run, ended};
 
 fn settings(address: StatsdAddress, dogstatsd: bool) -> ExportSettings {
     let statsd = Some(StatsdExport { address, dogstatsd, prefix: "load".to_owned() });
@@ -19,15 +19,10 @@ fn settings(address: StatsdAddress, dogstatsd: bool) -> ExportSettings {
 
 async fn offer(settings: &ExportSettings, seconds: u64) -> (Run, ExportCount, Vec<String>) {
     let mut exporters = Exporters::start(settings, Arc::new(LiveMetrics::new())).await.unwrap();
-    let mut run = Run::new();
-    exporters.send(&run.start());
-    for second in 0..seconds {
-        let event = run.next_second(100 + 37 * second);
-        exporters.send(&event);
-        exporters.send(&run.judged());
-    }
-    let [count] = exporters.finish(&ended(seconds), Duration::from_secs(3)).await.try_into().unwrap();
-    assert_eq!((count.backlog, count.produced), (0, count.acknowledged + count.lost));
+    let run = run::offer(&mut exporters, seconds);
+    let [count] =
+        run::finish_after(&mut exporters, seconds, Duration::from_secs(3)).await.try_into().unwrap();
+    assert_eq!(count.backlog, 0);
     (run, count, exporters.notes())
 }
 
