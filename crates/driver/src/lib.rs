@@ -48,7 +48,7 @@ pub use connection::Http1;
 pub use driver::{Driver, DriverConfig, DriverError, Message, Once, Simulation};
 pub(crate) use failure::Failure;
 pub use feed::Feeds;
-pub use priority::keep_real_time_for_workers;
+pub use priority::{keep_real_time_for_workers, stand_back};
 pub use resources::{Need, Room, Shortage};
 pub use tls::{TlsError, client_config};
 pub use transport::{NetworkTransport, Transport, TransportError};

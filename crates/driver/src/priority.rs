@@ -18,6 +18,9 @@ static STARTED_WITH: OnceLock<(RealtimeThreadSchedulePolicy, ThreadPriority)> = 
 /// What the library makes a nice value of 0 of.
 const NOT_NICE: u8 = 48;
 
+/// What it makes 10 of: a thread that offers load gets ten times as much of a core that both want.
+const NICE: u8 = 22;
+
 /// Gives up a real-time policy for this thread and those it will start; workers take it again. To be called
 /// once, before other threads are there. Without such a policy it does nothing.
 pub fn keep_real_time_for_workers() {
@@ -37,6 +40,16 @@ pub fn keep_real_time_for_workers() {
     }
 }
 
+/// Lets threads that offer load go before this one, and before those it will start: a nice value of 10, which cannot be taken
+/// back. Where even that is forbidden the thread goes on as any other.
+pub fn stand_back() {
+    if let Ok(value) = ThreadPriorityValue::try_from(NICE) {
+        let normal = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+        let value = ThreadPriority::Crossplatform(value);
+        let _ = set_thread_priority_and_policy(thread_native_id(), value, normal);
+    }
+}
+
 /// Takes for a worker's thread what the process was started with.
 ///
 /// # Errors
@@ -45,4 +58,25 @@ pub(crate) fn take() -> Result<(), Error> {
     STARTED_WITH.get().map_or(Ok(()), |(policy, priority)| {
         set_thread_priority_and_policy(thread_native_id(), *priority, ThreadSchedulePolicy::Realtime(*policy))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn who_stands_back_has_a_nice_value_of_ten_and_so_have_its_threads() {
+        let nice = || {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            // Field 19 of proc_pid_stat(5), the 17th after the name.
+            stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse::<i32>().unwrap()
+        };
+        let before = nice();
+        let (own, child) = std::thread::spawn(move || {
+            super::stand_back();
+            (nice(), std::thread::spawn(nice).join().unwrap())
+        })
+        .join()
+        .unwrap();
+        assert_eq!((own, child), (before.max(10), before.max(10)));
+        assert_eq!(nice(), before);
+    }
 }

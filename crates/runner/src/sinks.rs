@@ -1,12 +1,19 @@
 //! Between the record of runs and the sinks.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, OnceLock};
 
+use plimsoll_driver::stand_back;
 use plimsoll_exporters::{ExportError, Exporters, LiveMetrics, Unfinished};
 use plimsoll_history::{Error, History};
 use plimsoll_run::{ExportCount, ExportSettings};
+use tokio::runtime::{Builder, Runtime};
 
-/// Opens what a plan asks for. Unless it says otherwise, points wait in a folder beside the history.
+/// Where sinks are written to and sent to, for all runs of this process.
+static SENDERS: OnceLock<Runtime> = OnceLock::new();
+
+/// Opens what a plan asks for. Unless it says otherwise, points wait in a folder beside the history. What it starts runs on
+/// threads of its own that let those go first that offer load.
 ///
 /// # Errors
 /// As [`Exporters::start`].
@@ -15,7 +22,23 @@ pub async fn exporters(
     history: &History,
     live: Arc<LiveMetrics>,
 ) -> Result<Exporters, ExportError> {
-    Exporters::start(&beside(settings, history), live).await
+    let settings = beside(settings, history);
+    let started = senders()?.spawn(async move { Exporters::start(&settings, live).await });
+    started.await.map_err(io::Error::other)?
+}
+
+fn senders() -> io::Result<&'static Runtime> {
+    if let Some(runtime) = SENDERS.get() {
+        return Ok(runtime);
+    }
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("senders").on_thread_start(stand_back).enable_all();
+    let runtime = builder.build()?;
+    // Another run may have been quicker; a runtime of which nothing was asked yet ends at once.
+    if let Err(second) = SENDERS.set(runtime) {
+        second.shutdown_background();
+    }
+    SENDERS.get().ok_or_else(|| io::Error::other("no runtime"))
 }
 
 /// Settings with a place for the spool: that of the plan, else beside the history.
