@@ -22,6 +22,10 @@ use plimsoll_exposition::{Readings, Report};
 use plimsoll_run::{RunEvent, Started};
 use plimsoll_spec::{Inputs, Source, parse};
 
+/// That of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Requests of a step in a second.
 const REQUESTS: u64 = 5;
 

@@ -31,7 +31,7 @@ pub const SINK: &str = "remote_write";
 const POINTS: u64 = 2_000;
 
 /// Bytes of points of one request: texts stand in them once, so a request of 1.0 has some ten times as many.
-const BYTES: usize = 512 << 10;
+const BYTES: usize = 128 << 10;
 
 /// How often a receiver may say of native histograms that it has none before they are left out.
 const NATIVE_TRIES: u8 = 3;

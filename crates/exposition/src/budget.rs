@@ -4,8 +4,10 @@
 //! and plan whose other labels are [`OVERFLOW`]: counts and durations add up there, so that no sum over a metric changes. Levels
 //! do not add up and are left out.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::{Change, Labels, Reading, Report};
 
@@ -19,16 +21,22 @@ const REMEMBERED: usize = 100_000;
 #[derive(Debug)]
 pub struct Budget {
     most: usize,
-    admitted: HashMap<&'static str, HashSet<Labels>>,
+    admitted: FxHashMap<&'static str, FxHashSet<Labels>>,
     admitted_count: usize,
-    beyond: HashMap<&'static str, HashSet<Labels>>,
+    beyond: FxHashMap<&'static str, FxHashSet<Labels>>,
     beyond_count: usize,
 }
 
 impl Budget {
     /// Room for so many series.
     pub fn new(most: usize) -> Self {
-        Self { most, admitted: HashMap::new(), admitted_count: 0, beyond: HashMap::new(), beyond_count: 0 }
+        Self {
+            most,
+            admitted: FxHashMap::default(),
+            admitted_count: 0,
+            beyond: FxHashMap::default(),
+            beyond_count: 0,
+        }
     }
 
     /// How many different series with values were told together or left out so far, at most 100,000.
@@ -172,7 +180,7 @@ mod tests {
     }
 
     /// Those with values.
-    fn series(reports: &[Report]) -> HashSet<(&'static str, Labels)> {
+    fn series(reports: &[Report]) -> FxHashSet<(&'static str, Labels)> {
         let readings =
             reports.iter().flat_map(|report| &report.readings).filter(|reading| reading.has_value());
         readings.map(|reading| (reading.metric.name, reading.labels.clone())).collect()

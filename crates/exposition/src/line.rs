@@ -8,7 +8,10 @@
 //!
 //! Writing a point again overwrites it with itself, so delivering twice does no harm.
 
-use plimsoll_measure::Distribution;
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use plimsoll_measure::{Distribution, Edges};
 
 use crate::number::{seconds, shortest};
 use crate::{Change, Reading, Report};
@@ -19,9 +22,9 @@ pub struct Point<'a> {
     /// The measurement's name, not empty.
     pub measurement: &'a str,
     /// Tags; those with an empty value are left out, because the protocol has none.
-    pub tags: Vec<(&'a str, String)>,
+    pub tags: Vec<(&'a str, Cow<'a, str>)>,
     /// Fields, at least one.
-    pub fields: Vec<(String, Field)>,
+    pub fields: Vec<(&'a str, Field)>,
     /// Nanoseconds since 1970.
     pub wall_nanos: i64,
 }
@@ -38,39 +41,57 @@ pub enum Field {
 /// Writes what an event means for the run's series, one line each. Lines without a value are left
 /// out, so there may be fewer than readings.
 pub fn encode(report: &Report, run: &str) -> Vec<String> {
-    report.readings.iter().filter_map(|reading| line(reading, run, report.wall_nanos)).collect()
+    let mut names = EdgeNames::default();
+    let line = |reading| line(reading, run, report.wall_nanos, &mut names);
+    report.readings.iter().filter_map(line).collect()
 }
 
-fn line(reading: &Reading, run: &str, wall_nanos: i64) -> Option<String> {
-    let fields = match &reading.change {
-        Change::Count(count) => vec![("count".to_owned(), integer(*count))],
-        Change::Level(level) => {
-            vec![("value".to_owned(), Field::Float(level.filter(|level| level.is_finite())?))]
+/// The fields' names of the edges last seen: nearly always those of the next histogram too.
+#[derive(Debug, Default)]
+struct EdgeNames {
+    edges: Option<Edges>,
+    names: Vec<String>,
+}
+
+impl EdgeNames {
+    fn of(&mut self, edges: &Edges) -> &[String] {
+        if self.edges.as_ref() != Some(edges) {
+            self.names = edges.nanos().iter().map(|edge| format!("le_{}", seconds(*edge))).collect();
+            self.edges = Some(edges.clone());
         }
-        Change::Durations(durations) => histogram(durations)?,
+        &self.names
+    }
+}
+
+fn line(reading: &Reading, run: &str, wall_nanos: i64, names: &mut EdgeNames) -> Option<String> {
+    let fields = match &reading.change {
+        Change::Count(count) => vec![("count", integer(*count))],
+        Change::Level(level) => vec![("value", Field::Float(level.filter(|level| level.is_finite())?))],
+        Change::Durations(durations) => histogram(durations, names)?,
     };
     let labels = reading.metric.labels.iter().copied().zip(&reading.labels);
     let mut tags: Vec<_> = labels.map(|(name, value)| (name, tag_value(value))).collect();
     if !reading.metric.labels.contains(&"run") {
         tags.push(("run", tag_value(run)));
     }
-    let mut out = String::with_capacity(256);
+    let mut out = String::with_capacity(512);
     write(&mut out, &Point { measurement: reading.metric.measurement(), tags, fields, wall_nanos });
     Some(out)
 }
 
-fn histogram(durations: &Distribution) -> Option<Vec<(String, Field)>> {
+fn histogram<'n>(durations: &Distribution, names: &'n mut EdgeNames) -> Option<Vec<(&'n str, Field)>> {
     let (min, max) = (durations.min()?, durations.max()?);
-    let mut fields = vec![
-        ("count".to_owned(), integer(durations.count())),
-        ("sum".to_owned(), Field::Float(durations.sum() as f64 / 1e9)),
-        ("min".to_owned(), Field::Float(seconds(min))),
-        ("max".to_owned(), Field::Float(seconds(max))),
-    ];
+    let mut fields = Vec::with_capacity(4 + durations.edges().nanos().len());
+    fields.extend([
+        ("count", integer(durations.count())),
+        ("sum", Field::Float(durations.sum() as f64 / 1e9)),
+        ("min", Field::Float(seconds(min))),
+        ("max", Field::Float(seconds(max))),
+    ]);
     let mut cumulative = 0;
-    for (edge, count) in durations.edges().nanos().iter().zip(durations.at_edges()) {
+    for (name, count) in names.of(durations.edges()).iter().zip(durations.at_edges()) {
         cumulative += count;
-        fields.push((format!("le_{}", seconds(*edge)), integer(cumulative)));
+        fields.push((name, integer(cumulative)));
     }
     Some(fields)
 }
@@ -84,7 +105,10 @@ fn integer(count: u64) -> Field {
 /// The protocol cannot say a line feed, and readers disagree about a backslash before a character
 /// that has a meaning, another backslash or the end. Control characters become spaces, and such
 /// backslashes become slashes; all else stays.
-pub fn tag_value(text: &str) -> String {
+pub fn tag_value(text: &str) -> Cow<'_, str> {
+    if !text.contains(|letter: char| letter.is_control() || letter == '\\') {
+        return Cow::Borrowed(text);
+    }
     let mut letters = text.trim_end_matches(char::is_control).chars().peekable();
     let mut out = String::with_capacity(text.len());
     while let Some(letter) = letters.next() {
@@ -99,7 +123,7 @@ pub fn tag_value(text: &str) -> String {
             letter => letter,
         });
     }
-    out
+    Cow::Owned(out)
 }
 
 /// Writes one point, without a line feed after it.
@@ -117,25 +141,25 @@ pub fn write(out: &mut String, point: &Point<'_>) {
         mark = ',';
         escape(out, name, &[',', '=', ' ']);
         out.push('=');
-        match value {
-            Field::Integer(number) => {
-                out.push_str(&number.to_string());
-                out.push('i');
-            }
-            Field::Float(number) => out.push_str(&shortest(*number)),
-        }
+        // Writing into a string cannot fail.
+        let _ = match value {
+            Field::Integer(number) => write!(out, "{number}i"),
+            Field::Float(number) => out.write_str(&shortest(*number)),
+        };
     }
-    out.push(' ');
-    out.push_str(&point.wall_nanos.to_string());
+    let _ = write!(out, " {}", point.wall_nanos);
 }
 
 fn escape(out: &mut String, text: &str, special: &[char]) {
-    for letter in text.chars() {
-        if special.contains(&letter) {
-            out.push('\\');
-        }
-        out.push(letter);
+    let mut rest = text;
+    while let Some(at) = rest.find(special) {
+        out.push_str(&rest[..at]);
+        out.push('\\');
+        let (letter, after) = rest[at..].split_at(1);
+        out.push_str(letter);
+        rest = after;
     }
+    out.push_str(rest);
 }
 
 #[cfg(test)]
@@ -242,7 +266,7 @@ mod tests {
             prop_assert_eq!(parse_lines(&text).count(), lines.len());
             let line = lines.iter().find(|line| line.starts_with("plimsoll_requests,")).unwrap();
             let mut expected = vec![("plan", plan), ("scenario", "browse".to_owned()), ("step", step), ("phase", "measured".to_owned()), ("outcome", "ok".to_owned()), ("status", "204".to_owned()), ("run", run)];
-            expected.iter_mut().for_each(|(_, value)| *value = tag_value(value));
+            expected.iter_mut().for_each(|(_, value)| *value = tag_value(value).into_owned());
             expected.retain(|(_, value)| !value.is_empty());
             let expected: Vec<_> = expected.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
             prop_assert_eq!(tags(&parse(line)), expected);
@@ -251,7 +275,7 @@ mod tests {
         #[test]
         fn fields_come_back_from_the_parser(integer in any::<i64>(), float in prop::num::f64::NORMAL | prop::num::f64::ZERO, wall_nanos in any::<i64>()) {
             let mut line = String::new();
-            let fields = vec![("count".to_owned(), Field::Integer(integer)), ("sum".to_owned(), Field::Float(float))];
+            let fields = vec![("count", Field::Integer(integer)), ("sum", Field::Float(float))];
             write(&mut line, &Point { measurement: "m", tags: Vec::new(), fields, wall_nanos });
             let parsed = parse(&line);
             prop_assert_eq!(parsed.timestamp, Some(wall_nanos));
@@ -293,8 +317,8 @@ mod tests {
                 .collect();
             let point = Point {
                 measurement: point["name"].as_str().unwrap(),
-                tags: tags.iter().map(|(name, value)| (name.as_str(), value.clone())).collect(),
-                fields,
+                tags: tags.iter().map(|(name, value)| (name.as_str(), value.into())).collect(),
+                fields: fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect(),
                 wall_nanos: point["time"].as_i64().unwrap(),
             };
             let mut line = String::new();

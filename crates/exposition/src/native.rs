@@ -67,7 +67,7 @@ impl NativeBuckets {
     /// Spans, and for each of their buckets the difference to the count of the bucket before: the
     /// form in which Prometheus takes them.
     pub fn spans(&self) -> (Vec<Span>, Vec<i64>) {
-        let (mut spans, mut deltas): (Vec<Span>, Vec<i64>) = (Vec::new(), Vec::new());
+        let (mut spans, mut deltas) = (Vec::<Span>::new(), Vec::with_capacity(self.buckets.len()));
         let (mut next, mut before) = (0, 0_i64);
         for (&bucket, &count) in &self.buckets {
             match spans.last_mut() {

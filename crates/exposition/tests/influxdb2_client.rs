@@ -6,9 +6,10 @@ use plimsoll_exposition::line::{Field, Point, write};
 use proptest::prelude::*;
 
 fn ours(measurement: &str, tags: &[(String, String)], fields: &[(String, Field)], wall_nanos: i64) -> String {
-    let tags = tags.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let tags = tags.iter().map(|(name, value)| (name.as_str(), value.into())).collect();
+    let fields = fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let mut line = String::new();
-    write(&mut line, &Point { measurement, tags, fields: fields.to_vec(), wall_nanos });
+    write(&mut line, &Point { measurement, tags, fields, wall_nanos });
     line
 }
 

@@ -21,7 +21,9 @@ pub use request::{Form, Histograms, Request, Version, request};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use indexmap::{Equivalent, IndexMap};
 use plimsoll_run::RunEvent;
+use rustc_hash::FxBuildHasher;
 
 use crate::catalogue::{Kind, Metric};
 use crate::{Change, Exemplar, HistogramValue, Labels, Reading, Report};
@@ -39,7 +41,22 @@ const ZERO_BEFORE_MS: i64 = 1000;
 pub struct Encoder {
     labels: BTreeMap<String, String>,
     lanes: u8,
-    series: BTreeMap<(&'static str, Labels), Series>,
+    /// In the order in which they began, so that a run that is told again is written in the same order.
+    series: IndexMap<Key, Series, FxBuildHasher>,
+}
+
+/// The name of a metric and the values of its labels.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Key(&'static str, Labels);
+
+/// A [`Key`] to look up.
+#[derive(Hash)]
+struct KeyOf<'a>(&'static str, &'a Labels);
+
+impl Equivalent<Key> for KeyOf<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.0 == key.0 && *self.1 == key.1
+    }
 }
 
 /// One series of a run.
@@ -80,7 +97,7 @@ impl Encoder {
     /// itself stays as it is. Series are spread over `lanes`, at least one.
     pub fn new(labels: BTreeMap<String, String>, lanes: u8) -> Self {
         let labels = labels.into_iter().filter(|(name, _)| may_be_added(name)).collect();
-        Self { labels, lanes: lanes.max(1), series: BTreeMap::new() }
+        Self { labels, lanes: lanes.max(1), series: IndexMap::default() }
     }
 
     /// What the next event of the run adds, by lane. Points of one series are in order of time.
@@ -107,18 +124,20 @@ impl Encoder {
     }
 
     fn fold(&mut self, reading: &Reading, at_ms: i64, judged: bool, lanes: &mut [Builder]) {
-        let key = (reading.metric.name, reading.labels.clone());
-        let count = self.lanes;
+        let key = KeyOf(reading.metric.name, &reading.labels);
         match &reading.change {
             Change::Level(None) => {
-                if let Some(mut series) = self.series.remove(&key) {
+                if let Some(mut series) = self.series.swap_remove(&key) {
                     series.write(Word::Stale, at_ms, lanes);
                 }
             }
             change => {
-                let labels = &self.labels;
-                let new = || Series::new(reading, change, labels, count, at_ms);
-                self.series.entry(key).or_insert_with(new).fold(reading, judged);
+                if let Some(series) = self.series.get_mut(&key) {
+                    return series.fold(reading, judged);
+                }
+                let mut series = Series::new(reading, change, &self.labels, self.lanes, at_ms);
+                series.fold(reading, judged);
+                self.series.insert(Key(reading.metric.name, reading.labels.clone()), series);
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Points on their way to a request, however long that is.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use plimsoll_measure::Edges;
 use prost::Message;
+use rustc_hash::FxHashMap;
 
 use super::proto::{Batch, Durations, Point, Shown};
 use super::{Current, Series, Word};
@@ -43,8 +43,8 @@ pub fn halves(part: &Part) -> Option<[Part; 2]> {
     let (first, second) = batch.points.split_at(batch.points.len() / 2);
     let half = |points: &[Point]| {
         let mut symbols = Symbols::default();
-        let points: Option<Vec<Point>> =
-            points.iter().map(|point| symbols.moved(&batch.symbols, point.clone())).collect();
+        let mut moved = symbols.moved(&batch.symbols);
+        let points: Option<Vec<Point>> = points.iter().map(|point| moved.point(point.clone())).collect();
         Some(finished(&symbols, points?, part.lane))
     };
     Some([half(first)?, half(second)?])
@@ -173,7 +173,7 @@ impl Builder {
 /// Texts by the order in which they were first needed.
 #[derive(Debug, Default)]
 pub(super) struct Symbols {
-    index: HashMap<Arc<str>, u32>,
+    index: FxHashMap<Arc<str>, u32>,
     list: Vec<Arc<str>>,
 }
 
@@ -207,15 +207,37 @@ impl Symbols {
         self.list.iter().map(AsRef::as_ref)
     }
 
-    /// A point of another list of symbols; `None`: it refers to none of them.
-    fn moved(&mut self, from: &[String], mut point: Point) -> Option<Point> {
+    /// Where the texts of another list stand in this one.
+    fn moved<'t>(&'t mut self, from: &'t [String]) -> Moved<'t> {
+        Moved { from, to: vec![None; from.len()], symbols: self }
+    }
+}
+
+/// Points of another list of symbols on their way to this one. Each text is looked up once.
+struct Moved<'t> {
+    from: &'t [String],
+    to: Vec<Option<u32>>,
+    symbols: &'t mut Symbols,
+}
+
+impl Moved<'_> {
+    /// `None`: it refers to a text that is not in the list.
+    fn point(&mut self, mut point: Point) -> Option<Point> {
         let exemplars = point.exemplars.iter_mut().flat_map(|shown| &mut shown.labels);
         let edges = point.durations.iter_mut().flat_map(|durations| &mut durations.edges);
         let own = [&mut point.metric, &mut point.help, &mut point.unit];
         for symbol in own.into_iter().chain(&mut point.labels).chain(edges).chain(exemplars) {
-            *symbol = self.of(from.get(*symbol as usize)?);
+            *symbol = self.symbol(*symbol)?;
         }
         Some(point)
+    }
+
+    fn symbol(&mut self, symbol: u32) -> Option<u32> {
+        let place = self.to.get_mut(symbol as usize)?;
+        if place.is_none() {
+            *place = Some(self.symbols.of(self.from.get(symbol as usize)?));
+        }
+        *place
     }
 }
 
@@ -233,8 +255,9 @@ pub(super) fn read<'a>(
     let mut points = Vec::new();
     for body in bodies {
         let batch = Batch::decode(body).map_err(|_| Damaged)?;
+        let mut moved = symbols.moved(&batch.symbols);
         for point in batch.points {
-            points.push(symbols.moved(&batch.symbols, point).ok_or(Damaged)?);
+            points.push(moved.point(point).ok_or(Damaged)?);
         }
     }
     Ok(points)

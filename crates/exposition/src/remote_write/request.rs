@@ -4,10 +4,13 @@
 //! `io/prometheus/write/v2/types.proto` (2.0). Histograms have the same numbers in both; 2.0 adds when a
 //! series began to count.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+
+use rustc_hash::FxHashMap;
 
 use super::points::{Damaged, Symbols, read};
-use super::proto::{Durations, Point, Shown, double, int, message, packed, sint, text, uint, zigzag};
+use super::proto::{Durations, Point, Shown, double, int, message, packed, sint, text, uint, varint, zigzag};
 use crate::native::{SCHEMA, ZERO_THRESHOLD};
 
 /// The value that says a series has ended; no other NaN may have these bits.
@@ -15,6 +18,15 @@ const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
 /// What is written for a level that is no number.
 const NOT_A_NUMBER: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
+
+/// The label that is a series' own name.
+const NAME: &str = "__name__";
+
+/// The label of a classic bucket.
+const EDGE: &str = "le";
+
+/// Bytes of a point in a request, roughly: a number for how much room to begin with.
+const USUAL_POINT: usize = 1024;
 
 /// A version of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +82,9 @@ pub fn request<'a>(bodies: impl IntoIterator<Item = &'a [u8]>, form: Form) -> Re
     // The protocol wants the empty text first.
     symbols.of("");
     let points = read(bodies, &mut symbols)?;
-    let mut writer = Writer { form, symbols, request: Request { newest_ms: i64::MIN, ..Request::default() } };
+    let body = Vec::with_capacity(points.len() * USUAL_POINT);
+    let request = Request { body, newest_ms: i64::MIN, ..Request::default() };
+    let mut writer = Writer { form, symbols, labels: LabelSet::default(), request };
     let groups = grouped(&points);
     for group in &groups {
         writer.group(group);
@@ -86,12 +100,12 @@ struct Group<'p> {
 
 fn grouped(points: &[Point]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group<'_>> = Vec::new();
-    let mut known: HashMap<(u32, &[u32], &[u32]), usize> = HashMap::new();
+    let mut known: FxHashMap<(u32, &[u32], &[u32]), usize> = FxHashMap::default();
     for point in points {
         let edges = point.durations.as_ref().map_or(&[][..], |durations| &durations.edges);
         match known.entry((point.metric, &point.labels, edges)) {
-            std::collections::hash_map::Entry::Occupied(found) => groups[*found.get()].points.push(point),
-            std::collections::hash_map::Entry::Vacant(free) => {
+            Entry::Occupied(found) => groups[*found.get()].points.push(point),
+            Entry::Vacant(free) => {
                 free.insert(groups.len());
                 groups.push(Group { first: point, points: vec![point] });
             }
@@ -103,22 +117,17 @@ fn grouped(points: &[Point]) -> Vec<Group<'_>> {
 struct Writer {
     form: Form,
     symbols: Symbols,
+    /// Those of the group being written.
+    labels: LabelSet,
     request: Request,
-}
-
-/// One sample of a series.
-#[derive(Clone, Copy)]
-struct Sample {
-    value: f64,
-    at_ms: i64,
-    created_ms: i64,
 }
 
 impl Writer {
     fn group(&mut self, group: &Group<'_>) {
+        self.labels.set(&group.first.labels, &self.symbols, self.form.version);
         if group.first.durations.is_none() {
-            let labels = self.labels(group.first, "", None);
-            self.series(group, &labels, samples(group, |point| point.value), &[]);
+            self.name("", group);
+            self.series(group, None, |point| point.value, &[]);
             return;
         }
         if self.form.histograms != Histograms::Native {
@@ -130,36 +139,46 @@ impl Writer {
     }
 
     fn classic(&mut self, group: &Group<'_>) {
-        let durations =
-            |point: &Point, read: &dyn Fn(&Durations) -> f64| point.durations.as_ref().map_or(0.0, read);
-        let edges = group.first.durations.as_ref().map_or(0, |durations| durations.edges.len());
-        for bucket in 0..edges {
-            let edge = group.first.durations.as_ref().and_then(|durations| durations.edges.get(bucket));
-            let labels = self.labels(group.first, "_bucket", edge.copied());
-            let read =
-                |durations: &Durations| durations.cumulative.get(bucket).map_or(0.0, |count| *count as f64);
+        let of =
+            |read: fn(&Durations) -> f64| move |point: &Point| point.durations.as_ref().map_or(0.0, read);
+        let edges = group.first.durations.as_ref().map_or(&[][..], |durations| &durations.edges);
+        self.name("_bucket", group);
+        self.labels.edges(edges, &mut self.symbols, self.form.version);
+        for bucket in 0..edges.len() {
+            let cumulative = |point: &Point| {
+                let counts = point.durations.as_ref().map_or(&[][..], |durations| &durations.cumulative);
+                counts.get(bucket).map_or(0.0, |count| *count as f64)
+            };
             let shown: Vec<&Shown> =
                 exemplars(group).filter(|shown| shown.bucket as usize == bucket).collect();
-            self.series(group, &labels, samples(group, |point| durations(point, &read)), &shown);
+            self.series(group, Some(bucket), cumulative, &shown);
         }
-        let labels = self.labels(group.first, "_sum", None);
-        self.series(group, &labels, samples(group, |point| durations(point, &|value| value.sum)), &[]);
-        let labels = self.labels(group.first, "_count", None);
-        self.series(
-            group,
-            &labels,
-            samples(group, |point| durations(point, &|value| value.count as f64)),
-            &[],
-        );
+        self.name("_sum", group);
+        self.series(group, None, of(|durations| durations.sum), &[]);
+        self.name("_count", group);
+        self.series(group, None, of(|durations| durations.count as f64), &[]);
+    }
+
+    /// The series that follow have the group's name and this after it.
+    fn name(&mut self, suffix: &str, group: &Group<'_>) {
+        let Self { form, symbols, labels, .. } = self;
+        let name = match suffix {
+            "" => group.first.metric,
+            suffix => {
+                let name = [symbols.text(group.first.metric), suffix].concat();
+                symbols.of(&name)
+            }
+        };
+        labels.name(name, symbols, form.version);
     }
 
     fn native(&mut self, group: &Group<'_>) {
-        let labels = self.labels(group.first, "", None);
+        self.name("", group);
         let shown: Vec<&Shown> = exemplars(group).collect();
         let mut count = 0;
         let mut newest = i64::MIN;
         let version = self.form.version;
-        self.entry(group, &labels, &shown, |out| {
+        self.entry(group, None, &shown, |out| {
             let tag = match version {
                 Version::V1 => 4,
                 Version::V2 => 3,
@@ -179,44 +198,64 @@ impl Writer {
         self.request.newest_ms = self.request.newest_ms.max(newest);
     }
 
-    fn series(&mut self, group: &Group<'_>, labels: &[u32], samples: Vec<Sample>, shown: &[&Shown]) {
+    fn series(
+        &mut self,
+        group: &Group<'_>,
+        bucket: Option<usize>,
+        value: impl Fn(&Point) -> f64,
+        shown: &[&Shown],
+    ) {
         let version = self.form.version;
-        self.request.samples += samples.len() as u64;
-        let newest = samples.iter().map(|sample| sample.at_ms).max();
-        self.request.newest_ms = self.request.newest_ms.max(newest.unwrap_or(i64::MIN));
-        self.entry(group, labels, shown, |out| {
-            for sample in samples {
+        let mut count = 0;
+        let mut newest = i64::MIN;
+        self.entry(group, bucket, shown, |out| {
+            let mut sample = |value: f64, at_ms: i64, created_ms: i64| {
                 message(out, 2, |out| {
-                    double(out, 1, sample.value);
-                    int(out, 2, sample.at_ms);
-                    if version == Version::V2 && sample.created_ms != 0 {
-                        int(out, 3, sample.created_ms);
+                    double(out, 1, value);
+                    int(out, 2, at_ms);
+                    if version == Version::V2 && created_ms != 0 {
+                        int(out, 3, created_ms);
                     }
                 });
+                count += 1;
+                newest = newest.max(at_ms);
+            };
+            for point in &group.points {
+                if point.first {
+                    sample(0.0, point.created_ms, point.created_ms);
+                }
+                let value = match (point.stale, value(point)) {
+                    (true, _) => STALE,
+                    (false, value) if value.is_nan() => NOT_A_NUMBER,
+                    (false, value) => value,
+                };
+                sample(value, point.at_ms, point.created_ms);
             }
         });
+        self.request.samples += count;
+        self.request.newest_ms = self.request.newest_ms.max(newest);
     }
 
     /// One `TimeSeries`.
     fn entry(
         &mut self,
         group: &Group<'_>,
-        labels: &[u32],
+        bucket: Option<usize>,
         shown: &[&Shown],
         values: impl FnOnce(&mut Vec<u8>),
     ) {
         self.request.exemplars += shown.len() as u64;
-        let Self { form, symbols, request } = self;
+        let Self { form, symbols, labels, request, .. } = self;
         let (tag, exemplar_tag) = match form.version {
             Version::V1 => (1, 3),
             Version::V2 => (5, 4),
         };
         message(&mut request.body, tag, |out| {
-            label_set(out, labels, symbols, form.version);
+            labels.write(out, bucket, form.version);
             values(out);
             for shown in shown {
                 message(out, exemplar_tag, |out| {
-                    label_set(out, &shown.labels, symbols, form.version);
+                    exemplar_labels(out, &shown.labels, symbols, form.version);
                     double(out, 2, shown.value);
                     int(out, 3, shown.at_ms);
                 });
@@ -229,28 +268,6 @@ impl Writer {
                 });
             }
         });
-    }
-
-    /// The labels of a series, ascending by name, its own name and its edge among them.
-    fn labels(&mut self, point: &Point, suffix: &str, edge: Option<u32>) -> Vec<u32> {
-        let name = match suffix {
-            "" => point.metric,
-            suffix => {
-                let name = [self.symbols.text(point.metric), suffix].concat();
-                self.symbols.of(&name)
-            }
-        };
-        let mut labels = point.labels.clone();
-        self.insert(&mut labels, "__name__", name);
-        if let Some(edge) = edge {
-            self.insert(&mut labels, "le", edge);
-        }
-        labels
-    }
-
-    fn insert(&mut self, labels: &mut Vec<u32>, name: &str, value: u32) {
-        let at = labels.chunks(2).take_while(|pair| self.symbols.text(pair[0]) < name).count() * 2;
-        labels.splice(at..at, [self.symbols.of(name), value]);
     }
 
     fn finish(mut self, points: &[Point]) -> Request {
@@ -297,31 +314,93 @@ fn exemplars<'p>(group: &'p Group<'p>) -> impl Iterator<Item = &'p Shown> {
     group.points.iter().flat_map(|point| &point.exemplars)
 }
 
-fn samples(group: &Group<'_>, value: impl Fn(&Point) -> f64) -> Vec<Sample> {
-    let mut samples = Vec::with_capacity(group.points.len() + 1);
-    for point in &group.points {
-        let created_ms = point.created_ms;
-        if point.first {
-            samples.push(Sample { value: 0.0, at_ms: created_ms, created_ms });
-        }
-        let value = if point.stale { STALE } else { value(point) };
-        let value = if value.is_nan() && !point.stale { NOT_A_NUMBER } else { value };
-        samples.push(Sample { value, at_ms: point.at_ms, created_ms });
-    }
-    samples
+/// The labels that series have in common, written once: a histogram is some twenty series.
+#[derive(Default)]
+struct LabelSet {
+    /// Before `__name__` in the order of names.
+    before: Vec<u8>,
+    /// Between `__name__` and `le`.
+    between: Vec<u8>,
+    /// After `le`.
+    after: Vec<u8>,
+    /// All before `le`.
+    head: Vec<u8>,
+    /// Edges by their texts, nearly always those of the next histogram too.
+    edges: Vec<u32>,
+    /// The label `le` of each edge.
+    edge_labels: Vec<Vec<u8>>,
 }
 
-fn label_set(out: &mut Vec<u8>, labels: &[u32], symbols: &Symbols, version: Version) {
-    match version {
-        Version::V1 => {
-            for pair in labels.chunks_exact(2) {
-                message(out, 1, |out| {
-                    text(out, 1, symbols.text(pair[0]));
-                    text(out, 2, symbols.text(pair[1]));
-                });
-            }
+impl LabelSet {
+    /// Takes names and values in turn, ascending by name.
+    fn set(&mut self, labels: &[u32], symbols: &Symbols, version: Version) {
+        let Self { before, between, after, .. } = self;
+        [&mut *before, &mut *between, &mut *after].into_iter().for_each(|part| part.clear());
+        for pair in labels.chunks_exact(2) {
+            let out = match symbols.text(pair[0]) {
+                name if name < NAME => &mut *before,
+                name if name < EDGE => &mut *between,
+                _ => &mut *after,
+            };
+            label(out, pair[0], pair[1], symbols, version);
         }
-        Version::V2 => packed(out, 1, labels.iter().map(|symbol| u64::from(*symbol))),
+    }
+
+    /// The name of the series that follow.
+    fn name(&mut self, name: u32, symbols: &mut Symbols, version: Version) {
+        let own = symbols.of(NAME);
+        self.head.clear();
+        self.head.extend_from_slice(&self.before);
+        label(&mut self.head, own, name, symbols, version);
+        self.head.extend_from_slice(&self.between);
+    }
+
+    /// The edges of the buckets that follow.
+    fn edges(&mut self, edges: &[u32], symbols: &mut Symbols, version: Version) {
+        if self.edges == edges {
+            return;
+        }
+        let own = symbols.of(EDGE);
+        self.edges = edges.to_vec();
+        let written = |edge: &u32| {
+            let mut out = Vec::new();
+            label(&mut out, own, *edge, symbols, version);
+            out
+        };
+        self.edge_labels = edges.iter().map(written).collect();
+    }
+
+    /// Writes them, the edge of a bucket among them.
+    fn write(&self, out: &mut Vec<u8>, bucket: Option<usize>, version: Version) {
+        let edge = bucket.and_then(|bucket| self.edge_labels.get(bucket)).map_or(&[][..], Vec::as_slice);
+        let all = |out: &mut Vec<u8>| {
+            [&self.head, edge, &self.after].into_iter().for_each(|part| out.extend_from_slice(part));
+        };
+        match version {
+            Version::V1 => all(out),
+            Version::V2 => message(out, 1, all),
+        }
+    }
+}
+
+/// In 1.0 a message with its texts, in 2.0 two numbers of a list.
+fn label(out: &mut Vec<u8>, name: u32, value: u32, symbols: &Symbols, version: Version) {
+    match version {
+        Version::V1 => message(out, 1, |out| {
+            text(out, 1, symbols.text(name));
+            text(out, 2, symbols.text(value));
+        }),
+        Version::V2 => [name, value].into_iter().for_each(|symbol| varint(out, symbol.into())),
+    }
+}
+
+fn exemplar_labels(out: &mut Vec<u8>, labels: &[u32], symbols: &Symbols, version: Version) {
+    let all = |out: &mut Vec<u8>| {
+        labels.chunks_exact(2).for_each(|pair| label(out, pair[0], pair[1], symbols, version));
+    };
+    match version {
+        Version::V1 => all(out),
+        Version::V2 => message(out, 1, all),
     }
 }
 

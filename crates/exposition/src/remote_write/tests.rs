@@ -243,7 +243,7 @@ fn every_series_is_described() {
         })
         .collect();
     let histogram = (3, "seconds");
-    assert_eq!(kinds, [[histogram; 5].as_slice(), &[(1, ""), (2, "")]].concat());
+    assert_eq!(kinds, [&[(1, ""), (2, "")], [histogram; 5].as_slice()].concat(), "in the order they began");
     assert_eq!(two.metadata, BTreeMap::new());
     let one = told.written(Version::V1, Histograms::Both);
     let kinds: Vec<_> =

@@ -22,7 +22,7 @@ pub(super) fn measure(bench: &Bench) -> anyhow::Result<Section> {
     let target = bench.programs.target(LATENCY)?;
     let spool = bench.programs.folder.join("spool");
     let mut sinks = String::new();
-    for ((sink, _, settings), behaviour) in SINKS.into_iter().zip(BEHAVIOURS) {
+    for ((sink, settings), behaviour) in SINKS.into_iter().zip(BEHAVIOURS) {
         let url = format!("http://{}", sink_server::start(behaviour)?);
         sinks += &format!("  {sink}: {}\n", settings.replace("{url}", &url));
     }
