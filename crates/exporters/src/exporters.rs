@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_exposition::Readings;
-use plimsoll_run::{Ended, ExportCount, ExportSettings, RunEvent, Summary};
+use plimsoll_run::{Ended, ExportCount, ExportSettings, KafkaExport, RunEvent, Summary};
 
 use tokio_util::sync::CancellationToken;
 
@@ -103,8 +103,23 @@ pub fn sinks(settings: &ExportSettings) -> Result<Vec<Arc<dyn Sink>>, SinkError>
     if let Some(cloudwatch) = &settings.cloudwatch {
         sinks.push(Arc::new(cloudwatch::CloudWatch::new(cloudwatch)?));
     }
+    if let Some(kafka) = &settings.kafka {
+        sinks.push(self::kafka(kafka)?);
+    }
     let series = settings.series.unwrap_or(ExportSettings::SERIES);
     Ok(sinks.into_iter().map(|sink| -> Arc<dyn Sink> { Arc::new(Budgeted::new(sink, series)) }).collect())
+}
+
+#[cfg(feature = "kafka")]
+fn kafka(settings: &KafkaExport) -> Result<Arc<dyn Sink>, SinkError> {
+    Ok(Arc::new(crate::kafka::Kafka::new(settings)))
+}
+
+#[cfg(not(feature = "kafka"))]
+fn kafka(_: &KafkaExport) -> Result<Arc<dyn Sink>, SinkError> {
+    let reason =
+        "this build has no Kafka: build one with `cargo build --release -p plimsoll --features kafka`";
+    Err(SinkError::new("kafka", reason))
 }
 
 impl Exporters {
@@ -357,4 +372,20 @@ fn left_over(
         }
     }
     left
+}
+
+#[cfg(all(test, not(feature = "kafka")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_kafka_says_how_to_make_one_with_it() {
+        let kafka = KafkaExport { brokers: vec!["127.0.0.1:9092".to_owned()], topic: "load".to_owned() };
+        let settings = ExportSettings { kafka: Some(kafka), ..ExportSettings::default() };
+        let error = sinks(&settings).unwrap_err().to_string();
+        assert!(
+            error.starts_with("kafka: this build has no Kafka") && error.contains("--features kafka"),
+            "{error}"
+        );
+    }
 }

@@ -23,6 +23,8 @@ mod fixture;
 mod held;
 mod http;
 pub mod influxdb;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod ledger;
 mod live;
 mod notes;

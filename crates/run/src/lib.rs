@@ -37,11 +37,11 @@ pub use plan::{
     Action, AddressChoice, AwsCredentials, BodyKind, Capture, CaptureSource, CloudWatchExport,
     CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed, FeedOrder,
     FileExport, FileFormat, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, InfluxPlace,
-    Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, PauseRange,
-    PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms, RemoteWriteVersion, Request,
-    ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, SamplesFormat, SamplesSettings, Scenario,
-    SearchCredentials, Secret, SpoolSettings, SpoolSync, StatsdAddress, StatsdExport, StatusRange,
-    TlsSettings, WhenFull,
+    KafkaExport, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality,
+    PauseRange, PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms,
+    RemoteWriteVersion, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, SamplesFormat,
+    SamplesSettings, Scenario, SearchCredentials, Secret, SpoolSettings, SpoolSync, StatsdAddress,
+    StatsdExport, StatusRange, TlsSettings, WhenFull,
 };
 pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};

@@ -498,6 +498,8 @@ pub struct ExportSettings {
     pub elasticsearch: Option<ElasticsearchExport>,
     /// Amazon CloudWatch.
     pub cloudwatch: Option<CloudWatchExport>,
+    /// Kafka.
+    pub kafka: Option<KafkaExport>,
     /// Where points wait for their sinks.
     pub spool: SpoolSettings,
     /// The most series of a run that each sink is told one by one; `None`: [`Self::SERIES`].
@@ -728,6 +730,15 @@ pub enum SearchCredentials {
     ApiKey(Secret),
     /// A user and a password.
     User(String, Secret),
+}
+
+/// Kafka.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaExport {
+    /// Hosts and ports of which one at least answers; the others of the cluster are learnt from it.
+    pub brokers: Vec<String>,
+    /// Where messages go.
+    pub topic: String,
 }
 
 /// Amazon CloudWatch.

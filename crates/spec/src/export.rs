@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plimsoll_run::{
-    ElasticsearchExport, ExportSettings, FileExport, FileFormat, InfluxExport, InfluxPlace, OtlpExport,
-    OtlpHistograms, OtlpProtocol, OtlpTemporality, PrometheusExport, SearchCredentials, Secret,
+    ElasticsearchExport, ExportSettings, FileExport, FileFormat, InfluxExport, InfluxPlace, KafkaExport,
+    OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality, PrometheusExport, SearchCredentials, Secret,
     SpoolSettings, SpoolSync, StatsdAddress, StatsdExport, WhenFull,
 };
 use plimsoll_units::ByteCount;
@@ -16,7 +16,7 @@ use crate::diagnostic::{Finding, listed};
 use crate::http::web_url;
 use crate::read::{Object, Reader};
 use crate::resources::headers;
-use crate::tree::Node;
+use crate::tree::{Node, Value};
 use crate::{cloudwatch, remote_write, words};
 
 /// Some scrapes, whatever their interval.
@@ -41,6 +41,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, node: &Node) -> ExportSettings {
         statsd: object.get("statsd").and_then(|node| statsd(reader, node)),
         elasticsearch: object.get("elasticsearch").and_then(|node| elasticsearch(reader, node)),
         cloudwatch: object.get("cloudwatch").and_then(|node| cloudwatch::read(reader, node)),
+        kafka: object.get("kafka").and_then(|node| kafka(reader, node)),
     }
 }
 
@@ -173,11 +174,50 @@ fn statsd_address(reader: &mut Reader<'_>, node: &Node) -> Option<StatsdAddress>
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         return Some(StatsdAddress::Unix(PathBuf::from(path)));
     }
-    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
-    if port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0)) {
+    if has_port(&text) {
         return Some(StatsdAddress::Udp(text));
     }
     reader.expected(node, WHAT, None);
+    None
+}
+
+/// Whether this is a host and a port.
+fn has_port(text: &str) -> bool {
+    let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port);
+    port.is_some_and(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+fn kafka(reader: &mut Reader<'_>, node: &Node) -> Option<KafkaExport> {
+    const WHAT: &str = "host and port like `127.0.0.1:9092`";
+    let object = reader.object(node, &words::KAFKA)?;
+    let brokers = object.get("brokers").map(|node| {
+        let nodes = match &node.value {
+            Value::List(_) => reader.some(node, "brokers"),
+            _ => std::slice::from_ref(node),
+        };
+        let mut brokers = Vec::new();
+        for node in nodes {
+            let broker = reader.text(node, WHAT)?;
+            if !has_port(&broker) || broker.contains("://") {
+                reader.expected(node, WHAT, None);
+                return None;
+            }
+            brokers.push(broker);
+        }
+        Some(brokers).filter(|brokers| !brokers.is_empty())
+    });
+    let topic = object.get("topic").map(|node| topic(reader, node));
+    Some(KafkaExport { brokers: brokers??, topic: optional(topic)?.unwrap_or_else(|| "plimsoll".to_owned()) })
+}
+
+/// A name as Kafka allows it.
+fn topic(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+    let name = reader.text(node, "a topic")?;
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    if name.chars().all(plain) && name.len() <= 249 && name != "." && name != ".." {
+        return Some(name);
+    }
+    reader.expected(node, "a topic", Some("write letters, digits, `.`, `_` and `-`, at most 249"));
     None
 }
 

@@ -659,6 +659,7 @@ pub(crate) static EXPORT: Table = Table {
         key("statsd", Kind::Object(&STATSD), "a StatsD or DogStatsD server"),
         key("elasticsearch", Kind::Object(&ELASTICSEARCH), "an index of Elasticsearch or OpenSearch"),
         key("cloudwatch", Kind::Object(&CLOUDWATCH), "metrics of Amazon CloudWatch"),
+        key("kafka", Kind::Object(&KAFKA), "a topic of Kafka; in builds with the feature `kafka`"),
     ],
     later: &["graphite"],
 };
@@ -793,6 +794,19 @@ pub(crate) static CLOUDWATCH: Table = Table {
         ),
         key("secret_access_key", Kind::Text, "best as `${NAME}`"),
         key("session_token", Kind::Text, "of temporary credentials, best as `${NAME}`"),
+    ],
+    later: &[],
+};
+
+pub(crate) static KAFKA: Table = Table {
+    name: "`export.kafka`",
+    keys: &[
+        must(
+            "brokers",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "host and port like `127.0.0.1:9092`, of one broker or several, without TLS",
+        ),
+        key("topic", Kind::Text, "where messages go; default `plimsoll`"),
     ],
     later: &[],
 };

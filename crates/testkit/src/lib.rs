@@ -1,4 +1,4 @@
-//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, ministack, nginx and Chromium.
+//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, ministack, noida-db, nginx and Chromium.
 //!
 //! What we export has to be understood by the programs other people run, so tests ask those
 //! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
@@ -17,6 +17,7 @@ mod browser;
 mod certificate;
 mod half;
 mod influxdb;
+mod kafka;
 mod nginx;
 mod opensearch;
 mod otlp_receiver;
@@ -37,6 +38,7 @@ pub use binary::binary;
 pub use browser::{Browser, ColorScheme};
 pub use certificate::Authority;
 pub use influxdb::{InfluxDb, Row};
+pub use kafka::Kafka;
 pub use nginx::{Access, Nginx, NginxSetup, StubStatus};
 pub use opensearch::OpenSearch;
 pub use otlp_receiver::{Otlp, OtlpAnswer, OtlpReceiver, OtlpRequest};

@@ -12,7 +12,8 @@ use anyhow::{Context, bail};
 const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
 
 /// Programs whose package is a Python one: `cargo xtask test --only packages` puts them below the target folder.
-const OF_PYTHON: [&str; 3] = [Program::AWS.name, Program::OPENSEARCH.name, Program::ROTEL.name];
+const OF_PYTHON: [&str; 4] =
+    [Program::AWS.name, Program::KAFKA.name, Program::OPENSEARCH.name, Program::ROTEL.name];
 
 /// An installed program and the Debian or Python package that brings it.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,7 @@ impl Program {
     pub const OPENSEARCH: Self = Self { name: "osmem-server", package: "osmem-server" };
     pub const ROTEL: Self = Self { name: "rotel-agent", package: "rotel" };
     pub const AWS: Self = Self { name: "ministack", package: "ministack" };
+    pub const KAFKA: Self = Self { name: "noida-db", package: "noida-db" };
     pub const SETPRIV: Self = Self { name: "setpriv", package: "util-linux" };
 
     /// Finds the program.

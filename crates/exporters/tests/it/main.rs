@@ -9,6 +9,8 @@ mod disk;
 mod elasticsearch;
 mod file;
 mod influxdb;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod otlp;
 mod prometheus;
 mod remote_write;

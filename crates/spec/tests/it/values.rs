@@ -6,9 +6,10 @@ use std::time::Duration;
 use plimsoll_measure::SingleRule;
 use plimsoll_run::{
     Action, AddressChoice, AwsCredentials, BodyKind, CaptureSource, CloudWatchExport, CloudWatchResolution,
-    Connections, FeedOrder, FileFormat, HttpVersion, InfluxPlace, LoadModel, OnFailure, OtlpHistograms,
-    OtlpProtocol, OtlpTemporality, Part, RemoteWriteHistograms, RemoteWriteVersion, Request, ResourceOrigin,
-    RunPlan, SamplesFormat, SearchCredentials, StatsdAddress, StatsdExport, Template, Variable,
+    Connections, FeedOrder, FileFormat, HttpVersion, InfluxPlace, KafkaExport, LoadModel, OnFailure,
+    OtlpHistograms, OtlpProtocol, OtlpTemporality, Part, RemoteWriteHistograms, RemoteWriteVersion, Request,
+    ResourceOrigin, RunPlan, SamplesFormat, SearchCredentials, StatsdAddress, StatsdExport, Template,
+    Variable,
 };
 use plimsoll_sla::Severity;
 use plimsoll_workload::{Spacing, StageKind};
@@ -655,6 +656,18 @@ fn sinks_are_read() {
     assert!(matches!(search("token: t, data_stream: true").credentials, Some(SearchCredentials::Token(_))));
     assert!(matches!(search("username: a, password: b").credentials, Some(SearchCredentials::User(..))));
     assert_eq!(search("token: t").index, "plimsoll");
+}
+
+#[test]
+fn kafka_is_read() {
+    let read = |text: &str| {
+        plan(&with(LOAD, STEPS, &format!("export: {{ kafka: {{ {text} }} }}"))).export.kafka.unwrap()
+    };
+    let one = KafkaExport { brokers: vec!["127.0.0.1:9092".to_owned()], topic: "plimsoll".to_owned() };
+    assert_eq!(read("brokers: 127.0.0.1:9092"), one);
+    let two =
+        KafkaExport { brokers: ["a:1", "b:2"].map(str::to_owned).to_vec(), topic: "load.points".to_owned() };
+    assert_eq!(read("brokers: ['a:1', 'b:2'], topic: load.points"), two);
 }
 
 #[test]
