@@ -199,8 +199,25 @@ fn queue(spool: &TempDir) -> PathBuf {
     run
 }
 
+/// Removes a folder, whoever writes there meanwhile.
+fn remove_all(folder: &Path) {
+    while let Err(error) = std::fs::remove_dir_all(folder) {
+        assert_eq!(error.kind(), std::io::ErrorKind::DirectoryNotEmpty, "{error}");
+    }
+}
+
 fn folders(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// How many points these events are: until so many are in a spool, a thread writes there.
+async fn points_of(events: &[RunEvent]) -> u64 {
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let mut settings = settings(&receiver.url(), Path::new(""));
+    settings.spool = SpoolSettings::default();
+    let (mut exporters, _) = start(&settings).await;
+    send(&mut exporters, events);
+    finish(&mut exporters, 0, DEADLINE).await.produced
 }
 
 /// Waits for a count of the one sink, which adds up at every look.
@@ -218,8 +235,8 @@ async fn until(exporters: &Exporters, what: &str, is_so: impl Fn(&ExportCount) -
 async fn a_spool_that_is_removed_while_it_is_in_use_costs_what_waited_and_nothing_else() {
     type Removal = fn(&TempDir);
     let removals: [(&str, Removal, bool); 4] = [
-        ("all of it", |spool| std::fs::remove_dir_all(spool.path()).unwrap(), true),
-        ("the queue", |spool| std::fs::remove_dir_all(queue(spool)).unwrap(), true),
+        ("all of it", |spool| remove_all(spool.path()), true),
+        ("the queue", |spool| remove_all(&queue(spool)), true),
         (
             "what says whose it is",
             |spool| std::fs::remove_file(queue(spool).join("about.json")).unwrap(),
@@ -231,14 +248,15 @@ async fn a_spool_that_is_removed_while_it_is_in_use_costs_what_waited_and_nothin
         let spool = TempDir::new().unwrap();
         let (receiver, url) = hanging().await;
         let (run, events) = record(6);
+        let (begin, whole) = (points_of(&events[..4]).await, points_of(&events).await);
         let (mut exporters, _) = start(&settings(&url, spool.path())).await;
         send(&mut exporters, &events[..4]);
         // Tried in vain, so that part of it is on its way.
         receiver.wait_for(1, DEADLINE).await.unwrap();
-        until(&exporters, "three seconds", |count| count.produced > 30).await;
+        until(&exporters, "three seconds", |count| count.produced == begin).await;
         remove(&spool);
         send(&mut exporters, &events[4..]);
-        let before = until(&exporters, "six seconds", |count| count.produced > 60).await;
+        let before = until(&exporters, "six seconds", |count| count.produced == whole).await;
         receiver.answer_with([Answer::Status(204)]);
         let count = finish(&mut exporters, 6, DEADLINE).await;
         assert_eq!(count.backlog, 0, "{what}: {count:?}");
@@ -275,12 +293,11 @@ async fn what_waits_in_a_spool_that_is_removed_is_not_said_to_wait() {
     let (_, events) = record(3);
     let (mut exporters, live) = start(&settings(&url, spool.path())).await;
     send(&mut exporters, &events);
-    until(&exporters, "three seconds", |count| count.produced > 30).await;
-    std::fs::remove_dir_all(queue(&spool)).unwrap();
-    // Nothing but the end is told afterwards.
+    let whole = points_of(&events).await;
+    until(&exporters, "three seconds", |count| count.produced == whole).await;
+    // Nothing but the end is told afterwards, and there is no place to make it again.
     let sink = folders(spool.path()).pop().unwrap();
-    std::fs::write(sink.join("in the way"), "").unwrap();
-    std::fs::remove_dir_all(&sink).unwrap();
+    remove_all(&sink);
     std::fs::write(&sink, "").unwrap();
     let count = finish(&mut exporters, 3, Duration::from_millis(300)).await;
     assert_eq!((count.backlog, count.acknowledged, count.lost), (0, 0, count.produced));
@@ -348,5 +365,59 @@ async fn damage_to_a_spool_costs_what_it_hits_and_the_next_run_says_so() {
         balanced(std::slice::from_ref(&now));
         assert_eq!((now.lost, now.backlog), (earlier.lost, 0), "{what}");
         assert!(is_empty(&spool), "{what}");
+    }
+}
+
+/// What cannot be a queue any more is named and left as it is, and nobody else waits for it.
+#[tokio::test]
+async fn a_queue_that_cannot_be_opened_is_named_and_costs_nobody_else() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm, &str); 4] = [
+        ("its name is cut", |queue| std::fs::write(queue.join("about.json"), "{").unwrap(), "about.json"),
+        ("a file of others", |queue| std::fs::write(queue.join("notes.txt"), "x").unwrap(), "notes.txt"),
+        (
+            "no segment",
+            |queue| std::fs::write(queue.join("00000001.log"), "a diary\n".repeat(100)).unwrap(),
+            "00000001.log",
+        ),
+        (
+            "of a later version",
+            |queue| {
+                let about = std::fs::read_to_string(queue.join("about.json")).unwrap();
+                let later = about.replace("\"format\": 1", "\"format\": 9");
+                std::fs::write(queue.join("about.json"), later).unwrap();
+            },
+            "has format 9",
+        ),
+    ];
+    for (what, harm, named) in harms {
+        let spool = TempDir::new().unwrap();
+        let (receiver, url) = hanging().await;
+        let settings = settings(&url, spool.path());
+        let (_, events) = record(2);
+        let (mut first, _) = start(&settings).await;
+        send(&mut first, &events);
+        finish(&mut first, 2, Duration::from_millis(100)).await;
+        drop(first);
+        let left = queue(&spool);
+        harm(&left);
+        let files = |folder: &Path| {
+            let files = folders(folder).into_iter().map(|file| (file.clone(), std::fs::read(file).unwrap()));
+            files.collect::<BTreeSet<_>>()
+        };
+        let before = files(&left);
+
+        receiver.answer_with([Answer::Status(204)]);
+        let (mut second, live) = start(&settings).await;
+        let (_, events) = record(2);
+        send(&mut second, &events);
+        let own = finish(&mut second, 2, DEADLINE).await;
+        assert_eq!((own.backlog, own.lost), (0, 0), "{what}");
+        assert_eq!(live.export_counts(), [own], "{what}: what cannot be counted is in no count");
+        let notes = second.notes();
+        let [note] = notes.as_slice() else { panic!("{what}: told once: {notes:?}") };
+        assert!(note.contains("what waits in the spool is not delivered") && note.contains(named), "{note}");
+        drop(second);
+        assert_eq!(files(&left), before, "{what}: it is left as it is");
     }
 }
