@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_run::{
     ExportCount, ExportSettings, RemoteWriteExport, RemoteWriteHistograms, RemoteWriteVersion, Secret,
@@ -215,36 +216,40 @@ async fn a_version_that_is_asked_for_is_the_only_one() {
 #[tokio::test]
 async fn what_cannot_be_taken_now_is_sent_again_and_nothing_is_lost() {
     let later = |status: u16| Reply::Refuse(status, "not now".to_owned());
-    for speaks in [Speaks::One, Speaks::Two] {
-        for reply in [
-            later(500),
-            later(502),
-            later(503),
-            later(504),
-            Reply::RetryAfter(429, 1),
-            Reply::RetryAfter(503, 1),
-            Reply::Half,
-            Reply::Slow(Duration::from_millis(300)),
-        ] {
-            let version =
-                if speaks == Speaks::One { RemoteWriteVersion::One } else { RemoteWriteVersion::Auto };
-            let receiver = RemoteWriteReceiver::start(speaks, [reply.clone(), Reply::Take]).await.unwrap();
-            let settings = RemoteWriteExport { version, lanes: 1, ..to(&receiver.url()) };
-            let (run, count, notes) = pushed(settings, 2).await;
-            assert_eq!(count.lost, 0, "{reply:?}: {notes:?}");
-            assert_whole(&receiver, &run);
-            let pushed = receiver.pushed();
-            if let Reply::RetryAfter(..) = reply {
-                let wait = pushed[1].at.duration_since(pushed[0].at);
-                assert!(wait >= Duration::from_millis(950), "asked for a second, came after {wait:?}");
-            }
-            if !matches!(reply, Reply::Slow(_)) {
-                assert_eq!(pushed[0].written, pushed[1].written, "{reply:?}: the same points again");
-            }
-            let told = usize::from(!matches!(reply, Reply::Slow(_)));
-            assert_eq!(notes.len(), told, "{reply:?}: {notes:?}");
-        }
+    let replies = [
+        later(500),
+        later(502),
+        later(503),
+        later(504),
+        Reply::RetryAfter(429, 1),
+        Reply::RetryAfter(503, 1),
+        Reply::Half,
+        Reply::Slow(Duration::from_millis(300)),
+    ];
+    let cases = [Speaks::One, Speaks::Two]
+        .into_iter()
+        .flat_map(|speaks| replies.iter().map(move |reply| (speaks, reply)));
+    // Each waits for a receiver of its own.
+    join_all(cases.map(|(speaks, reply)| taken_at_the_second_try(speaks, reply))).await;
+}
+
+async fn taken_at_the_second_try(speaks: Speaks, reply: &Reply) {
+    let version = if speaks == Speaks::One { RemoteWriteVersion::One } else { RemoteWriteVersion::Auto };
+    let receiver = RemoteWriteReceiver::start(speaks, [reply.clone(), Reply::Take]).await.unwrap();
+    let settings = RemoteWriteExport { version, lanes: 1, ..to(&receiver.url()) };
+    let (run, count, notes) = pushed(settings, 2).await;
+    assert_eq!(count.lost, 0, "{reply:?}: {notes:?}");
+    assert_whole(&receiver, &run);
+    let pushed = receiver.pushed();
+    if let Reply::RetryAfter(..) = reply {
+        let wait = pushed[1].at.duration_since(pushed[0].at);
+        assert!(wait >= Duration::from_millis(950), "asked for a second, came after {wait:?}");
     }
+    if !matches!(reply, Reply::Slow(_)) {
+        assert_eq!(pushed[0].written, pushed[1].written, "{reply:?}: the same points again");
+    }
+    let told = usize::from(!matches!(reply, Reply::Slow(_)));
+    assert_eq!(notes.len(), told, "{reply:?}: {notes:?}");
 }
 
 #[tokio::test]
