@@ -35,7 +35,7 @@ const OTLP: (&str, &str) = ("otlp", "{ url: \"{url}\" }");
 const ROWS: [(&str, Option<f64>, (&str, &str)); 4] = [
     ("line protocol", Some(MOST), INFLUXDB),
     ("remote write, native histograms", Some(MOST), NATIVE),
-    ("remote write, native and classic histograms", None, REMOTE_WRITE),
+    ("remote write, native and classic histograms", Some(MOST), REMOTE_WRITE),
     ("OTLP, exponential histograms", None, OTLP),
 ];
 
