@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use crate::command::run as run_command;
 
 /// The programs in `fuzz/`, and the folder of `fuzz/corpus` each reads.
-const TARGETS: [(&str, &str); 8] = [
+const TARGETS: [(&str, &str); 9] = [
     ("response", "response"),
     ("differential", "response"),
     ("plan", "plan"),
@@ -19,6 +19,7 @@ const TARGETS: [(&str, &str); 8] = [
     ("scrape", "scrape"),
     ("table", "table"),
     ("spool", "spool"),
+    ("server_timing", "server_timing"),
 ];
 
 /// An input that takes longer than this is a finding, in seconds.

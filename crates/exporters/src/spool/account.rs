@@ -149,7 +149,8 @@ fn decode(seal: Seal, bytes: &[u8]) -> Option<(Standing, u64)> {
         passed_by: number(9),
     };
     // What no queue of ours ever wrote would make the sums go wrong.
-    let is_possible = standing.acknowledged <= standing.cursor.points
+    let is_possible = standing.cursor.segment > 0
+        && standing.acknowledged <= standing.cursor.points
         && standing.cursor.points <= standing.logged
         && standing.beyond_log().and_then(|beyond| beyond.checked_add(standing.logged)).is_some();
     is_possible.then_some((standing, number(0)))
