@@ -8,17 +8,25 @@
 //!
 //! It never looks at a clock and never decides about a run: aborting is the runner's work.
 
+mod counts;
 mod evaluator;
 mod expression;
 mod judge;
+mod ledger;
 mod objective;
+mod period;
+mod slo;
 mod tally;
 mod validity;
 mod windows;
 
+pub use counts::{Contradiction, Counters, Counts, Sum};
 pub use evaluator::{Evaluator, Judgement, Span, Status};
 pub use expression::{
     Bound, Comparison, Countable, Expression, ExpressionError, Measure, OwnFigure, OwnValue, figure_names,
 };
+pub use ledger::{Fate, Ledger, Refused, Unreadable, Window};
 pub use objective::{Filter, Objective, Severity, Verdict};
+pub use period::{Calendar, Period, PeriodError, Rolling, Unit};
+pub use slo::{Method, Share, ShareError, Slice, SliceError, Slo, Target};
 pub use validity::{Validity, ValidityReport, ValidityTracker};
