@@ -23,6 +23,9 @@ impl Counts {
     /// No events.
     pub const ZERO: Self = Self { good: 0, total: 0 };
 
+    /// The most events of an hour, 2^56: then no arithmetic on years of them overflows.
+    pub(crate) const MOST: u64 = 1 << 56;
+
     /// `good` events of `total`.
     pub fn new(good: u64, total: u64) -> Result<Self, Contradiction> {
         if good > total { Err(Contradiction { good, total }) } else { Ok(Self { good, total }) }
@@ -43,10 +46,10 @@ impl Counts {
         self.total
     }
 
-    /// Both together, unless that is more than can be counted.
+    /// Both together, unless that is more than a bucket may hold.
     pub(crate) fn plus(self, other: Self) -> Option<Self> {
-        let good = self.good.checked_add(other.good)?;
-        Some(Self { good, total: self.total.checked_add(other.total)? })
+        let total = self.total.checked_add(other.total).filter(|total| *total <= Self::MOST)?;
+        Some(Self { good: self.good + other.good, total })
     }
 
     /// Without `other`, which is part of it.
@@ -56,7 +59,7 @@ impl Counts {
     }
 }
 
-/// Counts added up over any time. It does not overflow: it holds 2^64 of the largest [`Counts`].
+/// Counts added up over any time a ledger keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sum {
     good: u128,

@@ -131,7 +131,7 @@ impl Tier {
     /// Adds a finer bucket to the one that begins at `start`.
     fn merge(&mut self, start: u64, finer: &Bucket) {
         let bucket = self.at(start as u32);
-        // A bucket that is full stays as it is: 2^64 events in an hour are nobody's.
+        // A bucket that is full stays as it is: 2^56 events in an hour are nobody's.
         bucket.counts = bucket.counts.plus(finer.counts).unwrap_or(bucket.counts);
         bucket.seen = bucket.seen.saturating_add(finer.seen);
     }
@@ -169,7 +169,7 @@ pub enum Refused {
     /// Beyond the times that are kept.
     #[error("second {0} is beyond the year 2106")]
     BeyondTime(u64),
-    /// More than 2^64 events in an hour.
+    /// More than 2^56 events in an hour.
     #[error("more events than can be counted")]
     TooMany,
     /// The interval is empty.
@@ -246,6 +246,9 @@ impl Ledger {
             return Ok(Fate::Excluded);
         }
         let oldest = self.method.slice().map_or_else(|| self.hours_from(), |slice| self.slices_from(slice));
+        if counts.total() > Counts::MOST {
+            return Err(Refused::TooMany);
+        }
         if second < oldest {
             self.forgotten += counts;
             return Ok(Fate::Forgotten);

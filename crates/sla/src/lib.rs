@@ -8,6 +8,8 @@
 //!
 //! It never looks at a clock and never decides about a run: aborting is the runner's work.
 
+mod budget;
+mod burn;
 mod counts;
 mod evaluator;
 mod expression;
@@ -20,6 +22,11 @@ mod tally;
 mod validity;
 mod windows;
 
+pub use budget::{Budget, Exact};
+pub use burn::{
+    Alert, BurnAlerts, BurnReading, BurnRule, ENOUGH_EVIDENCE, FEWEST_BAD, Factor, FactorError, RuleError,
+    Threshold, Urgency,
+};
 pub use counts::{Contradiction, Counters, Counts, Sum};
 pub use evaluator::{Evaluator, Judgement, Span, Status};
 pub use expression::{

@@ -157,7 +157,7 @@ impl Input<'_> {
     fn counts(&mut self) -> Result<Counts, Unreadable> {
         let too_many = Unreadable::Contradiction("more events than can be counted");
         let (bad, good) = (self.number()?, self.number()?);
-        let total = good.checked_add(bad).ok_or(too_many.clone())?;
+        let total = good.checked_add(bad).filter(|total| *total <= Counts::MOST).ok_or(too_many.clone())?;
         Counts::new(good, total).map_err(|_| too_many)
     }
 
