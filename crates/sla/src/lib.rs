@@ -16,6 +16,7 @@ mod expression;
 mod judge;
 mod ledger;
 mod objective;
+pub mod openslo;
 mod period;
 mod slo;
 mod tally;
