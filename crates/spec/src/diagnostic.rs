@@ -9,12 +9,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use plimsoll_sla::openslo::Rule;
 
-/// Whether a diagnostic stops a plan from being run.
+/// Whether a diagnostic stops a plan from being run, or a document from being used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weight {
-    /// The plan cannot be run as it stands.
+    /// It cannot, as it stands.
     Error,
+    /// The document can be used; whoever signs it should know this.
+    Warning,
     /// The plan can be run; somebody who reads its results should know this.
     Advice,
 }
@@ -24,6 +27,8 @@ pub enum Weight {
 pub struct Diagnostic {
     /// Whether it stops the plan.
     pub weight: Weight,
+    /// The name of the rule that was broken, where rules have names.
+    pub rule: Option<&'static str>,
     /// What is wrong, in one sentence without a full stop.
     pub message: String,
     /// What is to be said at the place itself, where there is more to say.
@@ -54,9 +59,14 @@ impl Diagnostic {
     pub fn render(&self, colour: bool) -> String {
         let level = match self.weight {
             Weight::Error => Level::ERROR,
+            Weight::Warning => Level::WARNING,
             Weight::Advice => Level::WARNING.with_name("advice"),
         };
         let title = level.primary_title(&*self.message);
+        let title = match self.rule {
+            None => title,
+            Some(rule) => title.id(rule),
+        };
         let mut group = match &self.excerpt {
             None => Group::with_title(title),
             Some(excerpt) => {
@@ -111,6 +121,7 @@ pub(crate) struct Place {
 #[derive(Debug, Clone)]
 pub(crate) struct Finding {
     weight: Weight,
+    rule: Option<Rule>,
     message: String,
     label: Option<String>,
     help: Option<String>,
@@ -120,11 +131,20 @@ pub(crate) struct Finding {
 impl Finding {
     pub(crate) fn error(place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
         let (place, message) = (place.into(), message.into());
-        Self { weight: Weight::Error, message, label: None, help: None, place }
+        Self { weight: Weight::Error, rule: None, message, label: None, help: None, place }
     }
 
     pub(crate) fn advice(place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
         Self { weight: Weight::Advice, ..Self::error(place, message) }
+    }
+
+    pub(crate) fn warning(place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
+        Self { weight: Weight::Warning, ..Self::error(place, message) }
+    }
+
+    pub(crate) fn rule(mut self, rule: Rule) -> Self {
+        self.rule = Some(rule);
+        self
     }
 
     pub(crate) fn label(mut self, label: impl Into<String>) -> Self {
@@ -204,6 +224,7 @@ impl Sources {
     pub(crate) fn finish(&self, finding: Finding) -> Diagnostic {
         Diagnostic {
             weight: finding.weight,
+            rule: finding.rule.map(Rule::name),
             message: self.scrub(finding.message),
             label: finding.label.map(|label| self.scrub(label)),
             help: finding.help.map(|help| self.scrub(help)),
@@ -239,7 +260,9 @@ impl Sources {
     /// The bytes `shown` of a source with its secrets covered, and where `meant` is among them. Every
     /// covered character becomes one star, so that columns stay where they are.
     fn uncover(&self, source: usize, shown: Range<usize>, meant: Range<usize>) -> (String, Range<usize>) {
-        let covers: Vec<_> = self.covered.iter().filter(|cover| cover.source == source).collect();
+        let overlaps =
+            |cover: &&Place| cover.source == source && cover.start < shown.end && shown.start < cover.end;
+        let covers: Vec<_> = self.covered.iter().filter(overlaps).collect();
         let hidden = |at: usize| covers.iter().any(|cover| (cover.start..cover.end).contains(&at));
         let mut line = String::new();
         let mut range = 0..0;

@@ -20,6 +20,7 @@ mod json;
 mod load;
 mod measures;
 mod objectives;
+pub mod openslo;
 mod overrides;
 mod read;
 mod record;
@@ -42,7 +43,7 @@ use plimsoll_run::{Action, ExportSettings, Part, RunPlan};
 pub use diagnostic::{Diagnostic, Excerpt, Weight};
 pub use schema::schema;
 
-use diagnostic::{Finding, Place};
+use diagnostic::{Finding, Place, Sources};
 use read::Reader;
 use template::Scope;
 use tree::Node;
@@ -111,7 +112,7 @@ const MOST_SHOWN: usize = 100;
 /// Everything that is wrong with it (the first 100 things and how many more there are), in the order of the text; of a text that is not YAML, the first
 /// thing.
 pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnostic>> {
-    let mut reader = Reader { inputs, sources: diagnostic::Sources::default(), findings: Vec::new() };
+    let mut reader = Reader { inputs, sources: Sources::default(), findings: Vec::new() };
     let plan = tree(&mut reader, source).and_then(|root| plan(&mut reader, &root));
     let mut findings = std::mem::take(&mut reader.findings);
     findings.sort_by_key(Finding::order);
@@ -134,7 +135,7 @@ pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnos
 /// # Errors
 /// Everything that is wrong with that part; of a text that is not YAML, the first thing.
 pub fn parse_export(source: &Source, inputs: &Inputs<'_>) -> Result<ExportSettings, Vec<Diagnostic>> {
-    let mut reader = Reader { inputs, sources: diagnostic::Sources::default(), findings: Vec::new() };
+    let mut reader = Reader { inputs, sources: Sources::default(), findings: Vec::new() };
     let settings = tree(&mut reader, source).map(|root| {
         let export = reader.object(&root, &words::PLAN).and_then(|plan| plan.get("export"));
         export.map(|node| export::read(&mut reader, node)).unwrap_or_default()
@@ -153,7 +154,7 @@ fn tree(reader: &mut Reader<'_>, source: &Source) -> Option<Node> {
         Ok(root) => root,
         Err(finding) => {
             // Without a tree nobody knows which texts are secret.
-            cover_likely_secrets(reader, id, &source.text);
+            cover_likely_secrets(&mut reader.sources, id, &source.text);
             reader.report(finding);
             return None;
         }
@@ -171,7 +172,7 @@ fn tree(reader: &mut Reader<'_>, source: &Source) -> Option<Node> {
 
 /// Covers what stands behind words that announce a secret, and credentials in URLs, in a text that is
 /// not understood.
-fn cover_likely_secrets(reader: &mut Reader<'_>, source: usize, text: &str) {
+fn cover_likely_secrets(sources: &mut Sources, source: usize, text: &str) {
     const WORDS: [&str; 8] =
         ["token", "password", "bearer", "basic", "authorization", "cookie", "secret", "api-key"];
     let mut at = 0;
@@ -181,10 +182,10 @@ fn cover_likely_secrets(reader: &mut Reader<'_>, source: usize, text: &str) {
         // What follows is covered up to the end of the line: too much rather than too little.
         if let Some(end) = ends.min() {
             let value = end + line[end..].find([':', '=', ' ']).map_or(0, |sign| sign + 1);
-            reader.sources.cover(Place { source, start: at + value, end: at + line.len() });
+            sources.cover(Place { source, start: at + value, end: at + line.len() });
         }
         if let (Some(scheme), Some(sign)) = (line.find("://"), line.rfind('@')) {
-            reader.sources.cover(Place { source, start: at + scheme + 3, end: at + sign.max(scheme + 3) });
+            sources.cover(Place { source, start: at + scheme + 3, end: at + sign.max(scheme + 3) });
         }
         at += line.len();
     }

@@ -18,7 +18,7 @@ enum Part {
 /// Applies one override; the text as it was typed after `--set`.
 pub(crate) fn apply(reader: &mut Reader<'_>, root: &mut Node, text: &str) {
     let source = reader.sources.add("--set", text);
-    crate::cover_likely_secrets(reader, source, text);
+    crate::cover_likely_secrets(&mut reader.sources, source, text);
     let whole = Place { source, start: 0, end: text.len() };
     let Some((path, value)) = text.split_once('=') else {
         let finding = Finding::error(whole, "an override has a path, `=` and a value");

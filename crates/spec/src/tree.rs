@@ -1,8 +1,8 @@
 //! YAML text as a tree in which every value knows where it stands.
 //!
 //! This is the only place that knows which YAML library is used. The tree keeps scalars as they were
-//! typed (`1.10` stays `1.10`), because what they mean depends on where they stand. Tags, several
-//! documents and keys that are not text have no meaning in a plan and are refused. Work is bounded:
+//! typed (`1.10` stays `1.10`), because what they mean depends on where they stand. Tags and keys that
+//! are not text have no meaning and are refused, and so is a second document in a plan. Work is bounded:
 //! by the size of the text, by depth, and by the number of values that aliases multiply to.
 
 use std::collections::HashMap;
@@ -193,21 +193,33 @@ pub(crate) fn shortened(text: &str) -> String {
 /// # Errors
 /// The first thing in it that is not YAML, or not of the plain kind that plans are written in.
 pub(crate) fn load(text: &str, source: usize, offset: usize) -> Result<Node, Finding> {
-    // Comments would be events too, where somebody else in the build asks for them.
-    let options = granit_parser::options! { emit_comments: false };
-    let mut loader = Loader {
-        parser: Parser::new_from_str_with_options(text, options),
-        source,
-        offset,
-        anchors: HashMap::new(),
-        values: 0,
-    };
-    if text.len() > LARGEST_TEXT {
-        let message =
-            format!("the text has {} bytes, more than the {LARGEST_TEXT} that are read", text.len());
-        return Err(Finding::error(loader.place(0, 0), message));
+    let mut loader = Loader::new(text, source, offset)?;
+    let root = loader.document()?.ok_or_else(|| loader.nothing())?;
+    match loader.document_start()? {
+        None => Ok(root),
+        Some(place) => {
+            Err(Finding::error(place, "a second document starts here").help("write one plan per file"))
+        }
     }
-    loader.document()
+}
+
+/// Reads YAML of several documents, each as [`load`] reads one. Documents in which nothing stands are left out.
+///
+/// # Errors
+/// As [`load`], with the documents before the mistake.
+pub(crate) fn load_all(text: &str, source: usize) -> (Vec<Node>, Option<Finding>) {
+    let mut documents = Vec::new();
+    let mut read = || -> Result<(), Finding> {
+        let mut loader = Loader::new(text, source, 0)?;
+        while let Some(document) = loader.document()? {
+            if !document.scalar().is_some_and(Scalar::is_nothing) {
+                documents.push(document);
+            }
+        }
+        if documents.is_empty() { Err(loader.nothing()) } else { Ok(()) }
+    };
+    let problem = read().err();
+    (documents, problem)
 }
 
 struct Loader<'t> {
@@ -219,6 +231,19 @@ struct Loader<'t> {
 }
 
 impl<'t> Loader<'t> {
+    fn new(text: &'t str, source: usize, offset: usize) -> Result<Self, Finding> {
+        // Comments would be events too, where somebody else in the build asks for them.
+        let options = granit_parser::options! { emit_comments: false };
+        let parser = Parser::new_from_str_with_options(text, options);
+        let loader = Self { parser, source, offset, anchors: HashMap::new(), values: 0 };
+        if text.len() > LARGEST_TEXT {
+            let message =
+                format!("the text has {} bytes, more than the {LARGEST_TEXT} that are read", text.len());
+            return Err(Finding::error(loader.place(0, 0), message));
+        }
+        Ok(loader)
+    }
+
     fn place(&self, start: usize, end: usize) -> Place {
         Place { source: self.source, start: self.offset + start, end: self.offset + end.max(start) }
     }
@@ -244,22 +269,30 @@ impl<'t> Loader<'t> {
         }
     }
 
-    fn document(&mut self) -> Result<Node, Finding> {
-        let mut root = None;
+    fn nothing(&self) -> Finding {
+        Finding::error(self.place(0, 0), "there is nothing here")
+    }
+
+    /// The next document; `None` at the end of the text.
+    fn document(&mut self) -> Result<Option<Node>, Finding> {
+        if self.document_start()?.is_none() {
+            return Ok(None);
+        }
+        // An alias stands for something of its own document.
+        self.anchors.clear();
+        let (event, place) = self.next()?;
+        self.node(event, place, 0).map(Some)
+    }
+
+    /// Goes on to where the next document starts.
+    fn document_start(&mut self) -> Result<Option<Place>, Finding> {
         loop {
-            let (event, place) = self.next()?;
-            match event {
-                Event::StreamStart | Event::DocumentEnd => {}
-                Event::DocumentStart(..) if root.is_some() => {
-                    return Err(Finding::error(place, "a second document starts here")
-                        .help("write one plan per file"));
-                }
-                Event::DocumentStart(..) => {}
-                Event::StreamEnd => break,
-                event => root = Some(self.node(event, place, 0)?),
+            match self.next()? {
+                (Event::DocumentStart(..), place) => return Ok(Some(place)),
+                (Event::StreamEnd, _) => return Ok(None),
+                _ => {}
             }
         }
-        root.ok_or_else(|| Finding::error(self.place(0, 0), "there is nothing here"))
     }
 
     fn node(&mut self, event: Event<'t>, place: Place, depth: usize) -> Result<Node, Finding> {
@@ -300,7 +333,7 @@ impl<'t> Loader<'t> {
     fn grow(&mut self, values: usize, place: Place) -> Result<(), Finding> {
         self.values += values;
         if self.values > MOST_VALUES {
-            return Err(Finding::error(place, format!("here the plan grows beyond {MOST_VALUES} values"))
+            return Err(Finding::error(place, format!("here the text grows beyond {MOST_VALUES} values"))
                 .help("aliases may have multiplied them"));
         }
         Ok(())

@@ -43,6 +43,11 @@ impl Path {
         &self.0
     }
 
+    /// What it lies in, from the document on.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> {
+        (0..self.0.len()).map(|length| Self(self.0[..length].to_vec()))
+    }
+
     /// Whether this is `other` or lies in it.
     pub fn lies_in(&self, other: &Self) -> bool {
         self.0.starts_with(&other.0)

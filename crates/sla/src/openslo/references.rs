@@ -1,6 +1,6 @@
 //! What several objects say together: names that refer to each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::validate::{MetricForm, Rules, shortened};
 use super::{
@@ -32,6 +32,7 @@ pub fn check_together(objects: &[Object]) -> Vec<(usize, Violation)> {
 struct Names<'o> {
     objects: &'o [Object],
     first: HashMap<(Kind, &'o str), usize>,
+    kinds: HashSet<Kind>,
 }
 
 impl<'o> Names<'o> {
@@ -40,7 +41,8 @@ impl<'o> Names<'o> {
         for (position, object) in objects.iter().enumerate() {
             first.entry((object.kind(), object.name())).or_insert(position);
         }
-        Self { objects, first }
+        let kinds = objects.iter().map(Object::kind).collect();
+        Self { objects, first, kinds }
     }
 
     fn get(&self, kind: Kind, name: &str) -> Option<(usize, &'o Object)> {
@@ -77,10 +79,9 @@ impl<'o> Names<'o> {
         }
         let message =
             format!("names the {} `{}`, which none of the files has", kind.label(), shortened(name));
-        let has_any = self.objects.iter().any(|object| object.kind() == kind);
         match kind {
             // A service is a name before it is an object, and a source may be the reader's own.
-            Kind::Service if !has_any => {}
+            Kind::Service if !self.kinds.contains(&kind) => {}
             Kind::Service | Kind::DataSource => {
                 rules.found.push(Violation::warning(path, Rule::UnresolvedReference, message));
             }

@@ -134,11 +134,14 @@ rules! {
 }
 
 impl Rule {
-    /// Whether it says that something is not there. Of a value that is there and could not be read, it would say so
-    /// falsely.
-    pub fn is_of_absence(self) -> bool {
-        use Rule::{MutuallyExclusive, OneOfProperties, Required, SliceLength, SliceMinLength};
-        matches!(self, Required | MutuallyExclusive | OneOfProperties | SliceLength | SliceMinLength)
+    /// Whether it looks at what is there and what is not. Of a value that is there and could not be read, it would
+    /// speak falsely.
+    pub fn looks_at_presence(self) -> bool {
+        use Rule::{Calendar, MutuallyExclusive, OneOfProperties, Required, SliceLength, SliceMinLength};
+        matches!(
+            self,
+            Required | MutuallyExclusive | OneOfProperties | SliceLength | SliceMinLength | Calendar
+        )
     }
 }
 

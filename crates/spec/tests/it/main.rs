@@ -5,6 +5,7 @@
 mod advice;
 mod cases;
 mod measures;
+mod openslo;
 mod plans;
 mod properties;
 mod secrets;
