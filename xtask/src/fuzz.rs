@@ -10,10 +10,11 @@ use anyhow::{Context, ensure};
 use crate::command::run as run_command;
 
 /// The programs in `fuzz/`, and the folder of `fuzz/corpus` each reads.
-const TARGETS: [(&str, &str); 9] = [
+const TARGETS: [(&str, &str); 10] = [
     ("response", "response"),
     ("differential", "response"),
     ("plan", "plan"),
+    ("openslo", "openslo"),
     ("events", "events"),
     ("histogram", "histogram"),
     ("scrape", "scrape"),

@@ -30,6 +30,9 @@ pub(crate) enum Command {
     Validate(ValidateArguments),
     /// Prints the JSON Schema of plans, for editors to complete from
     Schema,
+    /// Looks after files of service-level objectives
+    #[command(subcommand)]
+    Sla(SlaCommand),
     /// Looks after recorded runs
     #[command(subcommand)]
     Runs(RunsCommand),
@@ -398,6 +401,19 @@ pub(crate) enum RunsCommand {
         files: FileArguments,
         #[command(flatten)]
         history: HistoryArgument,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SlaCommand {
+    /// Checks OpenSLO documents, all of them together, without asking or sending anything
+    Check {
+        /// Files in YAML or JSON, one or more documents in each
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Writes what was found as JSON; - for standard output
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
     },
 }
 

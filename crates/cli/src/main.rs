@@ -17,6 +17,7 @@ mod run;
 mod say;
 mod serve;
 mod signals;
+mod sla;
 mod spool;
 mod telemetry;
 mod validate;
@@ -108,6 +109,7 @@ async fn command(command: Command) -> Outcome {
         Command::Limit(arguments) => Box::pin(limit::limit(arguments)).await,
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Schema => validate::schema(),
+        Command::Sla(command) => sla::sla(&command),
         Command::Runs(command) => Box::pin(records::runs(command)).await,
         Command::Spool(command) => Box::pin(spool::spool(command)).await,
         Command::Report(arguments) => records::report(arguments).await,

@@ -1,0 +1,135 @@
+//! `plimsoll sla`: files of service-level objectives.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use plimsoll_run::ExitCode;
+use plimsoll_sla::openslo::Word;
+use plimsoll_spec::openslo::{Documents, Found, Issue, Version, read};
+use plimsoll_spec::{Source, Weight};
+use serde_json::{Value as Json, json};
+
+use crate::arguments::SlaCommand;
+use crate::{Outcome, Stop, files, plan, say};
+
+pub(crate) fn sla(command: &SlaCommand) -> Outcome {
+    match command {
+        SlaCommand::Check { files, json } => check(files, json.as_deref()),
+    }
+}
+
+fn check(paths: &[PathBuf], json: Option<&Path>) -> Outcome {
+    let sources = paths.iter().map(|path| source(path)).collect::<Result<Vec<_>, _>>()?;
+    let documents = read(&sources);
+    tell(&sources, &documents, json.is_some_and(|path| path.as_os_str() == "-"));
+    if let Some(path) = json {
+        files::put(path, &format!("{:#}\n", as_json(&sources, &documents))).map_err(Stop::internal)?;
+    }
+    Ok(if documents.is_right() { ExitCode::Success } else { ExitCode::Usage })
+}
+
+fn source(path: &Path) -> Result<Source, Stop> {
+    let name = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {name}")).map_err(Stop::usage)?;
+    Ok(Source { name, text })
+}
+
+/// Says of every object what it is, and then what there is to say of it.
+fn tell(sources: &[Source], documents: &Documents, is_stdout_taken: bool) {
+    let line = |line: String| match is_stdout_taken {
+        true => say::errln!("{line}"),
+        false => say::outln!("{line}"),
+    };
+    let about = |object: Option<usize>, file: usize| {
+        let issues =
+            documents.issues.iter().filter(move |issue| issue.object == object && issue.file == file);
+        plan::tell(&issues.map(|issue| issue.diagnostic.clone()).collect::<Vec<_>>());
+    };
+    for (file, source) in sources.iter().enumerate() {
+        about(None, file);
+        for (position, found) in documents.found.iter().enumerate().filter(|(_, found)| found.file == file) {
+            line(format!("{}:{}: {}", source.name, found.line, describe(found)));
+            about(Some(position), file);
+        }
+    }
+    for (left_out, what) in [(documents.errors_left_out, "errors"), (documents.warnings_left_out, "warnings")]
+    {
+        if left_out > 0 {
+            say::errln!("{what} beyond these: {left_out}\n");
+        }
+    }
+    let objects = count(documents.found.len(), "object");
+    let (errors, warnings) = counts(documents);
+    let said = [count(errors, "error"), count(warnings, "warning")].join(", ");
+    line(format!("{objects} in {}: {said}", count(sources.len(), "file")));
+}
+
+/// What an object is and how it fared.
+fn describe(found: &Found) -> String {
+    let kind = found.kind.map_or("an object of no known kind", Word::label);
+    let name = if found.name.is_empty() { String::new() } else { format!(" `{}`", found.name) };
+    let version = match found.version {
+        Some(Version::V1alpha) => {
+            format!(" of {}, read as {}", Version::V1alpha.label(), Version::V1.label())
+        }
+        Some(Version::V1) | None => String::new(),
+    };
+    let fared: Vec<String> = [(found.errors, "error"), (found.warnings, "warning")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| count(number, what))
+        .collect();
+    let fared = if fared.is_empty() { "ok".to_owned() } else { fared.join(", ") };
+    format!("{kind}{name}{version}: {fared}")
+}
+
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// All errors and warnings, those that are not shown too.
+fn counts(documents: &Documents) -> (usize, usize) {
+    let of = |weight: Weight| documents.issues.iter().filter(move |issue| issue.diagnostic.weight == weight);
+    let errors = of(Weight::Error).count() + documents.errors_left_out;
+    let warnings = of(Weight::Warning).count() + documents.warnings_left_out;
+    (errors, warnings)
+}
+
+fn as_json(sources: &[Source], documents: &Documents) -> Json {
+    let name = |file: usize| sources.get(file).map(|source| source.name.as_str());
+    let object = |found: &Found| {
+        json!({
+            "file": name(found.file),
+            "line": found.line,
+            "version": found.version.map(Word::label),
+            "kind": found.kind.map(Word::label),
+            "name": (!found.name.is_empty()).then_some(&found.name),
+            "errors": found.errors,
+            "warnings": found.warnings,
+        })
+    };
+    let issue = |Issue { file, object, path, rule, diagnostic }: &Issue| {
+        let place = diagnostic.excerpt.as_ref();
+        json!({
+            "weight": if diagnostic.weight == Weight::Error { "error" } else { "warning" },
+            "rule": rule.name(),
+            "file": name(*file),
+            "line": place.map(|place| place.line),
+            "column": place.map(|place| place.column),
+            "object": object,
+            "path": path.to_string(),
+            "message": diagnostic.message,
+            "hint": diagnostic.label,
+            "help": diagnostic.help,
+        })
+    };
+    let (errors, warnings) = counts(documents);
+    json!({
+        "ok": documents.is_right(),
+        "errors": errors,
+        "warnings": warnings,
+        "objects": documents.found.iter().map(object).collect::<Json>(),
+        "issues": documents.issues.iter().map(issue).collect::<Json>(),
+    })
+}

@@ -1,0 +1,20 @@
+//! No text makes reading OpenSLO documents panic or hang, there is always something to say of what is wrong, and the parts of
+//! what is right can be put in their place.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use plimsoll_sla::openslo::{Object, Referenced, inline};
+use plimsoll_spec::Source;
+use plimsoll_spec::openslo::read;
+
+fuzz_target!(|text: &str| {
+    let documents = read(&[Source { name: "slo.yaml".to_owned(), text: text.to_owned() }]);
+    for issue in &documents.issues {
+        drop(issue.diagnostic.render(false));
+    }
+    assert!(documents.is_right() || !documents.issues.is_empty());
+    let objects: Vec<Object> = documents.objects().cloned().collect();
+    let inlined = inline(&objects, Referenced::Remove);
+    assert!(!documents.is_right() || inlined.is_ok());
+});

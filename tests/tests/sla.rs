@@ -1,0 +1,136 @@
+//! `plimsoll sla check`: what is told, as text and as JSON, and the exit codes.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use plimsoll_testkit::binary;
+use serde_json::{Value, json};
+
+const SLI: &str = "apiVersion: openslo/v1
+kind: SLI
+metadata: {name: good-requests}
+spec:
+  ratioMetric:
+    good: {metricSource: {type: Prometheus, spec: {query: good}}}
+    total: {metricSource: {type: Prometheus, spec: {query: all}}}
+";
+
+const SLO: &str = "apiVersion: openslo/v1
+kind: SLO
+metadata: {name: web}
+spec:
+  service: web
+  indicatorRef: good-requests
+  timeWindow: [{duration: 28d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{target: 0.999, op: gt}]
+";
+
+fn check(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary("plimsoll").unwrap());
+    command.current_dir(folder).args(["sla", "check"]).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn files_are_checked_together() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("slo.yaml"), SLO).unwrap();
+    std::fs::write(folder.path().join("sli.yaml"), SLI).unwrap();
+    let output = check(folder.path(), &["slo.yaml", "sli.yaml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        text(&output.stdout),
+        "slo.yaml:1: SLO `web`: 1 warning\nsli.yaml:1: SLI `good-requests`: ok\n2 objects in 2 files: 0 errors, 1 warning\n"
+    );
+    assert!(
+        text(&output.stderr)
+            .starts_with("warning[forbidden]: `spec.objectives[0].op` means nothing for a ratio")
+    );
+
+    let output = check(folder.path(), &["slo.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output.stderr)
+            .starts_with("error[unresolved_reference]: `spec.indicatorRef` names the SLI `good-requests`")
+    );
+}
+
+#[test]
+fn what_was_found_is_told_to_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("slo.yaml"), SLO.replace("0.999", "1.0001")).unwrap();
+    std::fs::write(folder.path().join("sli.yaml"), SLI).unwrap();
+    let output = check(folder.path(), &["slo.yaml", "sli.yaml", "--json", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        found,
+        json!({
+            "ok": false,
+            "errors": 1,
+            "warnings": 1,
+            "objects": [
+                {"file": "slo.yaml", "line": 1, "version": "openslo/v1", "kind": "SLO", "name": "web", "errors": 1, "warnings": 1},
+                {"file": "sli.yaml", "line": 1, "version": "openslo/v1", "kind": "SLI", "name": "good-requests", "errors": 0, "warnings": 0},
+            ],
+            "issues": [
+                {
+                    "weight": "error", "rule": "less_than", "file": "slo.yaml", "line": 9, "column": 25, "object": 0,
+                    "path": "spec.objectives[0].target",
+                    "message": "`spec.objectives[0].target` must be below 1, found 1.0001",
+                    "hint": null,
+                    "help": "a promise without any room has no budget to spend or to burn",
+                },
+                {
+                    "weight": "warning", "rule": "forbidden", "file": "slo.yaml", "line": 9, "column": 37, "object": 0,
+                    "path": "spec.objectives[0].op",
+                    "message": "`spec.objectives[0].op` means nothing for a ratio",
+                    "hint": null,
+                    "help": "the examples of the specification have it, its official validator refuses it: leave it out",
+                },
+            ],
+        })
+    );
+    assert!(text(&output.stderr).contains("slo.yaml:1: SLO `web`: 1 error, 1 warning"));
+}
+
+#[test]
+fn files_that_are_none_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = check(folder.path(), &["missing.yaml"]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), ""));
+    assert!(text(&output.stderr).starts_with("error: cannot read missing.yaml"));
+    std::fs::write(folder.path().join("latin.yaml"), b"kind: \xfc\n").unwrap();
+    assert_eq!(check(folder.path(), &["latin.yaml"]).status.code(), Some(2));
+    std::fs::write(folder.path().join("plan.yaml"), "name: x\ntarget: http://127.0.0.1:1\n").unwrap();
+    let output = check(folder.path(), &["plan.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stdout).starts_with("plan.yaml:1: an object of no known kind: 2 errors\n"));
+    assert_eq!(check(folder.path(), &[]).status.code(), Some(2));
+}
+
+/// The file that the page shows is good, and its mistake is told as the page tells it.
+#[test]
+fn the_page_is_true() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sla.md")).unwrap();
+    let file = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("slo.yaml"), file).unwrap();
+    let output = check(folder.path(), &["slo.yaml"]);
+    assert_eq!(
+        text(&output.stdout),
+        "slo.yaml:1: SLO `web-availability`: ok\nslo.yaml:22: AlertPolicy `page`: ok\n2 objects in 1 file: 0 errors, 0 warnings\n"
+    );
+    std::fs::write(folder.path().join("slo.yaml"), file.replace("0.999", "1.0001")).unwrap();
+    let output = check(folder.path(), &["slo.yaml"]);
+    let told = page.split("```\nslo.yaml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let (line, diagnostic) = told.split_once('\n').unwrap();
+    assert!(text(&output.stdout).starts_with(&format!("slo.yaml{line}\n")), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).starts_with(diagnostic), "{}", text(&output.stderr));
+}
