@@ -125,3 +125,16 @@ pub(crate) fn evidence_of_more(bad: f64, total: f64, expected: f64) -> f64 {
     let mean = total * expected;
     if bad <= mean { 0.0 } else { bad * (bad / mean).ln() - bad + mean }
 }
+
+/// How surely `bad` of `total` events are fewer than a service has whose share is `expected`, by
+/// the same bound on the lower tail (theorem 4.5 there, before it is simplified).
+pub(crate) fn evidence_of_fewer(bad: f64, total: f64, expected: f64) -> f64 {
+    let mean = total * expected;
+    if bad >= mean {
+        0.0
+    } else if bad <= 0.0 {
+        mean
+    } else {
+        bad * (bad / mean).ln() - bad + mean
+    }
+}

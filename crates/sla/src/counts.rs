@@ -23,8 +23,8 @@ impl Counts {
     /// No events.
     pub const ZERO: Self = Self { good: 0, total: 0 };
 
-    /// The most events of an hour, 2^56: then no arithmetic on years of them overflows.
-    pub(crate) const MOST: u64 = 1 << 56;
+    /// The most events of an hour, 2^47: then no arithmetic on years of them overflows.
+    pub(crate) const MOST: u64 = 1 << 47;
 
     /// `good` events of `total`.
     pub fn new(good: u64, total: u64) -> Result<Self, Contradiction> {

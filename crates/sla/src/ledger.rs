@@ -37,8 +37,10 @@ use std::ops::Range;
 use crate::{Counts, Method, Period, Slo, Sum};
 
 mod bytes;
+mod tier;
 
 pub use bytes::Unreadable;
+use tier::{Bucket, Tier};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3600;
@@ -90,58 +92,6 @@ impl Kept {
     }
 }
 
-/// Events of a second, a minute or an hour (or of the part of one that a calendar period cuts off).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Bucket {
-    /// Unix seconds: until 2106.
-    start: u32,
-    /// How many of its seconds had data.
-    seen: u32,
-    counts: Counts,
-}
-
-/// Buckets of one resolution in the order of their starts; those without data are left out.
-#[derive(Debug, Clone, Default)]
-struct Tier(VecDeque<Bucket>);
-
-impl Tier {
-    /// Where the buckets from `start` on begin.
-    fn position(&self, start: u64) -> usize {
-        // Almost all that comes is the newest.
-        match self.0.back() {
-            Some(last) if u64::from(last.start) < start => self.0.len(),
-            _ => self.0.partition_point(|bucket| u64::from(bucket.start) < start),
-        }
-    }
-
-    /// The bucket that begins at `start`, new if it has to be.
-    fn at(&mut self, start: u32) -> &mut Bucket {
-        let position = self.position(start.into());
-        if self.0.get(position).is_none_or(|bucket| bucket.start != start) {
-            self.0.insert(position, Bucket { start, seen: 0, counts: Counts::ZERO });
-        }
-        &mut self.0[position]
-    }
-
-    /// Takes out the first if it is older than `start`.
-    fn older_than(&mut self, start: u64) -> Option<Bucket> {
-        self.0.pop_front_if(|first| u64::from(first.start) < start)
-    }
-
-    /// Adds a finer bucket to the one that begins at `start`.
-    fn merge(&mut self, start: u64, finer: &Bucket) {
-        let bucket = self.at(start as u32);
-        // A bucket that is full stays as it is: 2^56 events in an hour are nobody's.
-        bucket.counts = bucket.counts.plus(finer.counts).unwrap_or(bucket.counts);
-        bucket.seen = bucket.seen.saturating_add(finer.seen);
-    }
-
-    fn within(&self, range: &Range<u64>) -> impl Iterator<Item = &Bucket> {
-        let (start, end) = (self.position(range.start), self.position(range.end));
-        self.0.range(start..end.max(start))
-    }
-}
-
 /// What became of the events of a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
@@ -169,7 +119,7 @@ pub enum Refused {
     /// Beyond the times that are kept.
     #[error("second {0} is beyond the year 2106")]
     BeyondTime(u64),
-    /// More than 2^56 events in an hour.
+    /// More than 2^47 events in an hour.
     #[error("more events than can be counted")]
     TooMany,
     /// The interval is empty.
@@ -276,10 +226,9 @@ impl Ledger {
         let range = start..self.edge(range.end).max(start);
         let mut window = Window { range: range.clone(), events: Sum::default(), seen: 0 };
         for tier in [&self.hours, &self.minutes, &self.seconds] {
-            for bucket in tier.within(&range) {
-                window.events += bucket.counts;
-                window.seen += u64::from(bucket.seen);
-            }
+            let sums = tier.within(&range);
+            window.events += Counts::new(sums.good, sums.total).unwrap_or(Counts::ZERO);
+            window.seen += u64::from(sums.seen);
         }
         window
     }
@@ -318,7 +267,7 @@ impl Ledger {
         self.slices.retain(|(start, _)| !range.contains(start));
         let period = self.period.clone();
         for (tier, unit) in [(&mut self.seconds, 1), (&mut self.minutes, MINUTE), (&mut self.hours, HOUR)] {
-            tier.0.retain(|bucket| {
+            tier.retain(|bucket| {
                 let start = u64::from(bucket.start);
                 let end = floor(start, unit) + unit;
                 let end = if unit == HOUR {
@@ -339,10 +288,11 @@ impl Ledger {
     /// Adds a second's counts to the budget.
     fn add(&mut self, second: u64, counts: Counts) -> Result<(), Refused> {
         let longest = self.unit_at(second) as u32;
-        let bucket = self.bucket(second);
-        bucket.counts = bucket.counts.plus(counts).ok_or(Refused::TooMany)?;
-        bucket.seen = (bucket.seen + 1).min(longest);
-        Ok(())
+        let added = self.change(second, |bucket| {
+            let counts = bucket.counts.plus(counts)?;
+            Some(Bucket { counts, seen: (bucket.seen + 1).min(longest), ..bucket })
+        });
+        added.ok_or(Refused::TooMany)
     }
 
     /// Adds raw counts to their slice; it is judged once it is over, and again if it changes then.
@@ -383,9 +333,10 @@ impl Ledger {
     ///
     /// An hour has no more slices than seconds, so their worth never overflows.
     fn replace(&mut self, last: u64, old: Counts, new: Counts) {
-        let bucket = self.bucket(last);
-        let without = bucket.counts.minus(old).unwrap_or(bucket.counts);
-        bucket.counts = without.plus(new).unwrap_or(without);
+        self.change(last, |bucket| {
+            let counts = bucket.counts.minus(old)?.plus(new)?;
+            Some(Bucket { counts, ..bucket })
+        });
     }
 
     fn move_to(&mut self, now: u64) {
@@ -460,13 +411,13 @@ impl Ledger {
         }
     }
 
-    /// The bucket of a second, which is not older than those that are kept.
-    fn bucket(&mut self, second: u64) -> &mut Bucket {
+    /// Changes the bucket of a second, which is not older than those that are kept.
+    fn change(&mut self, second: u64, new: impl FnOnce(Bucket) -> Option<Bucket>) -> Option<()> {
         let start = self.edge(second) as u32;
         match self.unit_at(second) {
-            HOUR => self.hours.at(start),
-            MINUTE => self.minutes.at(start),
-            _ => self.seconds.at(start),
+            HOUR => self.hours.change(start, new),
+            MINUTE => self.minutes.change(start, new),
+            _ => self.seconds.change(start, new),
         }
     }
 }

@@ -8,7 +8,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::{Bucket, HOUR, Ledger, MINUTE, MOST_EXCLUSIONS, Tier};
+use super::tier::{Bucket, Tier};
+use super::{HOUR, Ledger, MINUTE, MOST_EXCLUSIONS};
 use crate::{Counts, Method, Slo, Sum};
 
 const VERSION: u8 = 1;
@@ -53,9 +54,9 @@ impl Ledger {
             put_counts(out, *counts);
         }
         for tier in [&self.seconds, &self.minutes, &self.hours] {
-            put(out, tier.0.len() as u128);
+            put(out, tier.len() as u128);
             let mut last = 0;
-            for bucket in &tier.0 {
+            for bucket in tier.iter() {
                 put(out, (bucket.start - last).into());
                 put(out, bucket.seen.into());
                 put_counts(out, bucket.counts);
@@ -191,18 +192,19 @@ impl Input<'_> {
     }
 
     fn tier(&mut self, unit: u64, now: u64) -> Result<Tier, Unreadable> {
-        let mut tier = Tier::default();
-        let mut last = None;
+        let mut buckets: Vec<Bucket> = Vec::new();
         for _ in 0..self.number()? {
             let (step, seen, counts) = (self.number()?, self.number()?, self.counts()?);
-            let start = last.unwrap_or(0_u64).checked_add(step).filter(|start| *start < now);
+            let last = buckets.last().map(|last| u64::from(last.start));
+            let start = last.unwrap_or(0).checked_add(step).filter(|start| *start < now);
             let start = start.ok_or(Unreadable::Contradiction("a time behind the newest"))?;
-            if last == Some(start) || seen > unit {
-                return Err(Unreadable::Contradiction("buckets out of order, or longer than they are"));
+            if last == Some(start) || seen > unit || buckets.len() >= Tier::MOST {
+                return Err(Unreadable::Contradiction(
+                    "buckets out of order, longer than they are, or too many",
+                ));
             }
-            last = Some(start);
-            tier.0.push_back(Bucket { start: start as u32, seen: seen as u32, counts });
+            buckets.push(Bucket { start: start as u32, seen: seen as u32, counts });
         }
-        Ok(tier)
+        Ok(buckets.into_iter().collect())
     }
 }
