@@ -318,7 +318,8 @@ impl StateJudge {
         &self.state
     }
 
-    /// Judges the second that ends at `now` (Unix time), in which `moment` was seen; `None`: no data.
+    /// Judges the second that ends at `now` (Unix time), in which `moment` was seen; `None`: no data,
+    /// or an excluded second.
     ///
     /// The ledger has that second already and the alerts were judged at `now`. Late data is the
     /// ledger's alone. A clock that goes back or ahead does not disturb the last seconds, which are
