@@ -18,7 +18,6 @@ use serde_json::Value;
 
 use crate::answer::with_words;
 use crate::http::{self, Reply};
-use crate::influxdb::gzip;
 use crate::sink::{halves_of_lines, lines_as_pieces, lines_of};
 use crate::{Answer, Encoder, Limits, Piece, Sink, SinkError};
 
@@ -140,7 +139,7 @@ impl CloudWatch {
     }
 
     async fn put(&self, data: &[&[u8]]) -> Answer {
-        let body = gzip(&self.body(data));
+        let body = http::gzip(&self.body(data));
         let headers = match self.headers(&body, SystemTime::now()) {
             Ok(headers) => headers,
             Err(reason) => {
@@ -169,10 +168,7 @@ impl Sink for CloudWatch {
     }
 
     fn identity(&self) -> String {
-        let mut url = self.url.clone();
-        // A URL without a host cannot have credentials, and this one has a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
+        let url = http::without_userinfo(&self.url);
         format!("{url} {} {}", self.region, self.settings.namespace)
     }
 

@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 
 use crate::answer::{Backoff, shown, with_words};
 use crate::http::{self, Reply};
-use crate::influxdb::gzip;
 use crate::sink::{halves_of_entries, lines_as_pieces, lines_of};
 use crate::{Answer, Encoder, Limits, Piece, Sink, SinkError, lock};
 
@@ -101,7 +100,7 @@ impl Elasticsearch {
         }
         let template = documents::template(&self.settings.index, self.settings.data_stream);
         let request = self.client.put(self.template.clone()).headers(content("application/json"));
-        let request = request.body(gzip(template.to_string().as_bytes()));
+        let request = request.body(http::gzip(template.to_string().as_bytes()));
         let reply = http::send(request).await?.into_text();
         match Answer::of_status(reply.status, reply.retry_after(), &words(&reply.body)) {
             Answer::Taken => {}
@@ -127,7 +126,8 @@ impl Elasticsearch {
                 body.push(b'\n');
             }
             let reply =
-                http::post(&self.client, &self.bulk, content("application/x-ndjson"), gzip(&body)).await?;
+                http::post(&self.client, &self.bulk, content("application/x-ndjson"), http::gzip(&body))
+                    .await?;
             let outcomes = outcomes(&reply, entries.len())?;
             entries = outcomes
                 .into_iter()
@@ -264,11 +264,7 @@ impl Sink for Elasticsearch {
     }
 
     fn identity(&self) -> String {
-        let mut url = self.bulk.clone();
-        // A URL without a host cannot have credentials, and this one has a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        format!("{url} {}", self.settings.index)
+        format!("{} {}", http::without_userinfo(&self.bulk), self.settings.index)
     }
 
     fn limits(&self) -> Limits {

@@ -1,9 +1,12 @@
 //! One request to a server and its answer, the same for all sinks of HTTP.
 
+use std::io::Write;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use plimsoll_run::Secret;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, Url};
@@ -73,6 +76,23 @@ pub(crate) fn secret_header(sink: &'static str, what: &str, value: &str) -> Resu
 /// The value of `Authorization` for a user and a password.
 pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// A URL without the user and password it may hold: where something goes is told, who sends it is not.
+pub(crate) fn without_userinfo(url: &Url) -> Url {
+    let mut url = url.clone();
+    // A URL without a host cannot have any, and those of sinks have one.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url
+}
+
+/// Bytes as the body of a request with `Content-Encoding: gzip`.
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
+    // Writing into a vector cannot fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
 }
 
 /// A text without secrets: a server may quote what it was sent.

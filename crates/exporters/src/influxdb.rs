@@ -3,11 +3,8 @@
 //! A point may arrive twice, which overwrites it with itself.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::Arc;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use futures_util::future::BoxFuture;
 use plimsoll_exposition::{Report, line};
 use plimsoll_run::{InfluxExport, InfluxPlace, RunEvent, Secret, Started};
@@ -72,11 +69,7 @@ impl Sink for InfluxDb {
     }
 
     fn identity(&self) -> String {
-        let mut url = self.url.clone();
-        // A URL without a host cannot have credentials, and this one has a host.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.into()
+        http::without_userinfo(&self.url).into()
     }
 
     fn limits(&self) -> Limits {
@@ -90,7 +83,7 @@ impl Sink for InfluxDb {
     fn send<'a>(&'a self, pieces: &'a [Piece]) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
             let points = pieces.iter().map(|piece| piece.points).sum();
-            match http::post(&self.client, &self.url, HeaderMap::new(), gzip(&lines_of(pieces))).await {
+            match http::post(&self.client, &self.url, HeaderMap::new(), http::gzip(&lines_of(pieces))).await {
                 Ok(reply) => meaning(&reply, points),
                 Err(answer) => answer,
             }
@@ -228,13 +221,6 @@ fn write_url(settings: &InfluxExport) -> Result<Url, SinkError> {
     url.set_fragment(None);
     url.query_pairs_mut().clear().extend_pairs(query);
     Ok(url)
-}
-
-pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 8), Compression::fast());
-    // Writing into a vector cannot fail.
-    let _ = encoder.write_all(bytes);
-    encoder.finish().unwrap_or_default()
 }
 
 #[cfg(test)]

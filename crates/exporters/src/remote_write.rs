@@ -269,7 +269,7 @@ impl Sink for RemoteWrite {
     }
 
     fn identity(&self) -> String {
-        self.url.to_string()
+        http::without_userinfo(&self.url).into()
     }
 
     fn limits(&self) -> Limits {

@@ -24,7 +24,6 @@ use reqwest::{Client, Url};
 
 use crate::answer::with_words;
 use crate::http::{self, RawReply};
-use crate::influxdb::gzip;
 use crate::{Answer, Encoder, Limits, Piece, Sink, SinkError};
 
 /// The name of the sink of metrics in counts and metrics.
@@ -124,7 +123,7 @@ impl Otlp {
 
     async fn deliver(&self, body: Vec<u8>) -> Answer {
         match &self.transport {
-            Transport::Http { client, url, gzip: true } => self.post(client, url, gzip(&body)).await,
+            Transport::Http { client, url, gzip: true } => self.post(client, url, http::gzip(&body)).await,
             Transport::Http { client, url, gzip: false } => self.post(client, url, body).await,
             Transport::Grpc(client) => match client.export(body).await {
                 Ok(response) => self.success(&response),
@@ -239,11 +238,7 @@ fn header(signal: Signal, name: &str, value: &Secret) -> Result<(HeaderName, Hea
 }
 
 fn without_userinfo(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else { return String::new() };
-    // A URL without a host cannot have credentials, and this one has a host.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    url.into()
+    Url::parse(text).map(|url| http::without_userinfo(&url).into()).unwrap_or_default()
 }
 
 /// What an HTTP status other than success means. The specification lists what may be sent again; no
