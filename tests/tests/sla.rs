@@ -38,6 +38,18 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
+fn a_name_does_not_steer_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let service =
+        "apiVersion: openslo/v1\nkind: Service\nmetadata: {name: \"\\x1b[31mred\\nline\"}\nspec: {}\n";
+    std::fs::write(folder.path().join("s.yaml"), service).unwrap();
+    let told = check(folder.path(), &["s.yaml"]);
+    let first = text(&told.stdout).lines().next().unwrap();
+    assert_eq!(first, "s.yaml:1: Service ` [31mred line`: 1 error");
+    assert_eq!(told.status.code(), Some(2));
+}
+
+#[test]
 fn files_are_checked_together() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("slo.yaml"), SLO).unwrap();

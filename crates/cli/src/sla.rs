@@ -10,6 +10,7 @@ use plimsoll_spec::{Source, Weight};
 use serde_json::{Value as Json, json};
 
 use crate::arguments::SlaCommand;
+use crate::view::plain;
 use crate::{Outcome, Stop, files, plan, say};
 
 pub(crate) fn sla(command: &SlaCommand) -> Outcome {
@@ -68,7 +69,7 @@ fn tell(sources: &[Source], documents: &Documents, is_stdout_taken: bool) {
 /// What an object is and how it fared.
 fn describe(found: &Found) -> String {
     let kind = found.kind.map_or("an object of no known kind", Word::label);
-    let name = if found.name.is_empty() { String::new() } else { format!(" `{}`", found.name) };
+    let name = if found.name.is_empty() { String::new() } else { format!(" `{}`", plain(&found.name)) };
     let version = match found.version {
         Some(Version::V1alpha) => {
             format!(" of {}, read as {}", Version::V1alpha.label(), Version::V1.label())

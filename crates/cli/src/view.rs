@@ -16,6 +16,8 @@ mod tests;
 mod watch;
 mod words;
 
+pub(crate) use words::plain;
+
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -74,7 +76,7 @@ pub(crate) async fn follow(events: mpsc::Receiver<RunEvent>, style: Style, banne
 async fn draw(mut events: mpsc::Receiver<RunEvent>, terminal: Terminal, banner: &[String]) {
     // Addresses stay above the picture, where they can be followed while it changes.
     if !banner.is_empty() {
-        let lines = banner.iter().map(|line| words::plain(line)).collect::<Vec<_>>();
+        let lines = banner.iter().map(|line| plain(line)).collect::<Vec<_>>();
         terminal.show(Output::Line(lines.join("\n")));
     }
     let mut ticks = tokio::time::interval(FRAME);

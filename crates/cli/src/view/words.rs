@@ -80,7 +80,7 @@ pub(super) fn length(seconds: f64) -> String {
 }
 
 /// Text of plans and targets on one line, without characters that steer a terminal.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             c if c.is_control() => ' ',
