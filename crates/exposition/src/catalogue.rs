@@ -515,8 +515,52 @@ pub static LAST_RUN_SLA_MET: Metric = gauge(
     "Whether the last run met the objective: 1 or 0; absent where that is undecided.",
 );
 
+/// How an SLA stands.
+pub static SLA_STATE: Metric = gauge(
+    "plimsoll_sla_state",
+    None,
+    &["plan", "sla", "state"],
+    "How the SLA stands: 1 for the state that holds, 0 for the others; state is ok, warning, breaching, exhausted or undecided.",
+);
+/// What it promises.
+pub static SLA_TARGET: Metric = gauge(
+    "plimsoll_sla_target_ratio",
+    Some(Unit::Ratio),
+    SLA,
+    "Share of events that the SLA promises to be good.",
+);
+/// What was kept.
+pub static SLA_COMPLIANCE: Metric = gauge(
+    "plimsoll_sla_compliance_ratio",
+    Some(Unit::Ratio),
+    &["plan", "sla", "window"],
+    "Share of good events over the window: period is that of the SLA, others are those of its burn-rate rules, like 5m; \
+     absent without events.",
+);
+/// How soon a breach was seen.
+pub static SLA_DETECTION_DELAY: Metric = gauge(
+    "plimsoll_sla_detection_delay_seconds",
+    Some(Unit::Seconds),
+    SLA,
+    "From the first bad second of the SLA's latest breach to when it was found; absent before the first.",
+);
+/// What may still go wrong.
+pub static ERROR_BUDGET_REMAINING: Metric = gauge(
+    "plimsoll_error_budget_remaining_ratio",
+    Some(Unit::Ratio),
+    &["sla"],
+    "Unspent share of the period's error budget; below 0 when more was spent than there was, absent without events.",
+);
+/// How fast the budget goes.
+pub static BURN_RATE: Metric = gauge(
+    "plimsoll_burn_rate",
+    None,
+    &["sla", "window"],
+    "Share of bad events over the window, in multiples of what the SLA allows: 1 spends exactly the budget; absent without events.",
+);
+
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 65] = [
+pub static ALL: [&Metric; 71] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -582,6 +626,12 @@ pub static ALL: [&Metric; 65] = [
     &LAST_RUN_SLA_MET,
     &CAPACITY_LIMIT,
     &CAPACITY_HEADROOM,
+    &SLA_STATE,
+    &SLA_TARGET,
+    &SLA_COMPLIANCE,
+    &SLA_DETECTION_DELAY,
+    &ERROR_BUDGET_REMAINING,
+    &BURN_RATE,
 ];
 
 /// Those of a run that is over: they are filled from its summary.
@@ -590,6 +640,16 @@ pub static OF_LAST_RUN: [&Metric; 4] =
 
 /// Those that are not a run's: they are filled from a history.
 pub static OF_HISTORY: [&Metric; 2] = [&CAPACITY_LIMIT, &CAPACITY_HEADROOM];
+
+/// Those of an SLA that is judged for longer than a run: the service fills them.
+pub static OF_SLAS: [&Metric; 6] =
+    [&SLA_STATE, &SLA_TARGET, &SLA_COMPLIANCE, &SLA_DETECTION_DELAY, &ERROR_BUDGET_REMAINING, &BURN_RATE];
+
+/// Those that the events of a run fill, in the order of [`ALL`].
+pub fn of_runs() -> impl Iterator<Item = &'static Metric> {
+    let others = || OF_LAST_RUN.iter().chain(&OF_HISTORY).chain(&OF_SLAS);
+    ALL.into_iter().filter(move |metric| !others().any(|other| other == metric))
+}
 
 /// The metric of a timing.
 pub fn of(timing: Timing) -> &'static Metric {

@@ -26,11 +26,10 @@ pub fn metrics_page() -> String {
 }
 
 fn measurement(metric: &Metric) -> String {
-    // What became of exported points is told to who scrapes, not through the sink itself; what a history
-    // says belongs to no run, and a summary is no measurement.
+    // What became of exported points is told to who scrapes, not through the sink itself; what a history or
+    // the service says belongs to no run, and a summary is no measurement.
     if [&catalogue::EXPORT_POINTS, &catalogue::EXPORT_BACKLOG].contains(&metric)
-        || catalogue::OF_HISTORY.contains(&metric)
-        || catalogue::OF_LAST_RUN.contains(&metric)
+        || !catalogue::of_runs().any(|of_run| of_run == metric)
     {
         return "none".to_owned();
     }
@@ -71,6 +70,9 @@ const TAIL: &str = "
   `capacity --plan` or `limit` in its history. The limit is the nearest that `capacity` found, the lowest of the peak's and the objectives', and the ratio the least
   headroom it prints. After a `limit` of users (closed load) only `estimate` exists: the throughput at the highest load that was kept. Live traffic can be set against the limit too:
   `1 - sum(rate(http_requests_total[5m])) / on () plimsoll_capacity_limit{plan=\"shop\", bound=\"estimate\"}`.
+- `plimsoll_sla_state`, `plimsoll_sla_target_ratio`, `plimsoll_sla_compliance_ratio`, `plimsoll_sla_detection_delay_seconds`, `plimsoll_error_budget_remaining_ratio`
+  and `plimsoll_burn_rate` are of SLAs that outlast a run: `plimsoll serve` exposes them at its own `/metrics`. `window` is `period`, or a
+  duration of the SLA's burn-rate rules like `5m` or `1h`. An SLA whose events do not come from a plan has no `plan`.
 - What has no data has no series. An undecided objective has no `plimsoll_sla_met`.
 
 ## Prometheus
