@@ -132,6 +132,10 @@ pub struct BurnRule {
     pub long: u64,
     /// The window that says that it still goes on, in seconds; at most as long.
     pub short: u64,
+    /// For how long both must say so before it fires, in seconds; the published rules do not wait.
+    pub hold: u64,
+    /// Whether a share that equals the threshold is enough.
+    pub at_least: bool,
     /// What to do.
     pub urgency: Urgency,
 }
@@ -154,6 +158,8 @@ impl BurnRule {
             factor: Factor(factor),
             long: scaled(long).max(SHORTEST_LONG).next_multiple_of(grain),
             short: scaled(short).next_multiple_of(grain),
+            hold: 0,
+            at_least: false,
             urgency,
         })
     }
@@ -181,7 +187,8 @@ impl BurnRule {
             return Err(RuleError::TooLong { long: self.long });
         }
         let slice = slo.method.slice().unwrap_or(1);
-        if self.short < slice || !self.long.is_multiple_of(grain) || !self.short.is_multiple_of(grain) {
+        let windows = [self.long, self.short, self.hold];
+        if self.short < slice || !windows.into_iter().all(|window| window.is_multiple_of(grain)) {
             return Err(RuleError::Grain { grain: grain.max(slice) });
         }
         Ok(())
@@ -207,8 +214,9 @@ impl Threshold {
         self.parts >= self.of()
     }
 
-    fn is_exceeded_by(self, budget: &Budget) -> bool {
-        budget.spent() * self.of() > budget.events().total() * self.parts
+    fn is_exceeded_by(self, budget: &Budget, or_reached: bool) -> bool {
+        let (spent, allowed) = (budget.spent() * self.of(), budget.events().total() * self.parts);
+        spent > allowed || (or_reached && spent == allowed && spent > 0)
     }
 
     fn of(self) -> u128 {
@@ -275,6 +283,8 @@ pub struct Alert {
     pub rule: BurnRule,
     /// The step at which it began to fire, if it fires; Unix seconds.
     pub since: Option<u64>,
+    /// The step since which its windows say so, if they do.
+    holds_since: Option<u64>,
     /// What its windows held at the latest step.
     pub reading: Option<BurnReading>,
 }
@@ -309,7 +319,7 @@ impl BurnAlerts {
     }
 
     fn checked(slo: &Slo, rules: Vec<BurnRule>) -> Self {
-        let alert = |rule| Alert { rule, since: None, reading: None };
+        let alert = |rule| Alert { rule, since: None, holds_since: None, reading: None };
         Self {
             target: slo.target,
             unit: slo.method.unit(),
@@ -342,8 +352,10 @@ impl BurnAlerts {
                     Budget::new(self.target, ledger.window(range).events)
                 };
                 let reading = BurnReading { long: over(alert.rule.long), short: over(alert.rule.short) };
-                let fires = alert.rule.fires(&reading, self.target, self.unit);
-                alert.since = fires.then(|| alert.since.map_or(step, |since| since.min(step)));
+                let holds = alert.rule.holds(&reading, self.target, self.unit);
+                alert.holds_since = holds.then(|| alert.holds_since.map_or(step, |since| since.min(step)));
+                let from = alert.holds_since.map(|since| since + alert.rule.hold);
+                alert.since = from.filter(|from| *from <= step);
                 alert.reading = Some(reading);
             }
             self.judged = Some(step);
@@ -353,15 +365,15 @@ impl BurnAlerts {
 }
 
 impl BurnRule {
-    /// Whether it fires on these windows; `unit` is how many counts an event is.
-    fn fires(&self, reading: &BurnReading, target: Target, unit: u64) -> bool {
+    /// Whether these windows say that it should fire; `unit` is how many counts an event is.
+    fn holds(&self, reading: &BurnReading, target: Target, unit: u64) -> bool {
         let threshold = self.threshold(target);
         let long = reading.long.events();
         let events = |counts: u128| counts as f64 / unit as f64;
         // A factor below 1 asks whether the budget goes faster than that.
         let expected = target.budget().to_f64() * self.factor.to_f64().min(1.0);
-        threshold.is_exceeded_by(&reading.long)
-            && threshold.is_exceeded_by(&reading.short)
+        threshold.is_exceeded_by(&reading.long, self.at_least)
+            && threshold.is_exceeded_by(&reading.short, self.at_least)
             && long.bad() >= u128::from(FEWEST_BAD * unit)
             && evidence_of_more(events(long.bad()), events(long.total()), expected) >= ENOUGH_EVIDENCE
     }

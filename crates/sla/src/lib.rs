@@ -8,6 +8,7 @@
 //!
 //! It never looks at a clock and never decides about a run: aborting is the runner's work.
 
+mod agreement;
 mod budget;
 mod burn;
 mod counts;
@@ -24,6 +25,7 @@ mod tally;
 mod validity;
 mod windows;
 
+pub use agreement::{AlertRule, Counted, Events, Exclusion, Good, Part, PolicyStep, RunEvents, Sla, Source};
 pub use budget::{Budget, Exact};
 pub use burn::{
     Alert, BurnAlerts, BurnReading, BurnRule, ENOUGH_EVIDENCE, FEWEST_BAD, Factor, FactorError, RuleError,

@@ -25,6 +25,7 @@
 //! duplicates are looked at by [`check_together`], where `value` and `op` are also held against indicators
 //! that are given by reference, which the validator says it cannot do.
 
+mod agreements;
 mod duration;
 mod model;
 mod path;
@@ -33,6 +34,7 @@ mod rules;
 pub mod v1alpha;
 mod validate;
 
+pub use agreements::agreements;
 pub use duration::{DurationShorthand, DurationShorthandError, DurationUnit};
 pub use model::{
     AlertCondition, AlertConditionKind, AlertConditionSpec, AlertNotificationTargetSpec, AlertPolicySpec,

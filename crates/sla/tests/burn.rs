@@ -129,7 +129,14 @@ fn what_can_never_fire_is_refused() {
         "a burn rate of 14.4 can never be: with a budget of 10% not even an outage burns that fast"
     );
     // Exactly all: no share is above it.
-    let rule = BurnRule { factor: "10".parse().unwrap(), long: HOUR, short: 300, urgency: Urgency::Page };
+    let rule = BurnRule {
+        factor: "10".parse().unwrap(),
+        long: HOUR,
+        short: 300,
+        hold: 0,
+        at_least: false,
+        urgency: Urgency::Page,
+    };
     assert!(matches!(
         BurnAlerts::new(&slo("90%", rolling(DAY)), vec![rule]),
         Err(RuleError::NeverFires { .. })
@@ -157,8 +164,14 @@ fn thresholds_are_clean_decimals() {
         ("99.9999999999%", "1.001", "0.000000000001001"),
         ("50%", "1", "0.5"),
     ] {
-        let rule =
-            BurnRule { factor: factor.parse().unwrap(), long: HOUR, short: 300, urgency: Urgency::Page };
+        let rule = BurnRule {
+            factor: factor.parse().unwrap(),
+            long: HOUR,
+            short: 300,
+            hold: 0,
+            at_least: false,
+            urgency: Urgency::Page,
+        };
         assert_eq!(rule.threshold(target.parse().unwrap()).to_string(), text);
         assert_eq!(rule.factor.to_string(), factor);
     }

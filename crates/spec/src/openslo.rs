@@ -12,6 +12,7 @@ mod read;
 mod v1;
 mod v1alpha;
 
+use plimsoll_sla::Sla;
 use plimsoll_sla::openslo::{self as model, Kind, Object, Path, Rule, Step, Violation, Weight, Word};
 
 use crate::diagnostic::{Diagnostic, Finding, Place, Sources, listed};
@@ -106,6 +107,29 @@ pub struct Issue {
 
 /// Reads the documents of several files as one set.
 pub fn read(sources: &[Source]) -> Documents {
+    read_and(sources, |_| Vec::new()).0
+}
+
+/// Reads the documents of several files as one set, and what they promise: nothing where anything is wrong with them or
+/// cannot be judged.
+pub fn read_slas(sources: &[Source]) -> (Documents, Vec<Sla>) {
+    let mut slas = Vec::new();
+    let (documents, has_errors) = read_and(sources, |objects| {
+        let (found, violations) = model::agreements(objects);
+        slas = found;
+        violations
+    });
+    if has_errors {
+        slas.clear();
+    }
+    (documents, slas)
+}
+
+/// As [`read`]; what `judge` has to say of objects that are right is told too.
+fn read_and(
+    sources: &[Source],
+    judge: impl FnOnce(&[Object]) -> Vec<(usize, Violation)>,
+) -> (Documents, bool) {
     let mut reader = Reader::default();
     let mut pieces = Vec::new();
     for (file, source) in sources.iter().enumerate() {
@@ -130,7 +154,11 @@ pub fn read(sources: &[Source]) -> Documents {
         object.line = lines.line(sources, *file, node.place.start);
         found.push(object);
     }
-    together(&mut reader, &found, &pieces);
+    together(&mut reader, &found, &pieces, model::check_together);
+    if !reader.complaints.iter().any(|complaint| complaint.finding.is_error()) {
+        together(&mut reader, &found, &pieces, judge);
+    }
+    let has_errors = reader.complaints.iter().any(|complaint| complaint.finding.is_error());
     for complaint in &reader.complaints {
         let Some(object) = complaint.object.and_then(|object| found.get_mut(object)) else { continue };
         match complaint.finding.is_error() {
@@ -138,7 +166,7 @@ pub fn read(sources: &[Source]) -> Documents {
             false => object.warnings += 1,
         }
     }
-    finish(reader, found)
+    (finish(reader, found), has_errors)
 }
 
 /// Counts lines from one object to the next: files may hold very many.
@@ -242,13 +270,18 @@ fn kind(reader: &mut Reader, at: &At<'_>, version: Option<Version>) -> Option<Ki
 }
 
 /// What objects are wrong with together.
-fn together(reader: &mut Reader, found: &[Found], pieces: &[(usize, Node)]) {
+fn together(
+    reader: &mut Reader,
+    found: &[Found],
+    pieces: &[(usize, Node)],
+    look: impl FnOnce(&[Object]) -> Vec<(usize, Violation)>,
+) {
     let (positions, objects): (Vec<usize>, Vec<Object>) = found
         .iter()
         .enumerate()
         .filter_map(|(position, found)| Some((position, found.object.clone()?)))
         .unzip();
-    for (object, violation) in model::check_together(&objects) {
+    for (object, violation) in look(&objects) {
         let Some(position) = positions.get(object).copied() else { continue };
         let Some((file, node)) = pieces.get(position) else { continue };
         reader.begin(position, *file);

@@ -131,6 +131,8 @@ rules! {
     NothingPromised = "nothing_promised",
     /// Something of v1alpha that v1 has no equivalent for.
     Conversion = "conversion",
+    /// Right by the specification, and nothing here can judge it.
+    NotJudged = "not_judged",
 }
 
 impl Rule {

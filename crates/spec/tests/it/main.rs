@@ -9,6 +9,7 @@ mod openslo;
 mod plans;
 mod properties;
 mod secrets;
+mod slas;
 mod values;
 
 use plimsoll_run::RunPlan;
