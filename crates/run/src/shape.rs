@@ -141,8 +141,7 @@ impl Shape {
                 (Model::Closed, stage_shapes::<Users>(stages), *iterations)
             }
         };
-        let thresholds =
-            plan.objectives.iter().filter_map(|objective| objective.expression.threshold_nanos());
+        let thresholds = plan.objectives.iter().flat_map(|objective| objective.expression.counted_nanos());
         Self {
             plan: plan.name.clone(),
             plan_hash: plan.hash.clone(),

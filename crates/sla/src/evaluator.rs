@@ -3,7 +3,7 @@ use std::ops::Range;
 use plimsoll_measure::{Edges, Frame};
 
 use crate::judge::{Reading, explain, judge, judge_by_stage};
-use crate::tally::{Second, Selection, Stages, Sum, Waiting};
+use crate::tally::{Score, Second, Selection, Stages, Sum, Waiting};
 use crate::windows::Windows;
 use crate::{Bound, Expression, Measure, Objective, OwnFigure, Verdict};
 
@@ -53,6 +53,9 @@ pub struct Status {
     pub good_events: Option<u64>,
     /// Events whose outcome is known, likewise.
     pub total_events: Option<u64>,
+    /// Events of requests in flight after the last second that are bad whatever their answer; 0 for figures that do not
+    /// look at how long requests take.
+    pub overdue_events: u64,
 }
 
 /// The final word on an objective.
@@ -229,13 +232,14 @@ impl Tracker {
         let (expression, edges) = (self.expression, &self.edges);
         let (measure, timing) = (expression.measure, expression.measure.timing());
         let second = Second::of(frame, &self.selection, measure, edges);
+        let pending = Waiting::of(frame, &self.selection, timing, edges);
         if let Some(events) = &mut self.events {
-            events.add(&expression, &second);
+            events.add(&expression, &second, &pending);
         }
         match &mut self.scope {
             Scope::Run { bound, sum, waiting, latest, missing_for } => {
                 sum.add(&second);
-                *waiting = Waiting::of(frame, &self.selection, timing, edges);
+                *waiting = pending;
                 let until = span.end_second.unwrap_or(u64::MAX).min(frame.second.saturating_add(1));
                 let measured = until.saturating_sub(span.first_second);
                 if measured == 0 {
@@ -251,8 +255,7 @@ impl Tracker {
                 }
             }
             Scope::Windows(windows) => {
-                let waiting = Waiting::of(frame, &self.selection, timing, edges);
-                windows.fold(frame.second, second, &waiting, edges);
+                windows.fold(frame.second, second, &pending, edges);
             }
             Scope::Stage { selection, reference, compared, .. } => {
                 reference.add(&Second::of(frame, selection, measure, edges));
@@ -275,6 +278,7 @@ impl Tracker {
             missing_for_seconds: self.missing_for(),
             good_events: events.map(|events| events.good),
             total_events: events.map(|events| events.all),
+            overdue_events: events.map_or(0, |events| events.overdue),
             ..Status::default()
         };
         match &self.scope {
@@ -344,6 +348,8 @@ fn so_far(expression: &Expression, verdict: Verdict) -> Option<Verdict> {
 struct Events {
     good: u64,
     all: u64,
+    /// In flight after the last second, and bad whatever their answer.
+    overdue: u64,
 }
 
 /// Whether the figure is a share of good events.
@@ -352,6 +358,8 @@ fn counts_events(expression: &Expression) -> bool {
         Measure::Quantile(..) | Measure::Own(OwnFigure::Quantile(_), _) => expression.threshold().is_some(),
         Measure::ErrorRatio
         | Measure::Availability
+        | Measure::Within(..)
+        | Measure::Apdex(..)
         | Measure::DroppedRatio
         | Measure::Own(OwnFigure::Ratio, _) => true,
         Measure::Mean(_)
@@ -365,7 +373,7 @@ fn counts_events(expression: &Expression) -> bool {
 }
 
 impl Events {
-    fn add(&mut self, expression: &Expression, second: &Second) {
+    fn add(&mut self, expression: &Expression, second: &Second, waiting: &Waiting) {
         let counts = &second.counts;
         let wants_less = expression.comparison.wants_less();
         let (good, all) = match (expression.measure, expression.threshold()) {
@@ -373,6 +381,10 @@ impl Events {
             (Measure::Own(OwnFigure::Ratio, _), _) => {
                 let others = counts.taken.saturating_sub(counts.total);
                 (if wants_less { others } else { counts.total }, counts.taken)
+            }
+            (measure @ (Measure::Within(..) | Measure::Apdex(..)), _) => {
+                let full = Score::of(measure).map_or(1, |score| score.full);
+                (counts.scored, full * (counts.succeeded + counts.failed + counts.expired))
             }
             (_, None) => (counts.succeeded, counts.succeeded + counts.failed),
             (_, Some(threshold)) => {
@@ -384,5 +396,11 @@ impl Events {
         };
         self.good += good;
         self.all += all;
+        let waited = &waiting.waited;
+        self.overdue = match (Score::of(expression.measure), expression.threshold()) {
+            (Some(score), _) => score.full * score.expired(waited),
+            (None, Some(threshold)) if wants_less => waited.count() - waited.at_or_below(threshold),
+            (None, _) => 0,
+        };
     }
 }

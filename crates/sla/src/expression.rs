@@ -30,6 +30,11 @@ pub enum Measure {
     ErrorRatio,
     /// 1 - error ratio.
     Availability,
+    /// The share of requests that succeeded within so many nanoseconds.
+    Within(Timing, u64),
+    /// Apdex for a target time in nanoseconds: requests that succeeded within it count 1, those that did within four
+    /// times as long 1/2 (Apdex Technical Specification 1.1, section 4).
+    Apdex(Timing, u64),
     /// dropped / arrivals due.
     DroppedRatio,
     /// Succeeded requests done per second.
@@ -173,7 +178,9 @@ const PLAIN: [Measure; 6] = [
 ];
 
 /// The names of figures that a slip of the finger may have meant.
-const MEASURE_NAMES: [&str; 9] = [
+const MEASURE_NAMES: [&str; 11] = [
+    "within",
+    "apdex",
     "mean",
     "max",
     "count",
@@ -186,7 +193,7 @@ const MEASURE_NAMES: [&str; 9] = [
 ];
 
 const ALLOWED_MEASURES: &str = "`p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, \
-                                `availability`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`";
+                                `availability`, `within(X, 250ms)`, `apdex(X, 250ms)`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`";
 
 /// The names that figures have already, so that no value of a plan's own can be called so.
 pub fn figure_names() -> impl Iterator<Item = &'static str> {
@@ -217,6 +224,8 @@ impl Measure {
             Self::Quantile(_, timing)
             | Self::Mean(timing)
             | Self::Max(timing)
+            | Self::Within(timing, _)
+            | Self::Apdex(timing, _)
             | Self::Count(Countable::Timing(timing)) => Some(timing),
             Self::Count(_)
             | Self::ErrorRatio
@@ -248,7 +257,11 @@ impl Measure {
             Self::Quantile(..) | Self::Mean(_) | Self::Max(_) => {
                 duration::format(Duration::from_nanos(nanos(value)))
             }
-            Self::ErrorRatio | Self::Availability | Self::DroppedRatio | Self::GoodputRetained => {
+            Self::ErrorRatio
+            | Self::Availability
+            | Self::Within(..)
+            | Self::DroppedRatio
+            | Self::GoodputRetained => {
                 let percent = Ratio::new(value).map(|ratio| ratio.to_string()).unwrap_or_default();
                 // Shares finer than the percentage shows are written as they are.
                 let same = share(&percent).is_some_and(|back| back == value);
@@ -256,7 +269,7 @@ impl Measure {
             }
             Self::Throughput => format!("{value}/s"),
             Self::ByteRate => format!("{}/s", exact_size(value)),
-            Self::Count(_) => value.to_string(),
+            Self::Count(_) | Self::Apdex(..) => value.to_string(),
             Self::Own(figure, OwnValue { unit, .. }) => match (figure, unit) {
                 (OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, ValueUnit::Seconds) => {
                     duration::format(Duration::from_nanos(nanos(value)))
@@ -276,9 +289,12 @@ impl Measure {
     pub fn human(self, value: f64) -> String {
         match self {
             Self::Quantile(..) | Self::Mean(_) | Self::Max(_) => duration::human(value),
-            Self::ErrorRatio | Self::Availability | Self::DroppedRatio | Self::GoodputRetained => {
-                format!("{}%", (value * 1e6).round() / 1e4)
-            }
+            Self::ErrorRatio
+            | Self::Availability
+            | Self::Within(..)
+            | Self::DroppedRatio
+            | Self::GoodputRetained => format!("{}%", (value * 1e6).round() / 1e4),
+            Self::Apdex(..) => ((value * 1000.0).round() / 1000.0).to_string(),
             Self::Throughput => format!("{}/s", (value * 100.0).round() / 100.0),
             Self::ByteRate => format!("{}/s", ByteCount(value.round() as u64)),
             Self::Count(_) => value.to_string(),
@@ -317,6 +333,12 @@ impl fmt::Display for Measure {
             Self::Count(countable) => write!(f, "count({})", countable.name()),
             Self::ErrorRatio => f.write_str("error_ratio"),
             Self::Availability => f.write_str("availability"),
+            Self::Within(timing, nanos) => {
+                write!(f, "within({}, {})", timing.name(), duration::format(Duration::from_nanos(*nanos)))
+            }
+            Self::Apdex(timing, nanos) => {
+                write!(f, "apdex({}, {})", timing.name(), duration::format(Duration::from_nanos(*nanos)))
+            }
             Self::DroppedRatio => f.write_str("dropped_ratio"),
             Self::Throughput => f.write_str("throughput"),
             Self::ByteRate => f.write_str("byte_rate"),
@@ -376,8 +398,18 @@ impl Expression {
         Ok(Self { measure, comparison, bound })
     }
 
-    /// The threshold in nanoseconds that must be among the counted edges for the objective to be
-    /// exact: that of a quantile over a value. Durations are whole nanoseconds, so `< T` counts what
+    /// The durations in nanoseconds that must be among the counted edges for the objective to be exact:
+    /// [`Self::threshold_nanos`], and those that are part of the figure.
+    pub fn counted_nanos(&self) -> impl Iterator<Item = u64> + use<> {
+        let (first, second) = match self.measure {
+            Measure::Within(_, nanos) => (Some(nanos), None),
+            Measure::Apdex(_, nanos) => (Some(nanos), Some(4 * nanos)),
+            _ => (self.threshold_nanos(), None),
+        };
+        first.into_iter().chain(second)
+    }
+
+    /// The threshold in nanoseconds of a quantile over a value. Durations are whole nanoseconds, so `< T` counts what
     /// is at or below T - 1 ns, and `>= T` is its complement.
     pub fn threshold_nanos(&self) -> Option<u64> {
         self.threshold().filter(|_| self.measure.own().is_none())
@@ -412,7 +444,13 @@ impl Expression {
             (Measure::ErrorRatio | Measure::DroppedRatio | Measure::Own(OwnFigure::Ratio, _), true) => {
                 Some(bound)
             }
-            (Measure::Availability | Measure::Own(OwnFigure::Ratio, _), false) => Some(1.0 - bound),
+            (
+                Measure::Availability
+                | Measure::Within(..)
+                | Measure::Apdex(..)
+                | Measure::Own(OwnFigure::Ratio, _),
+                false,
+            ) => Some(1.0 - bound),
             _ => None,
         }
     }
@@ -529,6 +567,8 @@ impl<'a> Cursor<'a> {
                 Argument::BuiltIn(countable) => Measure::Count(countable),
                 Argument::Own(value) => Measure::Own(OwnFigure::Count, value),
             }),
+            "within" => self.timed().map(|(timing, nanos)| Measure::Within(timing, nanos)),
+            "apdex" => self.timed().map(|(timing, nanos)| Measure::Apdex(timing, nanos)),
             "ratio" if self.has(ValueForm::Ratio) => own(self, OwnFigure::Ratio),
             "rate" if self.has(ValueForm::Counter) => own(self, OwnFigure::Rate),
             _ => match word.parse::<Quantile>() {
@@ -543,6 +583,37 @@ impl<'a> Cursor<'a> {
                 }
             },
         }
+    }
+
+    /// `(response_time, 250ms)`: a duration and how long it may be, in nanoseconds.
+    fn timed(&mut self) -> Result<(Timing, u64), ExpressionError> {
+        const TIME: &str = "a time from 1us to 1h, like `250ms`";
+        const ALLOWED: std::ops::RangeInclusive<u128> = 1_000..=3_600_000_000_000;
+        if !self.take("(") {
+            return Err(
+                self.error(self.at, "`(`, a duration like `response_time`, `,` and a time like `250ms`")
+            );
+        }
+        self.skip_space();
+        let start = self.at;
+        let word = self.word();
+        let Some(timing) = timing(word) else {
+            let suggestion = closest(word, timing_names());
+            return Err(ExpressionError { suggestion, ..self.error(start, listed(&timing_names())) });
+        };
+        if !self.take(",") {
+            return Err(self.error(self.at, "`,` and a time like `250ms`"));
+        }
+        self.skip_space();
+        let start = self.at;
+        let time = duration::parse(self.word()).map(|time| time.as_nanos());
+        let Some(nanos) = time.ok().filter(|nanos| ALLOWED.contains(nanos)) else {
+            return Err(self.error(start, TIME));
+        };
+        if !self.take(")") {
+            return Err(self.error(self.at, "`)`"));
+        }
+        Ok((timing, u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
     fn has(&self, form: ValueForm) -> bool {
@@ -606,6 +677,8 @@ impl<'a> Cursor<'a> {
             Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => value == 0.0,
             Measure::ErrorRatio
             | Measure::Availability
+            | Measure::Within(..)
+            | Measure::Apdex(..)
             | Measure::DroppedRatio
             | Measure::GoodputRetained => {
                 comparison == Comparison::Lt && value == 0.0 || comparison == Comparison::Gt && value == 1.0
@@ -676,9 +749,14 @@ fn bound_value(measure: Measure, text: &str) -> Result<f64, &'static str> {
         Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => duration::parse(text)
             .map(|duration| duration.as_nanos() as f64 / 1e9)
             .map_err(|_| "a duration with a unit, like `250ms` or `1.5s`"),
-        Measure::ErrorRatio | Measure::Availability | Measure::DroppedRatio | Measure::GoodputRetained => {
+        Measure::ErrorRatio
+        | Measure::Availability
+        | Measure::Within(..)
+        | Measure::DroppedRatio
+        | Measure::GoodputRetained => {
             share(text).ok_or("a percentage like `0.1%` or a share from 0 to 1 like `0.001`")
         }
+        Measure::Apdex(..) => share(text).ok_or("a score from 0 to 1 like `0.9`"),
         Measure::Throughput => {
             text.parse().map(Rate::per_second).map_err(|_| "a rate like `450/s` or `30k/min`")
         }
@@ -796,6 +874,8 @@ mod tests {
             ("error_ratio <= 0.1%", "error_ratio <= 0.1%"),
             ("error_ratio <= 0.007", "error_ratio <= 0.7%"),
             ("availability >= 99.95%", "availability >= 99.95%"),
+            ("within( response_time ,250ms) >= 99.9%", "within(response_time, 250ms) >= 99.9%"),
+            ("apdex(service_time, 0.5s) >= 0.94", "apdex(service_time, 500ms) >= 0.94"),
             ("dropped_ratio <= 0", "dropped_ratio <= 0%"),
             ("throughput >= 450/s", "throughput >= 450/s"),
             ("throughput > 30k/min", "throughput > 500/s"),
@@ -822,7 +902,7 @@ mod tests {
         for (text, message) in [
             (
                 "",
-                "the end at byte 0 is not an objective; write `p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, `availability`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`",
+                "the end at byte 0 is not an objective; write `p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, `availability`, `within(X, 250ms)`, `apdex(X, 250ms)`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`",
             ),
             (
                 "p95(respons_time) <= 1s",
@@ -1035,6 +1115,10 @@ mod tests {
             (quantile, timing.clone()).prop_map(|(quantile, timing)| Measure::Quantile(quantile, timing)),
             timing.clone().prop_map(Measure::Mean),
             timing.clone().prop_map(Measure::Max),
+            (timing.clone(), 1_000..3_600_000_000_000_u64)
+                .prop_map(|(timing, nanos)| Measure::Within(timing, nanos)),
+            (timing.clone(), 1_000..3_600_000_000_000_u64)
+                .prop_map(|(timing, nanos)| Measure::Apdex(timing, nanos)),
             timing.prop_map(|timing| Measure::Count(Countable::Timing(timing))),
             prop::sample::select(&COUNTABLES[..]).prop_map(Measure::Count),
             prop::sample::select(&PLAIN[..]),
@@ -1054,6 +1138,8 @@ mod tests {
                 Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => whole as f64 / 1e9,
                 Measure::ErrorRatio
                 | Measure::Availability
+                | Measure::Within(..)
+                | Measure::Apdex(..)
                 | Measure::DroppedRatio
                 | Measure::GoodputRetained => share,
                 Measure::Throughput => share * 1e6,

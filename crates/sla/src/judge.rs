@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 
 use plimsoll_units::Quantile;
 
-use crate::tally::{Sum, Waiting, add_buckets};
+use crate::tally::{Score, Sum, Waiting, add_buckets};
 use crate::{Bound, Comparison, Countable, Expression, Measure, OwnFigure, OwnValue, Verdict};
 
 /// What a window or a run says about an objective.
@@ -239,6 +239,12 @@ fn figure(measure: Measure, sum: &Sum, waiting: Option<&Waiting>, seconds: f64) 
         Measure::Count(countable) => count_figure(countable, sum, requests),
         Measure::ErrorRatio => share_figure(counts.failed, counts.succeeded, unknown),
         Measure::Availability => share_figure(counts.succeeded, counts.failed, unknown),
+        Measure::Within(..) | Measure::Apdex(..) => Score::of(measure).and_then(|score| {
+            let overdue = waiting.map_or(0, |waiting| score.expired(&waiting.waited));
+            let known = score.full * (counts.succeeded + counts.failed + counts.expired + overdue);
+            let unknown = unknown.saturating_sub(counts.expired);
+            share_figure(counts.scored, known.saturating_sub(counts.scored), score.full * unknown)
+        }),
         Measure::DroppedRatio => {
             share_figure(counts.dropped, counts.arrivals.saturating_sub(counts.dropped), 0)
         }
@@ -369,7 +375,13 @@ pub(crate) fn explain(expression: &Expression, reading: &Reading, target: Option
         }
         Grounds::Figure { share, unknown } => {
             let observed = reading.observed.map(|observed| measure.human(observed)).unwrap_or_default();
-            let share = share.map(|(part, whole)| format!(" ({part} of {whole})")).unwrap_or_default();
+            // What is scored is counted in halves.
+            let full = Score::of(*measure).map_or(1, |score| score.full);
+            let parts = |count: u64| (count as f64 / full as f64).to_string();
+            let unknown = unknown / full;
+            let share = share
+                .map(|(part, whole)| format!(" ({} of {})", parts(part), parts(whole)))
+                .unwrap_or_default();
             let limit = target.map(|target| measure.human(target)).unwrap_or_default();
             let side = match comparison {
                 Comparison::Le => "at most",
@@ -377,7 +389,8 @@ pub(crate) fn explain(expression: &Expression, reading: &Reading, target: Option
                 Comparison::Ge => "at least",
                 Comparison::Gt => "above",
             };
-            format!("{measure} was {observed}{share} where {side} {limit} was promised{}", unknowns(unknown))
+            let unknowns = unknowns(unknown);
+            format!("{measure} was {observed}{share} where {side} {limit} was promised{unknowns}")
         }
     }
 }

@@ -104,6 +104,10 @@ pub(crate) struct Counts {
     pub(crate) out_of_range: u64,
     /// The sum of a counter, how many of a ratio are the one that is looked for.
     pub(crate) total: u64,
+    /// Of a figure that scores requests by their time: the sum of their scores, see [`Score`].
+    pub(crate) scored: u64,
+    /// Requests that were cut after they had outlived every score.
+    pub(crate) expired: u64,
     /// Requests that ended without a reply to take it from: nobody knows what it would have been.
     pub(crate) unanswered: u64,
 }
@@ -128,7 +132,39 @@ impl Counts {
         change(&mut self.absent, other.absent);
         change(&mut self.out_of_range, other.out_of_range);
         change(&mut self.total, other.total);
+        change(&mut self.scored, other.scored);
+        change(&mut self.expired, other.expired);
         change(&mut self.unanswered, other.unanswered);
+    }
+}
+
+/// What requests that succeeded score by how long they took; all others score nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Score {
+    /// What one scores at most.
+    pub(crate) full: u64,
+    /// (longest time in nanoseconds, what it adds to the score), ascending; together they add [`Self::full`].
+    steps: [(u64, u64); 2],
+}
+
+impl Score {
+    /// What a figure scores, where it does.
+    pub(crate) fn of(measure: Measure) -> Option<Self> {
+        match measure {
+            Measure::Within(_, nanos) => Some(Self { full: 1, steps: [(nanos, 1), (nanos, 0)] }),
+            Measure::Apdex(_, nanos) => Some(Self { full: 2, steps: [(nanos, 1), (4 * nanos, 1)] }),
+            _ => None,
+        }
+    }
+
+    fn sum(self, succeeded: &Distribution) -> u64 {
+        self.steps.iter().map(|(nanos, score)| score * succeeded.at_or_below(*nanos)).sum()
+    }
+
+    /// How many have waited longer than anything that scores.
+    pub(crate) fn expired(self, waited: &Distribution) -> u64 {
+        let [_, (longest, _)] = self.steps;
+        waited.count() - waited.at_or_below(longest)
     }
 }
 
@@ -150,7 +186,7 @@ impl Second {
 
     /// What of a frame belongs to the selection; durations or values only of `measure`.
     pub(crate) fn of(frame: &Frame, selection: &Selection, measure: Measure, edges: &Edges) -> Self {
-        let timing = measure.timing();
+        let (timing, score) = (measure.timing(), Score::of(measure));
         let mut second = Self::empty(edges);
         let counts = &mut second.counts;
         for (key, series) in frame.series.iter().filter(|(key, _)| selection.series(key)) {
@@ -161,6 +197,13 @@ impl Second {
                 _ => counts.failed += series.requests,
             }
             let durations = timing.and_then(|timing| series.timings.get(&timing));
+            if let Some((score, durations)) = score.zip(durations) {
+                match key.outcome {
+                    Outcome::Cut => counts.expired += score.expired(durations),
+                    outcome if outcome.is_success() => counts.scored += score.sum(durations),
+                    _ => {}
+                }
+            }
             match durations {
                 Some(durations) if key.outcome == Outcome::Cut => second.waited.merge(durations),
                 Some(durations) if key.outcome.counts_for_latency() => second.latency.merge(durations),

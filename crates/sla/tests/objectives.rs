@@ -36,7 +36,7 @@ fn over(text: &str, seconds: u32) -> Objective {
 }
 
 fn edges(objective: &Objective) -> Edges {
-    Edges::with_thresholds(objective.expression.threshold_nanos())
+    Edges::with_thresholds(objective.expression.counted_nanos())
 }
 
 /// Reads the requests of one second.
@@ -140,7 +140,7 @@ fn status(objective: Objective, seconds: &str) -> Status {
 }
 
 /// One objective of each measure, both ways.
-const ONE_OF_EACH: [&str; 22] = [
+const ONE_OF_EACH: [&str; 26] = [
     "p75(response_time) <= 200ms",
     "p75(response_time) < 200ms",
     "p75(response_time) >= 200ms",
@@ -153,6 +153,10 @@ const ONE_OF_EACH: [&str; 22] = [
     "error_ratio <= 10%",
     "error_ratio >= 10%",
     "availability >= 90%",
+    "within(response_time, 200ms) >= 75%",
+    "within(service_time, 200ms) <= 75%",
+    "apdex(response_time, 200ms) >= 0.75",
+    "apdex(response_time, 200ms) < 0.75",
     "dropped_ratio <= 10%",
     "throughput >= 2/s",
     "throughput <= 2/s",
@@ -687,6 +691,10 @@ fn good_events_and_all_events_accumulate_over_the_run() {
         ("p75(response_time) > 200ms", "50 900 | t900 f5 c900 c50 d", Some((3, 4))),
         ("error_ratio <= 1%", "50 900 | t900 f5 c900 d", Some((2, 4))),
         ("availability >= 1%", "50 900 | t900 f5 c900 d", Some((2, 4))),
+        // A fast failure is no good answer, and neither is a time-out that came soon.
+        ("within(response_time, 200ms) >= 1%", "50 200 201 f5 | t50 c900 c50 d", Some((2, 6))),
+        // 2 for each of two, 1 for each of two, of 2 for each of the nine that are known.
+        ("apdex(response_time, 200ms) >= 0.1", "50 200 201 800 801 f5 | t50 t900 c900 c300 d", Some((6, 18))),
         ("dropped_ratio <= 1%", "50 900 | t900 d g", Some((3, 5))),
         ("throughput >= 1/s", "50", None),
         ("mean(response_time) <= 1s", "50", None),
@@ -697,6 +705,50 @@ fn good_events_and_all_events_accumulate_over_the_run() {
             assert_eq!(status.good_events.zip(status.total_events), events, "{text}");
         }
     }
+}
+
+#[test]
+fn what_is_in_flight_and_bad_already_is_overdue() {
+    for (text, overdue) in [
+        ("p75(response_time) <= 200ms", 2),
+        ("p75(response_time) > 200ms", 0),
+        ("within(response_time, 200ms) >= 1%", 2),
+        ("apdex(response_time, 200ms) >= 0.1", 2),
+        ("availability >= 1%", 0),
+    ] {
+        for objective in [objective(text), over(text, 1)] {
+            assert_eq!(status(objective, "50 | p50 p300 p900").overdue_events, overdue, "{text}");
+        }
+    }
+}
+
+#[test]
+fn requests_are_scored_by_how_long_they_took() {
+    for (text, seconds, verdict) in [
+        ("within(response_time, 200ms) >= 75%", "200*3 201", Met),
+        ("within(response_time, 200ms) >= 75%", "200*2 201*2", Missed),
+        ("within(response_time, 200ms) >= 75%", "200*3 f5", Met),
+        ("within(response_time, 200ms) >= 75%", "200*3 f5 d", Inconclusive),
+        ("within(response_time, 200ms) >= 75%", "200*3 c100", Met),
+        ("within(response_time, 200ms) >= 75%", "200*3 c100*2", Inconclusive),
+        ("within(response_time, 200ms) >= 75%", "200*3 c300*2", Missed),
+        ("apdex(response_time, 200ms) >= 0.75", "200 800", Met),
+        ("apdex(response_time, 200ms) >= 0.75", "200 800 801", Missed),
+        ("apdex(response_time, 200ms) >= 0.75", "200*3 f1", Met),
+        ("apdex(response_time, 200ms) >= 0.75", "200*3 c300*2", Inconclusive),
+        ("apdex(response_time, 200ms) >= 0.75", "200*3 c900*2", Missed),
+    ] {
+        check(text, seconds, verdict);
+    }
+    let why = |text: &str, seconds: &str| judged(objective(text), span(1), seconds).why;
+    assert_eq!(
+        why("within(response_time, 200ms) >= 75%", "200 f5"),
+        "within(response_time, 200ms) was 50% (1 of 2) where at least 75% was promised"
+    );
+    assert_eq!(
+        why("apdex(response_time, 200ms) >= 0.9", "200 800 801 d"),
+        "apdex(response_time, 200ms) was 0.5 (1.5 of 3) where at least 0.9 was promised, and the outcome of 1 dropped or cut one is unknown"
+    );
 }
 
 #[test]
@@ -909,8 +961,10 @@ fn one_of_each_is_one_of_each() {
             Measure::Throughput => 7,
             Measure::ByteRate => 8,
             Measure::GoodputRetained => 9,
+            Measure::Within(..) => 10,
+            Measure::Apdex(..) => 11,
             Measure::Own(..) => unreachable!("a plan of its own takes these"),
         })
         .collect();
-    assert_eq!(sorts.len(), 9);
+    assert_eq!(sorts.len(), 11);
 }

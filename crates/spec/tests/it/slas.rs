@@ -31,7 +31,10 @@ const COUNTERS: &str = "ratioMetric: {counter: true, \
     good: {metricSource: {type: Prometheus, spec: {query: 'sum(a)'}}}, \
     total: {metricSource: {type: Prometheus, spec: {query: 'sum(b)'}}}}";
 
-fn document(changes: &[(&str, &str)]) -> Source {
+/// Words of [`BASE`] and what stands in their place.
+type Changes<'t> = &'t [(&'t str, &'t str)];
+
+fn document(changes: Changes<'_>) -> Source {
     let mut text = BASE.to_owned();
     let defaults = [
         ("ANNOTATIONS", ""),
@@ -47,7 +50,7 @@ fn document(changes: &[(&str, &str)]) -> Source {
     Source { name: "slo.yaml".to_owned(), text }
 }
 
-fn right(changes: &[(&str, &str)]) -> Vec<Sla> {
+fn right(changes: Changes<'_>) -> Vec<Sla> {
     let (documents, slas) = read_slas(&[document(changes)]);
     let issues: Vec<_> = documents.issues.iter().map(|issue| issue.diagnostic.to_string()).collect();
     assert!(documents.is_right(), "{changes:?}: {issues:?}");
@@ -161,7 +164,7 @@ fn what_cannot_be_judged_is_told_with_its_place() {
     let calendar = |length: &str, start: &str| {
         format!("{{duration: {length}, calendar: {{startTime: '{start}', timeZone: UTC}}}}")
     };
-    let cases: &[(&[(&str, &str)], &str, &str)] = &[
+    let cases: &[(Changes<'_>, &str, &str)] = &[
         (&[("OBJECTIVE", "target: 0")], "spec.objectives[0].target", "promises nothing"),
         (&[("OBJECTIVE", "target: 0.99999999999999")], "spec.objectives[0].target", "twelve"),
         (&[("INDICATOR", &of_type("Datadog", true))], "metricSource.type", "cannot be asked"),
