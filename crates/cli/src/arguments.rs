@@ -80,6 +80,9 @@ pub(crate) struct RunArguments {
     /// Adds a tag to the run
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) tags: Vec<(String, String)>,
+    /// Judges the run also by what OpenSLO documents promise of this plan; may be repeated
+    #[arg(long = "sla", value_name = "FILE")]
+    pub(crate) slas: Vec<PathBuf>,
     /// Decides every random choice
     #[arg(long)]
     pub(crate) seed: Option<u64>,

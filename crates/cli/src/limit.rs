@@ -22,7 +22,7 @@ const FARTHEST: f64 = 1024.0;
 
 pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
     let tags = arguments.tags.into_iter().collect();
-    let changes = Changes { set: arguments.set, tags, seed: arguments.seed };
+    let changes = Changes { set: arguments.set, tags, seed: arguments.seed, ..Changes::default() };
     let plan = Arc::new(plan::load(&arguments.plan, changes)?.plan);
     let from = arguments.from.unwrap_or_else(|| plimsoll_runner::first_load(&plan));
     let most = arguments.most.unwrap_or(from * FARTHEST);

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use plimsoll_run::{ExitCode, ExportSettings};
+use plimsoll_sla::Sla;
 use plimsoll_spec::{Diagnostic, Inputs, Parsed, Source};
 
 use crate::Stop;
@@ -15,6 +16,8 @@ pub(crate) struct Changes {
     pub(crate) set: Vec<String>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) seed: Option<u64>,
+    /// What SLA files promise.
+    pub(crate) slas: Vec<Sla>,
 }
 
 /// Reads a plan file. Mistakes are told here, all of them.
@@ -44,6 +47,7 @@ pub(crate) fn parse_with(
     inputs.set = changes.set;
     inputs.tags = changes.tags;
     inputs.seed = changes.seed;
+    inputs.slas = &changes.slas;
     let source = Source { name: name.to_owned(), text };
     plimsoll_spec::parse(&source, &inputs).map_err(|diagnostics| {
         tell(&diagnostics);

@@ -13,14 +13,19 @@ use tokio::sync::mpsc;
 
 use crate::arguments::{OutputArguments, RunArguments};
 use crate::plan::Changes;
-use crate::{Outcome, Stop, calibrate, files, plan, signals, view};
+use crate::{Outcome, Stop, calibrate, files, plan, signals, sla, view};
 
 /// Events that may wait for the terminal. It draws several times a second, so they never do.
 const WATCHED: usize = 1024;
 
 pub(crate) async fn run(arguments: RunArguments) -> Outcome {
-    let changes =
-        Changes { set: arguments.set, tags: arguments.tags.into_iter().collect(), seed: arguments.seed };
+    let (_, slas) = sla::promises(&arguments.slas)?;
+    let changes = Changes {
+        set: arguments.set,
+        tags: arguments.tags.into_iter().collect(),
+        seed: arguments.seed,
+        slas,
+    };
     let parsed = plan::load(&arguments.plan, changes)?;
     let history = files::history(&arguments.history).await?;
     let control = Control::default();

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use plimsoll_run::ExitCode;
+use plimsoll_sla::Sla;
 use plimsoll_sla::openslo::Word;
-use plimsoll_spec::openslo::{Documents, Found, Issue, Version, read};
+use plimsoll_spec::openslo::{Documents, Found, Issue, Version, read, read_slas};
 use plimsoll_spec::{Source, Weight};
 use serde_json::{Value as Json, json};
 
@@ -27,6 +28,21 @@ fn check(paths: &[PathBuf], json: Option<&Path>) -> Outcome {
         files::put(path, &format!("{:#}\n", as_json(&sources, &documents))).map_err(Stop::internal)?;
     }
     Ok(if documents.is_right() { ExitCode::Success } else { ExitCode::Usage })
+}
+
+/// What files of SLAs promise, as one set. What is wrong with them is told here, all of it; what to know of them too.
+pub(crate) fn promises(paths: &[PathBuf]) -> Result<(Documents, Vec<Sla>), Stop> {
+    let sources = paths.iter().map(|path| source(path)).collect::<Result<Vec<_>, _>>()?;
+    let (documents, slas) = read_slas(&sources);
+    plan::tell(&documents.issues.iter().map(|issue| issue.diagnostic.clone()).collect::<Vec<_>>());
+    if !documents.is_right() {
+        return Err(Stop::told(ExitCode::Usage));
+    }
+    if slas.is_empty() && !paths.is_empty() {
+        let names = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+        return Err(Stop::usage(anyhow::anyhow!("there is no SLO in {names}: nothing is promised")));
+    }
+    Ok((documents, slas))
 }
 
 fn source(path: &Path) -> Result<Source, Stop> {

@@ -22,6 +22,7 @@ mod measures;
 mod objectives;
 pub mod openslo;
 mod overrides;
+mod promises;
 mod read;
 mod record;
 mod remote_write;
@@ -39,6 +40,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use plimsoll_run::{Action, ExportSettings, Part, RunPlan};
+use plimsoll_sla::Sla;
 
 pub use diagnostic::{Diagnostic, Excerpt, Weight};
 pub use schema::schema;
@@ -72,6 +74,8 @@ pub struct Inputs<'a> {
     pub seed: Option<u64>,
     /// Tags, added to the plan's or in place of them.
     pub tags: BTreeMap<String, String>,
+    /// What is promised beside what the plan says; those of them that are about this plan become its objectives.
+    pub slas: &'a [Sla],
 }
 
 impl<'a> Inputs<'a> {
@@ -80,7 +84,7 @@ impl<'a> Inputs<'a> {
         env: &'a dyn Fn(&str) -> Option<String>,
         read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
     ) -> Self {
-        Self { env, read, set: Vec::new(), target: None, seed: None, tags: BTreeMap::new() }
+        Self { env, read, set: Vec::new(), target: None, seed: None, tags: BTreeMap::new(), slas: &[] }
     }
 }
 
@@ -167,6 +171,9 @@ fn tree(reader: &mut Reader<'_>, source: &Source) -> Option<Node> {
     }
     variables::substitute(reader, &mut root);
     variables::hide_secrets(reader, &mut root);
+    promises::expand(reader, &mut root);
+    promises::about_others(reader, &root);
+    promises::add(reader, &mut root);
     Some(root)
 }
 

@@ -125,7 +125,11 @@ pub(crate) static PLAN: Table = Table {
             Kind::Map(&MEASURE_KIND),
             "values taken from the replies of every step of the scenarios, by a name of your own",
         ),
-        key("sla", Kind::List(&Kind::Object(&OBJECTIVE)), "what is promised, judged while the run goes on"),
+        key(
+            "sla",
+            Kind::Either(&[Kind::List(&Kind::Object(&OBJECTIVE)), Kind::Object(&SHORT)]),
+            "what is promised, judged while the run goes on: a list of objectives, or the short form",
+        ),
         key(
             "resources",
             Kind::Map(&Kind::Either(&[Kind::Text, Kind::Object(&RESOURCE)])),
@@ -538,6 +542,23 @@ pub(crate) static MEASURE: Table = Table {
             "what the replies' numbers are in; times are shown in seconds; default `number`, of `server-timing` seconds, of `body` bytes",
         ),
         key("equals", Kind::Text, "the value that a ratio counts"),
+    ],
+    later: &[],
+};
+
+pub(crate) static SHORT: Table = Table {
+    name: "the short form of `sla`",
+    keys: &[
+        key("max_average_latency", Kind::Duration, "the mean response time is at most this"),
+        key("max_p50_latency", Kind::Duration, "half of the response times are at most this"),
+        key("max_p75_latency", Kind::Duration, "75% of the response times are at most this"),
+        key("max_p90_latency", Kind::Duration, "90% of the response times are at most this"),
+        key("max_p95_latency", Kind::Duration, "95% of the response times are at most this"),
+        key("max_p99_latency", Kind::Duration, "99% of the response times are at most this"),
+        key("max_p99_9_latency", Kind::Duration, "99.9% of the response times are at most this"),
+        key("max_latency", Kind::Duration, "every response time is at most this"),
+        key("max_error_rate", Kind::Share, "at most this share of requests fails"),
+        key("min_throughput", Kind::Rate, "at least so many requests a second succeed"),
     ],
     later: &[],
 };

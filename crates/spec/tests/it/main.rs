@@ -7,6 +7,7 @@ mod cases;
 mod measures;
 mod openslo;
 mod plans;
+mod promises;
 mod properties;
 mod secrets;
 mod slas;
