@@ -36,6 +36,8 @@ use plimsoll_units::duration;
 use crate::budget::evidence_of_more;
 use crate::{Budget, Ledger, Method, Period, Slo, Target};
 
+mod bytes;
+
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
@@ -58,6 +60,11 @@ impl Factor {
     /// `thousandths` of the rate that spends exactly the budget.
     pub fn new(thousandths: u32) -> Result<Self, FactorError> {
         if thousandths == 0 { Err(FactorError("0".to_owned())) } else { Ok(Self(thousandths)) }
+    }
+
+    /// In thousandths of the rate that spends exactly the budget.
+    pub fn thousandths(self) -> u32 {
+        self.0
     }
 
     /// The nearest fraction.

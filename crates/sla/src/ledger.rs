@@ -39,7 +39,6 @@ use crate::{Counts, Method, Period, Slo, Sum};
 mod bytes;
 mod tier;
 
-pub use bytes::Unreadable;
 use tier::{Bucket, Tier};
 
 const MINUTE: u64 = 60;
@@ -182,16 +181,7 @@ impl Ledger {
 
     /// Counts the events of the second that begins at `second` (Unix time).
     pub fn record(&mut self, second: u64, counts: Counts) -> Result<Fate, Refused> {
-        let ahead = second.saturating_sub(self.now);
-        if self.now > 0 && ahead > FARTHEST_AHEAD {
-            return Err(Refused::Ahead { second, by: ahead });
-        }
-        if second >= u64::from(u32::MAX) {
-            return Err(Refused::BeyondTime(second));
-        }
-        if second >= self.now {
-            self.move_to(second + 1);
-        }
+        self.pass(second)?;
         if self.is_excluded(second) {
             return Ok(Fate::Excluded);
         }
@@ -209,6 +199,21 @@ impl Ledger {
         }
         self.first = Some(self.first.map_or(second, |first| first.min(second)));
         Ok(Fate::Counted)
+    }
+
+    /// Lets the second that begins at `second` go by; nobody knows what happened in it.
+    pub fn pass(&mut self, second: u64) -> Result<(), Refused> {
+        let ahead = second.saturating_sub(self.now);
+        if self.now > 0 && ahead > FARTHEST_AHEAD {
+            return Err(Refused::Ahead { second, by: ahead });
+        }
+        if second >= u64::from(u32::MAX) {
+            return Err(Refused::BeyondTime(second));
+        }
+        if second >= self.now {
+            self.move_to(second + 1);
+        }
+        Ok(())
     }
 
     /// Lets time go on to `now`, however far: the process stood still, and the clock is right.
@@ -259,6 +264,14 @@ impl Ledger {
         self.exclusions.insert(position, merged);
         self.take_out(range);
         Ok(())
+    }
+
+    /// Takes back what was excluded of the time to come.
+    pub fn include_from(&mut self, now: u64) {
+        self.exclusions.retain(|one| one.start < now);
+        for one in &mut self.exclusions {
+            one.end = one.end.min(now);
+        }
     }
 
     fn take_out(&mut self, range: Range<u64>) {

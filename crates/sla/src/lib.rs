@@ -11,10 +11,12 @@
 mod agreement;
 mod budget;
 mod burn;
+mod bytes;
 mod counts;
 mod evaluator;
 mod expression;
 mod judge;
+mod keeper;
 mod ledger;
 mod objective;
 pub mod openslo;
@@ -31,12 +33,14 @@ pub use burn::{
     Alert, BurnAlerts, BurnReading, BurnRule, ENOUGH_EVIDENCE, FEWEST_BAD, Factor, FactorError, RuleError,
     Threshold, Urgency,
 };
+pub use bytes::Unreadable;
 pub use counts::{Contradiction, Counters, Counts, Sum};
 pub use evaluator::{Evaluator, Judgement, Span, Status};
 pub use expression::{
     Bound, Comparison, Countable, Expression, ExpressionError, Measure, OwnFigure, OwnValue, figure_names,
 };
-pub use ledger::{Fate, Ledger, Refused, Unreadable, Window};
+pub use keeper::{Entry, Keeper};
+pub use ledger::{Fate, Ledger, Refused, Window};
 pub use objective::{Filter, Objective, Severity, Verdict};
 pub use period::{Calendar, Period, PeriodError, Rolling, Unit};
 pub use slo::{Method, Share, ShareError, Slice, SliceError, Slo, Target};

@@ -225,7 +225,7 @@ impl Method {
 
     /// The share of a slice is kept in billionths, rounded down, so the share over a period is
     /// low by less than one billionth.
-    pub(crate) const PARTS: u64 = 1_000_000_000;
+    pub const PARTS: u64 = 1_000_000_000;
 
     /// The length of its slices in seconds, where it has any.
     pub fn slice(self) -> Option<u64> {

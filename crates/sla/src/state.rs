@@ -40,6 +40,8 @@ use plimsoll_units::duration;
 use crate::budget::{evidence_of_fewer, evidence_of_more};
 use crate::{Budget, BurnAlerts, Counts, Factor, Ledger, Method, Period, Share, Slo, Target};
 
+mod bytes;
+
 /// The windows that look for a breach, in seconds.
 const WINDOWS: [usize; 7] = [1, 2, 5, 10, 30, 60, 300];
 const LONGEST_WINDOW: usize = 300;
@@ -316,6 +318,12 @@ impl StateJudge {
     /// The state as of the newest second that was judged.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// The share that is spent of the budget which the whole period will have at the traffic so far, as of the latest
+    /// step; `None` without events.
+    pub fn used(&self) -> Option<f64> {
+        self.spent.used
     }
 
     /// Judges the second that ends at `now` (Unix time), in which `moment` was seen; `None`: no data,

@@ -10,26 +10,10 @@ use std::ops::Range;
 
 use super::tier::{Bucket, Tier};
 use super::{HOUR, Ledger, MINUTE, MOST_EXCLUSIONS};
-use crate::{Counts, Method, Slo, Sum};
+use crate::bytes::{Input, Unreadable, put, put_counts};
+use crate::{Counts, Method, Slo};
 
 const VERSION: u8 = 1;
-
-/// Why bytes are no ledger of an objective.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// Of another version of the program, or no ledger at all.
-    #[error("version {0} of the budget's form is unknown; this one reads version {VERSION}")]
-    Version(u8),
-    /// They end in the middle, or go on behind the end.
-    #[error("the budget's bytes are cut short or too long")]
-    Length,
-    /// A number that cannot be.
-    #[error("the budget's bytes contradict themselves: {0}")]
-    Contradiction(&'static str),
-    /// Its events are others than this objective's.
-    #[error("the budget was kept by another budgeting method, or with other time slices")]
-    Method,
-}
 
 impl Ledger {
     /// Its bytes, for [`Ledger::from_bytes`].
@@ -87,8 +71,7 @@ impl Ledger {
         if ledger.first.is_some_and(|first| first >= ledger.now) {
             return Err(Unreadable::Contradiction("the first second is behind the newest"));
         }
-        ledger.forgotten = Sum::of(input.large()?, input.large()?)
-            .ok_or(Unreadable::Contradiction("more events than can be counted"))?;
+        ledger.forgotten = input.sum()?;
         ledger.exclusions = input.exclusions()?;
         ledger.slices = input.slices(slo.method.slice())?;
         ledger.seconds = input.tier(1, ledger.now)?;
@@ -111,57 +94,7 @@ fn method_numbers(method: Method) -> [u64; 4] {
     }
 }
 
-/// Seven bits a byte, the lowest first; the highest bit says that more follow.
-fn put(out: &mut Vec<u8>, mut number: u128) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn put_counts(out: &mut Vec<u8>, counts: Counts) {
-    put(out, counts.bad().into());
-    put(out, counts.good().into());
-}
-
-/// What is still to be read.
-struct Input<'a>(&'a [u8]);
-
 impl Input<'_> {
-    fn large(&mut self) -> Result<u128, Unreadable> {
-        let mut number = 0_u128;
-        for shift in (0..).step_by(7) {
-            let (&byte, rest) = self.0.split_first().ok_or(Unreadable::Length)?;
-            self.0 = rest;
-            let bits = u128::from(byte & 0x7f);
-            let shifted = bits.checked_shl(shift).filter(|shifted| shifted >> shift == bits);
-            number |= shifted.ok_or(Unreadable::Contradiction("a number is too large"))?;
-            if byte & 0x80 == 0 {
-                break;
-            }
-        }
-        Ok(number)
-    }
-
-    fn number(&mut self) -> Result<u64, Unreadable> {
-        self.large()?.try_into().map_err(|_| Unreadable::Contradiction("a number is too large"))
-    }
-
-    /// A time until 2106.
-    fn time(&mut self) -> Result<u64, Unreadable> {
-        let time: u32 =
-            self.number()?.try_into().map_err(|_| Unreadable::Contradiction("a time is too late"))?;
-        Ok(time.into())
-    }
-
-    fn counts(&mut self) -> Result<Counts, Unreadable> {
-        let too_many = Unreadable::Contradiction("more events than can be counted");
-        let (bad, good) = (self.number()?, self.number()?);
-        let total = good.checked_add(bad).filter(|total| *total <= Counts::MOST).ok_or(too_many.clone())?;
-        Counts::new(good, total).map_err(|_| too_many)
-    }
-
     fn exclusions(&mut self) -> Result<Vec<Range<u64>>, Unreadable> {
         let wrong = Unreadable::Contradiction("exclusions out of order");
         let mut exclusions: Vec<Range<u64>> = Vec::new();
