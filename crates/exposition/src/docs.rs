@@ -45,7 +45,7 @@ const HEAD: &str = "# Metrics
 
 What a run measures goes out while it runs: scraped by Prometheus from `/metrics`, or sent to other systems ([Exporters](exporters.md)).
 Names are the same everywhere and stand in one catalogue (`crates/exposition/src/catalogue.rs`), from which this page,
-the alert rules in `alerts/` and the dashboard in `grafana/` are rendered. Units are base units.
+the alert rules in `alerts/` and the [dashboards](dashboards.md) in `grafana/` are rendered. Units are base units.
 
 | metric | kind | unit | labels | in InfluxDB | meaning |
 |---|---|---|---|---|---|
@@ -86,7 +86,7 @@ in which it first did. A Prometheus before 2.50 stores `_created` as series of t
 
 In protobuf each histogram also has native buckets of schema 6: neighbouring bounds differ by 1.1%, so what `histogram_quantile` gives is within 1.1% of
 the duration (and 0.1% of the histogram behind it). Durations below a microsecond count as zero. A Prometheus that takes native histograms leaves the classic buckets out unless
-told otherwise (`scrape_classic_histograms: true`, since 2.45; `always_scrape_classic_histograms` since 3.0); the rules and the dashboard ask for either kind.
+told otherwise (`scrape_classic_histograms: true`, since 2.45; `always_scrape_classic_histograms` since 3.0); the rules and the dashboards ask for either kind.
 
 A process that lives on after a run keeps the last figures of its summary for `keep` (10 minutes by default), or until the plan has run again.
 

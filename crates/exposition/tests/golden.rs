@@ -22,8 +22,13 @@ fn alert_rules_are_as_rendered() {
 }
 
 #[test]
-fn the_dashboard_is_as_rendered() {
-    check("grafana/dashboards/plimsoll.json", &dashboards::overview());
+fn the_dashboards_are_as_rendered() {
+    let shipped = dashboards::shipped();
+    for dashboard in &shipped {
+        check(&format!("grafana/dashboards/{}.json", dashboard.name), &dashboard.json);
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../grafana/dashboards");
+    assert_eq!(std::fs::read_dir(folder).unwrap().count(), shipped.len(), "and nothing else lies there");
 }
 
 #[test]
