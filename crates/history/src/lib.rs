@@ -26,6 +26,7 @@ mod recorder;
 mod runs;
 mod schema;
 mod service;
+mod slas;
 mod store;
 
 pub use answers::{AnswerBy, AnswerText, KeptAnswer};
@@ -36,6 +37,7 @@ pub use reader::Reader;
 pub use recorder::{BACKLOG_SECONDS, Recorded, Recorder};
 pub use runs::{Filter, RunRow};
 pub use service::ServiceLock;
+pub use slas::{KeptSla, KeptState, SlaBreach, SlaChanges, SlaMonth, SlaStatus};
 pub use store::History;
 
 /// What can go wrong with a record, or what was asked for.

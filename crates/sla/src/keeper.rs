@@ -21,6 +21,8 @@ use crate::{
     RuleError, Sla, Slo, State, StateJudge,
 };
 
+mod journal;
+
 const VERSION: u8 = 1;
 
 /// How late events may be for the state to see them, in seconds: what comes after that is no news.

@@ -231,6 +231,19 @@ proptest! {
     }
 
     #[test]
+    fn a_journal_gives_back_what_was_told(
+        stretches in prop::collection::vec(stretch(), 1..6),
+        share in 0..=Method::PARTS,
+        damaged in prop::collection::vec(any::<u8>(), 0..60),
+    ) {
+        let mut entries = entries(&stretches);
+        entries.push(Entry::Share { second: START, good: share });
+        let told: Vec<_> = entries.into_iter().enumerate().map(|(at, entry)| (at as u64 % 7, entry)).collect();
+        prop_assert_eq!(Entry::from_bytes(&Entry::to_bytes(&told)), Ok(told));
+        let _ = Entry::from_bytes(&damaged);
+    }
+
+    #[test]
     fn damaged_bytes_never_panic(
         at in any::<prop::sample::Index>(),
         byte in any::<u8>(),

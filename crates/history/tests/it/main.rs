@@ -12,5 +12,6 @@ mod predictions;
 mod sample;
 mod schema;
 mod sharing;
+mod slas;
 mod support;
 mod trouble;

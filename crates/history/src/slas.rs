@@ -1,0 +1,257 @@
+//! What is judged for months, and what came of it.
+//!
+//! Each second one transaction appends what all SLAs were told to a journal, so a killed process loses at most
+//! the second it was in. Now and then the whole state of an SLA is written with the entry that it is as of; the state and
+//! the entries behind it give it back as it was. The forms of both are the judge's own: nothing here looks into them.
+
+use crate::{History, Result};
+
+/// How long breaches are kept: 400 days in seconds, more than a year of months.
+const BREACHES_KEPT: i64 = 400 * 86_400;
+
+/// An SLA, or one value of the label that it holds for each of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSla {
+    /// Its number in this record.
+    pub number: i64,
+    /// The name of the SLA.
+    pub name: String,
+    /// The label's value.
+    pub value: Option<String>,
+    /// How it stood, once that was written.
+    pub status: Option<String>,
+    /// When that was, Unix seconds.
+    pub judged: Option<u64>,
+}
+
+/// All that is known of an SLA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptState {
+    /// Its number in this record.
+    pub sla: i64,
+    /// The entry of the journal that this is as of.
+    pub upto: i64,
+    /// The state, in a form of its owner's.
+    pub state: Vec<u8>,
+}
+
+/// How an SLA stands, for whoever asks while no service runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlaStatus {
+    /// Its number in this record.
+    pub sla: i64,
+    /// As of when, Unix seconds.
+    pub judged: u64,
+    /// The status, in a form of its owner's.
+    pub status: String,
+}
+
+/// What a calendar month came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlaMonth {
+    /// The number of the SLA in this record.
+    pub sla: i64,
+    /// Which: `2026-11`.
+    pub month: String,
+    /// What it came to, in a form of its owner's.
+    pub outcome: String,
+}
+
+/// A time in which an SLA was broken. Times are Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlaBreach {
+    /// The number of the SLA in this record.
+    pub sla: i64,
+    /// When it was found; a breach is known by this.
+    pub found: u64,
+    /// Its first second.
+    pub began: u64,
+    /// When it was over; `None` while it goes on.
+    pub ended: Option<u64>,
+    /// What was seen.
+    pub why: String,
+}
+
+/// What is written at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SlaChanges {
+    /// The next entry of the journal.
+    pub journal: Vec<u8>,
+    /// States as of that entry.
+    pub states: Vec<(i64, Vec<u8>)>,
+    /// How SLAs stand.
+    pub statuses: Vec<SlaStatus>,
+    /// What months have come to so far.
+    pub months: Vec<SlaMonth>,
+    /// New breaches, and those that have ended.
+    pub breaches: Vec<SlaBreach>,
+    /// Up to this entry the journal is not needed any more.
+    pub forget: i64,
+}
+
+impl History {
+    /// The number of an SLA, or of one value of its label, in this record; it is given one where it has none.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn sla_number(&self, name: &str, value: Option<&str>) -> Result<i64> {
+        sqlx::query("INSERT INTO slas (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
+            .bind(name)
+            .bind(value.unwrap_or(""))
+            .execute(self.pool())
+            .await
+            .map_err(|error| self.failed(error))?;
+        sqlx::query_scalar("SELECT sla FROM slas WHERE name = ? AND value = ?")
+            .bind(name)
+            .bind(value.unwrap_or(""))
+            .fetch_one(self.pool())
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Every SLA that was ever judged here, by name and value.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn slas(&self) -> Result<Vec<KeptSla>> {
+        type Row = (i64, String, String, Option<String>, Option<i64>);
+        let rows: Vec<Row> =
+            sqlx::query_as("SELECT sla, name, value, status, judged FROM slas ORDER BY name, value")
+                .fetch_all(self.pool())
+                .await
+                .map_err(|error| self.failed(error))?;
+        let kept = |(number, name, value, status, judged): Row| KeptSla {
+            number,
+            name,
+            value: (!value.is_empty()).then_some(value),
+            status,
+            judged: judged.map(i64::cast_unsigned),
+        };
+        Ok(rows.into_iter().map(kept).collect())
+    }
+
+    /// The states of all SLAs.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn sla_states(&self) -> Result<Vec<KeptState>> {
+        let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as("SELECT sla, upto, state FROM sla_states")
+            .fetch_all(self.pool())
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(rows.into_iter().map(|(sla, upto, state)| KeptState { sla, upto, state }).collect())
+    }
+
+    /// The entries of the journal with their numbers, in the order they were told.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn sla_journal(&self) -> Result<Vec<(i64, Vec<u8>)>> {
+        sqlx::query_as("SELECT entry, told FROM sla_journal ORDER BY entry")
+            .fetch_all(self.pool())
+            .await
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Writes all of it or nothing; returns the number of the journal's new entry.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn keep_slas(&self, changes: &SlaChanges) -> Result<i64> {
+        self.write_slas(changes).await.map_err(|error| self.failed(error))
+    }
+
+    async fn write_slas(&self, changes: &SlaChanges) -> std::result::Result<i64, sqlx::Error> {
+        let mut transaction = self.pool().begin_with("BEGIN IMMEDIATE").await?;
+        let entry: i64 = sqlx::query_scalar("INSERT INTO sla_journal (told) VALUES (?) RETURNING entry")
+            .bind(&changes.journal)
+            .fetch_one(&mut *transaction)
+            .await?;
+        for (sla, state) in &changes.states {
+            sqlx::query("INSERT OR REPLACE INTO sla_states (sla, upto, state) VALUES (?, ?, ?)")
+                .bind(sla)
+                .bind(entry)
+                .bind(state)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for SlaStatus { sla, judged, status } in &changes.statuses {
+            sqlx::query("UPDATE slas SET judged = ?, status = ? WHERE sla = ?")
+                .bind(judged.cast_signed())
+                .bind(status)
+                .bind(sla)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for SlaMonth { sla, month, outcome } in &changes.months {
+            sqlx::query("INSERT OR REPLACE INTO sla_months (sla, month, outcome) VALUES (?, ?, ?)")
+                .bind(sla)
+                .bind(month)
+                .bind(outcome)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for SlaBreach { sla, found, began, ended, why } in &changes.breaches {
+            sqlx::query(
+                "INSERT OR REPLACE INTO sla_breaches (sla, found, began, ended, why) VALUES (?, ?, ?, ?, ?)",
+            )
+            .bind(sla)
+            .bind(found.cast_signed())
+            .bind(began.cast_signed())
+            .bind(ended.map(u64::cast_signed))
+            .bind(why)
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query("DELETE FROM sla_breaches WHERE sla = ? AND found < ?")
+                .bind(sla)
+                .bind(found.cast_signed().saturating_sub(BREACHES_KEPT))
+                .execute(&mut *transaction)
+                .await?;
+        }
+        sqlx::query("DELETE FROM sla_journal WHERE entry <= ?")
+            .bind(changes.forget.min(entry - 1))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(entry)
+    }
+
+    /// The breaches of all SLAs that were found at `from` (Unix seconds) or later, or go on; the latest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn sla_breaches(&self, from: u64) -> Result<Vec<SlaBreach>> {
+        type Row = (i64, i64, i64, Option<i64>, String);
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT sla, found, began, ended, why FROM sla_breaches \
+             WHERE found >= ? OR ended IS NULL OR ended >= ? ORDER BY found DESC, sla",
+        )
+        .bind(from.cast_signed())
+        .bind(from.cast_signed())
+        .fetch_all(self.pool())
+        .await
+        .map_err(|error| self.failed(error))?;
+        let breach = |(sla, found, began, ended, why): Row| SlaBreach {
+            sla,
+            found: found.cast_unsigned(),
+            began: began.cast_unsigned(),
+            ended: ended.map(i64::cast_unsigned),
+            why,
+        };
+        Ok(rows.into_iter().map(breach).collect())
+    }
+
+    /// What a calendar month (`2026-11`) came to.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn sla_months(&self, month: &str) -> Result<Vec<SlaMonth>> {
+        let rows: Vec<(i64, String, String)> =
+            sqlx::query_as("SELECT sla, month, outcome FROM sla_months WHERE month = ? ORDER BY sla")
+                .bind(month)
+                .fetch_all(self.pool())
+                .await
+                .map_err(|error| self.failed(error))?;
+        Ok(rows.into_iter().map(|(sla, month, outcome)| SlaMonth { sla, month, outcome }).collect())
+    }
+}
