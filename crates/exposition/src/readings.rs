@@ -333,7 +333,9 @@ impl Readings {
         let objectives = self.started.shape.objectives.iter();
         for ((objective, status), before) in objectives.zip(&judged.statuses).zip(&mut self.events) {
             let labels: Labels = vec![Arc::clone(&self.plan), objective.name.as_str().into()];
+            // What breaks it right now is told before the whole run is spoilt.
             let met = match status.verdict {
+                _ if status.breach.is_some() => Some(0.0),
                 Some(Verdict::Met) => Some(1.0),
                 Some(Verdict::Missed) => Some(0.0),
                 Some(Verdict::Inconclusive) | None => None,

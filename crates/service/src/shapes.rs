@@ -218,6 +218,11 @@ fn standing(objective: &Objective, status: &Status) -> Value {
         "missed_windows": status.missed_windows,
         "windows": status.windows,
         "missing_for_seconds": status.missing_for_seconds,
+        "breach": status.breach.as_ref().map(|breach| json!({
+            "since_second": breach.since,
+            "delay_seconds": breach.delay,
+            "why": breach.why,
+        })),
     })
 }
 

@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use plimsoll_measure::{Edges, Frame};
 
+use crate::health::{Breach, Health};
 use crate::judge::{Reading, explain, judge, judge_by_stage};
 use crate::tally::{Score, Second, Selection, Stages, Sum, Waiting};
 use crate::windows::Windows;
@@ -56,6 +57,8 @@ pub struct Status {
     /// Events of requests in flight after the last second that are bad whatever their answer; 0 for figures that do not
     /// look at how long requests take.
     pub overdue_events: u64,
+    /// What is going wrong in the last seconds, of an objective over the run that counts events.
+    pub breach: Option<Breach>,
 }
 
 /// The final word on an objective.
@@ -192,6 +195,8 @@ struct Tracker {
     scope: Scope,
     /// Since the measured part began, for figures that count events.
     events: Option<Events>,
+    /// Whether the last seconds break it, where it is judged over the run and counts events.
+    health: Option<Health>,
 }
 
 /// Over what it is judged.
@@ -225,7 +230,11 @@ impl Tracker {
         };
         let stages = filter.stage.map_or(default_stages, Stages::Only);
         let events = counts_events(&expression).then_some(Events::default());
-        Self { expression, selection: Selection::new(filter, stages), edges, scope, events }
+        let is_over_run = events.is_some() && matches!(scope, Scope::Run { .. });
+        let unit = Score::of(expression.measure).map_or(1, |score| score.full);
+        let seconds = span.end_second.map(|end| end.saturating_sub(span.first_second));
+        let health = is_over_run.then(|| Health::new(&expression, unit, seconds)).flatten();
+        Self { expression, selection: Selection::new(filter, stages), edges, scope, events, health }
     }
 
     fn fold(&mut self, frame: &Frame, span: &Span) {
@@ -235,6 +244,9 @@ impl Tracker {
         let pending = Waiting::of(frame, &self.selection, timing, edges);
         if let Some(events) = &mut self.events {
             events.add(&expression, &second, &pending);
+            if let Some(health) = &mut self.health {
+                health.second(frame.second, events.good, events.all, events.overdue);
+            }
         }
         match &mut self.scope {
             Scope::Run { bound, sum, waiting, latest, missing_for } => {
@@ -279,6 +291,7 @@ impl Tracker {
             good_events: events.map(|events| events.good),
             total_events: events.map(|events| events.all),
             overdue_events: events.map_or(0, |events| events.overdue),
+            breach: self.health.as_ref().and_then(Health::breach).cloned(),
             ..Status::default()
         };
         match &self.scope {

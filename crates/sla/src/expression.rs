@@ -783,6 +783,9 @@ fn bound_value(measure: Measure, text: &str) -> Result<f64, &'static str> {
 /// Reads `0.7%` and `0.007` as the same number: a hundredth of 0.7 is not the closest double to 0.007.
 fn share(text: &str) -> Option<f64> {
     let share = text.parse().ok().map(Ratio::get)?;
+    if !text.ends_with('%') {
+        return Some(share);
+    }
     let closest = (share * 1e12).round() / 1e12;
     Some(if (closest - share).abs() <= 1e-15 * share { closest } else { share })
 }
@@ -894,6 +897,18 @@ mod tests {
             let expression = Expression::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(expression.to_string(), written);
             assert_eq!(Expression::parse(written), Ok(expression), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_share_with_all_its_digits_is_read_back() {
+        for value in [0.888_324_504_106_999_7, 0.888_324_504_107, 0.007, 1e-9] {
+            let expression = Expression {
+                measure: Measure::ErrorRatio,
+                comparison: Comparison::Le,
+                bound: Bound::Value(value),
+            };
+            assert_eq!(Expression::parse(&expression.to_string()), Ok(expression), "{value}");
         }
     }
 

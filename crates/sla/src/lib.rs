@@ -15,6 +15,7 @@ mod bytes;
 mod counts;
 mod evaluator;
 mod expression;
+mod health;
 mod judge;
 mod keeper;
 mod ledger;
@@ -39,6 +40,7 @@ pub use evaluator::{Evaluator, Judgement, Span, Status};
 pub use expression::{
     Bound, Comparison, Countable, Expression, ExpressionError, Measure, OwnFigure, OwnValue, figure_names,
 };
+pub use health::Breach;
 pub use keeper::{Entry, Keeper};
 pub use ledger::{Fate, Ledger, Refused, Window};
 pub use objective::{Filter, Objective, Severity, Verdict};

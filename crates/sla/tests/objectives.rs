@@ -968,3 +968,42 @@ fn one_of_each_is_one_of_each() {
         .collect();
     assert_eq!(sorts.len(), 11);
 }
+
+#[test]
+fn what_goes_wrong_in_the_last_seconds_is_told_long_before_the_run_is_spoilt() {
+    let hour = |objective: Objective, last: &str| {
+        let edges = edges(&objective);
+        let span = Span { first_second: 0, end_second: Some(7200), stages: vec![(0.0, 7200.0)] };
+        let mut evaluator = Evaluator::new(vec![objective], &edges, span);
+        for second in 0..3600 {
+            evaluator.second(&frame(second, "5*100", &edges));
+        }
+        assert_eq!(evaluator.statuses()[0].breach, None);
+        evaluator.second(&frame(3600, last, &edges));
+        evaluator.statuses().remove(0)
+    };
+    for (text, last, is_found) in [
+        ("availability >= 99.9%", "f5*100", true),
+        ("availability >= 99.9%", "5*100", false),
+        ("availability >= 99.9%", "5*99 f5", false),
+        ("error_ratio <= 0.1%", "5*50 f5*50", true),
+        ("within(response_time, 200ms) >= 99.9%", "201*100", true),
+        ("apdex(response_time, 200ms) >= 0.95", "900*100", true),
+        ("p99.9(response_time) <= 200ms", "201*100", true),
+        // Nobody answers: what is in flight has outlived the objective.
+        ("within(response_time, 200ms) >= 99.9%", "p300*100", true),
+        ("within(response_time, 200ms) >= 99.9%", "p100*100", false),
+        // Nobody can say what share may be bad.
+        ("throughput >= 1/s", "f5*100", false),
+        ("error_ratio <= 0%", "f5*100", false),
+    ] {
+        let status = hour(objective(text), last);
+        assert_eq!(status.breach.is_some(), is_found, "{text} with {last}");
+        if let Some(breach) = status.breach {
+            assert_eq!((breach.since, breach.delay), (3601, 1), "{text}");
+            assert_eq!(status.verdict, Some(Met), "{text}: a second in an hour spoils nothing");
+        }
+    }
+    // A window has a verdict of its own every second.
+    assert_eq!(hour(over("availability >= 99.9%", 10), "f5*100").breach, None);
+}

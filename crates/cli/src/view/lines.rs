@@ -138,9 +138,18 @@ fn objectives(watch: &Watch) -> String {
         .filter(|(objective, status)| screen::standing(objective, status) == Some(Verdict::Missed));
     let names = missed.map(|(objective, _)| words::plain(&objective.name)).collect::<Vec<_>>().join(", ");
     let tally = screen::tally(&objectives);
-    if names.is_empty() {
+    let breaching = objectives.iter().filter(|(_, status)| status.breach.is_some());
+    let breaching =
+        breaching.map(|(objective, _)| words::plain(&objective.name)).collect::<Vec<_>>().join(", ");
+    let told = [("missed", names), ("breaching", breaching)];
+    let told: Vec<_> = told
+        .iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(what, names)| format!("{what}: {names}"))
+        .collect();
+    if told.is_empty() {
         format!("objectives so far: {tally}")
     } else {
-        format!("objectives so far: {tally} (missed: {names})")
+        format!("objectives so far: {tally} ({})", told.join("; "))
     }
 }

@@ -274,6 +274,10 @@ fn objectives(scene: &Scene<'_>, width: usize, room: usize) -> Vec<Line<'static>
 fn objective_line(objective: &Objective, status: &Status, column: usize, width: usize) -> Line<'static> {
     let standing = standing(objective, status);
     let (sign, color) = match (standing, objective.severity) {
+        _ if status.breach.is_some() => match objective.severity {
+            Severity::Critical => ("✗", Color::Red),
+            Severity::Warning => ("!", Color::Yellow),
+        },
         (Some(Verdict::Met), _) => ("✓", Color::Green),
         (Some(Verdict::Missed), Severity::Critical) => ("✗", Color::Red),
         (Some(Verdict::Missed), Severity::Warning) => ("!", Color::Yellow),
@@ -281,7 +285,7 @@ fn objective_line(objective: &Objective, status: &Status, column: usize, width: 
         (None, _) => ("·", Color::Reset),
     };
     let bold = Style::new().fg(color).bold();
-    let word = verdict_word(standing);
+    let word = if status.breach.is_some() { "breaching" } else { verdict_word(standing) };
     let name = words::clipped(&words::plain(&objective.name), column);
     let observed = status.observed;
     let observed =
@@ -300,7 +304,9 @@ fn objective_line(objective: &Objective, status: &Status, column: usize, width: 
         ]
     };
     // How bad it is comes before the promise, which stands in the plan.
-    if status.missing_for_seconds > 0 {
+    if let Some(breach) = &status.breach {
+        parts.push(vec![Span::styled(breach.why.clone(), color)]);
+    } else if status.missing_for_seconds > 0 {
         let text = format!("missing for {}", words::length(f64::from(status.missing_for_seconds)));
         parts.push(vec![Span::styled(text, color)]);
     } else if status.missed_windows > 0 {
