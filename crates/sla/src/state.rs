@@ -137,7 +137,7 @@ impl State {
             Reason::NoData(seconds) => format!("there has been no data for {}", span(seconds)),
             Reason::NoEvents(seconds) => format!("there has been no request for {}", span(seconds)),
             Reason::Failing { seen: Seen { bad, total }, seconds } => {
-                format!("{bad} of {total} requests of the last {} failed or are overdue", span(seconds))
+                format!("{bad} of {total} requests of the last {} were bad or are overdue", span(seconds))
             }
             Reason::Spent { used, whole: true } => {
                 format!("{} of the period's error budget are spent", percent(used))

@@ -78,7 +78,7 @@ fn a_stall_shows_and_its_end_is_no_second_outage() {
     }
     let stalled_at = kept.now;
     assert_eq!(kept.second(0, 0, 750).condition, Breaching);
-    assert_eq!(kept.judge.state().why(), "730 of 730 requests of the last 1s failed or are overdue");
+    assert_eq!(kept.judge.state().why(), "730 of 730 requests of the last 1s were bad or are overdue");
     for second in 1..20 {
         assert_eq!(kept.second(0, 0, 750 + second * 1000).condition, Breaching);
     }
