@@ -5,6 +5,7 @@
 
 mod bench;
 mod command;
+mod dashboards;
 mod deny;
 mod fuzz;
 mod instructions;

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
 use crate::command::{cargo, describe, run as run_command};
-use crate::{deny, instructions, packages, tools};
+use crate::{dashboards, deny, instructions, packages, tools};
 
 /// One check. The order of the variants is the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Build,
     /// All tests, against real servers
     Test,
+    /// Dashboards against Grafana's published types
+    Dashboards,
     /// Instructions per request, at most so many
     Instructions,
     /// Documentation, warnings being errors
@@ -83,6 +85,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Dashboards => "dashboards",
             Self::Instructions => "instructions",
             Self::Doc => "doc",
             Self::Deny => "deny",
@@ -105,6 +108,7 @@ impl Step {
             // Cargo builds a package's programs for that package's own tests only.
             Self::Build => run_command(cargo().args(["build", "--workspace", "--bins"])),
             Self::Test => run_tests(count),
+            Self::Dashboards => dashboards::check_types(),
             Self::Instructions => instructions::check(),
             Self::Doc => run_command(
                 cargo().args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),

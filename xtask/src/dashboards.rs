@@ -1,0 +1,76 @@
+//! The dashboards against Grafana itself: its published types hold each file. There is no Grafana to be started.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, ensure};
+
+use crate::command::run;
+use crate::packages;
+
+const FOLDER: &str = "xtask/dashboards";
+
+/// Compiles each dashboard as a value of Grafana's published types, and mistakes that must be found.
+pub(crate) fn check_types() -> anyhow::Result<()> {
+    let folder = installed("types")?;
+    let source = crate::root()?.join(FOLDER).join("types");
+    let mut boards = "import type { Board } from \"./board\";\nexport const boards: Board[] = [\n".to_owned();
+    let files = dashboards()?;
+    for file in &files {
+        let text = std::fs::read_to_string(file)?;
+        // JSON is TypeScript.
+        write!(boards, "// {}\n{text},\n", file.display())?;
+    }
+    std::fs::write(folder.join("boards.ts"), boards + "];\n")?;
+    for name in ["board.ts", "wrong.ts"] {
+        std::fs::copy(source.join(name), folder.join(name))?;
+    }
+    let rules = ["--noEmit", "--strict", "--skipLibCheck", "--pretty", "false"];
+    let modules = ["--module", "esnext", "--moduleResolution", "bundler", "--target", "es2022"];
+    let mut compiler = Command::new("node_modules/.bin/tsc");
+    run(compiler.args(rules).args(modules).args(["boards.ts", "wrong.ts"]).current_dir(&folder))?;
+    println!("{} dashboards are as Grafana's types say", files.len());
+    Ok(())
+}
+
+/// The files, in order.
+fn dashboards() -> anyhow::Result<Vec<PathBuf>> {
+    let folder = crate::root()?.join("grafana/dashboards");
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("no {}", folder.display()))?;
+    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    files.sort();
+    ensure!(!files.is_empty(), "{} is empty", folder.display());
+    Ok(files)
+}
+
+/// Where the npm packages of one of the folders here are installed, exactly as its lock file says.
+fn installed(name: &str) -> anyhow::Result<PathBuf> {
+    if !is_there("npm") {
+        packages::install(&["npm"])?;
+    }
+    let source = crate::root()?.join(FOLDER).join(name);
+    let folder = crate::target_folder()?.join("tools/dashboards").join(name);
+    let (lock, marker) = ("package-lock.json", folder.join(".installed"));
+    if read(&marker) != read(&source.join(lock)) {
+        println!("installing what {FOLDER}/{name} names");
+        std::fs::create_dir_all(&folder)?;
+        for file in ["package.json", lock] {
+            std::fs::copy(source.join(file), folder.join(file))?;
+        }
+        let quietly = ["--no-audit", "--no-fund", "--loglevel=error"];
+        let mut npm = Command::new("npm");
+        run(npm.args(["ci", "--ignore-scripts", "--legacy-peer-deps"]).args(quietly).current_dir(&folder))?;
+        std::fs::copy(source.join(lock), marker)?;
+    }
+    Ok(folder)
+}
+
+fn read(file: &Path) -> Option<String> {
+    std::fs::read_to_string(file).ok()
+}
+
+fn is_there(program: &str) -> bool {
+    let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
