@@ -1,11 +1,16 @@
-//! `plimsoll sla check`: what is told, as text and as JSON, and the exit codes.
+//! Files of SLAs: what `plimsoll sla check` tells, and runs that are judged by them.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod harness;
+
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Instant;
 
-use plimsoll_testkit::binary;
+use harness::{Desk, PATIENCE, Target, alone, beside_others, ends, free_port, verdict};
+use nix::sys::signal::Signal;
+use plimsoll_testkit::{binary, wait_for};
 use serde_json::{Value, json};
 
 const SLI: &str = "apiVersion: openslo/v1
@@ -145,4 +150,130 @@ fn the_page_is_true() {
     let (line, diagnostic) = told.split_once('\n').unwrap();
     assert!(text(&output.stdout).starts_with(&format!("slo.yaml{line}\n")), "{}", text(&output.stdout));
     assert!(text(&output.stderr).starts_with(diagnostic), "{}", text(&output.stderr));
+}
+
+/// What goes wrong with the target.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// Every answer is a 500.
+    Errors,
+    /// Nearly every third is.
+    SomeErrors,
+    /// The process stands still: nothing is answered and nothing refused.
+    Stall,
+    /// The process is gone: connections are refused.
+    Refused,
+}
+
+/// An SLO of the plan `watched`: so many requests succeed within 250 ms.
+fn promise(target: f64) -> String {
+    format!(
+        "apiVersion: openslo/v1
+kind: SLO
+metadata: {{name: answers, displayName: Answers}}
+spec:
+  service: shop
+  indicator:
+    metadata: {{name: good}}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {{metricSource: {{type: Plimsoll, spec: {{plan: watched, within: 250ms}}}}}}
+        total: {{metricSource: {{type: Plimsoll, spec: {{plan: watched}}}}}}
+  timeWindow: [{{duration: 30d, isRolling: true}}]
+  budgetingMethod: Occurrences
+  objectives: [{{target: {target}}}]
+"
+    )
+}
+
+fn watched(target: &Target, load: &str, rest: &str) -> String {
+    format!(
+        "name: watched\ntarget: {}\nload: {{ stages: [{load}], grace: 1s }}\nhttp: {{ timeout: 5s }}\n\
+         scenarios: [{{ name: all, steps: [{{ name: list, get: \"/products?page=1\" }}] }}]\n{rest}",
+        target.url()
+    )
+}
+
+#[tokio::test]
+async fn a_run_is_judged_by_what_a_file_promises_of_its_plan() {
+    let _others = beside_others().await;
+    for (arguments, code, kept) in
+        [(["--latency", "fixed:5ms"], 0, "met"), (["--error-ratio", "20%"], 3, "missed")]
+    {
+        let (desk, target) = (Desk::new(), Target::start(arguments).await);
+        let plan = watched(&target, "{ hold: 100/s, for: 2s }", "");
+        let slo = desk.write("slo.yaml", &promise(0.9));
+        let ended = desk.run(&plan).args(["--sla", &slo]).ended().await;
+        let run = desk.json();
+        ends(&ended, &run, code);
+        assert_eq!(verdict(&run, "answers"), kept);
+        assert_eq!(run["sla"][0]["objective"], "within(response_time, 250ms) >= 90%");
+    }
+    // Of another plan it promises nothing, and nothing is offered.
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "none"]).await);
+    let plan = watched(&target, "{ hold: 100/s, for: 2s }", "").replace("name: watched", "name: other");
+    let slo = desk.write("slo.yaml", &promise(0.9));
+    let ended = desk.run(&plan).args(["--sla", &slo]).ended().await;
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("they are about runs of `watched`"), "{}", ended.stderr);
+    assert_eq!(target.record().await.count(), 0);
+}
+
+/// A fault is told by `plimsoll_sla_met` while the run as a whole still keeps what was promised. How soon, this machine
+/// decides; the seconds are printed.
+#[tokio::test]
+async fn an_outage_is_told_while_the_run_goes_on() {
+    let _quiet = alone().await;
+    for (fault, promised) in
+        [(Fault::Errors, 0.5), (Fault::SomeErrors, 0.9), (Fault::Stall, 0.5), (Fault::Refused, 0.5)]
+    {
+        let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+        let (slo, port) = (desk.write("slo.yaml", &promise(promised)), free_port());
+        let export = format!("export: {{ prometheus: {{ listen: \"127.0.0.1:{port}\" }} }}\n");
+        let plan = watched(&target, "{ hold: 1000/s, for: 60s }", &export);
+        let run = desk.run(&plan).args(["--sla", &slo, "--quiet", "--no-calibrate"]).start();
+        target.asked(6_000).await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let told = async || {
+            let text = client.get(format!("http://127.0.0.1:{port}/metrics")).send().await.unwrap();
+            let text = text.text().await.unwrap();
+            let value = |metric: &str| -> Option<f64> {
+                let series = format!("{metric}{{plan=\"watched\",sla=\"answers\"}} ");
+                text.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
+            };
+            (value("plimsoll_sla_met"), value("plimsoll_sla_observed"))
+        };
+        assert_eq!(told().await.0, Some(1.0), "it is healthy before {fault:?}");
+        let began = Instant::now();
+        let control = async |body: &'static str| {
+            let put = client.put(format!("{}/control", target.url())).body(body).send().await.unwrap();
+            assert!(put.status().is_success());
+        };
+        match fault {
+            Fault::Errors => control("{\"error_ratio\": 1}").await,
+            Fault::SomeErrors => control("{\"error_ratio\": 0.3}").await,
+            Fault::Stall => target.freeze(),
+            Fault::Refused => target.kill(),
+        }
+        let mut observed = None;
+        wait_for(PATIENCE, "the breach to be told", async || match told().await {
+            (Some(0.0), figure) => {
+                observed = figure;
+                Ok(())
+            }
+            other => Err(format!("met and observed are {other:?}")),
+        })
+        .await
+        .unwrap();
+        println!("{fault:?}: told after {:.2} s", began.elapsed().as_secs_f64());
+        assert!(
+            observed.is_some_and(|share| share >= promised),
+            "{fault:?}: {observed:?} of the run is bad already"
+        );
+        run.signal(Signal::SIGKILL);
+        if matches!(fault, Fault::Stall) {
+            target.thaw();
+        }
+    }
 }

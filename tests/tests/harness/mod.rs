@@ -277,6 +277,11 @@ impl Target {
         self.running.signal(Signal::SIGSTOP);
     }
 
+    /// Ends the process at once.
+    pub(crate) fn kill(&self) {
+        self.running.signal(Signal::SIGKILL);
+    }
+
     pub(crate) fn thaw(&self) {
         self.running.signal(Signal::SIGCONT);
     }
