@@ -244,7 +244,12 @@ async fn an_outage_is_told_while_the_run_goes_on() {
             };
             (value("plimsoll_sla_met"), value("plimsoll_sla_observed"))
         };
-        assert_eq!(told().await.0, Some(1.0), "it is healthy before {fault:?}");
+        wait_for(PATIENCE, "health", async || match told().await {
+            (Some(1.0), _) => Ok(()),
+            other => Err(format!("before {fault:?}, met and observed are {other:?}")),
+        })
+        .await
+        .unwrap();
         let began = Instant::now();
         let control = async |body: &'static str| {
             let put = client.put(format!("{}/control", target.url())).body(body).send().await.unwrap();
