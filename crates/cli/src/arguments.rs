@@ -418,6 +418,15 @@ pub(crate) enum SlaCommand {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// Writes recording and alerting rules for Prometheus, and tests of them for promtool
+    Rules {
+        /// OpenSLO files in YAML or JSON, read together
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// A folder that gets NAME.rules.yml and NAME.test.yml of each SLA; without it the rules of all go to standard output
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use plimsoll_exposition::sla_rules::{rules_file, sla_rules};
 use plimsoll_run::ExitCode;
 use plimsoll_sla::Sla;
 use plimsoll_sla::openslo::Word;
@@ -17,6 +18,7 @@ use crate::{Outcome, Stop, files, plan, say};
 pub(crate) fn sla(command: &SlaCommand) -> Outcome {
     match command {
         SlaCommand::Check { files, json } => check(files, json.as_deref()),
+        SlaCommand::Rules { files, out } => rules(files, out.as_deref()),
     }
 }
 
@@ -43,6 +45,43 @@ pub(crate) fn promises(paths: &[PathBuf]) -> Result<(Documents, Vec<Sla>), Stop>
         return Err(Stop::usage(anyhow::anyhow!("there is no SLO in {names}: nothing is promised")));
     }
     Ok((documents, slas))
+}
+
+/// Writes the rules of all SLAs, or of none where one of them cannot have any.
+fn rules(paths: &[PathBuf], folder: Option<&Path>) -> Outcome {
+    let (_, slas) = promises(paths)?;
+    let (mut written, mut refused) = (Vec::new(), false);
+    for sla in &slas {
+        match sla_rules(sla) {
+            Ok(rules) => written.push(rules),
+            Err(error) => {
+                refused = true;
+                say::errln!("error: {}", plain(&error.to_string()));
+            }
+        }
+    }
+    if refused {
+        return Ok(ExitCode::Usage);
+    }
+    for rules in &written {
+        for note in &rules.notes {
+            say::errln!("note: `{}`: {}", plain(&rules.name), plain(note));
+        }
+    }
+    let Some(folder) = folder else {
+        files::put(Path::new("-"), &rules_file(&written)).map_err(Stop::internal)?;
+        return Ok(ExitCode::Success);
+    };
+    for rules in &written {
+        let name = format!("{}.rules.yml", rules.name);
+        files::put(&folder.join(&name), &rules_file([rules])).map_err(Stop::usage)?;
+        if let Some(test) = rules.test_file(&name) {
+            files::put(&folder.join(format!("{}.test.yml", rules.name)), &test).map_err(Stop::usage)?;
+        }
+        let (records, alerts) = rules.counts();
+        say::errln!("{name}: {} and {}", count(records, "recording rule"), count(alerts, "alert"));
+    }
+    Ok(ExitCode::Success)
 }
 
 fn source(path: &Path) -> Result<Source, Stop> {

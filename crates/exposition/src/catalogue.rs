@@ -419,8 +419,12 @@ pub static RUN_VALIDITY: Metric = gauge(
     "Whether the generator kept its schedule: 1 valid, 0.5 suspect, 0 invalid.",
 );
 /// Whether an objective is met.
-pub static SLA_MET: Metric =
-    gauge("plimsoll_sla_met", None, SLA, "Whether the objective is met: 1 or 0, 0 too while the last seconds break it; absent while undecided.");
+pub static SLA_MET: Metric = gauge(
+    "plimsoll_sla_met",
+    None,
+    SLA,
+    "Whether the objective is met: 1 or 0, 0 too while the last seconds break it; absent while undecided.",
+);
 /// The figure an objective looks at.
 pub static SLA_OBSERVED: Metric = gauge(
     "plimsoll_sla_observed",

@@ -32,6 +32,7 @@ pub mod remote_write;
 pub mod rows;
 pub mod rules;
 mod samples;
+pub mod sla_rules;
 pub mod statsd;
 
 #[cfg(test)]

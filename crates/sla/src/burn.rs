@@ -102,7 +102,7 @@ impl fmt::Display for Factor {
 }
 
 /// `parts` of 10^`digits` without needless digits.
-fn decimal(parts: u128, digits: usize) -> String {
+pub(crate) fn decimal(parts: u128, digits: usize) -> String {
     let unit = 10_u128.pow(digits as u32);
     let fraction = format!("{:0digits$}", parts % unit);
     match fraction.trim_end_matches('0') {

@@ -58,6 +58,11 @@ impl Share {
         self.parts as f64 / self.of as f64
     }
 
+    /// As a decimal fraction with the digits it has: `0.9995`.
+    pub fn to_decimal(self) -> String {
+        crate::burn::decimal(self.parts.into(), self.of.ilog10() as usize)
+    }
+
     /// Whether `good` of `total` is at least this share; `None` where there is no total.
     pub(crate) fn is_reached(self, good: u128, total: u128) -> Option<bool> {
         (total > 0).then(|| good * u128::from(self.of) >= total * u128::from(self.parts))
