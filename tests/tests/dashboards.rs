@@ -9,15 +9,17 @@ mod harness;
 #[path = "dashboards/filled.rs"]
 mod filled;
 
+use std::path::Path;
+
 use filled::{Filled, fill};
-use harness::{beside_others, root};
+use harness::{Desk, beside_others, root};
 use plimsoll_testkit::{Prometheus, Series};
 use serde_json::Value;
 
-/// The dashboards that are shipped, by name.
-fn shipped() -> Vec<(String, Value)> {
-    let files = std::fs::read_dir(root().join("grafana/dashboards")).unwrap();
-    let mut read: Vec<_> = files
+/// The dashboards of a folder, by name.
+fn dashboards_in(folder: &Path) -> Vec<(String, Value)> {
+    let mut read: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
         .map(|file| {
             let path = file.unwrap().path();
             let json = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
@@ -92,8 +94,14 @@ async fn unanswered(prometheus: &Prometheus, filled: &Filled, dashboards: &[(Str
 #[tokio::test]
 async fn every_query_of_every_dashboard_finds_something() {
     let _machine = beside_others().await;
-    let (filled, dashboards) = (fill().await, shipped());
+    let (filled, mut dashboards) = (fill().await, dashboards_in(&root().join("grafana/dashboards")));
     assert_eq!(dashboards.len(), 6);
+    let desk = Desk::new();
+    let promises = root().join("config/sla/storefront.yaml").display().to_string();
+    let out = desk.path("dashboards");
+    let ended = desk.plimsoll(["sla", "dashboards", &promises, "--out"]).arg(&out).ended().await;
+    assert_eq!((ended.code, ended.stdout.trim()), (0, &*out.join("slas-storefront.json").to_string_lossy()));
+    dashboards.extend(dashboards_in(&out));
     for (prometheus, kind) in [(&filled.native, "native"), (&filled.classic, "classic")] {
         let empty = unanswered(prometheus, &filled, &dashboards).await;
         assert!(empty.is_empty(), "with {kind} histograms nothing was found by\n{}", empty.join("\n"));

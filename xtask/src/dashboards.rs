@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 
-use crate::command::run;
+use crate::command::{cargo, run};
 use crate::packages;
 
 const FOLDER: &str = "xtask/dashboards";
@@ -16,7 +16,13 @@ pub(crate) fn check_types() -> anyhow::Result<()> {
     let folder = installed("types")?;
     let source = crate::root()?.join(FOLDER).join("types");
     let mut boards = "import type { Board } from \"./board\";\nexport const boards: Board[] = [\n".to_owned();
-    let files = dashboards()?;
+    let promised = folder.join("promised");
+    let promises = ["storefront", "checkout"].map(|name| format!("config/sla/{name}.yaml"));
+    let mut rendered = cargo();
+    rendered.args(["run", "--quiet", "-p", "plimsoll", "--", "sla", "dashboards"]).args(promises);
+    run(rendered.arg("--out").arg(&promised))?;
+    let mut files = within(&crate::root()?.join("grafana/dashboards"))?;
+    files.extend(within(&promised)?);
     for file in &files {
         let text = std::fs::read_to_string(file)?;
         // JSON is TypeScript.
@@ -34,10 +40,9 @@ pub(crate) fn check_types() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The files, in order.
-fn dashboards() -> anyhow::Result<Vec<PathBuf>> {
-    let folder = crate::root()?.join("grafana/dashboards");
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("no {}", folder.display()))?;
+/// The files of a folder, in order.
+fn within(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))?;
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
     files.sort();
     ensure!(!files.is_empty(), "{} is empty", folder.display());

@@ -427,6 +427,15 @@ pub(crate) enum SlaCommand {
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
     },
+    /// Writes dashboards for Grafana, one for each service that something is promised of
+    Dashboards {
+        /// Files of SLAs, all of them together
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The folder that they go to; it is made where there is none
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -19,6 +19,7 @@ pub(crate) fn sla(command: &SlaCommand) -> Outcome {
     match command {
         SlaCommand::Check { files, json } => check(files, json.as_deref()),
         SlaCommand::Rules { files, out } => rules(files, out.as_deref()),
+        SlaCommand::Dashboards { files, out } => dashboards(files, out),
     }
 }
 
@@ -30,6 +31,17 @@ fn check(paths: &[PathBuf], json: Option<&Path>) -> Outcome {
         files::put(path, &format!("{:#}\n", as_json(&sources, &documents))).map_err(Stop::internal)?;
     }
     Ok(if documents.is_right() { ExitCode::Success } else { ExitCode::Usage })
+}
+
+/// A dashboard for each service, in a file of its own.
+fn dashboards(paths: &[PathBuf], out: &Path) -> Outcome {
+    let (_, slas) = promises(paths)?;
+    for dashboard in plimsoll_exposition::dashboards::of_slas(&slas) {
+        let path = out.join(format!("{}.json", dashboard.name));
+        files::put(&path, &dashboard.json).map_err(Stop::internal)?;
+        say::outln!("{}", path.display());
+    }
+    Ok(ExitCode::Success)
 }
 
 /// What files of SLAs promise, as one set. What is wrong with them is told here, all of it; what to know of them too.

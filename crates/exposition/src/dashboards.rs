@@ -15,13 +15,17 @@ mod promql;
 #[cfg(test)]
 mod quantiles;
 
+use std::collections::BTreeSet;
+
 use plimsoll_sla::Sla;
+
+use board::Board;
 
 /// A dashboard as a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dashboard {
-    /// The file's name, the same as its `uid`.
-    pub name: &'static str,
+    /// The file's name without its end, the same as its `uid`: at most 40 letters, digits, `-` and `_`.
+    pub name: String,
     /// What Grafana reads.
     pub json: String,
 }
@@ -36,18 +40,27 @@ pub fn shipped() -> [Dashboard; 6] {
         exporters::board(),
         influxdb::board(),
     ]
-    .map(|board| Dashboard { name: board.uid, json: board.render() })
+    .map(Dashboard::of)
 }
 
-/// A dashboard of these promises: `title` and `name` (its `uid`) are the caller's.
-pub fn of_slas(name: &str, title: &str, slas: &[Sla]) -> String {
-    budgets::of(slas).render_as(name, title)
+/// Those of promises: one for each service that anything is promised of, in the order of its first promise.
+pub fn of_slas(slas: &[Sla]) -> Vec<Dashboard> {
+    let mut services: Vec<&str> = slas.iter().map(|sla| sla.service.as_str()).collect();
+    let mut seen = BTreeSet::new();
+    services.retain(|service| seen.insert(*service));
+    let of = |service: &str| slas.iter().filter(|sla| sla.service == service).collect::<Vec<_>>();
+    services.into_iter().map(|service| Dashboard::of(budgets::of(service, &of(service)))).collect()
+}
+
+impl Dashboard {
+    fn of(board: Board) -> Self {
+        Self { json: board.render(), name: board.uid }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
+    use plimsoll_sla::{AlertRule, BurnRule, Events, Method, Period, Slo};
     use serde_json::Value;
 
     use super::*;
@@ -156,6 +169,95 @@ mod tests {
             }
             assert_eq!(given, BTreeSet::new(), "{}: not used", dashboard.name);
         }
+    }
+
+    fn promised(name: &str, service: &str, each: Option<&str>) -> Sla {
+        let slo = Slo {
+            name: name.to_owned(),
+            target: "99.9%".parse().unwrap(),
+            period: Period::rolling(30 * 86_400).unwrap(),
+            method: Method::Occurrences,
+        };
+        let rules = BurnRule::published(&slo.period, slo.method);
+        let alert = |rule: BurnRule| AlertRule {
+            rule,
+            severity: rule.urgency.label().to_owned(),
+            notify: Vec::new(),
+            resolved: true,
+        };
+        Sla {
+            title: format!("{name} is promised"),
+            service: service.to_owned(),
+            description: None,
+            events: Events::Figure {
+                source: plimsoll_sla::Source::Prometheus(None),
+                query: "up".to_owned(),
+                op: plimsoll_sla::openslo::Operator::Gte,
+                value: 1.0,
+            },
+            alerts: rules.map(alert).into(),
+            never: Vec::new(),
+            no_data: None,
+            runbook_url: None,
+            each: each.map(str::to_owned),
+            exclusions: Vec::new(),
+            policy: Vec::new(),
+            part_of: None,
+            slo,
+        }
+    }
+
+    #[test]
+    fn promises_have_a_dashboard_for_each_service() {
+        let slas = [
+            promised("fast", "shop", None),
+            promised("every.one", "shop", Some("tenant")),
+            promised("odd \"$plan\" \\ [[x]]", "a service\nof a name that no uid has room for, é", None),
+        ];
+        let dashboards = of_slas(&slas);
+        let names: Vec<_> = dashboards.iter().map(|dashboard| dashboard.name.as_str()).collect();
+        assert_eq!(names, ["slas-shop", "slas-a-service-of-a-name-that-n-ce7a2a92"]);
+        for dashboard in &dashboards {
+            let read = read(dashboard);
+            assert_eq!(quantiles::complaints(&read), Vec::<String>::new());
+            assert_eq!(catalogue::unknown_names(&dashboard.json), Vec::<&str>::new());
+            assert!(dashboard.name.len() <= 40);
+        }
+        let asked = |dashboard: &Dashboard, title: &str| {
+            let panel = panels(&read(dashboard)).into_iter().find(|panel| panel["title"] == title).unwrap();
+            panel["targets"][0]["expr"].as_str().unwrap().to_owned()
+        };
+        let left = "plimsoll_error_budget_remaining_ratio";
+        for (dashboard, title, matchers) in [
+            (0, "Budget left", r#"sla=~"fast|every\\.one/.*""#),
+            (0, "Budget left: fast", r#"sla="fast""#),
+            (0, "Budget left: every.one", r#"sla=~"every\\.one/.*""#),
+            (1, r#"Budget left: odd "$plan" \ [[x]]"#, r#"sla="odd \"\x24plan\" \\ \x5b\x5bx]]""#),
+        ] {
+            assert_eq!(asked(&dashboards[dashboard], title), format!("{left}{{{matchers}}}"));
+        }
+        // Where somebody is told: from the least factor on.
+        let limits = panels(&read(&dashboards[0])).iter().find_map(|panel| {
+            (panel["title"] == "Burn rates: fast")
+                .then(|| panel["fieldConfig"]["defaults"]["thresholds"]["steps"].clone())
+        });
+        let values: Vec<_> =
+            limits.unwrap().as_array().unwrap().iter().map(|step| step["value"].clone()).collect();
+        assert_eq!(values, [Value::Null, 1.0.into(), 3.0.into(), 6.0.into(), 14.4.into()]);
+    }
+
+    #[test]
+    fn what_is_promised_often_is_opened_when_asked_for() {
+        let rows = |count: usize| {
+            let slas: Vec<_> =
+                (0..count).map(|number| promised(&format!("s{number}"), "shop", None)).collect();
+            let rows = panels(&read(&of_slas(&slas)[0])).into_iter().filter(|panel| panel["type"] == "row");
+            rows.map(|row| (row["collapsed"].as_bool().unwrap(), row["panels"].as_array().unwrap().len()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(rows(1), [(false, 0), (false, 0)]);
+        assert_eq!(rows(4), [(false, 0), (true, 9), (true, 9), (true, 9), (true, 9)]);
+        assert!(of_slas(&[]).is_empty());
     }
 
     #[test]

@@ -194,7 +194,7 @@ fn values(metric: &'static Metric) -> Option<Vec<LabelSet>> {
                 &["everything"]
             }
             "quantile" => &["0.5", "0.95", "0.99"],
-            "sla" => &["storefront-available"],
+            "sla" => &["storefront-available", "storefront-fast"],
             "state" => &["ok", "warning", "breaching", "exhausted", "undecided"],
             "window" if *metric == catalogue::BURN_RATE => &["5m", "1h", "30m", "6h"],
             "window" => &["period", "5m", "1h"],

@@ -8,8 +8,8 @@ const COLUMNS: u32 = 24;
 /// A dashboard.
 #[derive(Debug)]
 pub(super) struct Board {
-    pub(super) uid: &'static str,
-    pub(super) title: &'static str,
+    pub(super) uid: String,
+    pub(super) title: String,
     pub(super) description: &'static str,
     pub(super) source: Source,
     pub(super) variables: Vec<Variable>,
@@ -42,6 +42,8 @@ pub(super) struct Variable {
 pub(super) struct Row {
     pub(super) title: String,
     pub(super) panels: Vec<Panel>,
+    /// Shown, and asked for, when somebody opens it.
+    pub(super) collapsed: bool,
 }
 
 /// A panel before it has a place.
@@ -144,7 +146,7 @@ impl Panel {
 }
 
 pub(super) fn row(title: &str, panels: Vec<Panel>) -> Row {
-    Row { title: title.to_owned(), panels }
+    Row { title: title.to_owned(), panels, collapsed: false }
 }
 
 impl Source {
@@ -209,13 +211,9 @@ pub(super) fn annotation(name: &str, color: &str, expression: &str, title: &str,
 
 impl Board {
     pub(super) fn render(&self) -> String {
-        self.render_as(self.uid, self.title)
-    }
-
-    pub(super) fn render_as(&self, uid: &str, title: &str) -> String {
         let dashboard = json!({
-            "uid": uid,
-            "title": title,
+            "uid": self.uid,
+            "title": self.title,
             "description": self.description,
             "tags": ["plimsoll"],
             "schemaVersion": 39,
@@ -274,24 +272,36 @@ impl Board {
 
     fn panels(&self) -> Vec<Value> {
         let mut placed = Vec::new();
-        let mut y = 0;
+        let (mut id, mut y) = (0, 0);
+        let mut next = || {
+            id += 1;
+            id
+        };
         for row in &self.rows {
-            let place = json!({ "h": 1, "w": COLUMNS, "x": 0, "y": y });
-            placed.push(json!({
-                "id": placed.len() + 1, "type": "row", "title": row.title, "collapsed": false, "gridPos": place, "panels": [],
-            }));
+            let mut heading = json!({
+                "id": next(), "type": "row", "title": row.title, "collapsed": row.collapsed, "panels": [],
+                "gridPos": { "h": 1, "w": COLUMNS, "x": 0, "y": y },
+            });
             y += 1;
-            let (mut x, mut height) = (0, 0);
+            let (mut x, mut height, mut below) = (0, 0, y);
+            let mut panels = Vec::new();
             for panel in &row.panels {
                 if x + panel.width > COLUMNS {
-                    (x, y, height) = (0, y + height, 0);
+                    (x, below, height) = (0, below + height, 0);
                 }
-                let place = json!({ "h": panel.height(), "w": panel.width, "x": x, "y": y });
-                placed.push(self.panel(placed.len() + 1, panel, &place));
+                let place = json!({ "h": panel.height(), "w": panel.width, "x": x, "y": below });
+                panels.push(self.panel(next(), panel, &place));
                 x += panel.width;
                 height = height.max(panel.height());
             }
-            y += height;
+            if row.collapsed {
+                heading["panels"] = panels.into();
+                placed.push(heading);
+            } else {
+                placed.push(heading);
+                placed.append(&mut panels);
+                y = below + height;
+            }
         }
         placed
     }

@@ -4,7 +4,7 @@ use plimsoll_sla::Sla;
 
 use super::board::{Board, Limit, Link, Look, Panel, Row, Source, Variable, panel, query, row};
 use super::overview::{VERDICTS, breaches};
-use super::promql::{Chosen, level, quoted, rate};
+use super::promql::{Chosen, level, literal, quoted};
 use crate::catalogue::{self, Metric};
 
 /// As the code of a state, see [`state`].
@@ -21,8 +21,8 @@ const LEFT: Look = Look::Now(&[(f64::NEG_INFINITY, "red"), (0.1, "orange"), (0.2
 pub(super) fn board() -> Board {
     let chosen = Chosen { matchers: "sla=~\"$sla\"", and: "" };
     Board {
-        uid: "plimsoll-slas",
-        title: "Plimsoll: SLAs and budgets",
+        uid: "plimsoll-slas".to_owned(),
+        title: "Plimsoll: SLAs and budgets".to_owned(),
         description: "What was promised, what is kept of it, and how fast the error budgets go.",
         source: Source::Prometheus,
         variables: vec![Variable {
@@ -37,19 +37,46 @@ pub(super) fn board() -> Board {
     }
 }
 
-/// Of some promises: a row each.
-pub(super) fn of(slas: &[Sla]) -> Board {
+/// Of what is promised of a service: all of it, and a row each.
+pub(super) fn of(service: &str, slas: &[&Sla]) -> Board {
+    let names: Vec<String> = slas.iter().map(|sla| regex(sla)).collect();
+    let mut rows = vec![together(service, &format!("sla=~{}", quoted(&names.join("|"))))];
+    rows.extend(slas.iter().map(|sla| Row { collapsed: slas.len() > FEW, ..one(sla) }));
     Board {
-        uid: "plimsoll-slas-of-files",
-        title: "SLAs",
-        description: "Rendered by `plimsoll sla dashboards`.",
+        uid: uid(service),
+        title: format!("SLAs: {service}"),
+        description: "What is promised of a service, rendered from the files that promise it by plimsoll sla dashboards.",
         source: Source::Prometheus,
         variables: Vec::new(),
         annotations: vec![breaches()],
-        rows: slas.iter().map(one).collect(),
+        rows,
         refresh: "10s",
         from: "now-6h",
     }
+}
+
+/// Rows of more promises than these are opened when they are asked for.
+const FEW: usize = 3;
+
+/// Grafana allows 40 characters of few kinds. A name that has others, or is longer, is told apart by its hash (FNV-1a).
+fn uid(service: &str) -> String {
+    let plain: String = service
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || letter == '_' { letter } else { '-' })
+        .collect();
+    if plain == service && plain.len() <= 35 {
+        return format!("slas-{plain}");
+    }
+    let hash = service
+        .bytes()
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("slas-{}-{hash:08x}", plain.get(..26).unwrap_or(&plain))
+}
+
+/// The names of an SLA in metrics: with a label it is promised for each value of, the value follows.
+fn regex(sla: &Sla) -> String {
+    let name = literal(&sla.slo.name);
+    if sla.each.is_some() { format!("{name}/.*") } else { name }
 }
 
 /// The state as a number: 0 for undecided, then ok, warning, breaching, exhausted.
@@ -142,7 +169,7 @@ fn of_events(chosen: Chosen) -> Row {
                 "Good events",
                 "Good events per second.",
                 "none",
-                vec![query("{{sla}}", rate("sla", &catalogue::SLA_GOOD_EVENTS, chosen))],
+                vec![query("{{sla}}", grown("sla", &catalogue::SLA_GOOD_EVENTS, chosen.matchers))],
             ),
             panel(
                 "Bad events",
@@ -162,28 +189,67 @@ fn of_events(chosen: Chosen) -> Row {
     )
 }
 
-/// All events less the good ones. Both are counted together, so a good one without its event cannot be.
+/// All events less the good ones, which are counted at the same time.
 fn bad(by: &str, matchers: &str) -> String {
-    let growth =
-        |metric: &Metric| format!("sum by ({by}) (rate({}{{{matchers}}}[$__rate_interval]))", metric.name);
-    format!("{} - {}", growth(&catalogue::SLA_EVENTS), growth(&catalogue::SLA_GOOD_EVENTS))
+    let (good, all) = (&catalogue::SLA_GOOD_EVENTS, &catalogue::SLA_EVENTS);
+    format!("{} - {}", grown(by, all, matchers), grown(by, good, matchers))
+}
+
+fn grown(by: &str, metric: &Metric, matchers: &str) -> String {
+    format!("sum by ({by}) (rate({}{{{matchers}}}[$__rate_interval]))", metric.name)
 }
 
 /// The page of the service that shows SLAs.
 const PAGE: Link = Link::Page("Page of SLAs", "/sla");
 
+/// All promises of a service beside each other.
+fn together(service: &str, matchers: &str) -> Row {
+    let left = || vec![query("{{sla}}", format!("{}{{{matchers}}}", catalogue::ERROR_BUDGET_REMAINING.name))];
+    row(
+        &format!("All of {service}"),
+        vec![
+            panel("State now", "How each SLA stands.", "none", vec![query("{{sla}}", state(matchers))])
+                .look(Look::Words(STATES))
+                .link(PAGE),
+            panel("Budget left now", "Unspent share of each period's error budget.", "percentunit", left())
+                .look(LEFT)
+                .link(PAGE),
+            panel("State", "How each SLA stood over time.", "none", vec![query("{{sla}}", state(matchers))])
+                .look(Look::States(STATES))
+                .link(PAGE),
+            panel(
+                "Budget left",
+                "Unspent share of each period's error budget over time.",
+                "percentunit",
+                left(),
+            )
+            .look(Look::Limits(vec![SPENT]))
+            .link(PAGE),
+        ],
+    )
+}
+
+/// Where a budget is spent.
+const SPENT: Limit = Limit { value: 0.0, color: "red" };
+
 fn one(sla: &Sla) -> Row {
     let slo = &sla.slo;
-    let matchers = format!("sla={}", quoted(&slo.name));
+    let (matchers, each) = match sla.each {
+        Some(_) => (format!("sla=~{}", quoted(&regex(sla))), "{{sla}} "),
+        None => (format!("sla={}", quoted(&slo.name)), ""),
+    };
     let level = |metric: &Metric| format!("{}{{{matchers}}}", metric.name);
     let named = |what: &str| format!("{what}: {}", slo.name);
     let promise = format!("{} of events are good over {}", slo.target, slo.period);
+    let attained = format!("{}{{{matchers}, window=\"period\"}}", catalogue::SLA_COMPLIANCE.name);
+    let delay = || query(each.trim_end(), level(&catalogue::SLA_DETECTION_DELAY));
+    let legend = |what: &str| format!("{each}{what}");
     let panels: Vec<Panel> = vec![
         panel(
             &named("State now"),
             &format!("How it stands; promised: {promise}."),
             "none",
-            vec![query("", state(&matchers))],
+            vec![query(each.trim_end(), state(&matchers))],
         )
         .look(Look::Words(STATES))
         .width(6),
@@ -191,15 +257,15 @@ fn one(sla: &Sla) -> Row {
             &named("Budget left now"),
             "Unspent share of the period's error budget; below zero more was spent than there was.",
             "percentunit",
-            vec![query("", level(&catalogue::ERROR_BUDGET_REMAINING))],
+            vec![query(each.trim_end(), level(&catalogue::ERROR_BUDGET_REMAINING))],
         )
         .look(LEFT)
         .width(6),
         panel(
-            &named("Kept"),
+            &named("Attained"),
             &format!("Share of good events over the period; promised: {promise}."),
             "percentunit",
-            vec![query("", format!("{}{{{matchers}, window=\"period\"}}", catalogue::SLA_COMPLIANCE.name))],
+            vec![query(each.trim_end(), attained)],
         )
         .look(Look::Now(&[]))
         .width(6),
@@ -207,26 +273,24 @@ fn one(sla: &Sla) -> Row {
             &named("Detection delay"),
             "From the first bad second of the latest breach to when it was found.",
             "s",
-            vec![query("", level(&catalogue::SLA_DETECTION_DELAY))],
+            vec![delay()],
         )
         .look(Look::Now(&[]))
         .width(6),
         panel(&named("State"), "How it stood over time.", "none", vec![query("{{sla}}", state(&matchers))])
-            .look(Look::States(STATES))
-            .width(8),
+            .look(Look::States(STATES)),
         panel(
             &named("Budget left"),
             "Unspent share of the period's error budget; the dashed line is where it is spent.",
             "percentunit",
-            vec![query("left", level(&catalogue::ERROR_BUDGET_REMAINING))],
+            vec![query(legend("left"), level(&catalogue::ERROR_BUDGET_REMAINING))],
         )
-        .look(Look::Limits(vec![Limit { value: 0.0, color: "red" }]))
-        .width(8),
+        .look(Look::Limits(vec![SPENT])),
         panel(
             &named("Burn rates"),
             "Bad events in multiples of what is allowed, by window; dashed: where somebody is told.",
             "none",
-            vec![query("{{window}}", level(&catalogue::BURN_RATE))],
+            vec![query(legend("{{window}}"), level(&catalogue::BURN_RATE))],
         )
         .look(Look::Limits(factors(sla)))
         .width(8),
@@ -234,26 +298,23 @@ fn one(sla: &Sla) -> Row {
             &named("Compliance"),
             "Share of good events by window; the dashed line is what was promised.",
             "percentunit",
-            vec![query("{{window}}", level(&catalogue::SLA_COMPLIANCE))],
+            vec![query(legend("{{window}}"), level(&catalogue::SLA_COMPLIANCE))],
         )
         .look(Look::Limits(vec![Limit { value: slo.target.share().to_f64(), color: "green" }]))
-        .width(12),
+        .width(8),
         panel(
             &named("Events"),
             "Good and bad events per second.",
             "none",
             vec![
-                query(
-                    "good",
-                    format!("sum(rate({}{{{matchers}}}[$__rate_interval]))", catalogue::SLA_GOOD_EVENTS.name),
-                ),
-                query("bad", bad("sla", &matchers)),
+                query(legend("good"), grown("sla", &catalogue::SLA_GOOD_EVENTS, &matchers)),
+                query(legend("bad"), bad("sla", &matchers)),
             ],
         )
-        .width(12),
+        .width(8),
     ];
     let panels = panels.into_iter().map(|panel| panel.link(PAGE)).collect();
-    Row { title: format!("{}: {}", sla.service, sla.title), panels }
+    row(&format!("{}: {}", slo.name, sla.title), panels)
 }
 
 /// The burn rates at which somebody is told, each once.

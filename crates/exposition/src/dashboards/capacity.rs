@@ -58,8 +58,8 @@ pub(super) fn board() -> Board {
         ),
     ];
     Board {
-        uid: "plimsoll-capacity",
-        title: "Plimsoll: capacity",
+        uid: "plimsoll-capacity".to_owned(),
+        title: "Plimsoll: capacity".to_owned(),
         description: "Where the limit of each plan is, and how near traffic comes to it.",
         source: Source::Prometheus,
         variables: vec![Variable {

@@ -53,8 +53,8 @@ pub(super) fn board() -> Board {
         ),
     ];
     Board {
-        uid: "plimsoll-exporters",
-        title: "Plimsoll: exporters",
+        uid: "plimsoll-exporters".to_owned(),
+        title: "Plimsoll: exporters".to_owned(),
         description: "What became of each point that was measured: taken, lost, or waiting.",
         source: Source::Prometheus,
         variables: vec![Variable {

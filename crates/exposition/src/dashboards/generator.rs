@@ -13,8 +13,8 @@ const MACHINE: Chosen = Chosen { matchers: "instance=~\"$instance\"", and: "" };
 pub(super) fn board() -> Board {
     let values = |metric: &Metric, label: &str| format!("label_values({}, {label})", metric.name);
     Board {
-        uid: "plimsoll-generator",
-        title: "Plimsoll: generator health",
+        uid: "plimsoll-generator".to_owned(),
+        title: "Plimsoll: generator health".to_owned(),
         description: "Whether the generator kept its schedule, so that its figures are the target's and not its own.",
         source: Source::Prometheus,
         variables: vec![

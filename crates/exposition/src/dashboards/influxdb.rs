@@ -34,8 +34,8 @@ pub(super) fn board() -> Board {
     let plan = r#""plan" =~ /^$plan$/"#;
     let scenario = r#""plan" =~ /^$plan$/ AND "scenario" =~ /^$scenario$/"#;
     Board {
-        uid: "plimsoll-influxdb",
-        title: "Plimsoll: run (InfluxDB)",
+        uid: "plimsoll-influxdb".to_owned(),
+        title: "Plimsoll: run (InfluxDB)".to_owned(),
         description: "Load, latency, errors and objectives of runs while they go on.",
         source: Source::InfluxDb,
         variables: vec![

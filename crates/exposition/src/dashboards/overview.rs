@@ -35,8 +35,8 @@ pub(super) const VERDICTS: &[(&str, &str, &str)] = &[("1", "met", "green"), ("0"
 
 pub(super) fn board() -> Board {
     Board {
-        uid: "plimsoll",
-        title: "Plimsoll: run",
+        uid: "plimsoll".to_owned(),
+        title: "Plimsoll: run".to_owned(),
         description: "Load, latency, errors and objectives of runs while they go on.",
         source: Source::Prometheus,
         variables: variables(),

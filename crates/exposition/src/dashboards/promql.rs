@@ -86,6 +86,18 @@ pub(super) fn quoted(text: &str) -> String {
     quoted
 }
 
+/// A text as a part of a regular expression (RE2) that stands for itself.
+pub(super) fn literal(text: &str) -> String {
+    let mut literal = String::new();
+    for letter in text.chars() {
+        if letter.is_ascii_punctuation() && !"-_/".contains(letter) {
+            literal.push('\\');
+        }
+        literal.push(letter);
+    }
+    literal
+}
+
 fn sum(by: &str, expression: &str) -> String {
     if by.is_empty() { format!("sum({expression})") } else { format!("sum by ({by}) ({expression})") }
 }
