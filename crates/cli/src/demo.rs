@@ -79,7 +79,11 @@ pub(crate) async fn demo(arguments: DemoArguments) -> Outcome {
 
 /// The port that was asked for, or a free one: a page elsewhere is better than no demo.
 async fn bind(arguments: &DemoArguments, history: &History) -> Result<Service, Stop> {
-    let config = |listen| plimsoll_service::Config { listen, history: history.clone() };
+    let config = |listen| plimsoll_service::Config {
+        listen,
+        history: history.clone(),
+        promises: plimsoll_service::Promises::default(),
+    };
     match Service::bind(config(arguments.listen)).await {
         Err(ServiceError::Taken { listen }) => {
             let any = std::net::SocketAddr::new(listen.ip(), 0);

@@ -1,16 +1,16 @@
 //! `plimsoll serve`.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use plimsoll_run::ExitCode;
-use plimsoll_service::{Config, Service};
+use plimsoll_service::{Config, Promises, Service};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{HistoryArgument, ServeArguments};
-use crate::{Outcome, Stop, files, signals};
+use crate::{Outcome, Stop, files, signals, sla};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7700);
 
@@ -20,6 +20,8 @@ const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Ad
 struct Raw {
     listen: Option<String>,
     history: Option<String>,
+    #[serde(default)]
+    sla: Vec<PathBuf>,
 }
 
 /// The service's configuration as meant.
@@ -27,6 +29,8 @@ struct Raw {
 pub(crate) struct ServeConfig {
     listen: Option<SocketAddr>,
     history: Option<PathBuf>,
+    /// Files of SLAs, from where the configuration is.
+    slas: Vec<PathBuf>,
 }
 
 impl ServeConfig {
@@ -44,7 +48,7 @@ impl ServeConfig {
             })
             .transpose()?;
         let history = raw.history.map(|text| history(&text)).transpose()?;
-        Ok(Self { listen, history })
+        Ok(Self { listen, history, slas: raw.sla })
     }
 }
 
@@ -56,6 +60,13 @@ fn history(text: &str) -> anyhow::Result<PathBuf> {
     Ok(path.into())
 }
 
+/// What the files of SLAs promise, and where the events come from.
+fn promises(files: &[PathBuf]) -> Result<Promises, Stop> {
+    let (documents, slas) = sla::promises(files)?;
+    let connections = sla::connections(&documents, |name| std::env::var(name).ok()).map_err(Stop::usage)?;
+    Ok(Promises { slas, connections })
+}
+
 pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let config = match &arguments.config {
         None => ServeConfig::default(),
@@ -65,16 +76,24 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
             .with_context(|| path.display().to_string())
             .map_err(Stop::usage)?,
     };
+    let beside = arguments.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let files: Vec<PathBuf> = config.slas.iter().map(|file| beside.join(file)).collect();
+    let promises = promises(&files)?;
+    let judged = promises.slas.len();
     let listen = arguments.listen.or(config.listen).unwrap_or(LISTEN);
     let history = HistoryArgument { history: arguments.history.history.or(config.history) };
     let history = files::history(&history).await?;
     let _lock = history.lock_service().map_err(Stop::usage)?;
-    let service = Service::bind(Config { listen, history: history.clone() }).await.map_err(Stop::usage)?;
+    let service =
+        Service::bind(Config { listen, history: history.clone(), promises }).await.map_err(Stop::usage)?;
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     let _signals = signals::on_interrupt(move || stopper.cancel()).map_err(Stop::internal)?;
     crate::say::outln!("listening on http://{}", service.addr());
     crate::say::errln!("history  {}", history.path().display());
+    if judged > 0 {
+        crate::say::errln!("SLAs     {judged}");
+    }
     service.run(stop).await.map_err(Stop::internal)?;
     Ok(ExitCode::Success)
 }
@@ -101,6 +120,7 @@ mod tests {
             ("history: postgres://db/plimsoll", "write `sqlite:PATH`"),
             ("lissten: 127.0.0.1:1", "lissten"),
             ("listen: [", ""),
+            ("sla: 7", ""),
         ] {
             let error = ServeConfig::parse(text).unwrap_err().to_string();
             assert!(error.contains(told), "{text}: {error}");

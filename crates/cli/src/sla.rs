@@ -1,5 +1,7 @@
 //! `plimsoll sla`: files of service-level objectives.
 
+mod connections;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -14,6 +16,8 @@ use serde_json::{Value as Json, json};
 use crate::arguments::SlaCommand;
 use crate::view::plain;
 use crate::{Outcome, Stop, files, plan, say};
+
+pub(crate) use connections::connections;
 
 pub(crate) fn sla(command: &SlaCommand) -> Outcome {
     match command {

@@ -5,7 +5,10 @@
 //! to every page as one stream of server-sent events; a page that fell behind is told to ask anew,
 //! never sent half.
 //!
-//! It offers no load and writes nothing. It answers only under names that mean this machine, since a
+//! It judges the SLAs it is given, every second and for months: by what runs record, by what a Prometheus says or a page of
+//! metrics shows; what it found is kept in the history.
+//!
+//! It offers no load and changes no run. It answers only under names that mean this machine, since a
 //! page from elsewhere could otherwise have its own name point here and read along.
 
 mod assets;
@@ -16,6 +19,8 @@ mod guard;
 mod routes;
 mod server;
 mod shapes;
+mod slas;
 mod watcher;
 
 pub use server::{Config, Service, ServiceError};
+pub use slas::{Connection, Credentials, Promises, SlaError, with_composites};

@@ -18,6 +18,7 @@ use tracing::Instrument;
 
 use crate::capacity::{Answers, list};
 use crate::followed::Followed;
+use crate::slas::Slas;
 use crate::{assets, events, guard, shapes};
 
 /// Pages that may listen at once.
@@ -27,14 +28,20 @@ const LISTENERS: usize = 64;
 struct App {
     followed: Arc<Followed>,
     answers: Arc<Answers>,
+    slas: Arc<Slas>,
     listeners: Arc<Semaphore>,
     ended: CancellationToken,
 }
 
 /// Every path of the service.
-pub(crate) fn router(followed: Arc<Followed>, addr: SocketAddr, ended: CancellationToken) -> Router {
+pub(crate) fn router(
+    followed: Arc<Followed>,
+    slas: Arc<Slas>,
+    addr: SocketAddr,
+    ended: CancellationToken,
+) -> Router {
     let answers = Arc::new(Answers::new(followed.history().clone()));
-    let app = App { followed, answers, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
+    let app = App { followed, answers, slas, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
     Router::new()
         .route("/", get(index))
         .route("/capacity", get(capacity))
@@ -49,6 +56,8 @@ pub(crate) fn router(followed: Arc<Followed>, addr: SocketAddr, ended: Cancellat
         .route("/api/v1/runs/{id}/report", get(report))
         .route("/api/v1/capacity", get(capacity_list))
         .route("/api/v1/capacity/{number}", get(capacity_json))
+        .route("/api/v1/slas", get(slas_list))
+        .route("/api/v1/slas/{*label}", get(sla_json))
         .route("/api/v1/events", get(listen))
         .layer(middleware::from_fn_with_state(addr, guard::guard))
         .layer(middleware::from_fn(traced))
@@ -109,6 +118,7 @@ async fn metrics(State(app): State<App>) -> Response {
     };
     let mut text = text.into_bytes();
     text.extend(Format::Text.encode(&capacity_families(&limits)));
+    text.extend(Format::Text.encode(&app.slas.families()));
     ([(header::CONTENT_TYPE, Format::Text.content_type())], text).into_response()
 }
 
@@ -169,6 +179,17 @@ async fn capacity_json(State(app): State<App>, Path(number): Path<i64>) -> Resul
     Ok(match shown {
         Some(shown) => Json(&shown.result).into_response(),
         None => problem(StatusCode::NOT_FOUND, "no such answer"),
+    })
+}
+
+async fn slas_list(State(app): State<App>) -> Json<Value> {
+    Json(json!({ "slas": app.slas.statuses() }))
+}
+
+async fn sla_json(State(app): State<App>, Path(label): Path<String>) -> Result<Response, Problem> {
+    Ok(match app.slas.detail(&label).await? {
+        Some(detail) => Json(detail).into_response(),
+        None => problem(StatusCode::NOT_FOUND, "no such SLA"),
     })
 }
 

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::followed::Followed;
+use crate::slas::{OpenError, Poller, Promises, SlaError, Slas};
 use crate::{routes, watcher};
 
 /// What a service needs.
@@ -16,6 +17,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The record it shows.
     pub history: History,
+    /// What it judges.
+    pub promises: Promises,
 }
 
 /// Why a service does not run.
@@ -35,6 +38,12 @@ pub enum ServiceError {
         /// Why not.
         source: io::Error,
     },
+    /// An SLA cannot be judged.
+    #[error(transparent)]
+    Sla(SlaError),
+    /// What was judged before cannot be read.
+    #[error("what is kept of SLAs cannot be read")]
+    Kept(#[source] plimsoll_history::Error),
     /// The listener broke while serving.
     #[error("the listener failed")]
     Serve(#[source] io::Error),
@@ -46,16 +55,18 @@ pub struct Service {
     listener: TcpListener,
     addr: SocketAddr,
     history: History,
+    slas: Arc<Slas>,
+    pollers: Vec<Poller>,
 }
 
 impl Service {
-    /// Takes the port.
+    /// Takes the port, and goes on with SLAs where the last service left off.
     ///
     /// That only one service uses a record is for the caller to see to
     /// ([`History::lock_service`]): a page shown beside a demo does not need the right to be the one.
     ///
     /// # Errors
-    /// When the port is taken or the address is not one of this machine.
+    /// When the port is taken or the address is not one of this machine, or an SLA cannot be judged.
     pub async fn bind(config: Config) -> Result<Self, ServiceError> {
         let listen = config.listen;
         let failed = |source: io::Error| match source.kind() {
@@ -64,7 +75,12 @@ impl Service {
         };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, addr, history: config.history })
+        let (slas, pollers) =
+            Slas::open(config.history.clone(), config.promises).await.map_err(|error| match error {
+                OpenError::Sla(error) => ServiceError::Sla(error),
+                OpenError::History(error) => ServiceError::Kept(error),
+            })?;
+        Ok(Self { listener, addr, history: config.history, slas, pollers })
     }
 
     /// Where it listens.
@@ -81,14 +97,19 @@ impl Service {
         let followed = Arc::new(Followed::new(self.history));
         // Whatever ends the one ends the other.
         let ended = stop.child_token();
-        let watcher = tokio::spawn(watcher::watch(Arc::clone(&followed), ended.clone()));
-        let router = routes::router(followed, self.addr, ended.clone());
+        let watcher =
+            tokio::spawn(watcher::watch(Arc::clone(&followed), Arc::clone(&self.slas), ended.clone()));
+        let judge = tokio::spawn(Arc::clone(&self.slas).run(self.pollers, ended.clone()));
+        let router = routes::router(followed, self.slas, self.addr, ended.clone());
         let served =
             axum::serve(self.listener, router).with_graceful_shutdown(ended.clone().cancelled_owned());
         let served = served.await;
         ended.cancel();
         if let Err(error) = watcher.await {
             tracing::error!(%error, "the watcher of the history failed");
+        }
+        if let Err(error) = judge.await {
+            tracing::error!(%error, "the judge of SLAs failed");
         }
         served.map_err(ServiceError::Serve)
     }

@@ -15,16 +15,21 @@ use tokio_util::sync::CancellationToken;
 use crate::events::Event;
 use crate::followed::{Followed, fold};
 use crate::shapes::{self, Outcome};
+use crate::slas::{RunSecond, Slas};
 
 /// A second that was committed is on the page within half of one.
 const PERIOD: Duration = Duration::from_millis(500);
+
+/// In a second.
+const NANOS: i64 = 1_000_000_000;
 
 /// Runs that are listed; older ones are found by the command line.
 const LISTED: u32 = 200;
 
 /// Watches until `ended`.
-pub(crate) async fn watch(followed: Arc<Followed>, ended: CancellationToken) {
-    let mut watcher = Watcher { followed, readers: BTreeMap::new(), outcomes: BTreeMap::new() };
+pub(crate) async fn watch(followed: Arc<Followed>, slas: Arc<Slas>, ended: CancellationToken) {
+    let mut watcher =
+        Watcher { followed, slas, readers: BTreeMap::new(), outcomes: BTreeMap::new(), has_caught_up: false };
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -38,21 +43,29 @@ pub(crate) async fn watch(followed: Arc<Followed>, ended: CancellationToken) {
             () = ended.cancelled() => return,
         };
         watcher.tell_trouble(looked.err());
+        watcher.slas.looked();
     }
 }
 
 struct Watcher {
     followed: Arc<Followed>,
+    slas: Arc<Slas>,
     /// Runs that are followed.
     readers: BTreeMap<String, Reader>,
     /// How past runs ended, by id; `None`: their record cannot be read.
     outcomes: BTreeMap<String, Option<Outcome>>,
+    /// Whether SLAs know what ended while no service ran.
+    has_caught_up: bool,
 }
 
 impl Watcher {
     async fn look(&mut self) -> Result<(), Error> {
         let filter = Filter { limit: Some(LISTED), ..Filter::default() };
         let rows = self.followed.history().list(&filter).await?;
+        if !self.has_caught_up {
+            self.catch_up(&rows).await?;
+            self.has_caught_up = true;
+        }
         let live = rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone());
         for id in live.chain(self.readers.keys().cloned()).collect::<BTreeSet<_>>() {
             if self.outcomes.contains_key(&id) {
@@ -88,9 +101,49 @@ impl Watcher {
                 return Ok(());
             }
             for event in events {
-                let told = self.followed.known().fold(id, &event);
+                let told = self.followed.known().fold(id, &event, &self.slas);
                 if let Some(second) = told {
                     self.followed.tell(Event::second(&second));
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Tells SLAs of the runs that ended while no service ran, in the order they began.
+    async fn catch_up(&self, rows: &[RunRow]) -> Result<(), Error> {
+        let ended = |row: &&RunRow| {
+            let seconds =
+                row.started_nanos / NANOS + row.duration_seconds.map_or(0, |seconds| seconds as i64 + 1);
+            let counted_to = self.slas.counted_to(&row.plan);
+            !row.is_live() && counted_to.is_some_and(|to| u64::try_from(seconds).is_ok_and(|end| end > to))
+        };
+        let mut missed: Vec<&RunRow> = rows.iter().filter(ended).collect();
+        missed.sort_by_key(|row| row.started_nanos);
+        for row in missed {
+            match self.tell_all(&row.id).await {
+                Err(error @ (Error::Record { .. } | Error::NoRun { .. } | Error::Empty)) => {
+                    tracing::warn!(run = row.id, %error, "a run cannot be read, and does not count for SLAs");
+                }
+                told => told?,
+            }
+            self.slas.run_over(&row.id);
+        }
+        Ok(())
+    }
+
+    async fn tell_all(&self, id: &str) -> Result<(), Error> {
+        let mut reader = self.followed.history().read(id).await?;
+        let mut state: Option<State> = None;
+        loop {
+            let events = reader.next().await?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            for event in &events {
+                fold(&mut state, event);
+                if let (RunEvent::Second(_), Some(state)) = (event, &state) {
+                    self.slas.run_second(&RunSecond { run: id, state });
                 }
             }
             tokio::task::yield_now().await;
@@ -104,6 +157,9 @@ impl Watcher {
             let row = rows.iter().find(|row| row.id == *id);
             // A run that has ended is followed until its last event is read.
             let over = row.is_none() || reader.is_finished();
+            if over {
+                self.slas.run_over(id);
+            }
             if over
                 && let Some(state) = known.live.remove(id)
                 && row.is_some()
@@ -171,12 +227,15 @@ impl Watcher {
 
 impl crate::followed::Known {
     /// Folds an event of a live run; gives what pages are told of it.
-    fn fold(&mut self, id: &str, event: &RunEvent) -> Option<Value> {
+    fn fold(&mut self, id: &str, event: &RunEvent, slas: &Slas) -> Option<Value> {
         let mut state: Option<State> = self.live.remove(id);
         fold(&mut state, event);
         let state = state?;
         let told = match event {
-            RunEvent::Second(_) => Some(shapes::second(id, &state)),
+            RunEvent::Second(_) => {
+                slas.run_second(&RunSecond { run: id, state: &state });
+                Some(shapes::second(id, &state))
+            }
             _ => None,
         };
         self.live.insert(id.to_owned(), state);

@@ -91,8 +91,7 @@ impl fmt::Display for Period {
         match self {
             Self::Rolling(rolling) => write!(f, "the last {} s", rolling.0),
             Self::Calendar(calendar) => {
-                let zone = calendar.zone.iana_name().unwrap_or("UTC");
-                write!(f, "the calendar {} in {zone}", calendar.unit.label())
+                write!(f, "the calendar {} in {}", calendar.unit.label(), calendar.zone())
             }
         }
     }
@@ -192,6 +191,11 @@ impl Calendar {
     /// Its unit.
     pub fn unit(&self) -> Unit {
         self.unit
+    }
+
+    /// The IANA name of its zone.
+    pub fn zone(&self) -> &str {
+        self.zone.iana_name().unwrap_or("UTC")
     }
 
     fn bounds_at(&self, now: u64) -> Result<Range<u64>, jiff::Error> {

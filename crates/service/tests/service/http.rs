@@ -287,7 +287,13 @@ async fn it_is_ready_when_it_has_read_the_record() {
 async fn a_taken_port_is_said_so() {
     let scene = Scene::new().await;
     let listen = scene.url.trim_start_matches("http://").parse().unwrap();
-    let error = Service::bind(Config { listen, history: scene.history.clone() }).await.unwrap_err();
+    let error = Service::bind(Config {
+        listen,
+        history: scene.history.clone(),
+        promises: plimsoll_service::Promises::default(),
+    })
+    .await
+    .unwrap_err();
     assert!(matches!(error, ServiceError::Taken { .. }));
     assert_eq!(
         error.to_string(),

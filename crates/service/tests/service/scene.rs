@@ -13,7 +13,7 @@ use plimsoll_run::{
     Ended, Gauges, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape,
     Started, StepShape,
 };
-use plimsoll_service::{Config, Service, ServiceError};
+use plimsoll_service::{Config, Promises, Service, ServiceError};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -29,20 +29,24 @@ pub(crate) struct Scene {
     pub(crate) http: reqwest::Client,
     stop: CancellationToken,
     served: JoinHandle<Result<(), ServiceError>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Scene {
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::judging(tempfile::tempdir().unwrap(), Promises::default()).await
+    }
+
+    /// One that judges, over the record in a folder.
+    pub(crate) async fn judging(folder: tempfile::TempDir, promises: Promises) -> Self {
         let history = History::open(folder.path().join("history.db")).await.unwrap();
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), history: history.clone() };
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), history: history.clone(), promises };
         let service = Service::bind(config).await.unwrap();
         let url = format!("http://{}", service.addr());
         let stop = CancellationToken::new();
         let served = tokio::spawn(service.run(stop.clone()));
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
-        Self { history, url, http, stop, served, _folder: folder }
+        Self { history, url, http, stop, served, folder }
     }
 
     pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
@@ -64,6 +68,13 @@ impl Scene {
             assert!(started.elapsed() < DEADLINE, "waited in vain, last: {value:#}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Ends it as `kill -9` does; the record stays.
+    pub(crate) async fn kill(self) -> tempfile::TempDir {
+        self.served.abort();
+        let _ = self.served.await;
+        self.folder
     }
 
     /// Stops the service and sees it end.
@@ -126,6 +137,11 @@ pub(crate) fn started(id: &str) -> Started {
 
 /// A hundred arrivals: one dropped, one timed out, the others answered after `millis`.
 pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
+    second_with(number, millis, 1)
+}
+
+/// A hundred arrivals: one dropped, so many timed out, the others answered after `millis`.
+pub(crate) fn second_with(number: u64, millis: u64, failed: u64) -> RunEvent {
     let mut shard = Shard::new(number, Edges::with_thresholds([50_000_000]));
     let iteration = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
     for index in 0..100 {
@@ -134,7 +150,7 @@ pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
             continue;
         }
         shard.arrival(iteration);
-        let outcome = if index == 1 { Outcome::Timeout } else { Outcome::Ok };
+        let outcome = if index <= failed { Outcome::Timeout } else { Outcome::Ok };
         let due = number * SECOND + index * 1_000_000;
         let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome };
         shard.record(&Sample {

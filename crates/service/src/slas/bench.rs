@@ -1,0 +1,534 @@
+//! All promises and how they stand: what comes goes to their desks, and what is to be written is collected.
+//!
+//! Nothing here waits or looks at a clock. Seconds are Unix time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use plimsoll_exposition::{Family, Labels, Point, Value as Level, catalogue};
+use plimsoll_history::{KeptState, SlaBreach, SlaChanges, SlaMonth, SlaStatus};
+use plimsoll_run::State as RunState;
+use plimsoll_sla::{Budget, Condition, Counts, Entry, Events, Keeper, Moment, Sla};
+use serde_json::Value;
+
+use super::desk::{Desk, Seen, Told};
+use super::{month, status};
+
+/// For how many seconds data is waited for. What comes later is late.
+const PATIENCE: u64 = 2;
+
+/// How often the whole state is written, in seconds: the journal between two of them takes a moment to tell again.
+const STATE_EVERY: u64 = 600;
+
+/// How often a status is written at least, in seconds, where the alerts have steps of a second.
+const STATUS_EVERY: u64 = 10;
+
+/// More values of a label than this are not judged.
+pub(super) const MOST_VALUES: usize = 1000;
+
+/// Every condition, in the order in which they are exposed.
+const CONDITIONS: [Condition; 5] =
+    [Condition::Ok, Condition::Warning, Condition::Breaching, Condition::Exhausted, Condition::Undecided];
+
+/// What is judged.
+#[derive(Debug)]
+pub(super) struct Bench {
+    slas: Vec<Arc<Sla>>,
+    rows: Vec<Row>,
+    /// Which rows an SLA has.
+    rows_of: Vec<Vec<usize>>,
+    runs: BTreeMap<String, Running>,
+    journal: Vec<(u64, Entry)>,
+    breaches: Vec<SlaBreach>,
+    /// Why events of an SLA cannot be had.
+    troubles: Vec<Option<String>>,
+    /// Whether all states are to be written, because entries of the journal were not.
+    rewrite: bool,
+}
+
+/// A promise, or one value of the label that it holds for each of.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) sla: Arc<Sla>,
+    pub(super) value: Option<String>,
+    pub(super) trouble: Option<String>,
+    index: usize,
+    number: i64,
+    desk: Desk,
+    /// What came before this second was counted by an earlier process.
+    counted_to: u64,
+    /// The entry of the journal that the written state is as of.
+    upto: Option<i64>,
+    breach: Option<SlaBreach>,
+    written: Option<Written>,
+    /// Events since this process began.
+    events: (u64, u64),
+}
+
+/// What was said when the status was written last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written {
+    condition: Condition,
+    firing: usize,
+    at: u64,
+}
+
+/// A live run, as far as it was heard of.
+#[derive(Debug)]
+struct Running {
+    plan: String,
+    /// The second after the newest one.
+    next: u64,
+    /// Good, all and overdue events so far, by SLA.
+    so_far: BTreeMap<usize, (u64, u64)>,
+}
+
+/// A second of a run that was folded.
+#[derive(Debug)]
+pub(crate) struct RunSecond<'r> {
+    pub(crate) run: &'r str,
+    pub(crate) state: &'r RunState,
+}
+
+impl Row {
+    pub(super) fn keeper(&self) -> &Keeper {
+        self.desk.keeper()
+    }
+
+    /// Its name in metrics.
+    pub(super) fn label(&self) -> String {
+        match &self.value {
+            None => self.sla.slo.name.clone(),
+            Some(value) => format!("{}/{value}", self.sla.slo.name),
+        }
+    }
+}
+
+impl Bench {
+    pub(super) fn new(slas: Vec<Arc<Sla>>) -> Self {
+        Self {
+            troubles: vec![None; slas.len()],
+            rows_of: vec![Vec::new(); slas.len()],
+            slas,
+            rows: Vec::new(),
+            runs: BTreeMap::new(),
+            journal: Vec::new(),
+            breaches: Vec::new(),
+            rewrite: false,
+        }
+    }
+
+    pub(super) fn slas(&self) -> &[Arc<Sla>] {
+        &self.slas
+    }
+
+    /// Everything that is judged; why its events cannot be had stands with each.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter()
+    }
+
+    /// Whether this value of the SLA's label is judged, or can be.
+    pub(super) fn has_room(&self, sla: usize, value: Option<&str>) -> bool {
+        self.row(sla, value).is_some() || self.rows_of.get(sla).is_some_and(|rows| rows.len() < MOST_VALUES)
+    }
+
+    pub(super) fn row(&self, sla: usize, value: Option<&str>) -> Option<usize> {
+        let is_meant = |at: &usize| self.rows.get(*at).is_some_and(|row| row.value.as_deref() == value);
+        self.rows_of.get(sla)?.iter().copied().find(is_meant)
+    }
+
+    /// Begins to judge an SLA, or one value of its label, or goes on with what was kept.
+    pub(super) fn add(
+        &mut self,
+        index: usize,
+        value: Option<String>,
+        number: i64,
+        kept: Option<&KeptState>,
+    ) -> Result<(), String> {
+        let Some(sla) = self.slas.get(index).map(Arc::clone) else { return Ok(()) };
+        let read = kept.map(|kept| (kept.upto, Keeper::from_bytes(&kept.state, &sla)));
+        let (upto, keeper, problem) = match read {
+            Some((upto, Ok(keeper))) => (Some(upto), keeper, None),
+            Some((_, Err(error))) => (None, begin(&sla)?, Some(error.to_string())),
+            None => (None, begin(&sla)?, None),
+        };
+        if let Some(problem) = problem {
+            tracing::warn!(
+                sla = sla.slo.name,
+                problem,
+                "what was counted before is of no use; counting begins anew"
+            );
+        }
+        if let Some(rows) = self.rows_of.get_mut(index) {
+            rows.push(self.rows.len());
+        }
+        self.rows.push(Row {
+            sla,
+            value,
+            trouble: None,
+            index,
+            number,
+            desk: Desk::new(keeper),
+            counted_to: 0,
+            upto,
+            breach: None,
+            written: None,
+            events: (0, 0),
+        });
+        Ok(())
+    }
+
+    /// Tells again what the journal holds behind the states; then goes on with the breaches that were open.
+    pub(super) fn replay(&mut self, journal: &[(i64, Vec<u8>)], open: Vec<SlaBreach>) {
+        let by_number: BTreeMap<u64, usize> =
+            self.rows.iter().enumerate().map(|(at, row)| (row.number.cast_unsigned(), at)).collect();
+        for breach in open {
+            if let Some(row) =
+                by_number.get(&breach.sla.cast_unsigned()).and_then(|at| self.rows.get_mut(*at))
+            {
+                row.breach = Some(breach);
+            }
+        }
+        for (at, bytes) in journal {
+            let told = match Entry::from_bytes(bytes) {
+                Ok(told) => told,
+                Err(error) => {
+                    tracing::warn!(entry = at, %error, "an entry of the SLAs' journal cannot be read");
+                    continue;
+                }
+            };
+            for (number, entry) in told {
+                let Some(row) = by_number.get(&number).and_then(|at| self.rows.get_mut(*at)) else {
+                    continue;
+                };
+                if row.upto.is_none_or(|upto| *at > upto) {
+                    let mut told = Vec::new();
+                    row.desk.tell(entry, &mut told);
+                    row.note(told, &mut self.breaches);
+                }
+            }
+        }
+        for row in &mut self.rows {
+            row.desk.settle();
+            row.counted_to = row.keeper().now();
+            let is_over = row.keeper().state().condition != Condition::Breaching;
+            if let Some(breach) = row.breach.take_if(|_| is_over) {
+                let ended = Some(row.counted_to.max(breach.found));
+                self.breaches.push(SlaBreach { ended, ..breach });
+            }
+        }
+        self.rewrite = true;
+    }
+
+    /// The earliest second from which on runs of a plan may have something to tell; `None` where nothing is known yet.
+    pub(super) fn counted_to(&self, plan: &str) -> Option<u64> {
+        let of_plan = |row: &&Row| matches!(&row.sla.events, Events::Runs(runs) if runs.plan == plan);
+        self.rows.iter().filter(of_plan).map(|row| row.counted_to).filter(|second| *second > 0).min()
+    }
+
+    /// Takes what a source said of a second.
+    pub(super) fn hand_in(&mut self, row: usize, second: u64, seen: Seen, now: u64) {
+        self.with(row, |desk, told| {
+            desk.hand_in(second, seen, told);
+            desk.advance(now.saturating_sub(PATIENCE).max(second + 1), told);
+        });
+    }
+
+    /// Says why events of an SLA cannot be had, or that they can.
+    pub(super) fn trouble(&mut self, sla: usize, trouble: Option<String>) {
+        let Some(known) = self.troubles.get_mut(sla) else { return };
+        if *known != trouble {
+            if let (Some(trouble), Some(sla)) = (&trouble, self.slas.get(sla)) {
+                tracing::warn!(sla = sla.slo.name, trouble, "events of an SLA cannot be had");
+            }
+            for row in self.rows.iter_mut().filter(|row| row.index == sla) {
+                row.trouble.clone_from(&trouble);
+            }
+            *known = trouble;
+        }
+    }
+
+    /// Takes a second of a run.
+    pub(super) fn run_second(&mut self, second: &RunSecond<'_>) {
+        let started = second.state.started();
+        let plan = &started.shape.plan;
+        let indexes: Vec<usize> = self
+            .slas
+            .iter()
+            .enumerate()
+            .filter(|(_, sla)| matches!(&sla.events, Events::Runs(runs) if runs.plan == *plan))
+            .map(|(index, _)| index)
+            .collect();
+        if indexes.is_empty() {
+            return;
+        }
+        let judged = second.state.judged();
+        let begun = u64::try_from(started.info.started_nanos / 1_000_000_000).unwrap_or(0);
+        let at = begun + judged.second;
+        let running = self.runs.entry(second.run.to_owned()).or_insert_with(|| Running {
+            plan: plan.clone(),
+            next: at,
+            so_far: BTreeMap::new(),
+        });
+        running.next = at + 1;
+        let mut seen = Vec::new();
+        for index in indexes {
+            let Some(sla) = self.slas.get(index) else { continue };
+            let objective = started.shape.objectives.iter().position(|one| one.name == sla.slo.name);
+            let Some(status) = objective.and_then(|objective| judged.statuses.get(objective)) else {
+                let name = &sla.slo.name;
+                seen.push((
+                    index,
+                    Err(format!("runs of `{plan}` do not judge `{name}`: start them with `--sla`")),
+                ));
+                continue;
+            };
+            let so_far = match (status.good_events, status.total_events) {
+                (Some(good), Some(total)) => (good, total),
+                // A figure of a second is an event.
+                _ => (status.windows.saturating_sub(status.missed_windows), status.windows),
+            };
+            let before = running.so_far.insert(index, so_far).unwrap_or((0, 0));
+            let grown = Counts::new(
+                so_far.0.saturating_sub(before.0),
+                so_far.1.saturating_sub(before.1).max(so_far.0.saturating_sub(before.0)),
+            );
+            let moment = Moment { counts: grown.unwrap_or(Counts::ZERO), overdue: status.overdue_events };
+            seen.push((index, Ok(moment)));
+        }
+        for (index, seen) in seen {
+            let Some(row) = self.row(index, None) else { continue };
+            match seen {
+                Err(trouble) => self.trouble(index, Some(trouble)),
+                Ok(moment) => {
+                    self.trouble(index, None);
+                    if self.rows.get(row).is_some_and(|row| at >= row.counted_to) {
+                        // What was recorded before is still to come: time goes on with the runs.
+                        let upto = self.runs_told_to(plan);
+                        self.with(row, |desk, told| {
+                            desk.hand_in(at, Seen::Moment(moment), told);
+                            desk.advance(upto, told);
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// A run has ended or was deleted.
+    pub(super) fn run_over(&mut self, run: &str) {
+        self.runs.remove(run);
+    }
+
+    /// Up to which second every live run of a plan was heard of.
+    fn runs_told_to(&self, plan: &str) -> u64 {
+        self.runs.values().filter(|run| run.plan == plan).map(|run| run.next).min().unwrap_or(0)
+    }
+
+    /// Lets time go on for SLAs of sources that are asked, or for those of runs, once all that is recorded was taken.
+    pub(super) fn advance(&mut self, now: u64, of_runs: bool) {
+        for at in 0..self.rows.len() {
+            let is_of_runs = self.rows.get(at).is_some_and(|row| matches!(row.sla.events, Events::Runs(_)));
+            if is_of_runs == of_runs {
+                self.with(at, |desk, told| desk.advance(now.saturating_sub(PATIENCE), told));
+            }
+        }
+    }
+
+    /// The clock went back.
+    pub(super) fn turn_back(&mut self, now: u64) {
+        for row in &mut self.rows {
+            row.desk.turn_back(now);
+        }
+    }
+
+    fn with(&mut self, row: usize, work: impl FnOnce(&mut Desk, &mut Vec<Told>)) {
+        let Some(row) = self.rows.get_mut(row) else { return };
+        let mut told = Vec::new();
+        work(&mut row.desk, &mut told);
+        let number = row.number.cast_unsigned();
+        let entries = row.note(told, &mut self.breaches);
+        self.journal.extend(entries.into_iter().map(|entry| (number, entry)));
+    }
+
+    /// What is to be written, or nothing where nothing has happened.
+    pub(super) fn changes(&mut self, now: u64, is_last: bool) -> Option<SlaChanges> {
+        let rewrite = std::mem::take(&mut self.rewrite) || is_last;
+        if self.journal.is_empty() && self.breaches.is_empty() && !rewrite {
+            return None;
+        }
+        let mut changes = SlaChanges {
+            journal: Entry::to_bytes(&std::mem::take(&mut self.journal)),
+            breaches: std::mem::take(&mut self.breaches),
+            forget: self.rows.iter().map(|row| row.upto.unwrap_or(0)).min().unwrap_or(0),
+            ..SlaChanges::default()
+        };
+        for row in &mut self.rows {
+            let turn = now % STATE_EVERY == row.number.cast_unsigned() % STATE_EVERY;
+            if rewrite || turn || row.upto.is_none() {
+                changes.states.push((row.number, row.keeper().to_bytes()));
+            }
+            let firing = row.keeper().alerts().iter().filter(|alert| alert.since.is_some()).count();
+            let written = Written { condition: row.keeper().state().condition, firing, at: now };
+            let is_due = row.written.is_none_or(|known| {
+                let every = row.keeper().step().max(STATUS_EVERY);
+                now.abs_diff(known.at) >= every
+                    || (known.condition, known.firing) != (written.condition, firing)
+            });
+            if is_due || rewrite {
+                row.written = Some(written);
+                let (sla, judged) = (row.number, row.keeper().now());
+                changes.statuses.push(SlaStatus { sla, judged, status: status::row(row).to_string() });
+                let months = month::outcomes(row).into_iter();
+                changes.months.extend(months.map(|(month, outcome)| SlaMonth { sla, month, outcome }));
+            }
+        }
+        Some(changes)
+    }
+
+    /// These changes were written as this entry of the journal.
+    pub(super) fn written(&mut self, changes: &SlaChanges, entry: i64) {
+        let states: BTreeSet<i64> = changes.states.iter().map(|(number, _)| *number).collect();
+        for row in self.rows.iter_mut().filter(|row| states.contains(&row.number)) {
+            row.upto = Some(entry);
+        }
+    }
+
+    /// These changes were not written. States make up for the entries that are lost with them.
+    pub(super) fn not_written(&mut self, mut changes: SlaChanges) {
+        self.rewrite = true;
+        changes.breaches.append(&mut self.breaches);
+        self.breaches = changes.breaches;
+    }
+
+    /// How all of it stands.
+    pub(super) fn statuses(&self) -> Vec<Value> {
+        self.rows.iter().map(status::row).collect()
+    }
+
+    /// What goes by this name in metrics.
+    pub(super) fn find(&self, label: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.label() == label)
+    }
+}
+
+impl Row {
+    pub(super) fn number(&self) -> i64 {
+        self.number
+    }
+
+    /// Sees to what telling came to; gives the entries for the journal.
+    fn note(&mut self, told: Vec<Told>, breaches: &mut Vec<SlaBreach>) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for told in told {
+            match told {
+                Told::Entry(entry) => {
+                    let counts = match entry {
+                        Entry::Second { moment: Some(moment), .. } => moment.counts,
+                        Entry::Late { counts, .. } => counts,
+                        _ => Counts::ZERO,
+                    };
+                    self.events = (self.events.0 + counts.good(), self.events.1 + counts.total());
+                    entries.push(entry);
+                }
+                Told::Found { began, found, why } => {
+                    let breach = SlaBreach { sla: self.number, found, began, ended: None, why };
+                    tracing::warn!(sla = self.label(), why = breach.why, "an SLA is being broken");
+                    breaches.push(breach.clone());
+                    self.breach = Some(breach);
+                }
+                Told::Over { ended } => {
+                    tracing::info!(sla = self.label(), "an SLA is kept again");
+                    if let Some(breach) = self.breach.take() {
+                        breaches.push(SlaBreach { ended: Some(ended.max(breach.found)), ..breach });
+                    }
+                }
+                Told::Refused(refused) => {
+                    tracing::warn!(sla = self.label(), %refused, "events of an SLA do not count");
+                }
+            }
+        }
+        entries
+    }
+}
+
+fn begin(sla: &Sla) -> Result<Keeper, String> {
+    Keeper::new(sla).map_err(|error| error.to_string())
+}
+
+/// How all of it stands, for a scrape.
+pub(crate) fn families(bench: &Bench) -> Vec<Family> {
+    let mut families: Vec<Family> = [
+        &catalogue::SLA_MET,
+        &catalogue::SLA_GOOD_EVENTS,
+        &catalogue::SLA_EVENTS,
+        &catalogue::SLA_STATE,
+        &catalogue::SLA_TARGET,
+        &catalogue::SLA_COMPLIANCE,
+        &catalogue::SLA_DETECTION_DELAY,
+        &catalogue::ERROR_BUDGET_REMAINING,
+        &catalogue::BURN_RATE,
+    ]
+    .map(|metric| Family { metric, points: Vec::new() })
+    .into();
+    let mut rows: Vec<&Row> = bench.rows.iter().collect();
+    rows.sort_by_key(|row| (plan(row).to_owned(), row.label()));
+    for row in rows {
+        let mut put = |at: usize, labels: &[&str], value: Level| {
+            let labels: Labels = labels.iter().map(|label| Arc::from(*label)).collect();
+            if let Some(family) = families.get_mut(at) {
+                family.points.push(Point::new(labels, value));
+            }
+        };
+        let (name, keeper) = (row.label(), row.keeper());
+        let plan = plan(row);
+        let condition = keeper.state().condition;
+        let own = [plan, name.as_str()];
+        match condition {
+            Condition::Ok | Condition::Warning => put(0, &own, Level::Gauge(1.0)),
+            Condition::Breaching | Condition::Exhausted => put(0, &own, Level::Gauge(0.0)),
+            Condition::Undecided => {}
+        }
+        // Those of runs are where the runs are.
+        if !matches!(row.sla.events, Events::Runs(_) | Events::Share { .. }) {
+            put(1, &own, Level::Counter(row.events.0));
+            put(2, &own, Level::Counter(row.events.1));
+        }
+        for one in CONDITIONS {
+            put(3, &[plan, &name, one.label()], Level::Gauge(f64::from(u8::from(one == condition))));
+        }
+        put(4, &own, Level::Gauge(keeper.slo().target.share().to_f64()));
+        let windows = keeper.windows().into_iter().map(|window| {
+            let now = keeper.now();
+            (status::span(window), keeper.over(now.saturating_sub(window)..now))
+        });
+        let all: Vec<(String, Budget)> =
+            std::iter::once(("period".to_owned(), keeper.budget())).chain(windows).collect();
+        for (window, budget) in &all {
+            if let Some(attained) = budget.attained() {
+                put(5, &[plan, &name, window], Level::Gauge(attained.to_f64()));
+            }
+        }
+        if let Some(delay) = keeper.delay() {
+            put(6, &own, Level::Gauge(delay as f64));
+        }
+        if let Some(left) = keeper.budget().remaining_ratio() {
+            put(7, &[&name], Level::Gauge(left.to_f64()));
+        }
+        for (window, budget) in &all {
+            if let Some(rate) = budget.burn_rate() {
+                put(8, &[&name, window], Level::Gauge(rate.to_f64()));
+            }
+        }
+    }
+    families.retain(|family| !family.points.is_empty());
+    families
+}
+
+/// The plan that events come from; empty, and so no label, where they come from elsewhere.
+fn plan(row: &Row) -> &str {
+    match &row.sla.events {
+        Events::Runs(runs) => &runs.plan,
+        Events::Counters { .. } | Events::Figure { .. } | Events::Share { .. } => "",
+    }
+}
