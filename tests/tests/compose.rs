@@ -147,6 +147,25 @@ fn prometheus_and_alertmanager_accept_their_configuration() {
 }
 
 #[test]
+fn alerts_go_to_those_whom_they_concern() {
+    let alerts = root().join("alerts");
+    let cases = [
+        ("page", "severity=page"),
+        ("page", "severity=critical"),
+        ("ticket", "severity=ticket"),
+        ("ticket", "severity=warning"),
+        ("nobody", "severity=none"),
+        ("default", "severity=whatever"),
+    ];
+    for (receiver, label) in cases {
+        let verify = format!("--verify.receivers={receiver}");
+        let labels = [label, "service=storefront", "sla=storefront-available"];
+        let command = ["config", "routes", "test", "--config.file=alertmanager.yml", &verify];
+        amtool(&alerts, &[&command[..], &labels[..]].concat()).unwrap();
+    }
+}
+
+#[test]
 fn the_image_runs_as_nobody_special_and_holds_both_programs() {
     let dockerfile = fs::read_to_string(root().join("Dockerfile")).unwrap();
     let stages: Vec<&str> = dockerfile.split("\nFROM ").collect();

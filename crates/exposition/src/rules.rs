@@ -1,7 +1,8 @@
 //! Alert rules for Prometheus: what somebody should be told while a run goes on.
 //!
 //! They speak of the objectives, of whether the figures can be trusted, and of whether they arrive.
-//! How fast a target should be is a plan's objective and no rule here.
+//! How fast a target should be is a plan's objective and no rule here. No alert speaks of an SLA's state: that is shown
+//! within seconds, and who is woken up is decided by burn rates ([`sla_rules`](crate::sla_rules)), so that one outage is told once.
 
 use std::fmt::Write;
 
@@ -26,7 +27,9 @@ pub struct Alert {
 pub const ALERTS: [Alert; 10] = [
     Alert {
         name: "PlimsollSlaMissed",
-        expression: "plimsoll_sla_met == 0 and on (job, instance, plan) plimsoll_run_info",
+        // An SLA with rules of its own is told by these, by how fast its budget goes.
+        expression: "plimsoll_sla_met == 0 and on (job, instance, plan) plimsoll_run_info \
+                     unless on (plan, sla) {__name__=~\"sla:events:increase.*\"}",
         lasting: "0s",
         severity: "critical",
         summary: "{{ $labels.plan }} misses its objective {{ $labels.sla }}",
@@ -36,7 +39,8 @@ pub const ALERTS: [Alert; 10] = [
     Alert {
         name: "PlimsollTargetDoesNotAnswer",
         expression: "sum by (job, instance, plan) (rate(plimsoll_requests_total{status=\"\"}[1m])) \
-                     / sum by (job, instance, plan) (rate(plimsoll_requests_total[1m])) > 0.5",
+                     / sum by (job, instance, plan) (rate(plimsoll_requests_total[1m])) > 0.5 \
+                     unless on (plan) {__name__=~\"sla:events:increase.*\"}",
         lasting: "15s",
         severity: "critical",
         summary: "The target of {{ $labels.plan }} does not answer most requests",

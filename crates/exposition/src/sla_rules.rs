@@ -15,11 +15,14 @@ mod example;
 mod promql;
 mod yaml;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fmt::Write;
 
-use plimsoll_sla::{AlertRule, BurnAlerts, ENOUGH_EVIDENCE, FEWEST_BAD, Period, Sla};
+use plimsoll_sla::{
+    AlertRule, BurnAlerts, BurnRule, ENOUGH_EVIDENCE, Events, FEWEST_BAD, Period, Sla, Urgency,
+};
 
 use counting::Counting;
 use promql::window;
@@ -27,6 +30,8 @@ use yaml::{quoted, verbatim};
 
 /// The alert that the budget goes too fast.
 pub const BURNS: &str = "PlimsollErrorBudgetBurns";
+/// Not for people: it mutes an alert of the budget of which a faster one was told lately.
+pub const TOLD: &str = "PlimsollErrorBudgetTold";
 /// The alert that there are no events.
 pub const SILENT: &str = "PlimsollSlaNoData";
 
@@ -109,12 +114,17 @@ impl Series {
         Self { name: name.into(), sla: promql::text(sla) }
     }
 
-    /// What was recorded in the last `seconds`, and not what was recorded just before them: older versions
-    /// of Prometheus count the sample at either edge of a range, newer ones that at the later edge.
+    /// What was recorded in the last `seconds`.
     fn within(&self, seconds: u64) -> String {
-        let whole = if seconds > 1 { window(seconds - 1) } else { String::new() };
-        format!("{self}[{whole}500ms]")
+        format!("{self}{}", just_within(seconds))
     }
+}
+
+/// A range of the last `seconds` without their first moment: older versions of Prometheus count a sample at either
+/// edge of a range, newer ones that at the later edge.
+fn just_within(seconds: u64) -> String {
+    let whole = if seconds > 1 { window(seconds - 1) } else { String::new() };
+    format!("[{whole}500ms]")
 }
 
 impl fmt::Display for Series {
@@ -154,6 +164,9 @@ fn rules(sla: &Sla) -> Result<SlaRules, String> {
         }
         alerts.push(rendered);
     }
+    for alert in &sla.alerts {
+        alerts.extend(told(sla, &alert.rule));
+    }
     if let Some(severity) = &sla.no_data {
         let memory = windows.last().copied().unwrap_or(0).max(MEMORY);
         alerts.push(silent(sla, severity, counting.silent(SILENCE, memory)?));
@@ -190,7 +203,8 @@ fn rules(sla: &Sla) -> Result<SlaRules, String> {
             Err(why)
         }
     };
-    let labels = format!("{{sla: {}, service: {}}}", quoted(name), quoted(&sla.service));
+    let plan = plan(sla).map_or(String::new(), |plan| format!(", plan: {}", quoted(plan)));
+    let labels = format!("{{sla: {}, service: {}{plan}}}", quoted(name), quoted(&sla.service));
     Ok(SlaRules { name: name.clone(), notes, labels, groups, test })
 }
 
@@ -264,6 +278,43 @@ fn burns(sla: &Sla, counting: &Counting<'_>, alert: &AlertRule) -> Alert {
     Alert { name: BURNS, expression: conditions.join("\nand "), hold: rule.hold, labels, annotations }
 }
 
+/// Fires for an alert while a faster one does, or did within its short window: for so long the same outage keeps it firing.
+fn told(sla: &Sla, slower: &BurnRule) -> Option<Alert> {
+    let lately = |rule: &BurnRule| {
+        let labels = [
+            ("alertname", BURNS.to_owned()),
+            ("alertstate", "firing".to_owned()),
+            ("sla", sla.slo.name.clone()),
+            ("window", window(rule.long)),
+            ("factor", rule.factor.to_string()),
+        ];
+        let labels = labels.map(|(name, value)| format!("{name}={}", promql::text(&value)));
+        format!("max_over_time(ALERTS{{{}}}{})", labels.join(","), just_within(slower.short))
+    };
+    let faster: Vec<String> = sla
+        .alerts
+        .iter()
+        .map(|alert| &alert.rule)
+        .filter(|rule| is_faster(rule, slower))
+        .map(lately)
+        .collect();
+    if faster.is_empty() {
+        return None;
+    }
+    let mut labels = labels(sla, "none", &window(slower.long));
+    labels.push(("factor", slower.factor.to_string()));
+    let expression = format!("max{}(\n  {}\n)", promql::by(sla.each.as_deref()), faster.join("\n  or "));
+    let summary = format!("{}: a faster burn rate than {} was told lately", sla.title, slower.factor);
+    let annotations = vec![("summary", verbatim(&summary))];
+    Some(Alert { name: TOLD, expression, hold: 0, labels, annotations })
+}
+
+/// Whether one alert sees an outage before another does, and is at least as urgent.
+fn is_faster(one: &BurnRule, other: &BurnRule) -> bool {
+    let is_earlier = (one.short, Reverse(one.factor)) < (other.short, Reverse(other.factor));
+    is_earlier && (one.urgency == Urgency::Page || other.urgency == Urgency::Ticket)
+}
+
 fn silent(sla: &Sla, severity: &str, expression: String) -> Alert {
     let expression =
         [expression].into_iter().chain(not_excluded(sla, SILENCE)).collect::<Vec<_>>().join("\nand ");
@@ -287,12 +338,22 @@ fn not_excluded(sla: &Sla, after: u64) -> impl Iterator<Item = String> {
 }
 
 fn labels(sla: &Sla, severity: &str, window: &str) -> Vec<(&'static str, String)> {
-    vec![
+    let mut labels = vec![
         ("severity", severity.to_owned()),
         ("window", window.to_owned()),
         ("service", sla.service.clone()),
         ("sla", sla.slo.name.clone()),
-    ]
+    ];
+    labels.extend(plan(sla).map(|plan| ("plan", plan.to_owned())));
+    labels
+}
+
+/// The plan whose runs make the events.
+fn plan(sla: &Sla) -> Option<&str> {
+    match &sla.events {
+        Events::Runs(runs) => Some(&runs.plan),
+        Events::Counters { .. } | Events::Figure { .. } | Events::Share { .. } => None,
+    }
 }
 
 /// `description` is a template already; the other texts are not.

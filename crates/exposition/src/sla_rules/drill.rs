@@ -5,13 +5,13 @@
 
 use std::fmt::Write;
 
-use plimsoll_sla::{Alert as Judged, BurnAlerts, Counts, Ledger, Sla};
+use plimsoll_sla::{Alert as Judged, BurnAlerts, BurnRule, Counts, Ledger, Sla};
 
 use super::counting::Counting;
 use super::example::{example, shown};
 use super::promql::window;
 use super::yaml::quoted;
-use super::{Alert, SILENCE, SILENT};
+use super::{Alert, SILENCE, SILENT, TOLD, is_faster};
 
 /// Events of an evaluation.
 const EVENTS: u64 = 60;
@@ -44,7 +44,7 @@ pub(super) fn drill(
 ) -> Result<Drill, String> {
     let input = Input::new(sla, counting)?;
     let mut course = Course::new(sla, counting, interval).ok_or("its alerts cannot be judged")?;
-    let burning = alerts.iter().filter(|alert| alert.name != SILENT).count();
+    let burning = sla.alerts.len();
     let longest = sla.alerts.iter().map(|alert| alert.rule.long + alert.rule.hold).max().unwrap_or(0);
     // A slice counts when it is over, so phases are whole ones.
     let unit = course.unit;
@@ -52,24 +52,28 @@ pub(super) fn drill(
         return Err(format!("it would take more than {MOST_EVALUATIONS} evaluations"));
     }
     let mut checks: Vec<(u64, &str, Vec<Firing>)> = Vec::new();
+    let look = |course: &Course| [course.firing(), course.told(sla, alerts)].concat();
     course.go(Phase::Good, HEALTHY * unit);
-    checks.push((course.now, "healthy", course.firing()));
+    checks.push((course.now, "healthy", look(&course)));
     let end = course.now + longest + 2 * unit;
     while course.firing().len() < burning && course.now < end {
         course.go(Phase::Bad, unit);
     }
     let at_worst = course.firing();
     if burning > 0 {
-        checks.push((course.now, "burning", at_worst.clone()));
+        checks.push((course.now, "burning", look(&course)));
     }
     let end = course.now + longest + 2 * unit;
     course.go(Phase::Good, unit);
     while !course.firing().is_empty() && course.now < end {
         course.go(Phase::Good, unit);
     }
-    checks.push((course.now, "recovered", course.firing()));
+    checks.push((course.now, "recovered", look(&course)));
     course.go(Phase::Silent, (SILENCE + 2 * interval + 60).next_multiple_of(unit));
-    checks.push((course.now, "silent", course.firing()));
+    let mut at_end = look(&course);
+    let silent = alerts.iter().position(|alert| alert.name == SILENT);
+    at_end.extend(silent.map(|position| Firing { position, share: 0.0 }));
+    checks.push((course.now, "silent", at_end));
 
     let mut notes = Vec::new();
     for (position, alert) in alerts.iter().enumerate().take(burning) {
@@ -100,15 +104,8 @@ pub(super) fn drill(
                 window(*time),
                 alert.name
             );
-            let is_silent = alert.name == SILENT && *what == "silent";
-            let firing = match is_silent {
-                true => vec![Firing { position, share: 0.0 }],
-                false => firing
-                    .iter()
-                    .copied()
-                    .filter(|firing| alerts[firing.position].name == alert.name)
-                    .collect(),
-            };
+            let firing: Vec<Firing> =
+                firing.iter().copied().filter(|firing| alerts[firing.position].name == alert.name).collect();
             if firing.is_empty() {
                 test.push_str("        exp_alerts: []\n");
             } else {
@@ -140,6 +137,8 @@ struct Course {
     /// Good and bad events of an evaluation.
     events: u64,
     phases: Vec<(Phase, u64)>,
+    /// When each rule fired last.
+    fired: Vec<Option<u64>>,
     now: u64,
 }
 
@@ -156,6 +155,7 @@ impl Course {
             interval,
             unit,
             events,
+            fired: vec![None; sla.alerts.len()],
             phases: Vec::new(),
             now: 0,
         })
@@ -177,11 +177,36 @@ impl Course {
             }
             let _ = self.ledger.resume(now);
             self.alerts.judge(&self.ledger, now);
+            for (alert, fired) in self.alerts.alerts().iter().zip(&mut self.fired) {
+                if alert.since.is_some() {
+                    *fired = Some(self.now);
+                }
+            }
         }
         match self.phases.last_mut() {
             Some((last, length)) if *last == phase => *length += ticks,
             _ => self.phases.push((phase, ticks)),
         }
+    }
+
+    /// The alerts that mute others.
+    fn told(&self, sla: &Sla, alerts: &[Alert]) -> Vec<Firing> {
+        let rules = || sla.alerts.iter().map(|alert| &alert.rule);
+        let lately = |slower: &BurnRule| {
+            let mut fired = rules().zip(&self.fired).filter(|(rule, _)| is_faster(rule, slower));
+            fired.any(|(_, fired)| fired.is_some_and(|fired| self.now - fired < slower.short))
+        };
+        let mutes = |alert: &Alert| {
+            let has = |name: &str, value: &str| {
+                alert.labels.iter().any(|label| label.0 == name && label.1 == value)
+            };
+            let is_for = |rule: &BurnRule| {
+                has("window", &window(rule.long)) && has("factor", &rule.factor.to_string())
+            };
+            alert.name == TOLD && rules().any(|rule| is_for(rule) && lately(rule))
+        };
+        let muting = alerts.iter().enumerate().filter(|(_, alert)| mutes(alert));
+        muting.map(|(position, _)| Firing { position, share: 0.0 }).collect()
     }
 
     fn firing(&self) -> Vec<Firing> {
