@@ -8,14 +8,18 @@ use crate::bench::programs::Programs;
 use crate::command::{cargo, run as run_command};
 
 /// Every soak by name.
-const SOAKS: [(&str, Soak); 3] =
-    [("engine", engine), ("simulated", |_| simulated()), ("export", |_| export())];
+const SOAKS: [(&str, Soak); 4] = [
+    ("engine", engine),
+    ("simulated", |_| simulated()),
+    ("export", |_| export()),
+    ("agreement", |_| agreement()),
+];
 
 type Soak = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: engine; or simulated or export, which take their own time
+    /// Which one: engine; or simulated, export or agreement, which take their own time
     name: String,
     /// How long, in seconds; before twenty minutes nothing is said about growth
     #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u32).range(10..=86_400))]
@@ -39,6 +43,12 @@ const SHORTEST_TO_JUDGE: u32 = 1_200;
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let soak = crate::find("soak", &SOAKS, &arguments.name)?;
     soak(arguments)
+}
+
+/// Many more drawn courses on which our judging of objectives and Prometheus must agree.
+fn agreement() -> anyhow::Result<()> {
+    let arguments = ["test", "-p", "plimsoll-exposition", "--test", "agreement", "--", "--nocapture"];
+    run_command(cargo().args(arguments).env("PLIMSOLL_AGREEMENT_SEEDS", "20"))
 }
 
 /// Closed users who hardly think, with objectives, history and metrics: resident memory settles.
