@@ -1,6 +1,8 @@
 //! Files of promises to what judges them.
 
-use plimsoll_sla::{Counted, Events, Good, Method, Sla, Source as From};
+use proptest::prelude::*;
+
+use plimsoll_sla::{Counted, Events, Good, Keeper, Method, Sla, Source as From};
 use plimsoll_spec::Source;
 use plimsoll_spec::openslo::read_slas;
 
@@ -223,5 +225,36 @@ fn what_cannot_be_judged_is_told_with_its_place() {
                 .any(|error| error.contains(path) && error.contains(said) && error.contains("Some(")),
             "{changes:?}: {errors:#?}"
         );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Any value in the place of any other in the shipped files, one line at a time: nothing panics, and what is promised can
+    /// be judged.
+    #[test]
+    fn no_value_panics(
+        (text, line) in prop::sample::select(&SHIPPED[..]).prop_flat_map(|(_, text)| (Just(text), 0..text.lines().count())),
+        value in prop::sample::select(vec![
+            "", "~", "x", "5", "-1", "0", "1", "0.999999999999", "1e-300", ".nan", ".inf", "[]", "{}", "{ a: b }", "true", "\"\"", "1m",
+            "366d", "53w", "12M", "1Y", "1000000000h", "{duration: 1m, isRolling: true}", "Timeslices", "RatioTimeslices", "lte", "Plimsoll",
+            "{target: 0.5, timeSliceTarget: 1, timeSliceWindow: 1d}", "2026-01-01T00:00:00Z/9999-12-31T23:59:59Z",
+            "-9999-01-01T00:00:00Z/2026-01-01T00:00:00Z x",
+        ]),
+    ) {
+        let changed: String = text
+            .lines()
+            .enumerate()
+            .map(|(index, text)| match text.split_once(": ") {
+                Some((key, _)) if index == line => format!("{key}: {value}\n"),
+                _ => format!("{text}\n"),
+            })
+            .collect();
+        let (documents, slas) = read_slas(&[Source { name: "slo.yaml".to_owned(), text: changed }]);
+        prop_assert!(documents.is_right() || slas.is_empty());
+        for sla in slas {
+            prop_assert!(Keeper::new(&sla).is_ok(), "{:?}", sla);
+        }
     }
 }
