@@ -151,7 +151,7 @@ fn write(expression: &Hir, out: &mut String) -> Option<()> {
         HirKind::Repetition(repetition) => {
             // Something rather than nothing: a label without a value is none.
             let fewest = if repetition.max == Some(0) { 0 } else { repetition.min.max(1) };
-            for _ in 0..fewest {
+            for _ in 0..fewest.min(LONGEST_EXAMPLE as u32) {
                 write(&repetition.sub, out)?;
             }
         }
@@ -205,6 +205,7 @@ mod tests {
     #[test]
     fn what_cannot_be_found_is_said() {
         assert!(example("a", "a", true, None).is_err());
+        assert!(example("a", r#"b{c=~"(){1000}(x|y{500}){500}"}"#, true, None).is_err());
         assert!(example("a", r#"b{c=~"x{150}y{150}z{150}"}"#, true, None).is_err());
     }
 }

@@ -14,6 +14,10 @@ use plimsoll_sla::Events;
 /// Longer ones are no queries that a person wrote; it bounds how deep one can be.
 const LONGEST: usize = 4096;
 
+/// Enough for a time in seconds, and for every threshold that a person writes.
+const LARGEST: f64 = 1e12;
+const LONGEST_NUMBER: usize = 20;
+
 /// What a query of counters grew by over a window.
 #[derive(Debug)]
 pub(super) struct Growth {
@@ -28,9 +32,46 @@ pub(super) fn parse(query: &str) -> Result<Expr, String> {
     if query.len() > LONGEST {
         return Err(format!("has more than {LONGEST} characters"));
     }
+    if let Some(number) = too_large(query) {
+        return Err(format!("has `{number}`, which is no number for a query"));
+    }
     // The forms of the parser's complaints are its own, and may span lines.
     parser::parse(query)
         .map_err(|error| format!("is no PromQL: {}", error.split_whitespace().collect::<Vec<_>>().join(" ")))
+}
+
+/// A number outside of quotes that is beyond all times: the parser panics where it makes a duration of such a one.
+fn too_large(query: &str) -> Option<&str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':');
+    let mut rest = query;
+    while let Some(first) = rest.chars().next() {
+        if matches!(first, '"' | '\'' | '`') {
+            let mut is_escaped = false;
+            let end = rest.char_indices().skip(1).find(|(_, c)| {
+                let is_end = *c == first && !is_escaped;
+                is_escaped = *c == '\\' && !is_escaped && first != '`';
+                is_end
+            });
+            rest = end.map_or("", |(end, _)| rest.get(end + 1..).unwrap_or_default());
+            continue;
+        }
+        let part =
+            |from: usize| rest[from..].find(|c| !is_part(c)).map_or(rest.len(), |length| from + length);
+        let is_number = first.is_ascii_digit() || first == '.';
+        let mut end = part(0).max(first.len_utf8());
+        // A sign belongs to the exponent before it.
+        if is_number && rest[..end].ends_with(['e', 'E']) && rest[end..].starts_with(['+', '-']) {
+            end = part(end + 1);
+        }
+        let (word, after) = rest.split_at(end);
+        rest = after;
+        let value = if is_number { word.parse::<f64>().unwrap_or(0.0) } else { 0.0 };
+        let is_word = ["inf", "nan"].contains(&word.to_ascii_lowercase().as_str());
+        if is_word || value.abs() >= LARGEST || (is_number && word.len() > LONGEST_NUMBER) {
+            return Some(word);
+        }
+    }
+    None
 }
 
 /// The growth of `query` over `seconds`, for each value of the label `each` where one is named.
@@ -261,6 +302,7 @@ mod tests {
         check("sum(a) or vector(0)", None, "sum(increase(a[1h])) or vector(0)");
         check("sum(increase(a[{{.window}}]))", None, "sum(increase(a[1h]))");
         check("sum(rate(a[{{ .window }}]))", None, "sum(increase(a[1h]))");
+        check("sum(a{b=\"1e999 \\\" inf\"})", None, "sum(increase(a{b=\"1e999 \\\" inf\"}[1h]))");
         check("sum(a)", Some("tenant"), "sum by (tenant) (increase(a[1h]))");
         check("sum by (tenant) (a)", Some("tenant"), "sum by (tenant) (increase(a[1h]))");
         check(
@@ -289,7 +331,32 @@ mod tests {
         refuse("sum by (job) (a)", Some("tenant"), "drops the label `tenant`");
         refuse("sum without (tenant) (a)", Some("tenant"), "drops the label `tenant`");
         refuse(&"(".repeat(5000), None, "more than 4096");
+        refuse("sum(a offset 1e999)", None, "no number");
+        assert_eq!(too_large("a / 1e6 > 1.5e-9 and b < 0.25"), None);
+        assert_eq!(too_large("a > 1e+300"), Some("1e+300"));
+        refuse("sum(a offset Inf)", None, "no number");
         refuse("sum(a{b=\"\\x01\"})", None, "cannot be shown");
+    }
+
+    proptest::proptest! {
+        /// Foreign text is growth or refused.
+        #[test]
+        fn any_text_is_read_or_refused(
+            parts in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "sum", "by", "without", "(", ")", "{", "}", "[", "]", "a", "b", "=~", "!=", "=", "\"5..\"", "\"[\"", ",", "+", "-",
+                    "or", "vector", "0", "1e999", "5m", "offset", "@", "increase", "rate", "{{.window}}", "[{{.window}}]", ":", "\\", "\u{85}",
+                    "bool", "on", "unless", "0x", "ä", "#", "\n", "'", "`", "start()", "Inf", "1e5", "0xffffffffffffff", "999999999999", "e", "1e11", "12345678901234567890", "99999999999y", "9999999999d", ".5", "__name__", "9999999999999y", "NaN",
+                ]),
+                0..24,
+            ),
+            each in proptest::option::of(proptest::sample::select(vec!["tenant", "a"])),
+        ) {
+            for between in ["", " "] {
+                let _ = growth(&parts.join(between), 3600, each);
+                let _ = parse(&parts.join(between)).map(|expression| looks_at_series(&expression));
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod sloth;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
@@ -136,11 +138,12 @@ enum Fault {
     Reset,
 }
 
-fn course(case: &Case, sla: &Sla, step: u64, random: &mut ChaCha8Rng) -> Course {
+/// `rates` are requests in a step, of which one is drawn.
+fn course(case: &Case, sla: &Sla, step: u64, rates: &[u64], random: &mut ChaCha8Rng) -> Course {
     let budget = sla.slo.target.budget().to_f64();
     let steps = case.length / step;
     let windows: Vec<u64> = sla.alerts.iter().flat_map(|alert| [alert.rule.short, alert.rule.long]).collect();
-    let per_second: u64 = [1, 10, 100, 1000][random.random_range(0..4)];
+    let per_step = rates[random.random_range(0..rates.len())];
     let mut course = vec![Some((0, 0))];
     let (mut good, mut total) = (0, 0);
     while (course.len() as u64) <= steps {
@@ -164,7 +167,7 @@ fn course(case: &Case, sla: &Sla, step: u64, random: &mut ChaCha8Rng) -> Course 
         for _ in 0..length {
             let requests = match fault {
                 Fault::NoRequests => 0,
-                _ => random.random_range(per_second * step / 2..=per_second * step * 3 / 2).max(1),
+                _ => random.random_range(per_step / 2..=per_step * 3 / 2).max(1),
             };
             let share = if let Fault::Share(share) = fault { share } else { 0.0 };
             let failed = requests as f64 * share.min(1.0);
@@ -263,8 +266,8 @@ fn questions(step: u64, course: &Course, said: &[(Fires, bool)]) -> String {
     out
 }
 
-/// The steps at which promtool found something else.
-fn differing(folder: &Path, step: u64) -> Result<BTreeSet<u64>, String> {
+/// What promtool found otherwise: the expression and the step.
+fn differing(folder: &Path, step: u64) -> Result<BTreeSet<(String, u64)>, String> {
     let output = Command::new(Program::PROMTOOL.locate().unwrap())
         .args(["test", "rules", "test.yml"])
         .current_dir(folder)
@@ -275,12 +278,14 @@ fn differing(folder: &Path, step: u64) -> Result<BTreeSet<u64>, String> {
     if output.status.success() {
         return Ok(BTreeSet::new());
     }
-    let times = said.lines().filter_map(|line| line.trim().strip_prefix("expr: ")?.split_once(", time: "));
-    let times: BTreeSet<u64> = times
-        .filter_map(|(_, time)| plimsoll_units::duration::parse(time.trim().trim_end_matches(',')).ok())
-        .map(|time| time.as_secs() / step)
+    let found = said.lines().filter_map(|line| line.trim().strip_prefix("expr: ")?.split_once(", time: "));
+    let found: BTreeSet<(String, u64)> = found
+        .filter_map(|(expression, time)| {
+            let time = plimsoll_units::duration::parse(time.trim().trim_end_matches(',')).ok()?;
+            Some((expression.to_owned(), time.as_secs() / step))
+        })
         .collect();
-    if times.is_empty() { Err(said) } else { Ok(times) }
+    if found.is_empty() { Err(said) } else { Ok(found) }
 }
 
 /// What was compared of an objective.
@@ -297,7 +302,8 @@ fn compare(case: &Case, seed: u64) -> Tally {
     let sla = case.sla();
     let step = BurnAlerts::new(&sla.slo, Vec::new()).unwrap().step();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let course = course(case, &sla, step, &mut random);
+    let rates = [1, 10, 100, 1000].map(|per_second| per_second * step);
+    let course = course(case, &sla, step, &rates, &mut random);
     let said = judged(&sla, step, &course);
     let folder = tempfile::tempdir().unwrap();
     let rules = rules_file([&sla_rules(&sla).unwrap()]);
@@ -307,7 +313,7 @@ fn compare(case: &Case, seed: u64) -> Tally {
         differing(folder.path(), step).unwrap_or_else(|said| panic!("{}, seed {seed}: {said}", case.name));
     let mut tally = Tally::default();
     for (position, (fires, is_clear)) in said.iter().enumerate() {
-        let is_different = differing.contains(&(position as u64));
+        let is_different = differing.iter().any(|(_, step)| *step == position as u64);
         tally.states += sla.alerts.len();
         tally.firing += fires.len();
         match is_clear {
