@@ -436,6 +436,38 @@ pub(crate) enum SlaCommand {
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
+    /// Shows how SLAs stand that `plimsoll serve` judges
+    Status {
+        /// Only what these files of SLAs promise
+        files: Vec<PathBuf>,
+        /// Shows it anew every second, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
+        /// Writes it as JSON; - for standard output
+        #[arg(long, value_name = "FILE", conflicts_with = "watch")]
+        json: Option<PathBuf>,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+    /// Writes what a calendar month came to: promised, attained, breaches, what did not count
+    Report {
+        /// Only what these files of SLAs promise
+        files: Vec<PathBuf>,
+        /// The month, like 2026-11
+        #[arg(long)]
+        month: String,
+        /// Writes it as a page; - for standard output
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+        /// Writes it as Markdown; - for standard output, where it goes if no form is asked for
+        #[arg(long, value_name = "FILE")]
+        markdown: Option<PathBuf>,
+        /// Writes it as JSON; - for standard output
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -109,7 +109,7 @@ async fn command(command: Command) -> Outcome {
         Command::Limit(arguments) => Box::pin(limit::limit(arguments)).await,
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Schema => validate::schema(),
-        Command::Sla(command) => sla::sla(&command),
+        Command::Sla(command) => Box::pin(sla::sla(&command)).await,
         Command::Runs(command) => Box::pin(records::runs(command)).await,
         Command::Spool(command) => Box::pin(spool::spool(command)).await,
         Command::Report(arguments) => records::report(arguments).await,

@@ -1,6 +1,7 @@
 //! `plimsoll sla`: files of service-level objectives.
 
 mod connections;
+mod kept;
 
 use std::path::{Path, PathBuf};
 
@@ -19,11 +20,19 @@ use crate::{Outcome, Stop, files, plan, say};
 
 pub(crate) use connections::connections;
 
-pub(crate) fn sla(command: &SlaCommand) -> Outcome {
+pub(crate) async fn sla(command: &SlaCommand) -> Outcome {
     match command {
         SlaCommand::Check { files, json } => check(files, json.as_deref()),
         SlaCommand::Rules { files, out } => rules(files, out.as_deref()),
         SlaCommand::Dashboards { files, out } => dashboards(files, out),
+        SlaCommand::Status { files, watch, json, history } => {
+            kept::status(files, *watch, json.as_deref(), history).await
+        }
+        SlaCommand::Report { files, month, html, markdown, json, history } => {
+            let forms =
+                kept::Forms { html: html.as_deref(), markdown: markdown.as_deref(), json: json.as_deref() };
+            kept::report(files, month, &forms, history).await
+        }
     }
 }
 

@@ -89,6 +89,8 @@ pub(crate) enum Axis {
     /// Seconds from the start of the run, even.
     #[default]
     Offset,
+    /// Days from some moment, even.
+    Days,
     /// Users, arrivals per second or whatever else a load is, from zero, even.
     Load(LoadKind),
     /// Seconds, from zero, even.
@@ -184,6 +186,7 @@ impl Axis {
     fn place(self, value: f64) -> f64 {
         match self {
             Self::Offset
+            | Self::Days
             | Self::Load(_)
             | Self::Time
             | Self::PerSecond
@@ -198,6 +201,7 @@ impl Axis {
     fn word(self, value: f64) -> String {
         match self {
             Self::Offset => words::offset(value),
+            Self::Days => format!("day {}", words::significant(value)),
             Self::Load(LoadKind::Users) => format!("{} users", words::significant(value)),
             Self::Load(LoadKind::Unknown) => format!("load {}", words::significant(value)),
             Self::Load(LoadKind::Rate) => words::rate(Some(value)),
@@ -225,7 +229,7 @@ impl Axis {
                 let step = STEPS.into_iter().find(|step| (high - low) / step <= 6.5);
                 even(step.unwrap_or_else(|| nice((high - low) / 5.0)), low, high).map(labelled).collect()
             }
-            Self::Load(_) | Self::Time | Self::PerSecond | Self::Bytes | Self::Share => {
+            Self::Days | Self::Load(_) | Self::Time | Self::PerSecond | Self::Bytes | Self::Share => {
                 even(nice((high - low) / 4.0), low, high).map(labelled).collect()
             }
             Self::Count => even(nice((high - low) / 4.0).max(1.0), low, high).map(labelled).collect(),
@@ -261,7 +265,9 @@ impl Axis {
             }
             // The title says what they are.
             Self::Load(_) => words::significant(value),
-            Self::Offset | Self::PerSecond | Self::Count | Self::Share | Self::Nines => self.word(value),
+            Self::Offset | Self::Days | Self::PerSecond | Self::Count | Self::Share | Self::Nines => {
+                self.word(value)
+            }
         }
     }
 }
@@ -321,7 +327,7 @@ impl Scale {
                 self.high *= 1.08;
                 self.low *= 1.08;
             }
-            Axis::Offset | Axis::Load(_) | Axis::Nines => {}
+            Axis::Offset | Axis::Days | Axis::Load(_) | Axis::Nines => {}
         }
         self
     }

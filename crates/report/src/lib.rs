@@ -21,6 +21,7 @@ mod markdown;
 mod parts;
 mod resources;
 mod run;
+mod slas;
 mod text;
 mod told;
 mod track;
@@ -45,5 +46,6 @@ pub use limit::{
 pub use limit_report::{LimitReport, limit_html, limit_markdown, scaling_html, scaling_markdown};
 pub use markdown::markdown;
 pub use run::Run;
+pub use slas::{sla_month_html, sla_month_json, sla_month_markdown, sla_page, slas_page, slas_text};
 pub use text::{Text, text};
 pub use track::{track_record_json, track_record_sentence, track_record_text};

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{MatchedPath, Path, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -46,6 +46,8 @@ pub(crate) fn router(
         .route("/", get(index))
         .route("/capacity", get(capacity))
         .route("/capacity/{number}", get(capacity_report))
+        .route("/sla", get(slas_page))
+        .route("/sla/{*label}", get(sla_page))
         .route("/assets/{name}", get(asset))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -180,6 +182,27 @@ async fn capacity_json(State(app): State<App>, Path(number): Path<i64>) -> Resul
         Some(shown) => Json(&shown.result).into_response(),
         None => problem(StatusCode::NOT_FOUND, "no such answer"),
     })
+}
+
+/// How often a page of SLAs is drawn anew by whoever shows it.
+const DRAWN_EVERY: &str = "10";
+
+async fn slas_page(State(app): State<App>) -> Response {
+    fresh(document(plimsoll_report::slas_page(&app.slas.statuses())))
+}
+
+async fn sla_page(State(app): State<App>, Path(label): Path<String>) -> Result<Response, Problem> {
+    Ok(match app.slas.detail(&label).await? {
+        Some(detail) => fresh(document(plimsoll_report::sla_page(&detail))),
+        None => problem(StatusCode::NOT_FOUND, "no such SLA"),
+    })
+}
+
+/// A document of this moment.
+fn fresh(mut response: Response) -> Response {
+    response.headers_mut().insert(header::REFRESH, HeaderValue::from_static(DRAWN_EVERY));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 async fn slas_list(State(app): State<App>) -> Json<Value> {

@@ -70,7 +70,7 @@ pub struct Measured<'a> {
 pub fn capacity_page(plans: &[CapacityPlan], unasked: &[&str], home: &str) -> String {
     document("Capacity", |page| {
         page.put(
-            "<nav class=\"top\" aria-label=\"Pages\"><a href=\"{}\">Runs</a><a href=\"\" aria-current=\"page\">Capacity</a></nav>\
+            "<nav class=\"top\" aria-label=\"Pages\"><a href=\"{}\">Runs</a><a href=\"/sla\">SLAs</a><a href=\"\" aria-current=\"page\">Capacity</a></nav>\
              <h1>Capacity</h1>\n",
             &[&home],
         );

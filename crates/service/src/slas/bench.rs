@@ -532,3 +532,125 @@ fn plan(row: &Row) -> &str {
         Events::Counters { .. } | Events::Figure { .. } | Events::Share { .. } => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_sla::{AlertRule, BurnRule, Counted, Method, Period, Slo, Source};
+
+    const START: u64 = 1_767_571_200;
+
+    fn sla() -> Arc<Sla> {
+        let period = Period::rolling(30 * 86_400).unwrap();
+        let target = "99.9%".parse().unwrap();
+        let slo = Slo { name: "shop".to_owned(), target, period, method: Method::Occurrences };
+        let alert =
+            |rule| AlertRule { rule, severity: "page".to_owned(), notify: Vec::new(), resolved: true };
+        let counted = Counted::Good("a".to_owned());
+        Arc::new(Sla {
+            alerts: BurnRule::published(&slo.period, slo.method).map(alert).into(),
+            slo,
+            title: String::new(),
+            service: String::new(),
+            description: None,
+            events: Events::Counters { source: Source::Prometheus(None), counted, total: "b".to_owned() },
+            never: Vec::new(),
+            no_data: None,
+            runbook_url: None,
+            each: None,
+            exclusions: Vec::new(),
+            policy: Vec::new(),
+            part_of: None,
+        })
+    }
+
+    fn bench() -> Bench {
+        let mut bench = Bench::new(vec![sla()]);
+        bench.add(0, None, 7, None).unwrap();
+        bench
+    }
+
+    fn seen(bad: u64) -> Seen {
+        Seen::Moment(Moment { counts: Counts::new(100 - bad, 100).unwrap(), overdue: 0 })
+    }
+
+    fn told(bench: &Bench) -> (u64, u128, Condition) {
+        let keeper = bench.rows[0].keeper();
+        (keeper.now() - START, keeper.budget().events().total(), keeper.state().condition)
+    }
+
+    #[test]
+    fn seconds_are_told_in_their_order_and_not_waited_for_longer_than_two() {
+        let mut bench = bench();
+        for second in 0..20 {
+            bench.hand_in(0, START + second, seen(0), START + second + 1);
+        }
+        assert_eq!(told(&bench), (20, 2000, Condition::Ok));
+        bench.advance(START + 22, false);
+        assert_eq!(told(&bench).0, 20, "what came last may come again");
+        bench.advance(START + 25, false);
+        assert_eq!(told(&bench).0, 23);
+        // A late second counts in its own time, and the state sees it.
+        bench.hand_in(0, START + 21, seen(100), START + 25);
+        bench.hand_in(0, START + 23, seen(0), START + 25);
+        assert_eq!(told(&bench), (24, 2200, Condition::Breaching));
+        bench.advance(START + 40, false);
+        assert_eq!(told(&bench).2, Condition::Undecided);
+        let breaches = bench.changes(START + 40, false).unwrap().breaches;
+        assert_eq!(breaches.iter().map(|breach| breach.ended.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_is_followed() {
+        let mut bench = bench();
+        for second in 0..20 {
+            bench.hand_in(0, START + 3600 + second, seen(0), START + 3600 + second + 1);
+        }
+        bench.turn_back(START);
+        bench.hand_in(0, START, seen(100), START + 1);
+        let (now, _, condition) = told(&bench);
+        assert_eq!((now, condition), (1, Condition::Breaching));
+        assert_eq!(bench.rows[0].keeper().ledger().window(0..u64::MAX).events.total(), 2100);
+    }
+
+    #[test]
+    fn what_was_written_gives_back_what_was() {
+        let mut first = bench();
+        for second in 0..400 {
+            first.hand_in(0, START + second, seen(u64::from(second > 390) * 50), START + second + 1);
+            if second == 100 {
+                let state = first.changes(START + second, true).unwrap();
+                first.written(&state, 1);
+            }
+        }
+        let changes = first.changes(START + 1, false).unwrap();
+        assert_eq!((changes.states.len(), changes.forget), (0, 1));
+        let state = {
+            let mut earlier = bench();
+            for second in 0..101 {
+                earlier.hand_in(0, START + second, seen(0), START + second + 1);
+            }
+            KeptState { sla: 7, upto: 1, state: earlier.rows[0].keeper().to_bytes() }
+        };
+        let mut second = Bench::new(vec![sla()]);
+        second.add(0, None, 7, Some(&state)).unwrap();
+        second.replay(&[(1, b"not looked at".to_vec()), (2, changes.journal.clone())], Vec::new());
+        assert_eq!(second.rows[0].keeper().to_bytes(), first.rows[0].keeper().to_bytes());
+        assert_eq!(told(&second).2, Condition::Breaching);
+        assert!(second.rows[0].breach.is_some());
+        // What cannot be written is made up for by the whole state.
+        first.not_written(changes);
+        assert_eq!(first.changes(START + 2, false).unwrap().states.len(), 1);
+    }
+
+    #[test]
+    fn what_is_of_no_use_begins_anew() {
+        let mut bench = Bench::new(vec![sla()]);
+        let state = KeptState { sla: 7, upto: 9, state: vec![99, 1, 2] };
+        bench.add(0, None, 7, Some(&state)).unwrap();
+        bench.replay(&[(10, vec![77])], Vec::new());
+        assert_eq!(bench.rows[0].keeper().now(), 0);
+        assert_eq!(bench.changes(START, false).unwrap().states.len(), 1);
+        assert!(families(&bench).iter().all(|family| family.metric.name != "plimsoll_sla_met"));
+    }
+}

@@ -150,8 +150,18 @@ impl Slas {
         self.bench.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn time(&self) -> Time {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner).look(wall(), Instant::now())
+    /// The time, and whether the clock is believed. Where it went back, seconds come again.
+    fn now(&self) -> (u64, bool) {
+        let time = self.clock.lock().unwrap_or_else(PoisonError::into_inner).look(wall(), Instant::now());
+        match time {
+            Time::Now(now) => (now, true),
+            Time::Back(now) => {
+                tracing::warn!(now, "the clock went back; seconds are judged again");
+                self.bench().turn_back(now);
+                (now, true)
+            }
+            Time::Unbelievable(now) => (now, false),
+        }
     }
 
     /// Asks, judges and writes until `ended`; then writes all there is.
@@ -184,28 +194,17 @@ impl Slas {
 
     /// Lets time go on.
     fn tick(&self) -> u64 {
-        let time = self.time();
+        let (now, is_believed) = self.now();
         let mut bench = self.bench();
-        match time {
-            Time::Now(now) => {
-                bench.advance(now, false);
-                now
+        bench.advance(now, false);
+        if !is_believed {
+            let why = "the clock went ahead by days; if it is right, start the service again";
+            for sla in 0..bench.slas().len() {
+                bench.trouble(sla, Some(why.to_owned()));
             }
-            Time::Back(now) => {
-                tracing::warn!(now, "the clock went back; seconds are judged again");
-                bench.turn_back(now);
-                now
-            }
-            Time::Unbelievable(now) => {
-                let why = "the clock went ahead by days; if it is right, start the service again";
-                for sla in 0..bench.slas().len() {
-                    bench.trouble(sla, Some(why.to_owned()));
-                }
-                bench.advance(now, false);
-                bench.advance(now, true);
-                now
-            }
+            bench.advance(now, true);
         }
+        now
     }
 
     async fn write(&self, now: u64, is_last: bool) -> Result<(), ()> {
@@ -231,7 +230,10 @@ impl Slas {
         seen: Vec<(Option<String>, Seen)>,
         doubt: Option<String>,
     ) {
-        let Time::Now(now) = self.time() else { return };
+        let (now, is_believed) = self.now();
+        if !is_believed {
+            return;
+        }
         let mut doubt = doubt;
         for (value, seen) in seen {
             let (row, has_room) = {
@@ -288,7 +290,8 @@ impl Slas {
 
     /// All that runs have recorded was taken.
     pub(crate) fn looked(&self) {
-        if let Time::Now(now) = self.time() {
+        let (now, is_believed) = self.now();
+        if is_believed {
             self.bench().advance(now, true);
         }
     }

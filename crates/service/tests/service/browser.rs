@@ -20,7 +20,7 @@ async fn read(browser: &Browser, expression: &str) -> String {
 }
 
 /// Waits until the page shows a text.
-async fn shows(browser: &Browser, selector: &str, text: &str) {
+pub(crate) async fn shows(browser: &Browser, selector: &str, text: &str) {
     let expression = format!("document.querySelector({selector:?})?.textContent ?? 'nothing'");
     let wanted = format!("{selector} to show {text}");
     let seen = wait_for(DEADLINE, &wanted, async || {
@@ -30,13 +30,13 @@ async fn shows(browser: &Browser, selector: &str, text: &str) {
     seen.await.unwrap();
 }
 
-async fn press(browser: &Browser, key: char) {
+pub(crate) async fn press(browser: &Browser, key: char) {
     let focused = browser.client().active_element().await.unwrap();
     focused.send_keys(&key.to_string()).await.unwrap();
 }
 
 /// Goes through a page by the tabulator until a link or chart has the focus.
-async fn tab_to(browser: &Browser, selector: &str) {
+pub(crate) async fn tab_to(browser: &Browser, selector: &str) {
     for _ in 0..60 {
         press(browser, Key::Tab.into()).await;
         if read(browser, &format!("document.activeElement.matches({selector:?})")).await == "true" {
@@ -48,7 +48,7 @@ async fn tab_to(browser: &Browser, selector: &str) {
 
 /// Looks at the page wide and narrow, light and dark: it never scrolls sideways, and it follows what
 /// the reader prefers.
-async fn pictures(browser: &Browser, name: &str) {
+pub(crate) async fn pictures(browser: &Browser, name: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
     std::fs::create_dir_all(&folder).unwrap();
     let mut grounds = Vec::new();

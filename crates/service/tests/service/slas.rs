@@ -8,15 +8,17 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use fantoccini::key::Key;
 use plimsoll_demo_target::{Config as TargetConfig, DemoTarget, Model};
 use plimsoll_history::Recorder;
 use plimsoll_run::{Secret, Started};
 use plimsoll_service::{Connection, Credentials, Promises};
 use plimsoll_sla::{Entry, Expression, Objective, Severity, Source};
 use plimsoll_spec::openslo::read_slas;
-use plimsoll_testkit::Prometheus;
+use plimsoll_testkit::{Browser, Prometheus};
 use serde_json::{Value, json};
 
+use crate::browser::{pictures, press, shows, tab_to};
 use crate::scene::{DEADLINE, Scene, ended, second_with, started};
 
 /// An SLO of 99.9% in 30 days; `metric` is that of `ratioMetric`, and `annotations` in braces.
@@ -348,6 +350,41 @@ async fn what_runs_saw_counts_once_whatever_happens_to_the_service() {
     );
     assert!(!metrics.contains("plimsoll_sla_events_total"), "those of runs are where the runs are");
     ended(1).iter().for_each(|event| recorder.record(event));
+    assert!(recorder.finish(DEADLINE).await.ended);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_pages_of_slas_are_reached_by_keyboard_and_fit() {
+    let metric = "good: {metricSource: {type: Plimsoll, spec: {plan: demo}}}, total: {metricSource: {type: Plimsoll, spec: {plan: demo}}}";
+    let annotations = "{plimsoll/budget-policy: \"50%: review every change; 100%: only mend\", plimsoll/runbook-url: \"https://example.com/runbook\", \
+        plimsoll/exclude: \"2026-11-01T00:00:00Z/2026-11-01T02:00:00Z database moves\"}";
+    let text = format!("{}{}", slo("answers", metric, annotations), slo("never-seen", metric, "{}"));
+    let scene = judging(promises(&text, prometheus(), "http://127.0.0.1")).await;
+    let recorder = Recorder::start(&scene.history, &run("a", now() - 60)).await.unwrap();
+    (0..60).for_each(|number| {
+        recorder.record(&second_with(number, 10, if number > 55 { 60 } else { number / 20 }));
+    });
+    scene.json_where("/api/v1/slas", |list| find(list, "answers")["state"] == "breaching").await;
+    let kept = |detail: &Value| detail["breaches"].as_array().is_some_and(|all| !all.is_empty());
+    scene.json_where("/api/v1/slas/answers", kept).await;
+
+    let browser = Browser::start().await.unwrap();
+    browser.set_viewport(1280, 900).await.unwrap();
+    browser.open(&scene.url).await.unwrap();
+    tab_to(&browser, "a[href='/sla']").await;
+    press(&browser, Key::Enter.into()).await;
+    shows(&browser, "table", "breaching").await;
+    shows(&browser, "table", "never-seen").await;
+    pictures(&browser, "slas").await;
+    tab_to(&browser, "a[href='/sla/answers']").await;
+    press(&browser, Key::Enter.into()).await;
+    shows(&browser, "h1", "answers").await;
+    shows(&browser, "main", "what the whole period will have").await;
+    shows(&browser, "main", "database moves").await;
+    pictures(&browser, "sla").await;
+    assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
+    ended(60).iter().for_each(|event| recorder.record(event));
     assert!(recorder.finish(DEADLINE).await.ended);
     scene.end().await;
 }
