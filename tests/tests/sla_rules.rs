@@ -68,7 +68,7 @@ fn every_kind_of_objective_has_rules_that_pass_their_own_tests() {
     let occurrences = "Occurrences";
     let three_nines = "{target: 0.999}";
     let figure = "thresholdMetric: {metricSource: {type: Prometheus, spec: {query: 'max(queue_length)'}}}";
-    let share = "ratioMetric: {rawType: failure, raw: {metricSource: {type: Prometheus, spec: {query: 'avg(error_share)'}}}}";
+    let share = "ratioMetric: {rawType: failure, raw: {metricSource: {type: Prometheus, spec: {query: 'avg(avg_over_time(error_share[{{.window}}]))'}}}}";
     let windowed = counters(
         "good",
         r#"sum(rate(calls_total{outcome!~"failed|lost"}[{{.window}}]))"#,

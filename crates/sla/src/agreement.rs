@@ -199,6 +199,9 @@ impl AlertRule {
 }
 
 impl Events {
+    /// How long a figure or a share looks back whose query names the window, as Prometheus writes it.
+    pub const FIGURE_WINDOW: &str = "1m";
+
     /// A query with the window it looks over put in where the query names it; `None` where it names none.
     pub fn over_window(query: &str, window: &str) -> Option<String> {
         let named = WINDOW_NAMES.into_iter().find(|name| query.contains(name))?;

@@ -13,17 +13,17 @@ pub(super) struct Counting<'a> {
     /// Between two evaluations, in seconds.
     interval: u64,
     /// The events themselves; slices are made of them.
-    raw: Raw<'a>,
+    raw: Raw,
 }
 
 /// Events before they are made into slices.
-enum Raw<'a> {
+enum Raw {
     /// The growth of two counters.
     Counters { total: String, counted: String, is_good: bool },
     /// Readings of a figure.
-    Readings { query: &'a str, op: Operator, value: f64 },
-    /// Readings of a share, or the share over the window that it names.
-    Shares { query: &'a str, of: RawType },
+    Readings { query: String, op: Operator, value: f64 },
+    /// Readings of a share.
+    Shares { query: String, of: RawType },
 }
 
 impl<'a> Counting<'a> {
@@ -41,19 +41,14 @@ impl<'a> Counting<'a> {
             }
             Events::Figure { source, query, op, value } => {
                 is_selector(source, query)?;
-                is_query(query)?;
-                if Events::over_window(query, "5m").is_some() {
-                    return Err(format!("`{query}` names a window, and a figure has none"));
-                }
-                Raw::Readings { query, op: *op, value: *value }
+                Raw::Readings { query: at_a_moment(query)?, op: *op, value: *value }
             }
             Events::Share { source, query, of } => {
                 is_selector(source, query)?;
-                is_query(Events::over_window(query, "5m").as_deref().unwrap_or(query))?;
                 if !matches!(sla.slo.method, Method::RatioTimeslices { .. }) {
                     return Err(format!("`{query}` is a share of nobody knows how many events"));
                 }
-                Raw::Shares { query, of: *of }
+                Raw::Shares { query: at_a_moment(query)?, of: *of }
             }
         };
         let counting = Self { sla, interval, raw };
@@ -65,7 +60,7 @@ impl<'a> Counting<'a> {
         Ok(counting)
     }
 
-    fn of_runs(sla: &Sla, runs: &RunEvents) -> Result<Raw<'a>, String> {
+    fn of_runs(sla: &Sla, runs: &RunEvents) -> Result<Raw, String> {
         if let Some(each) = &sla.each {
             return Err(format!("the counters of runs have no label `{each}`"));
         }
@@ -123,14 +118,12 @@ impl<'a> Counting<'a> {
             Raw::Counters { .. } => {}
             Raw::Readings { query, op, value } => {
                 let reading = self.series(READING);
-                records.push(Record::new(&reading, (*query).to_owned()));
+                records.push(Record::new(&reading, query.clone()));
                 // What is no number is no reading.
                 let good = format!("{reading} {} bool {value} unless {reading} != {reading}", sign(*op));
                 records.push(Record::new(&self.series(GOOD_READING), good));
             }
             Raw::Shares { query, of } => {
-                let slice = self.sla.slo.method.slice().unwrap_or(self.interval);
-                let query = Events::over_window(query, &window(slice)).unwrap_or((*query).to_owned());
                 // What is not within the whole is no share.
                 let share = match of {
                     RawType::Success => format!("(\n{query}\n) >= 0 <= 1"),
@@ -148,13 +141,8 @@ impl<'a> Counting<'a> {
     /// Judges every slice once, at the first evaluation when it is over.
     fn slices(&self, slice: u64, records: &mut Vec<Record>) -> Result<(), String> {
         let (name, worth) = match (&self.raw, self.sla.slo.method) {
-            (Raw::Shares { query, .. }, _) => {
-                let share = self.series(SHARE);
-                let worth = match Events::over_window(query, "") {
-                    Some(_) => share.to_string(),
-                    None => format!("avg_over_time({})", share.within(slice)),
-                };
-                (SLICE_RATIO, worth)
+            (Raw::Shares { .. }, _) => {
+                (SLICE_RATIO, format!("avg_over_time({})", self.series(SHARE).within(slice)))
             }
             (_, method) => {
                 let (events, good, bad) = self.raw_events(slice, "slice_", records)?;
@@ -298,13 +286,15 @@ fn is_selector(source: &Source, query: &str) -> Result<(), String> {
     }
 }
 
-fn is_query(query: &str) -> Result<(), String> {
-    match parse(query) {
+/// A query of a figure with the window it looks back over.
+fn at_a_moment(query: &str) -> Result<String, String> {
+    let complete = Events::over_window(query, Events::FIGURE_WINDOW).unwrap_or_else(|| query.to_owned());
+    match parse(&complete) {
         Ok(expression) if !looks_at_series(&expression) => Err(format!("`{query}` looks at no series")),
-        Ok(_) if query.chars().any(|c| !matches!(c, '\n' | '\t') && super::yaml::must_be_escaped(c)) => {
+        Ok(_) if complete.chars().any(|c| !matches!(c, '\n' | '\t') && super::yaml::must_be_escaped(c)) => {
             Err(format!("`{query}` has characters that cannot be shown"))
         }
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(complete),
         Err(why) => Err(format!("`{query}` {why}")),
     }
 }

@@ -11,9 +11,6 @@ use super::selector::{Selector, word};
 /// The names of the window, in the forms in which they are written.
 const WINDOWS: [&str; 2] = ["[{{.window}}]", "[{{ .window }}]"];
 
-/// How long a figure looks back that does not say it, as Prometheus writes it.
-const FIGURE_WINDOW: &str = "1m";
-
 /// What is asked for counters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
@@ -46,7 +43,7 @@ impl Question {
 
     /// What is asked for a figure.
     pub(super) fn figure(query: &str) -> Self {
-        let query = Events::over_window(query, FIGURE_WINDOW).unwrap_or_else(|| query.to_owned());
+        let query = Events::over_window(query, Events::FIGURE_WINDOW).unwrap_or_else(|| query.to_owned());
         Self { query, is_many: false }
     }
 }
