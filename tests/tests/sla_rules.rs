@@ -95,6 +95,14 @@ fn every_kind_of_objective_has_rules_that_pass_their_own_tests() {
             ", annotations: {plimsoll/for-each: tenant, plimsoll/runbook-url: \"https://example.com/{{ tenant }}\"}",
         ) + &policies("op: gt, threshold: 14.4, lookbackWindow: 1h, alertAfter: 5m"),
         slo(
+            "teams",
+            &counters("bad", "sum by (team, job) (failed)", "sum(all)"),
+            occurrences,
+            three_nines,
+            "30d",
+            ", annotations: {plimsoll/for-each: team}",
+        ),
+        slo(
             "slices",
             &counters("bad", ERRORS, ALL),
             "Timeslices",
@@ -192,6 +200,29 @@ fn what_is_left_out_is_told() {
     prove(&written);
     let moved = std::fs::read_to_string(written.join("moved.rules.yml")).unwrap();
     assert!(moved.contains("on () (vector(time()) < 1793491200 or vector(time()) >= "), "{moved}");
+}
+
+/// Alerts are silent during what is excluded and for their short window behind it, and not for longer.
+#[test]
+fn what_is_excluded_alerts_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let excluded =
+        ", annotations: {plimsoll/exclude: \"1970-01-01T01:00:00Z/1970-01-01T02:00:00Z database moves\"}";
+    let document =
+        slo("moved", &counters("bad", "failed", "all"), "Occurrences", "{target: 0.999}", "30d", excluded);
+    std::fs::write(folder.path().join("slo.yaml"), document).unwrap();
+    assert_eq!(rules(folder.path(), &["slo.yaml", "--out", "."]).status.code(), Some(0));
+    // Two outages of 20 minutes: from 1:10 on, and from 3:00 on.
+    let test = "rule_files: [moved.rules.yml]\nevaluation_interval: 1m\ntests:\n  - interval: 1m\n    input_series:\n      \
+                - {series: all, values: '0+60x240'}\n      - {series: failed, values: '0x70 60+60x19 1200x90 1260+60x19 2400x40'}\n    \
+                promql_expr_test:\n";
+    let burns = "count(ALERTS{alertname=\"PlimsollErrorBudgetBurns\",alertstate=\"firing\",window=\"1h\"}) or vector(0)";
+    let cases = [("1h9m", 0), ("1h25m", 0), ("2h4m", 0), ("2h50m", 0), ("3h10m", 1), ("3h40m", 0)];
+    let asked = cases.map(|(time, alerts)| {
+        format!("      - {{expr: '{burns}', eval_time: {time}, exp_samples: [{{labels: '{{}}', value: {alerts}}}]}}\n")
+    });
+    std::fs::write(folder.path().join("test.yml"), test.to_owned() + &asked.concat()).unwrap();
+    promtool(folder.path(), &["test", "rules", "test.yml"]).unwrap();
 }
 
 /// The rules of the objectives in `config/sla` are shipped, and are what is written of them.
