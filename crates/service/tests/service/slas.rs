@@ -1,11 +1,13 @@
 //! SLAs judged by a service: over runs, a real Prometheus, a page of metrics, and answers that are none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use fantoccini::key::Key;
@@ -175,6 +177,8 @@ struct Liar {
     says: Arc<Mutex<(u16, String)>>,
     asked: Arc<AtomicU64>,
     heads: Arc<Mutex<Vec<String>>>,
+    hesitates: Arc<AtomicBool>,
+    callers: Arc<Mutex<BTreeSet<SocketAddr>>>,
     served: tokio::task::JoinHandle<()>,
 }
 
@@ -183,7 +187,13 @@ impl Liar {
         let says = Arc::new(Mutex::new((200, String::new())));
         let (asked, heads) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
         let (answers, count, seen) = (Arc::clone(&says), Arc::clone(&asked), Arc::clone(&heads));
-        let answer = move |headers: axum::http::HeaderMap| async move {
+        let (hesitates, callers) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::default()));
+        let (waits, all) = (Arc::clone(&hesitates), Arc::<Mutex<BTreeSet<SocketAddr>>>::clone(&callers));
+        let answer = move |ConnectInfo(caller): ConnectInfo<SocketAddr>, headers: axum::http::HeaderMap| async move {
+            all.lock().unwrap().insert(caller);
+            if waits.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
             count.fetch_add(1, Ordering::Relaxed);
             let authorization = headers.get("authorization").map_or("", |value| value.to_str().unwrap());
             seen.lock().unwrap().push(authorization.to_owned());
@@ -195,12 +205,18 @@ impl Liar {
             .route("/elsewhere", get(async || "never asked"));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let served = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, says, asked, heads, served }
+        let served = tokio::spawn(async move {
+            axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await.unwrap();
+        });
+        Self { url, says, asked, heads, hesitates, callers, served }
     }
 
     fn say(&self, status: u16, body: &str) {
         *self.says.lock().unwrap() = (status, body.to_owned());
+    }
+
+    fn hesitate(&self, hesitates: bool) {
+        self.hesitates.store(hesitates, Ordering::Relaxed);
     }
 
     fn show(&self, series: &[(&str, &str)]) {
@@ -224,7 +240,7 @@ async fn an_answer_that_is_none_is_no_data_with_its_reason() {
     // Asked again, it has understood the first answer.
     scene.json_where("/api/v1/slas", |_| liar.asked.load(Ordering::Relaxed) > 1).await;
     let trouble = |list: &Value| find(list, "shop")["trouble"].as_str().unwrap_or("").to_owned();
-    let cases: [(&dyn Fn(), &str); 7] = [
+    let cases: [(&dyn Fn(), &str); 9] = [
         (&|| liar.show(&[("a", "NaN")]), "a counter shows NaN"),
         (&|| liar.show(&[("a", "+Inf")]), "a counter shows inf"),
         (&|| liar.show(&[("a", "-3")]), "a counter shows -3"),
@@ -232,12 +248,15 @@ async fn an_answer_that_is_none_is_no_data_with_its_reason() {
         (&|| liar.show(&[]), "there are no series of all events"),
         (&|| liar.say(200, "<html>"), "not that of a Prometheus"),
         (&|| liar.say(503, "overloaded"), "it answered 503"),
+        (&|| liar.say(302, ""), "it answered 302"),
+        (&|| liar.hesitate(true), "it did not answer within 5 s"),
     ];
     for (lie, told) in cases {
         lie();
         scene.json_where("/api/v1/slas", |list| trouble(list).contains(told)).await;
     }
     // The next sound answer tells what has happened since the last one.
+    liar.hesitate(false);
     liar.show(&[("a", "60")]);
     let list = scene
         .json_where("/api/v1/slas", |list| find(list, "shop")["events"]["total"].as_u64() == Some(50))
@@ -252,6 +271,47 @@ async fn an_answer_that_is_none_is_no_data_with_its_reason() {
     assert!(liar.heads.lock().unwrap().iter().all(|head| head == "Bearer open sesame"));
     scene.end().await;
     liar.served.abort();
+}
+
+#[tokio::test]
+async fn hundreds_of_slas_are_asked_for_over_a_few_connections() {
+    let liar = Liar::start().await;
+    liar.show(&[("a", "10")]);
+    let of = |index: usize| {
+        let (good, total) = (format!("good_{index}_total"), format!("sum(all_{index}_total)"));
+        slo(&format!("shop-{index}"), &counters("prometheus", &good, &total), "{}")
+    };
+    let text: String = (0..200).map(of).collect();
+    let scene = judging(promises(&text, prometheus(), &liar.url)).await;
+    scene.json_where("/api/v1/slas", |_| liar.asked.load(Ordering::Relaxed) > 1000).await;
+    let callers = liar.callers.lock().unwrap().len();
+    assert!(callers <= 8, "{callers} connections");
+    scene.end().await;
+    liar.served.abort();
+}
+
+#[tokio::test]
+async fn a_source_that_is_away_is_no_data_and_comes_back() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let text = slo("shop", &counters("page", "good_total", "all_total"), "{}");
+    let url = format!("http://{address}/metrics");
+    let scene = judging(promises(&text, Source::Exposition("page".to_owned()), &url)).await;
+    let trouble = |list: &Value| find(list, "shop")["trouble"].as_str().unwrap_or("").to_owned();
+    scene.json_where("/api/v1/slas", |list| trouble(list).starts_with("it cannot be reached")).await;
+    let count = AtomicU64::new(0);
+    let page = Arc::new(move || {
+        let all = count.fetch_add(100, Ordering::Relaxed);
+        format!("# TYPE all_total counter\nall_total {all}\ngood_total {all}\n")
+    });
+    let router = Router::new().route("/metrics", get(async move || page()));
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let served = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let list = scene.json_where("/api/v1/slas", |list| find(list, "shop")["state"] == "ok").await;
+    assert_eq!(trouble(&list), "");
+    scene.end().await;
+    served.abort();
 }
 
 #[tokio::test]
