@@ -54,7 +54,7 @@ pub struct SlaRules {
     /// Those of all series it records.
     labels: String,
     groups: Vec<Group>,
-    test: Result<String, String>,
+    test: Option<String>,
 }
 
 /// Why an SLA has no rules.
@@ -146,7 +146,6 @@ fn rules(sla: &Sla) -> Result<SlaRules, String> {
     let step = BurnAlerts::new(&sla.slo, burn).map_err(|error| error.to_string())?.step();
     let interval = sla.slo.method.slice().map_or(step, |slice| greatest_common_divisor(step, slice));
     let counting = Counting::new(sla, interval)?;
-    let mut notes = notes(sla);
 
     let mut records = counting.prepared()?;
     let windows: BTreeSet<u64> =
@@ -154,53 +153,21 @@ fn rules(sla: &Sla) -> Result<SlaRules, String> {
     for seconds in &windows {
         records.extend(counting.over(*seconds)?);
     }
-    let mut alerts: Vec<Alert> = Vec::new();
-    for alert in &sla.alerts {
-        let rendered = burns(sla, &counting, alert);
-        if alerts.iter().any(|other| other.labels == rendered.labels) {
-            let AlertRule { rule, severity, .. } = alert;
-            let (factor, long) = (rule.factor, window(rule.long));
-            return Err(format!("two alerts `{severity}` at {factor} over {long} could not be told apart"));
-        }
-        alerts.push(rendered);
-    }
-    for alert in &sla.alerts {
-        alerts.extend(told(sla, &alert.rule));
-    }
-    if let Some(severity) = &sla.no_data {
-        let memory = windows.last().copied().unwrap_or(0).max(MEMORY);
-        alerts.push(silent(sla, severity, counting.silent(SILENCE, memory)?));
-    }
-    let name = &sla.slo.name;
+    let alerts = alerts(sla, &counting, &windows)?;
+    let (name, mut notes) = (&sla.slo.name, notes(sla));
     let rules =
         records.into_iter().map(Rule::Record).chain(alerts.iter().cloned().map(Rule::Alert)).collect();
     let mut groups = vec![Group { name: format!("sla:{name}"), interval, rules }];
-    match &sla.slo.period {
-        Period::Rolling(period) => {
-            let period = u64::from(period.seconds());
-            let mut records = if windows.contains(&period) { Vec::new() } else { counting.over(period)? };
-            let remaining = Series::new("sla:error_budget_remaining:ratio", name);
-            records.push(Record::new(&remaining, format!("1 - {}", counting.burn_rate(period))));
-            let look = (period / LOOKS_IN_A_PERIOD).clamp(1, LONGEST_LOOK).next_multiple_of(interval);
-            let rules = records.into_iter().map(Rule::Record).collect();
-            groups.push(Group { name: format!("sla:{name}:period"), interval: look, rules });
-        }
-        Period::Calendar(_) => notes.push(format!(
-            "there is no rule for the budget that is left of {}: a range of PromQL has no calendar; \
-             plimsoll_error_budget_remaining_ratio of `plimsoll serve` has it",
-            sla.slo.period
-        )),
-    }
+    groups.extend(of_period(sla, &counting, &windows, interval)?);
     groups.retain(|group| !group.rules.is_empty());
-    let drilled = drill::drill(sla, &counting, interval, &alerts);
-    let test = match drilled {
+    let test = match drill::drill(sla, &counting, interval, &alerts) {
         Ok(drilled) => {
             notes.extend(drilled.notes);
-            Ok(drilled.test)
+            Some(drilled.test)
         }
         Err(why) => {
             notes.push(format!("there is no test of its rules: {why}"));
-            Err(why)
+            None
         }
     };
     let plan = plan(sla).map_or(String::new(), |plan| format!(", plan: {}", quoted(plan)));
@@ -208,9 +175,53 @@ fn rules(sla: &Sla) -> Result<SlaRules, String> {
     Ok(SlaRules { name: name.clone(), notes, labels, groups, test })
 }
 
+/// Those of the budget first, in the order of the SLA's own, then what mutes them, then that of silence.
+fn alerts(sla: &Sla, counting: &Counting<'_>, windows: &BTreeSet<u64>) -> Result<Vec<Alert>, String> {
+    let mut alerts: Vec<Alert> = Vec::new();
+    for alert in &sla.alerts {
+        let rendered = burns(sla, counting, alert);
+        if alerts.iter().any(|other| other.labels == rendered.labels) {
+            let AlertRule { rule, severity, .. } = alert;
+            let (factor, long) = (rule.factor, window(rule.long));
+            return Err(format!("two alerts `{severity}` at {factor} over {long} could not be told apart"));
+        }
+        alerts.push(rendered);
+    }
+    alerts.extend(sla.alerts.iter().filter_map(|alert| told(sla, &alert.rule)));
+    if let Some(severity) = &sla.no_data {
+        let memory = windows.last().copied().unwrap_or(0).max(MEMORY);
+        alerts.push(silent(sla, severity, counting.silent(SILENCE, memory)?));
+    }
+    Ok(alerts)
+}
+
+/// The budget of the whole period, where it is a rolling one.
+fn of_period(
+    sla: &Sla,
+    counting: &Counting<'_>,
+    windows: &BTreeSet<u64>,
+    interval: u64,
+) -> Result<Option<Group>, String> {
+    let Period::Rolling(period) = &sla.slo.period else { return Ok(None) };
+    let (name, period) = (&sla.slo.name, u64::from(period.seconds()));
+    let mut records = if windows.contains(&period) { Vec::new() } else { counting.over(period)? };
+    let remaining = Series::new("sla:error_budget_remaining:ratio", name);
+    records.push(Record::new(&remaining, format!("1 - {}", counting.burn_rate(period))));
+    let interval = (period / LOOKS_IN_A_PERIOD).clamp(1, LONGEST_LOOK).next_multiple_of(interval);
+    let rules = records.into_iter().map(Rule::Record).collect();
+    Ok(Some(Group { name: format!("sla:{name}:period"), interval, rules }))
+}
+
 /// What is told beside the rules.
 fn notes(sla: &Sla) -> Vec<String> {
     let mut notes = Vec::new();
+    if let Period::Calendar(_) = sla.slo.period {
+        notes.push(format!(
+            "there is no rule for the budget that is left of {}: a range of PromQL has no calendar; \
+             plimsoll_error_budget_remaining_ratio of `plimsoll serve` has it",
+            sla.slo.period
+        ));
+    }
     for (rule, error) in &sla.never {
         notes.push(format!(
             "the published alert at {} over {} is left out: {error}",
@@ -414,7 +425,7 @@ impl SlaRules {
     /// The file for `promtool test rules`, where the rules of this SLA are in the file `rules`; `None` where there is no
     /// test, and a note says why.
     pub fn test_file(&self, rules: &str) -> Option<String> {
-        let test = self.test.as_ref().ok()?;
+        let test = self.test.as_ref()?;
         Some(format!("# Written by `plimsoll sla rules`.\nrule_files:\n  - {}\n{test}", quoted(rules)))
     }
 

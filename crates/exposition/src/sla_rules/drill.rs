@@ -44,79 +44,100 @@ pub(super) fn drill(
 ) -> Result<Drill, String> {
     let input = Input::new(sla, counting)?;
     let mut course = Course::new(sla, counting, interval).ok_or("its alerts cannot be judged")?;
-    let burning = sla.alerts.len();
     let longest = sla.alerts.iter().map(|alert| alert.rule.long + alert.rule.hold).max().unwrap_or(0);
     // A slice counts when it is over, so phases are whole ones.
-    let unit = course.unit;
-    if (longest * 2 + (HEALTHY + 6) * unit) / interval > MOST_EVALUATIONS {
+    if (longest * 2 + (HEALTHY + 6) * course.unit) / interval > MOST_EVALUATIONS {
         return Err(format!("it would take more than {MOST_EVALUATIONS} evaluations"));
     }
-    let mut checks: Vec<(u64, &str, Vec<Firing>)> = Vec::new();
-    let look = |course: &Course| [course.firing(), course.told(sla, alerts)].concat();
-    course.go(Phase::Good, HEALTHY * unit);
-    checks.push((course.now, "healthy", look(&course)));
-    let end = course.now + longest + 2 * unit;
-    while course.firing().len() < burning && course.now < end {
-        course.go(Phase::Bad, unit);
-    }
-    let at_worst = course.firing();
-    if burning > 0 {
-        checks.push((course.now, "burning", look(&course)));
-    }
-    let end = course.now + longest + 2 * unit;
-    course.go(Phase::Good, unit);
-    while !course.firing().is_empty() && course.now < end {
-        course.go(Phase::Good, unit);
-    }
-    checks.push((course.now, "recovered", look(&course)));
-    course.go(Phase::Silent, (SILENCE + 2 * interval + 60).next_multiple_of(unit));
-    let mut at_end = look(&course);
-    let silent = alerts.iter().position(|alert| alert.name == SILENT);
-    at_end.extend(silent.map(|position| Firing { position, share: 0.0 }));
-    checks.push((course.now, "silent", at_end));
-
-    let mut notes = Vec::new();
-    for (position, alert) in alerts.iter().enumerate().take(burning) {
-        if !at_worst.iter().any(|firing| firing.position == position) {
-            let severity =
-                alert.labels.iter().find(|(name, _)| *name == "severity").map(|(_, value)| value.as_str());
-            notes.push(format!(
+    let (checks, at_worst) = drive(&mut course, sla, alerts, longest);
+    let never = sla
+        .alerts
+        .iter()
+        .enumerate()
+        .filter(|(position, _)| !at_worst.iter().any(|firing| firing.position == *position));
+    let notes = never
+        .map(|(_, alert)| {
+            format!(
                 "the alert `{}` over {} can never fire: not even an outage of all that time has as many events as it asks for",
-                severity.unwrap_or_default(),
-                window(sla.alerts.get(position).map_or(0, |alert| alert.rule.long)),
-            ));
-        }
-    }
+                alert.severity,
+                window(alert.rule.long)
+            )
+        })
+        .collect();
     let mut test = format!(
         "evaluation_interval: {interval}\ntests:\n  - interval: {interval}\n    input_series:\n",
         interval = window(interval)
     );
     input.write(&course.phases, interval, &mut test);
     test.push_str("    alert_rule_test:\n");
-    for (time, what, firing) in &checks {
-        for (position, alert) in alerts.iter().enumerate() {
-            if alerts.iter().take(position).any(|other| other.name == alert.name) {
-                continue;
-            }
+    for check in &checks {
+        check.write(alerts, &input.each, &mut test);
+    }
+    Ok(Drill { test, notes })
+}
+
+/// Lets all four times pass: what is to be seen at their ends, and what fires at worst.
+fn drive(course: &mut Course, sla: &Sla, alerts: &[Alert], longest: u64) -> (Vec<Check>, Vec<Firing>) {
+    let unit = course.unit;
+    let look = |course: &Course, what| {
+        let firing = [course.firing(), course.told(sla, alerts)].concat();
+        Check { time: course.now, what, firing }
+    };
+    course.go(Phase::Good, HEALTHY * unit);
+    let mut checks = vec![look(course, "healthy")];
+    let end = course.now + longest + 2 * unit;
+    while course.firing().len() < sla.alerts.len() && course.now < end {
+        course.go(Phase::Bad, unit);
+    }
+    let at_worst = course.firing();
+    if !sla.alerts.is_empty() {
+        checks.push(look(course, "burning"));
+    }
+    let end = course.now + longest + 2 * unit;
+    course.go(Phase::Good, unit);
+    while !course.firing().is_empty() && course.now < end {
+        course.go(Phase::Good, unit);
+    }
+    checks.push(look(course, "recovered"));
+    course.go(Phase::Silent, (SILENCE + 2 * course.interval + 60).next_multiple_of(unit));
+    let mut at_end = look(course, "silent");
+    let silent = alerts.iter().position(|alert| alert.name == SILENT);
+    at_end.firing.extend(silent.map(|position| Firing { position, share: 0.0 }));
+    checks.push(at_end);
+    (checks, at_worst)
+}
+
+/// What is to be seen at a time.
+struct Check {
+    time: u64,
+    what: &'static str,
+    firing: Vec<Firing>,
+}
+
+impl Check {
+    fn write(&self, alerts: &[Alert], each: &Option<(String, String)>, out: &mut String) {
+        let mut names: Vec<&str> = alerts.iter().map(|alert| alert.name).collect();
+        names.dedup();
+        for name in names {
             let _ = write!(
-                test,
-                "      # {what}\n      - eval_time: {}\n        alertname: {}\n",
-                window(*time),
-                alert.name
+                out,
+                "      # {}\n      - eval_time: {}\n        alertname: {name}\n",
+                self.what,
+                window(self.time)
             );
-            let firing: Vec<Firing> =
-                firing.iter().copied().filter(|firing| alerts[firing.position].name == alert.name).collect();
-            if firing.is_empty() {
-                test.push_str("        exp_alerts: []\n");
+            let firing =
+                self.firing.iter().filter_map(|firing| Some((alerts.get(firing.position)?, firing.share)));
+            let firing: Vec<(&Alert, f64)> = firing.filter(|(alert, _)| alert.name == name).collect();
+            out.push_str(if firing.is_empty() {
+                "        exp_alerts: []\n"
             } else {
-                test.push_str("        exp_alerts:\n");
-            }
-            for firing in firing {
-                expected(&alerts[firing.position], firing.share, &input.each, &mut test);
+                "        exp_alerts:\n"
+            });
+            for (alert, share) in firing {
+                expected(alert, share, each, out);
             }
         }
     }
-    Ok(Drill { test, notes })
 }
 
 /// An alert that fires.
