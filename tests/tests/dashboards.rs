@@ -6,10 +6,12 @@
 
 mod harness;
 
+#[path = "dashboards/drawn.rs"]
+mod drawn;
 #[path = "dashboards/filled.rs"]
 mod filled;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use filled::{Filled, fill};
 use harness::{Desk, beside_others, root};
@@ -125,4 +127,12 @@ async fn every_query_of_every_dashboard_finds_something() {
         }
     }
     assert!(empty.is_empty(), "InfluxDB found nothing for\n{}", empty.join("\n"));
+
+    // `cargo xtask dashboards` has a page to draw them with.
+    let given = |name| std::env::var_os(name).map(PathBuf::from);
+    if let (Some(page), Some(pictures)) =
+        (given("PLIMSOLL_DASHBOARD_PAGE"), given("PLIMSOLL_DASHBOARD_PICTURES"))
+    {
+        drawn::draw(&page, &pictures, &filled, &dashboards).await;
+    }
 }

@@ -1,4 +1,6 @@
-//! The dashboards against Grafana itself: its published types hold each file. There is no Grafana to be started.
+//! The dashboards against Grafana itself: its published types hold each file, and its own components draw them.
+//!
+//! There is no Grafana to be started, so both work without one.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,6 +39,30 @@ pub(crate) fn check_types() -> anyhow::Result<()> {
     let mut compiler = Command::new("node_modules/.bin/tsc");
     run(compiler.args(rules).args(modules).args(["boards.ts", "wrong.ts"]).current_dir(&folder))?;
     println!("{} dashboards are as Grafana's types say", files.len());
+    Ok(())
+}
+
+/// Draws every dashboard with Grafana's own components into `target/dashboards`, out of what a real run left in real servers.
+pub(crate) fn draw() -> anyhow::Result<()> {
+    let folder = installed("drawing")?;
+    let source = crate::root()?.join(FOLDER).join("drawing");
+    for name in ["draw.tsx", "index.html"] {
+        std::fs::copy(source.join(name), folder.join(name))?;
+    }
+    let loaders =
+        ["ttf", "woff", "woff2", "svg", "png", "gif"].map(|kind| format!("--loader:.{kind}=dataurl"));
+    let mut bundler = Command::new("node_modules/.bin/esbuild");
+    bundler.args(["draw.tsx", "--bundle", "--outfile=draw.js", "--jsx=automatic", "--log-level=error"]);
+    bundler.args(["--define:process.env.NODE_ENV=\"production\"", "--define:global=window"]);
+    run(bundler.args(loaders).current_dir(&folder))?;
+    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    let pictures = crate::target_folder()?.join("dashboards");
+    std::fs::create_dir_all(&pictures)?;
+    let mut test = cargo();
+    // The test of their queries has the servers, and draws where it is told what with.
+    test.args(["test", "-p", "plimsoll-tests", "--test", "dashboards"]);
+    run(test.env("PLIMSOLL_DASHBOARD_PAGE", &folder).env("PLIMSOLL_DASHBOARD_PICTURES", &pictures))?;
+    println!("pictures: {}", pictures.display());
     Ok(())
 }
 

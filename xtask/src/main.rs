@@ -42,6 +42,8 @@ enum Chore {
     Fuzz(fuzz::Arguments),
     /// Rebuilds the committed web assets with npm
     Web,
+    /// Draws the dashboards with Grafana's own components, 430 MB of npm packages
+    Dashboards,
 }
 
 fn main() -> ExitCode {
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Soak(arguments) => soak::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Web => web::run(),
+        Chore::Dashboards => dashboards::draw(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -53,6 +53,8 @@ pub(super) struct Panel {
     pub(super) description: String,
     /// As Grafana calls it.
     pub(super) unit: &'static str,
+    /// Digits behind the point, where Grafana's own choice would hide what matters.
+    pub(super) decimals: Option<u32>,
     pub(super) width: u32,
     pub(super) queries: Vec<Query>,
     pub(super) look: Look,
@@ -73,7 +75,7 @@ pub(super) enum Look {
     Lines,
     /// Lines that may go below zero.
     Signed,
-    /// Lines that add up.
+    /// Bars that add up, for what happens now and then.
     Stacked,
     /// Lines and, dashed, values that they should stay below or above.
     Limits(Vec<Limit>),
@@ -117,6 +119,7 @@ pub(super) fn panel(title: &str, description: &str, unit: &'static str, queries:
         title: title.to_owned(),
         description: description.to_owned(),
         unit,
+        decimals: None,
         width: COLUMNS / 2,
         queries,
         look: Look::Lines,
@@ -127,6 +130,10 @@ pub(super) fn panel(title: &str, description: &str, unit: &'static str, queries:
 impl Panel {
     pub(super) fn look(self, look: Look) -> Self {
         Self { look, ..self }
+    }
+
+    pub(super) fn decimals(self, decimals: u32) -> Self {
+        Self { decimals: Some(decimals), ..self }
     }
 
     pub(super) fn width(self, width: u32) -> Self {
@@ -140,6 +147,7 @@ impl Panel {
     fn height(&self) -> u32 {
         match self.look {
             Look::Now(_) | Look::Words(_) => 4,
+            Look::Table(..) => 5,
             _ => 8,
         }
     }
@@ -313,7 +321,10 @@ impl Board {
             .zip('A'..='Z')
             .map(|(query, letter)| self.source.target(letter, query, &panel.look))
             .collect();
-        let Drawn { kind, defaults, overrides, options, transformations } = draw(&panel.look, panel.unit);
+        let Drawn { kind, mut defaults, overrides, options, transformations } = draw(&panel.look, panel.unit);
+        if let Some(decimals) = panel.decimals {
+            defaults["decimals"] = json!(decimals);
+        }
         let mut json = json!({
             "id": id,
             "type": kind,
@@ -354,10 +365,10 @@ struct Drawn {
 
 fn draw(look: &Look, unit: &str) -> Drawn {
     match look {
-        Look::Lines => lines(unit, true, None, &[]),
-        Look::Signed => lines(unit, false, None, &[]),
-        Look::Stacked => lines(unit, true, Some(30), &[]),
-        Look::Limits(limits) => lines(unit, false, None, limits),
+        Look::Lines => lines(unit, true, &[]),
+        Look::Signed => lines(unit, false, &[]),
+        Look::Stacked => bars(lines(unit, true, &[])),
+        Look::Limits(limits) => lines(unit, false, limits),
         Look::States(words) => Drawn {
             kind: "state-timeline",
             defaults: json!({ "unit": unit, "custom": { "lineWidth": 0, "fillOpacity": 70 }, "mappings": mappings(words) }),
@@ -410,14 +421,14 @@ fn draw(look: &Look, unit: &str) -> Drawn {
     }
 }
 
-fn lines(unit: &str, from_zero: bool, fill: Option<u32>, limits: &[Limit]) -> Drawn {
+fn lines(unit: &str, from_zero: bool, limits: &[Limit]) -> Drawn {
     let mut custom = json!({
         "drawStyle": "line",
         "lineWidth": 1,
-        "fillOpacity": fill.unwrap_or(0),
+        "fillOpacity": 0,
         "showPoints": "never",
         "spanNulls": false,
-        "stacking": { "mode": if fill.is_some() { "normal" } else { "none" }, "group": "A" },
+        "stacking": { "mode": "none", "group": "A" },
     });
     let mut defaults = json!({ "unit": unit, "custom": custom });
     if from_zero {
@@ -442,6 +453,15 @@ fn lines(unit: &str, from_zero: bool, fill: Option<u32>, limits: &[Limit]) -> Dr
         }),
         transformations: Vec::new(),
     }
+}
+
+fn bars(lines: Drawn) -> Drawn {
+    let mut bars = lines;
+    let custom = &mut bars.defaults["custom"];
+    custom["drawStyle"] = json!("bars");
+    custom["fillOpacity"] = json!(70);
+    custom["stacking"]["mode"] = json!("normal");
+    bars
 }
 
 fn now(defaults: Value) -> Drawn {

@@ -150,6 +150,7 @@ fn of_budgets(chosen: Chosen) -> Row {
                     query("{{sla}} target", level(&catalogue::SLA_TARGET, chosen)),
                 ],
             )
+            .decimals(3)
             .look(Look::Signed),
             panel(
                 "Detection delay",
@@ -267,6 +268,7 @@ fn one(sla: &Sla) -> Row {
             "percentunit",
             vec![query(each.trim_end(), attained)],
         )
+        .decimals(3)
         .look(Look::Now(&[]))
         .width(6),
         panel(
@@ -300,6 +302,7 @@ fn one(sla: &Sla) -> Row {
             "percentunit",
             vec![query(legend("{{window}}"), level(&catalogue::SLA_COMPLIANCE))],
         )
+        .decimals(3)
         .look(Look::Limits(vec![Limit { value: slo.target.share().to_f64(), color: "green" }]))
         .width(8),
         panel(

@@ -1,7 +1,7 @@
 //! Whether what was measured arrives.
 
 use super::board::{Board, Look, Source, Variable, panel, query, row};
-use super::promql::{Chosen, level, rate};
+use super::promql::{Chosen, happened, level, rate};
 use crate::catalogue;
 
 const SINK: Chosen = Chosen { matchers: "sink=~\"$sink\"", and: "" };
@@ -18,6 +18,7 @@ pub(super) fn board() -> Board {
             "none",
             vec![query("{{sink}}", lost)],
         )
+        .decimals(0)
         .look(Look::Now(&[(0.0, "green"), (1.0, "red")])),
         panel(
             "Waiting",
@@ -42,7 +43,7 @@ pub(super) fn board() -> Board {
             "Lost points",
             "Points per second that a sink refused for good or that found no room.",
             "none",
-            vec![query("{{sink}}", rate("sink", points, SINK.with("sink=~\"$sink\", fate=\"lost\"")))],
+            vec![query("{{sink}}", happened("sink", points, SINK.with("sink=~\"$sink\", fate=\"lost\"")))],
         )
         .look(Look::Stacked),
         panel(

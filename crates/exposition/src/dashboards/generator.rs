@@ -2,7 +2,7 @@
 
 use super::board::{Board, Link, Look, Query, Row, Source, Variable, panel, query, row};
 use super::overview::VALIDITY;
-use super::promql::{Chosen, lengths, level, quantile, rate};
+use super::promql::{Chosen, happened, lengths, level, quantile, rate};
 use crate::catalogue::{self, Metric};
 
 const RUN: Chosen = Chosen { matchers: "plan=~\"$plan\", instance=~\"$instance\"", and: "" };
@@ -53,7 +53,7 @@ fn schedule() -> Row {
                 "Arrivals dropped by the generator",
                 "Arrivals that were due and that the generator did not offer, of its own doing.",
                 "reqps",
-                vec![query("{{plan}}", rate("plan", &catalogue::DROPPED_ARRIVALS, OURS))],
+                vec![query("{{plan}}", happened("plan", &catalogue::DROPPED_ARRIVALS, OURS))],
             )
             .look(Look::Stacked),
             panel(
@@ -106,16 +106,22 @@ fn processors() -> Row {
                 "How late a worker came to an appointment with itself; the latest of any worker.",
                 "s",
                 vec![own("", &catalogue::GENERATOR_STALL)],
-            ),
+            )
+            .width(8),
             panel(
                 "Memory",
-                "Memory the generator uses, and what its machine can still give.",
+                "Memory the generator uses (resident).",
                 "bytes",
-                vec![
-                    own("resident", &catalogue::GENERATOR_RSS),
-                    own("available on the machine", &catalogue::GENERATOR_AVAILABLE_MEMORY),
-                ],
-            ),
+                vec![own("", &catalogue::GENERATOR_RSS)],
+            )
+            .width(8),
+            panel(
+                "Memory left",
+                "Memory the generator's machine can still give without swapping.",
+                "bytes",
+                vec![own("", &catalogue::GENERATOR_AVAILABLE_MEMORY)],
+            )
+            .width(8),
         ],
     )
 }

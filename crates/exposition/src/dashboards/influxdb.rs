@@ -87,6 +87,11 @@ fn rate(legend: &str, metric: &Metric, chosen: &str, by: &[&str]) -> Query {
     query(legend, select("sum(\"count\") * 1000 / $__interval_ms", metric, chosen, by))
 }
 
+/// As [`rate`], where it is any: what never happens has no name in a legend.
+fn happened(legend: &str, metric: &Metric, chosen: &str, by: &[&str]) -> Query {
+    rate(legend, metric, &format!("{chosen} AND \"count\" > 0"), by)
+}
+
 fn level(legend: &str, metric: &Metric, chosen: &str, by: &[&str]) -> Query {
     query(legend, select("last(\"value\")", metric, chosen, by))
 }
@@ -144,7 +149,7 @@ fn load() -> Row {
                 "Failed and cut requests",
                 "Requests that did not succeed, by how they ended.",
                 "reqps",
-                vec![rate("$tag_outcome", requests, &failed, &["outcome"])],
+                vec![happened("$tag_outcome", requests, &failed, &["outcome"])],
             )
             .look(Look::Stacked)
             .link(Link::Run),
@@ -194,7 +199,7 @@ fn load() -> Row {
                 "Dropped arrivals",
                 "Arrivals that were due and not offered, by whose fault it was.",
                 "reqps",
-                vec![rate("$tag_cause", &catalogue::DROPPED_ARRIVALS, SCENARIO, &["cause"])],
+                vec![happened("$tag_cause", &catalogue::DROPPED_ARRIVALS, SCENARIO, &["cause"])],
             )
             .look(Look::Stacked),
         ],
@@ -229,6 +234,10 @@ fn below() -> Row {
         "SELECT first(\"value\") AS \"Value\" FROM \"{}\" WHERE $timeFilter AND {RUN} GROUP BY \"run\", \"plan\", \"version\", \"environment\"",
         catalogue::RUN_INFO.measurement()
     );
+    let resource = |unit: &str| {
+        let chosen = format!("{RUN} AND {unit}");
+        vec![level("$tag_source $tag_resource", &catalogue::RESOURCE, &chosen, &["source", "resource"])]
+    };
     let panels: Vec<Panel> = vec![
         panel(
             "Bytes",
@@ -241,15 +250,21 @@ fn below() -> Row {
             "Opened by handshake, closed by reason; a service that keeps connections closes few.",
             "cps",
             vec![
-                rate("opened, tls $tag_tls", &catalogue::CONNECTIONS_OPENED, RUN, &["tls"]),
-                rate("closed: $tag_reason", &catalogue::CONNECTIONS_CLOSED, RUN, &["reason"]),
+                happened("opened, tls $tag_tls", &catalogue::CONNECTIONS_OPENED, RUN, &["tls"]),
+                happened("closed: $tag_reason", &catalogue::CONNECTIONS_CLOSED, RUN, &["reason"]),
             ],
         ),
         panel(
-            "Target",
-            "Figures of the target, as the plan's resources say, each in its own unit.",
+            "Target: memory",
+            "Bytes, as the plan's resources say.",
+            "bytes",
+            resource("\"unit\" = 'bytes'"),
+        ),
+        panel(
+            "Target: other figures",
+            "Processors, shares, things, seconds and rates, as the plan's resources say.",
             "none",
-            vec![level("$tag_source $tag_resource", &catalogue::RESOURCE, RUN, &["source", "resource"])],
+            resource("\"unit\" != 'bytes'"),
         ),
         panel(
             "Validity of the generator",

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::board::{Board, Link, Look, Panel, Row, Source, Variable, annotation, panel, query, row};
-use super::promql::{Chosen, ended, lengths, level, quantile, quantiles, rate};
+use super::promql::{Chosen, ended, happened, lengths, level, quantile, quantiles, rate};
 use crate::catalogue::{self, Metric};
 
 /// While a run that was chosen lives.
@@ -165,7 +165,7 @@ fn load() -> Row {
                 "Failed and cut requests",
                 "Requests that did not succeed, by how they ended.",
                 "reqps",
-                vec![query("{{outcome}}", rate("outcome", requests, NOT_SUCCEEDED))],
+                vec![query("{{outcome}}", happened("outcome", requests, NOT_SUCCEEDED))],
             )
             .look(Look::Stacked)
             .link(Link::Run),
@@ -210,7 +210,7 @@ fn load() -> Row {
                 "Dropped arrivals",
                 "Arrivals that were due and not offered, by whose fault it was.",
                 "reqps",
-                vec![query("{{cause}}", rate("cause", &catalogue::DROPPED_ARRIVALS, SCENARIO))],
+                vec![query("{{cause}}", happened("cause", &catalogue::DROPPED_ARRIVALS, SCENARIO))],
             )
             .look(Look::Stacked),
             panel(
@@ -273,15 +273,23 @@ fn connections() -> Row {
                 ],
             ),
             panel(
-                "Connections opened and closed",
-                "Opened by handshake, closed by reason; a service that keeps connections closes few.",
+                "Connections opened",
+                "Opened by handshake, and attempts that opened none.",
                 "cps",
                 vec![
-                    query("opened, tls {{tls}}", rate("tls", &catalogue::CONNECTIONS_OPENED, RUN)),
-                    query("failed to open", rate("", &catalogue::CONNECTIONS_FAILED, RUN)),
-                    query("closed: {{reason}}", rate("reason", &catalogue::CONNECTIONS_CLOSED, RUN)),
+                    query("opened, tls {{tls}}", happened("tls", &catalogue::CONNECTIONS_OPENED, RUN)),
+                    query("failed to open", happened("", &catalogue::CONNECTIONS_FAILED, RUN)),
                 ],
-            ),
+            )
+            .look(Look::Stacked),
+            panel(
+                "Connections closed",
+                "Closed, by reason; a service that keeps connections closes few.",
+                "cps",
+                vec![query("{{reason}}", happened("reason", &catalogue::CONNECTIONS_CLOSED, RUN))],
+            )
+            .look(Look::Stacked)
+            .width(8),
             panel(
                 "Requests on each connection",
                 "Requests that a connection had carried when it closed.",
@@ -294,13 +302,15 @@ fn connections() -> Row {
                         rate("", &catalogue::CONNECTIONS_CLOSED, RUN)
                     ),
                 )],
-            ),
+            )
+            .width(8),
             panel(
                 "Connections used again",
                 "Share of requests that went over a connection which had carried one before.",
                 "percentunit",
                 vec![query("{{plan}}", level(&catalogue::CONNECTION_REUSE, RUN))],
-            ),
+            )
+            .width(8),
         ],
     )
 }
@@ -312,7 +322,7 @@ fn target() -> Row {
     let mut others = resource("plan=~\"$plan\", unit=~\"count|seconds|per_second\"");
     others.push(query(
         "{{source}} gaps",
-        rate("source", &catalogue::RESOURCE_SCRAPES, RUN.with("plan=~\"$plan\", outcome=\"gap\"")),
+        happened("source", &catalogue::RESOURCE_SCRAPES, RUN.with("plan=~\"$plan\", outcome=\"gap\"")),
     ));
     row(
         "Target",
@@ -385,9 +395,10 @@ fn measures() -> Row {
             "reqps",
             vec![query(
                 "{{measure}} {{cause}}",
-                rate("measure, cause", &catalogue::MEASURE_MISSING, REQUESTS),
+                happened("measure, cause", &catalogue::MEASURE_MISSING, REQUESTS),
             )],
-        ),
+        )
+        .look(Look::Stacked),
     ];
     row("What the plan takes from replies", panels.into_iter().map(|panel| panel.width(8)).collect())
 }

@@ -32,6 +32,11 @@ pub(super) fn rate(by: &str, metric: &Metric, chosen: Chosen) -> String {
     sum(by, &growth(metric.name, chosen))
 }
 
+/// As [`rate`], where it is any: what never happens has no name in a legend.
+pub(super) fn happened(by: &str, metric: &Metric, chosen: Chosen) -> String {
+    format!("{} > 0", rate(by, metric, chosen))
+}
+
 /// The native histogram of a metric's recent past, which is nothing where a Prometheus takes none.
 fn native(by: &str, metric: &Metric, chosen: Chosen) -> String {
     sum(by, &growth(metric.name, chosen))
