@@ -124,7 +124,7 @@ enum Reason {
     Spent { used: f64, whole: bool },
     Burning(Factor),
     Burned,
-    Fine { used: Option<f64> },
+    Fine { used: Option<f64>, whole: bool },
 }
 
 impl State {
@@ -152,8 +152,14 @@ impl State {
                 format!("the error budget burns more than {factor} times as fast as it may")
             }
             Reason::Burned => "the error budget burned too fast until just now".to_owned(),
-            Reason::Fine { used: Some(used) } => format!("{} of the error budget are spent", percent(used)),
-            Reason::Fine { used: None } => "the requests of the last seconds keep the objective".to_owned(),
+            Reason::Fine { used: Some(used), whole: true } => {
+                format!("{} of the error budget are spent", percent(used))
+            }
+            Reason::Fine { used: Some(used), whole: false } => format!(
+                "{} of the error budget are spent that the period will have at the traffic so far",
+                percent(used)
+            ),
+            Reason::Fine { used: None, .. } => "the requests of the last seconds keep the objective".to_owned(),
         }
     }
 }
@@ -480,7 +486,7 @@ impl StateJudge {
                 (Condition::Warning, Reason::Spent { used, whole: spent.whole })
             }
             _ if spent.burned.is_some() => (Condition::Warning, Reason::Burned),
-            (used, _) => (Condition::Ok, Reason::Fine { used }),
+            (used, _) => (Condition::Ok, Reason::Fine { used, whole: spent.whole }),
         }
     }
 }

@@ -151,9 +151,10 @@ impl Reason {
                 put(out, factor.thousandths().into());
             }
             Self::Burned => put(out, 6),
-            Self::Fine { used } => {
+            Self::Fine { used, whole } => {
                 put(out, 7);
                 put_share(out, used);
+                put(out, whole.into());
             }
         }
     }
@@ -170,7 +171,7 @@ impl Reason {
             4 => Self::Spent { used: input.float()?, whole: input.flag()? },
             5 => Self::Burning(factor(input.number()?)?),
             6 => Self::Burned,
-            7 => Self::Fine { used: read_share(input)? },
+            7 => Self::Fine { used: read_share(input)?, whole: input.flag()? },
             _ => return Err(Unreadable::Contradiction("no such reason")),
         })
     }
