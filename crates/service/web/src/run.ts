@@ -174,11 +174,13 @@ export class RunPage {
   private showObjectives(sla: Sla[], live: boolean): void {
     const items = sla.map((one) => {
       const windows = one.windows ? `${one.missed_windows} of ${one.windows} windows missed` : "";
-      const beside = live ? windows : (one.why ?? "");
+      const breach = live ? one.breach : null;
+      const beside = breach ? breach.why : live ? windows : (one.why ?? "");
+      const stands = breach ? "missed" : (one.verdict ?? "none");
       return el(
         "li",
-        { class: `objective ${one.verdict ?? "none"} ${one.severity}` },
-        el("div", {}, el("strong", {}, one.name), mark(one.verdict)),
+        { class: `objective ${stands} ${one.severity}` },
+        el("div", {}, el("strong", {}, one.name), breach ? mark("breaching") : mark(one.verdict)),
         el("code", {}, one.objective),
         el("p", {}, "observed ", el("b", {}, one.observed_words ?? "–"), one.severity === "warning" && " · warning only"),
         beside !== "" && el("p", { class: "soft" }, beside),

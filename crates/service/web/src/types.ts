@@ -33,6 +33,8 @@ export interface Sla {
   missed_windows?: number;
   windows?: number;
   missing_for_seconds?: number;
+  /** What breaks it right now, of an objective over the whole run. */
+  breach?: { since_second: number; delay_seconds: number; why: string } | null;
 }
 
 export const COLUMNS = [
