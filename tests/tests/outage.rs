@@ -116,20 +116,21 @@ async fn one_outage_is_one_notification() {
     let client = http_client().unwrap();
     let fail = async |ratio: f64| {
         let control = format!("{}/control", target.url());
+        let at = Instant::now();
         let answer = client.put(control).json(&json!({ "error_ratio": ratio })).send().await.unwrap();
         assert!(answer.status().is_success());
-        Instant::now()
+        at
     };
+    let is_missed = async || {
+        let text = client.get(format!("http://{address}/metrics")).send().await.ok()?.text().await.ok()?;
+        let met = text.lines().find(|line| line.starts_with("plimsoll_sla_met{"))?;
+        Some(met.ends_with(" 0"))
+    };
+    assert_eq!(is_missed().await, Some(false), "it is met before the fault");
     let fault = fail(1.0).await;
     let page = "ALERTS{alertname=\"PlimsollErrorBudgetBurns\",severity=\"page\",alertstate=\"firing\"}";
     let (state, firing, managed, notified) = tokio::join!(
-        when("state", async || {
-            let text =
-                client.get(format!("http://{address}/metrics")).send().await.ok()?.text().await.ok()?;
-            text.lines()
-                .any(|line| line.starts_with("plimsoll_sla_met{") && line.ends_with(" 0"))
-                .then_some(())
-        }),
+        when("state", async || is_missed().await.filter(|is_missed| *is_missed)),
         when("alert", async || prometheus.query(page).await.ok()?.first().cloned()),
         when("alert at Alertmanager", async || {
             let alerts = manager.alerts().await.ok()?;
