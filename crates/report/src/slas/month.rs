@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{budget, class, moment, of, percent, span, target};
+use super::{budget, class, moment, of, percent, policy, span, target};
 use crate::html::{document, table};
 use crate::markdown;
 use crate::words::{self, NO_DATA};
@@ -82,13 +82,14 @@ fn remark(row: &Value) -> String {
     let seconds = row["seconds"].as_f64().unwrap_or(0.0);
     let seen = share(&row["seconds_seen"], seconds)
         .map_or_else(String::new, |share| format!(", with data for {} of the time", percent(&json!(share))));
+    let agreed = policy(row).map_or_else(String::new, |policy| format!("; budget policy {policy}"));
     let so_far = if row["is_over"] == true {
         String::new()
     } else {
         format!(", so far (to {})", moment(&row["as_of"]))
     };
     format!(
-        "{}: {} to {}, {}{so_far}{seen}",
+        "{}: {} to {}, {}{so_far}{seen}{agreed}",
         of(row, "label"),
         moment(&row["from"]),
         moment(&row["to"]),
@@ -219,7 +220,7 @@ mod tests {
                 "from": "2026-10-31T23:00:00Z", "to": "2026-11-30T23:00:00Z", "is_over": attained.is_none(), "as_of": "2026-11-22T18:00:00Z",
                 "target": 0.999, "attained": attained, "verdict": verdict, "good": 998, "bad": 2, "total": if attained.is_some() { 1000 } else { 0 },
                 "budget_remaining_ratio": attained.map(|attained| 1.0 - (1.0 - attained) / 0.001),
-                "seconds": 1_882_800, "seconds_seen": 1_800_000, "seconds_excluded": 7200,
+                "policy": attained.is_some_and(|share| share < 0.999).then(|| json!({"spent": 1.0, "action": "only mend"})), "seconds": 1_882_800, "seconds_seen": 1_800_000, "seconds_excluded": 7200,
                 "exclusions": [{"from": "2026-11-01T00:00:00Z", "to": "2026-11-01T02:00:00Z", "reason": "database | moves"}],
                 "breaches": [{"began": "2026-11-20T10:00:00Z", "found": "2026-11-20T10:00:02Z", "ended": "2026-11-20T10:05:00Z", "why": "7 of 7 *failed*"}],
             })

@@ -8,7 +8,7 @@ use plimsoll_sla::{Period, Unit, Verdict};
 use serde_json::{Value, json};
 
 use super::bench::Row;
-use super::status::{exclusions, moment};
+use super::status::{exclusions, in_force, moment, step};
 
 const VERSION: u64 = 1;
 
@@ -80,6 +80,7 @@ fn outcome(row: &Row, range: &Range<u64>, zone: &str) -> Value {
         "bad": shown(budget.events().bad()),
         "total": shown(budget.events().total()),
         "budget_remaining_ratio": budget.remaining_ratio().map(plimsoll_sla::Exact::to_f64),
+        "policy": in_force(sla, budget.remaining_ratio().map(|left| 1.0 - left.to_f64())).map(step),
         "seconds": upto.saturating_sub(range.start),
         "seconds_seen": window.seen,
         "seconds_excluded": excluded,

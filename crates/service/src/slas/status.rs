@@ -146,11 +146,11 @@ fn firing(alerts: &[Alert]) -> usize {
 }
 
 /// The step of the budget policy that is in force: the last one whose share is spent.
-fn in_force(sla: &Sla, used: Option<f64>) -> Option<&PolicyStep> {
+pub(super) fn in_force(sla: &Sla, used: Option<f64>) -> Option<&PolicyStep> {
     sla.policy.iter().rfind(|step| used.is_some_and(|used| used >= step.spent.to_f64()))
 }
 
-fn step(step: &PolicyStep) -> Value {
+pub(super) fn step(step: &PolicyStep) -> Value {
     json!({ "spent": step.spent.to_f64(), "action": step.action })
 }
 
