@@ -236,6 +236,14 @@ mod tests {
         ] {
             assert_eq!(asked(&dashboards[dashboard], title), format!("{left}{{{matchers}}}"));
         }
+        let page = |title: &str| {
+            let panel =
+                panels(&read(&dashboards[1])).into_iter().find(|panel| panel["title"] == title).unwrap();
+            panel["links"][0]["url"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(page("State"), "${page}/sla");
+        let odd = "${page}/sla/odd%20%22%24plan%22%20%5C%20%5B%5Bx%5D%5D";
+        assert_eq!(page(r#"State: odd "$plan" \ [[x]]"#), odd);
         // Where somebody is told: from the least factor on.
         let limits = panels(&read(&dashboards[0])).iter().find_map(|panel| {
             (panel["title"] == "Burn rates: fast")

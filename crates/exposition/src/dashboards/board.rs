@@ -99,12 +99,14 @@ pub(super) struct Limit {
 }
 
 /// Where a panel leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Link {
     /// The page of the run that is chosen.
     Run,
     /// Another page of the service.
     Page(&'static str, &'static str),
+    /// The service's page of an SLA, by its name.
+    Sla(String),
     /// Another dashboard, by its `uid`.
     Board(&'static str, &'static str),
 }
@@ -336,10 +338,11 @@ impl Board {
             "fieldConfig": { "defaults": defaults, "overrides": overrides },
             "options": options,
         });
-        if let Some(to) = panel.link {
+        if let Some(to) = &panel.link {
             json["links"] = json!([match to {
                 Link::Run => link("Page of the run that is chosen", "${page}/#/runs/${run}"),
                 Link::Page(title, path) => link(title, &format!("${{page}}{path}")),
+                Link::Sla(name) => link("Page of the SLA", &format!("${{page}}/sla/{}", in_url(name))),
                 Link::Board(title, uid) => link(title, &format!("/d/{uid}?${{__url_time_range}}")),
             }]);
         }
@@ -348,6 +351,15 @@ impl Board {
         }
         json
     }
+}
+
+/// A name as a part of a path (RFC 3986, section 2.3: what is not unreserved is escaped).
+fn in_url(name: &str) -> String {
+    let escaped = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    name.bytes().map(escaped).collect()
 }
 
 fn link(title: &str, url: &str) -> Value {

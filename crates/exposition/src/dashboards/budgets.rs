@@ -316,7 +316,9 @@ fn one(sla: &Sla) -> Row {
         )
         .width(8),
     ];
-    let panels = panels.into_iter().map(|panel| panel.link(PAGE)).collect();
+    // With a label it is promised for each value of there is a page for each, so that of all leads to them.
+    let page = || if sla.each.is_some() { PAGE } else { Link::Sla(slo.name.clone()) };
+    let panels = panels.into_iter().map(|panel| panel.link(page())).collect();
     row(&format!("{}: {}", slo.name, sla.title), panels)
 }
 
