@@ -333,7 +333,7 @@ pub(crate) enum OpenError {
 async fn restore(history: &History, bench: &mut Bench) -> Result<(), OpenError> {
     let failed = OpenError::History;
     let known = history.slas().await.map_err(failed)?;
-    let states: BTreeMap<i64, KeptState> =
+    let mut states: BTreeMap<i64, KeptState> =
         history.sla_states().await.map_err(failed)?.into_iter().map(|state| (state.sla, state)).collect();
     for (index, sla) in bench.slas().to_vec().into_iter().enumerate() {
         let name = &sla.slo.name;
@@ -342,15 +342,21 @@ async fn restore(history: &History, bench: &mut Bench) -> Result<(), OpenError> 
             let values = known.iter().filter(|kept| kept.name == *name && kept.value.is_some());
             rows.extend(values.map(|kept| (kept.value.clone(), kept.number)));
         } else {
-            rows.push((None, history.sla_number(name, None).await.map_err(failed)?));
+            let kept = known.iter().find(|kept| kept.name == *name && kept.value.is_none());
+            let number = match kept {
+                Some(kept) => kept.number,
+                None => history.sla_number(name, None).await.map_err(failed)?,
+            };
+            rows.push((None, number));
         }
         for (value, number) in rows.into_iter().filter(|(value, _)| value.is_none() == sla.each.is_none()) {
             let refused = |why| OpenError::Sla(SlaError { sla: name.clone(), why });
             if bench.has_room(index, value.as_deref()) {
-                bench.add(index, value, number, states.get(&number)).map_err(refused)?;
+                bench.add(index, value, number, states.remove(&number).as_ref()).map_err(refused)?;
             }
         }
     }
+    drop(states);
     let journal = history.sla_journal().await.map_err(failed)?;
     let mut open = history.sla_breaches(u64::MAX >> 1).await.map_err(failed)?;
     open.retain(|breach| breach.ended.is_none());

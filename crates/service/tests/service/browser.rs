@@ -108,7 +108,7 @@ async fn a_person_follows_a_live_run_and_reads_past_ones() {
         recorder.record(&second(number, if number < 5 { 30 } else { 120 }));
         shows(&browser, ".progress", &format!("0:{:02} of 0:20", number + 1)).await;
     }
-    shows(&browser, ".objective:first-child", "missed").await;
+    shows(&browser, ".objective:first-child", "breaching").await;
     shows(&browser, ".verdict", "1 missed now").await;
     pictures(&browser, "live").await;
 
