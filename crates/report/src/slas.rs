@@ -87,7 +87,7 @@ mod tests {
         vec![
             json!({
                 "schema": 1, "name": "storefront-available", "label": "storefront-available", "value": null, "title": "The storefront answers",
-                "service": "storefront", "description": "Requests of the storefront <b>succeed</b>.", "source": "runs of `demo`", "method": "Occurrences",
+                "service": "storefront", "description": "Requests of the storefront <b>succeed</b>.", "source": "runs of demo", "method": "Occurrences",
                 "period": "last 30d", "period_started": "2026-10-23T18:00:00Z", "period_ends": null, "target": 0.9995, "as_of": "2026-11-22T18:00:00Z",
                 "state": "breaching", "since": "2026-11-22T17:59:10Z", "why": "99 of 99 requests of the last 1s were bad", "trouble": null,
                 "detection_delay_seconds": 1, "attained": 0.999_499_9, "events": {"good": 9_994_999, "bad": 5001, "total": 10_000_000},

@@ -156,12 +156,12 @@ pub(super) fn step(step: &PolicyStep) -> Value {
 
 fn source(sla: &Sla) -> String {
     let of = |source: &Source| match source {
-        Source::Prometheus(Some(name)) => format!("Prometheus `{name}`"),
+        Source::Prometheus(Some(name)) => format!("Prometheus {name}"),
         Source::Prometheus(None) => "Prometheus".to_owned(),
-        Source::Exposition(name) => format!("metrics of `{name}`"),
+        Source::Exposition(name) => format!("metrics of {name}"),
     };
     match &sla.events {
-        Events::Runs(runs) => format!("runs of `{}`", runs.plan),
+        Events::Runs(runs) => format!("runs of {}", runs.plan),
         Events::Counters { source, counted: Counted::Good(_) | Counted::Bad(_), .. }
         | Events::Figure { source, .. }
         | Events::Share { source, .. } => of(source),
