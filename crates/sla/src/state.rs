@@ -159,7 +159,9 @@ impl State {
                 "{} of the error budget are spent that the period will have at the traffic so far",
                 percent(used)
             ),
-            Reason::Fine { used: None, .. } => "the requests of the last seconds keep the objective".to_owned(),
+            Reason::Fine { used: None, .. } => {
+                "the requests of the last seconds keep the objective".to_owned()
+            }
         }
     }
 }
