@@ -130,16 +130,21 @@ impl History {
         Ok(rows.into_iter().map(kept).collect())
     }
 
-    /// The states of all SLAs.
+    /// Gives the states of all SLAs, a few at a time: together they take much memory.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub async fn sla_states(&self) -> Result<Vec<KeptState>> {
-        let rows: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as("SELECT sla, upto, state FROM sla_states")
-            .fetch_all(self.pool())
-            .await
-            .map_err(|error| self.failed(error))?;
-        Ok(rows.into_iter().map(|(sla, upto, state)| KeptState { sla, upto, state }).collect())
+    pub async fn each_sla_state(&self, mut take: impl FnMut(KeptState)) -> Result<()> {
+        const AT_A_TIME: i64 = 32;
+        const QUERY: &str = "SELECT sla, upto, state FROM sla_states WHERE sla > ? ORDER BY sla LIMIT ?";
+        let mut after = i64::MIN;
+        loop {
+            let few = sqlx::query_as(QUERY).bind(after).bind(AT_A_TIME).fetch_all(self.pool()).await;
+            let few: Vec<(i64, i64, Vec<u8>)> = few.map_err(|error| self.failed(error))?;
+            let Some((last, ..)) = few.last() else { return Ok(()) };
+            after = *last;
+            few.into_iter().for_each(|(sla, upto, state)| take(KeptState { sla, upto, state }));
+        }
     }
 
     /// The entries of the journal with their numbers, in the order they were told.

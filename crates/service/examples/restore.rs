@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a program of this project's own, on data of its own")]
 
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Router;
@@ -25,10 +26,17 @@ const JUDGED: u64 = 60;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(measure());
+    let mut arguments = std::env::args().skip(1);
+    runtime.block_on(async {
+        match (arguments.next(), arguments.next()) {
+            (Some(history), Some(page)) => serve(Path::new(&history), &page).await,
+            _ => prepare().await,
+        }
+    });
 }
 
-async fn measure() {
+/// Writes what a service left behind, and has another process go on with it: what it takes is the service's alone.
+async fn prepare() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("history.db");
     let history = History::open(&path).await.unwrap();
@@ -54,10 +62,25 @@ async fn measure() {
     history.close().await;
     let bytes = std::fs::metadata(&path).unwrap().len();
 
+    let page = page().await;
+    let program = std::env::current_exe().unwrap();
+    let output = tokio::process::Command::new(program).arg(&path).arg(page).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let year = full(&sla(0), now, 366).to_bytes().len();
+    println!(
+        "{{\"slas\": {SLAS}, {}, \"disk_bytes\": {bytes}, \"state_bytes\": {}, \"year_state_bytes\": {year}}}",
+        String::from_utf8(output.stdout).unwrap().trim(),
+        state.len()
+    );
+}
+
+/// Goes on with what is there, and judges.
+async fn serve(path: &Path, page: &str) {
+    let slas: Vec<Sla> = (0..SLAS).map(sla).collect();
     let started = Instant::now();
-    let history = History::open(&path).await.unwrap();
+    let history = History::open(path).await.unwrap();
     let listen = "127.0.0.1:0".parse().unwrap();
-    let connection = Connection { url: Secret::new(page().await), credentials: None };
+    let connection = Connection { url: Secret::new(page), credentials: None };
     let connections = [(Source::Exposition("page".to_owned()), connection)].into();
     let promises = Promises { slas, connections };
     let service = Service::bind(Config { listen, history, promises }).await.unwrap();
@@ -72,11 +95,7 @@ async fn measure() {
     let memory = memory_bytes();
     stop.cancel();
     running.await.unwrap().unwrap();
-    let year = full(&sla(0), now, 366).to_bytes().len();
-    println!(
-        "{{\"slas\": {SLAS}, \"restored_seconds\": {restored:.3}, \"core_share\": {judged:.4}, \"memory_bytes\": {memory}, \"disk_bytes\": {bytes}, \"state_bytes\": {}, \"year_state_bytes\": {year}}}",
-        state.len()
-    );
+    println!("\"restored_seconds\": {restored:.3}, \"core_share\": {judged:.4}, \"memory_bytes\": {memory}");
 }
 
 /// Serves a page whose counters grow.

@@ -333,30 +333,40 @@ pub(crate) enum OpenError {
 async fn restore(history: &History, bench: &mut Bench) -> Result<(), OpenError> {
     let failed = OpenError::History;
     let known = history.slas().await.map_err(failed)?;
-    let mut states: BTreeMap<i64, KeptState> =
-        history.sla_states().await.map_err(failed)?.into_iter().map(|state| (state.sla, state)).collect();
+    let mut wanted = BTreeMap::new();
     for (index, sla) in bench.slas().to_vec().into_iter().enumerate() {
         let name = &sla.slo.name;
-        let mut rows = Vec::new();
         if sla.each.is_some() {
             let values = known.iter().filter(|kept| kept.name == *name && kept.value.is_some());
-            rows.extend(values.map(|kept| (kept.value.clone(), kept.number)));
+            wanted.extend(values.map(|kept| (kept.number, (index, kept.value.clone()))));
         } else {
             let kept = known.iter().find(|kept| kept.name == *name && kept.value.is_none());
             let number = match kept {
                 Some(kept) => kept.number,
                 None => history.sla_number(name, None).await.map_err(failed)?,
             };
-            rows.push((None, number));
-        }
-        for (value, number) in rows.into_iter().filter(|(value, _)| value.is_none() == sla.each.is_none()) {
-            let refused = |why| OpenError::Sla(SlaError { sla: name.clone(), why });
-            if bench.has_room(index, value.as_deref()) {
-                bench.add(index, value, number, states.remove(&number).as_ref()).map_err(refused)?;
-            }
+            wanted.insert(number, (index, None));
         }
     }
-    drop(states);
+    let mut refused = None;
+    let mut add = |number, (index, value): (usize, Option<String>), state: Option<&KeptState>| {
+        if bench.has_room(index, value.as_deref())
+            && let Err(why) = bench.add(index, value, number, state)
+        {
+            let sla = bench.slas().get(index).map(|sla| sla.slo.name.clone()).unwrap_or_default();
+            refused.get_or_insert(SlaError { sla, why });
+        }
+    };
+    let each = history.each_sla_state(|state| {
+        if let Some(row) = wanted.remove(&state.sla) {
+            add(state.sla, row, Some(&state));
+        }
+    });
+    each.await.map_err(failed)?;
+    wanted.into_iter().for_each(|(number, row)| add(number, row, None));
+    if let Some(refused) = refused {
+        return Err(OpenError::Sla(refused));
+    }
     let journal = history.sla_journal().await.map_err(failed)?;
     let mut open = history.sla_breaches(u64::MAX >> 1).await.map_err(failed)?;
     open.retain(|breach| breach.ended.is_none());

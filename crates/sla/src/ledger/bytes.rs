@@ -125,19 +125,21 @@ impl Input<'_> {
     }
 
     fn tier(&mut self, unit: u64, now: u64) -> Result<Tier, Unreadable> {
-        let mut buckets: Vec<Bucket> = Vec::new();
-        for _ in 0..self.number()? {
+        let count = self.number()?;
+        // A bucket takes at least four bytes: who claims more of them than there are gets no room for them.
+        let mut tier = Tier::with_room(usize::try_from(count).unwrap_or(usize::MAX).min(self.0.len() / 4));
+        for _ in 0..count {
             let (step, seen, counts) = (self.number()?, self.number()?, self.counts()?);
-            let last = buckets.last().map(|last| u64::from(last.start));
+            let last = tier.last().map(u64::from);
             let start = last.unwrap_or(0).checked_add(step).filter(|start| *start < now);
             let start = start.ok_or(Unreadable::Contradiction("a time behind the newest"))?;
-            if last == Some(start) || seen > unit || buckets.len() >= Tier::MOST {
+            if last == Some(start) || seen > unit || tier.len() >= Tier::MOST {
                 return Err(Unreadable::Contradiction(
                     "buckets out of order, longer than they are, or too many",
                 ));
             }
-            buckets.push(Bucket { start: start as u32, seen: seen as u32, counts });
+            tier.push(&Bucket { start: start as u32, seen: seen as u32, counts });
         }
-        Ok(buckets.into_iter().collect())
+        Ok(tier)
     }
 }

@@ -79,6 +79,23 @@ impl Tier {
     /// Room is made for so many buckets at a time: doubling it would waste half.
     const ROOM: usize = 64;
 
+    /// With room for so many buckets and some more.
+    pub(super) fn with_room(buckets: usize) -> Self {
+        let room = buckets.min(Self::MOST) + Self::ROOM;
+        Self { sums: VecDeque::with_capacity(room), ..Self::default() }
+    }
+
+    /// Adds a bucket behind all others.
+    pub(super) fn push(&mut self, bucket: &Bucket) {
+        let sums = self.up_to(self.len()).plus(Sums::of(bucket));
+        self.sums.push_back(UpTo::new(bucket.start, sums));
+    }
+
+    /// The newest bucket's start.
+    pub(super) fn last(&self) -> Option<u32> {
+        self.sums.back().map(|last| last.start)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sums.len()
     }
@@ -157,12 +174,9 @@ impl Tier {
 impl FromIterator<Bucket> for Tier {
     /// Of buckets in the order of their starts.
     fn from_iter<I: IntoIterator<Item = Bucket>>(buckets: I) -> Self {
-        let mut tier = Self::default();
-        for bucket in buckets {
-            let sums = tier.up_to(tier.len()).plus(Sums::of(&bucket));
-            tier.sums.push_back(UpTo::new(bucket.start, sums));
-        }
-        tier.sums.shrink_to_fit();
+        let buckets = buckets.into_iter();
+        let mut tier = Self::with_room(buckets.size_hint().0);
+        buckets.for_each(|bucket| tier.push(&bucket));
         tier
     }
 }
