@@ -29,7 +29,7 @@ struct Shipped {
 const USUAL: &[&str] = &["--latency", "lognormal:20ms,80ms"];
 
 /// What the comments at the head of the plans promise.
-const SHIPPED: [Shipped; 11] = [
+const SHIPPED: [Shipped; 23] = [
     Shipped { plan: "steady", target: USUAL, set: STEADY, code: 0, missed: &[] },
     Shipped {
         plan: "steady",
@@ -113,6 +113,54 @@ const SHIPPED: [Shipped; 11] = [
         ],
         code: 0,
         missed: &[],
+    },
+    Shipped { plan: "shop", target: USUAL, set: STEADY, code: 0, missed: &[] },
+    Shipped {
+        plan: "shop",
+        target: &["--latency", "lognormal:20ms,80ms", "--error-ratio", "5%"],
+        set: STEADY,
+        code: 3,
+        missed: &["few errors"],
+    },
+    Shipped { plan: "search", target: USUAL, set: STEADY, code: 0, missed: &[] },
+    Shipped {
+        plan: "search",
+        target: &["--latency", "fixed:300ms"],
+        set: STEADY,
+        code: 3,
+        missed: &["quick answers"],
+    },
+    Shipped { plan: "payment", target: USUAL, set: STEADY, code: 0, missed: &[] },
+    Shipped {
+        plan: "payment",
+        target: &["--latency", "lognormal:20ms,80ms", "--error-ratio", "2%"],
+        set: STEADY,
+        code: 3,
+        missed: &["no payment is lost"],
+    },
+    Shipped { plan: "limited", target: USUAL, set: STEADY, code: 0, missed: &[] },
+    Shipped {
+        plan: "limited",
+        target: &["--latency", "lognormal:20ms,80ms", "--error-ratio", "2%"],
+        set: STEADY,
+        code: 3,
+        missed: &["no other errors"],
+    },
+    Shipped { plan: "media", target: USUAL, set: STEADY, code: 0, missed: &[] },
+    Shipped {
+        plan: "media",
+        target: &["--latency", "fixed:600ms"],
+        set: STEADY,
+        code: 3,
+        missed: &["starts soon"],
+    },
+    Shipped { plan: "tenants", target: USUAL, set: STEADY, code: 0, missed: &[] },
+    Shipped {
+        plan: "tenants",
+        target: &["--latency", "lognormal:20ms,80ms", "--error-ratio", "5%"],
+        set: STEADY,
+        code: 3,
+        missed: &["few errors"],
     },
 ];
 

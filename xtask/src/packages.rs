@@ -9,13 +9,15 @@ use nix::unistd::geteuid;
 use crate::command::run;
 
 /// What the tests need, each with the reason.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 15] = [
     "prometheus",              // scrapes us; promtool checks rules
     "prometheus-alertmanager", // amtool checks its configuration
     "prometheus-pushgateway",  // reads our text with Go's own parser
     "influxdb",                // a real line-protocol parser
     "victoria-metrics",        // a second reader of the same writes
     "nginx",                   // the neutral target, and InfluxDB's version 2 route
+    "caddy",                   // HTTP/2 without TLS, client certificates, codings
+    "tinyproxy-bin",           // a proxy between us and a target
     "wrk",                     // what our speed is compared with
     "chromium",                // opens the page and the report
     "chromium-driver",

@@ -8,18 +8,19 @@ use crate::bench::programs::Programs;
 use crate::command::{cargo, run as run_command};
 
 /// Every soak by name.
-const SOAKS: [(&str, Soak); 4] = [
+const SOAKS: [(&str, Soak); 5] = [
     ("engine", engine),
     ("simulated", |_| simulated()),
     ("export", |_| export()),
     ("agreement", |_| agreement()),
+    ("feed", |_| feed()),
 ];
 
 type Soak = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: engine; or simulated, export or agreement, which take their own time
+    /// Which one: engine; or simulated, export, agreement or feed, which take their own time
     name: String,
     /// How long, in seconds; before twenty minutes nothing is said about growth
     #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u32).range(10..=86_400))]
@@ -49,6 +50,22 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 fn agreement() -> anyhow::Result<()> {
     let arguments = ["test", "-p", "plimsoll-exposition", "--test", "agreement", "--", "--nocapture"];
     run_command(cargo().args(arguments).env("PLIMSOLL_AGREEMENT_SEEDS", "20"))
+}
+
+/// Rows of a table of 10 GB, made as they are read: bytes held are those of a table of 10 MB.
+fn feed() -> anyhow::Result<()> {
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--release",
+        "--package",
+        "plimsoll-data",
+        "--test",
+        "memory",
+        "--",
+        "--nocapture",
+    ]);
+    run_command(command.env("PLIMSOLL_FEED", "whole"))
 }
 
 /// Closed users who hardly think, with objectives, history and metrics: resident memory settles.

@@ -16,6 +16,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Starts a demo target, drives it, judges it and shows it in the browser; needs nothing installed
     Demo(DemoArguments),
+    /// Asks one URL a number of times, for a quick look: a plan in flags
+    Hit(Box<HitArguments>),
     /// Runs a plan
     Run(RunArguments),
     /// Serves the pages of live and past runs
@@ -68,6 +70,64 @@ pub(crate) struct DemoArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct HitArguments {
+    /// The URL; without a scheme it is http
+    pub(crate) url: String,
+    /// Requests in all [default: 200]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) requests: Option<u64>,
+    /// Users that ask at once, each again when it was answered; with -r the most connections [default: 50]
+    #[arg(short = 'c', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) concurrency: Option<u32>,
+    /// Requests a second, each due on time whatever the target does, like 100 or 100/s
+    #[arg(short = 'r', long, value_name = "RATE", value_parser = per_second)]
+    pub(crate) rate: Option<plimsoll_units::Rate>,
+    /// How long; wins over -n
+    #[arg(short = 'd', short_alias = 'z', long = "for", value_name = "TIME", value_parser = some_time)]
+    pub(crate) length: Option<Duration>,
+    /// A header; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// The method [default: GET, or POST where there is a body]
+    #[arg(short = 'm', long, value_name = "METHOD")]
+    pub(crate) method: Option<String>,
+    /// The body, a text
+    #[arg(short = 'b', long, value_name = "TEXT", conflicts_with = "body_file")]
+    pub(crate) body: Option<String>,
+    /// A file whose text is the body
+    #[arg(short = 'D', long, value_name = "FILE")]
+    pub(crate) body_file: Option<PathBuf>,
+    /// The content type of the body
+    #[arg(short = 'T', long, value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// Basic authentication
+    #[arg(short = 'a', long = "basic", value_name = "USER:PASSWORD")]
+    pub(crate) basic: Option<String>,
+    /// How long one request may take [default: 5s]
+    #[arg(short = 't', long, value_name = "TIME", value_parser = some_time)]
+    pub(crate) timeout: Option<Duration>,
+    /// Accepts any certificate
+    #[arg(short = 'k', long)]
+    pub(crate) insecure: bool,
+    /// Speaks HTTP/2, without TLS too
+    #[arg(long)]
+    pub(crate) http2: bool,
+    /// Threads that offer load [default: one per processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Writes the plan that these flags stand for to standard output, and asks nothing
+    #[arg(long)]
+    pub(crate) print_plan: bool,
+    /// Leaves no record
+    #[arg(long)]
+    pub(crate) no_history: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// The plan, a YAML file
     pub(crate) plan: PathBuf,
@@ -95,6 +155,9 @@ pub(crate) struct RunArguments {
     /// Begin at once, without learning first what this machine adds and can offer
     #[arg(long)]
     pub(crate) no_calibrate: bool,
+    /// One iteration of each scenario in place of the load; shows requests, answers, captures and what failed
+    #[arg(long, conflicts_with_all = ["report", "junit", "markdown"])]
+    pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
     #[command(flatten)]
@@ -559,6 +622,33 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 
 fn rate(text: &str) -> Result<f64, plimsoll_units::ParseError> {
     text.parse::<plimsoll_units::Rate>().map(plimsoll_units::Rate::per_second)
+}
+
+/// `100` or `100/s`, above zero.
+fn per_second(text: &str) -> Result<plimsoll_units::Rate, String> {
+    let text = if text.contains('/') { text.to_owned() } else { format!("{text}/s") };
+    match text.parse::<plimsoll_units::Rate>() {
+        Ok(rate) if rate.per_second() > 0.0 => Ok(rate),
+        Ok(_) => Err("write a rate above zero, like 100 or 100/s".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text) {
+        Ok(Duration::ZERO) => Err("write a time above zero, like 10s".to_owned()),
+        Ok(time) => Ok(time),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+        }
+        _ => Err("write NAME: VALUE".to_owned()),
+    }
 }
 
 fn factor(text: &str) -> Result<f64, String> {

@@ -139,7 +139,7 @@ impl Stage<'_> {
             default_workers(),
             // Its target is in this process too: there is no floor below it to tell apart.
             None,
-            self.history,
+            Some(self.history),
             live,
             &output,
             &control,
@@ -152,7 +152,7 @@ impl Stage<'_> {
         let finished = finished?;
         let summary = finished.state.summary();
         let judged = ExitCode::of_run(&summary, false);
-        let whole = conclude(finished, self.history, &output).await?;
+        let whole = conclude(finished, Some(self.history), &output, plimsoll_report::text).await?;
         if stop.is_cancelled() {
             return Ok(ExitCode::Success);
         }

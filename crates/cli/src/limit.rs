@@ -24,6 +24,12 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
     let tags = arguments.tags.into_iter().collect();
     let changes = Changes { set: arguments.set, tags, seed: arguments.seed, ..Changes::default() };
     let plan = Arc::new(plan::load(&arguments.plan, changes)?.plan);
+    if plan.has_own_loads() {
+        return Err(Stop::usage(anyhow!(
+            "scenarios of `{}` have loads of their own: there is no one level whose limit could be searched",
+            plan.name
+        )));
+    }
     let from = arguments.from.unwrap_or_else(|| plimsoll_runner::first_load(&plan));
     let most = arguments.most.unwrap_or(from * FARTHEST);
     if most < from {

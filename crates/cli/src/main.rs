@@ -9,7 +9,9 @@ mod calibrate;
 mod capacity;
 mod demo;
 mod files;
+mod hit;
 mod limit;
+mod once;
 mod plan;
 mod progress;
 mod records;
@@ -19,6 +21,7 @@ mod serve;
 mod signals;
 mod sla;
 mod spool;
+mod tables;
 mod telemetry;
 mod validate;
 mod view;
@@ -102,6 +105,7 @@ fn main() -> ProcessCode {
 async fn command(command: Command) -> Outcome {
     match command {
         Command::Demo(arguments) => Box::pin(demo::demo(arguments)).await,
+        Command::Hit(arguments) => Box::pin(hit::hit(*arguments)).await,
         Command::Run(arguments) => Box::pin(run::run(arguments)).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
         Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,

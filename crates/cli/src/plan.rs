@@ -6,7 +6,7 @@ use std::path::Path;
 
 use plimsoll_run::{ExitCode, ExportSettings};
 use plimsoll_sla::Sla;
-use plimsoll_spec::{Diagnostic, Inputs, Parsed, Source};
+use plimsoll_spec::{Diagnostic, Inputs, OpenTable, Parsed, Source};
 
 use crate::Stop;
 
@@ -32,18 +32,30 @@ pub(crate) fn load(path: &Path, changes: Changes) -> Result<Parsed, Stop> {
 /// Reads a plan's text; files it names are looked up in `folder`.
 pub(crate) fn parse(name: &str, text: String, folder: &Path, changes: Changes) -> Result<Parsed, Stop> {
     let read = |file: &str| std::fs::read(folder.join(file)).map_err(|error| error.to_string());
-    parse_with(name, text, &read, changes)
+    let open = |file: &str| crate::tables::open(&folder.join(file));
+    parse_from(name, text, &read, Some(&open), changes)
 }
 
-/// Reads a plan's text; `read` gives the files it names.
+/// Reads a plan's text; `read` gives the files it names, tables too.
 pub(crate) fn parse_with(
     name: &str,
     text: String,
     read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
     changes: Changes,
 ) -> Result<Parsed, Stop> {
+    parse_from(name, text, read, None, changes)
+}
+
+fn parse_from(
+    name: &str,
+    text: String,
+    read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
+    open: Option<&OpenTable<'_>>,
+    changes: Changes,
+) -> Result<Parsed, Stop> {
     let env = |name: &str| std::env::var(name).ok();
     let mut inputs = Inputs::new(&env, read);
+    inputs.open = open;
     inputs.set = changes.set;
     inputs.tags = changes.tags;
     inputs.seed = changes.seed;

@@ -7,13 +7,13 @@ use anyhow::anyhow;
 use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::History;
 use plimsoll_report::{Run, Text};
-use plimsoll_run::{Calibration, ExitCode, RunEvent, RunPlan};
+use plimsoll_run::{Calibration, ExitCode, RunEvent, RunPlan, State};
 use plimsoll_runner::{Control, Finished, RunConfig, sinks};
 use tokio::sync::mpsc;
 
 use crate::arguments::{OutputArguments, RunArguments};
 use crate::plan::Changes;
-use crate::{Outcome, Stop, calibrate, files, plan, signals, sla, view};
+use crate::{Outcome, Stop, calibrate, files, once, plan, signals, sla, view};
 
 /// Events that may wait for the terminal. It draws several times a second, so they never do.
 const WATCHED: usize = 1024;
@@ -27,6 +27,9 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
         slas,
     };
     let parsed = plan::load(&arguments.plan, changes)?;
+    if arguments.once {
+        return once::once(parsed.plan, &arguments.output).await;
+    }
     let history = files::history(&arguments.history).await?;
     let control = Control::default();
     let stopper = control.clone();
@@ -41,7 +44,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
         Arc::new(parsed.plan),
         workers,
         calibration,
-        &history,
+        Some(&history),
         live,
         &arguments.output,
         &control,
@@ -50,7 +53,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
     )
     .await?;
     let code = ExitCode::of_run(&finished.state.summary(), arguments.strict);
-    conclude(finished, &history, &arguments.output)
+    conclude(finished, Some(&history), &arguments.output, plimsoll_report::text)
         .await
         // A run that is not wholly in the record is our failure, however it ended.
         .map(|recorded| if recorded { code } else { ExitCode::Internal })
@@ -66,7 +69,7 @@ pub(crate) async fn offer(
     plan: Arc<RunPlan>,
     workers: usize,
     calibration: Option<Calibration>,
-    history: &History,
+    history: Option<&History>,
     live: Arc<LiveMetrics>,
     output: &OutputArguments,
     control: &Control,
@@ -90,7 +93,7 @@ pub(crate) async fn offer(
         workers,
         plimsoll: env!("CARGO_PKG_VERSION").to_owned(),
         calibration,
-        history: Some(history.clone()),
+        history: history.cloned(),
         exporters,
         watcher: Some(watcher),
     };
@@ -110,33 +113,45 @@ fn style(output: &OutputArguments) -> view::Style {
     }
 }
 
-/// Prints and writes the result, then does what need not be waited for. Says whether the record is whole.
+/// How a result reads on a terminal.
+pub(crate) type Form = fn(&Run, &Text) -> String;
+
+/// Prints and writes the result, then does what need not be waited for. Says whether the record is whole, where there is one.
 pub(crate) async fn conclude(
     finished: Finished,
-    history: &History,
+    history: Option<&History>,
     output: &OutputArguments,
+    form: Form,
 ) -> Result<bool, Stop> {
     let run = Run::of(&finished.state);
     let mut written = files::write(std::slice::from_ref(&run), &output.files);
     if !output.quiet {
-        print(&run, std::mem::take(&mut written.files), files::uses_stdout(&output.files));
+        print(&run, form, std::mem::take(&mut written.files), files::uses_stdout(&output.files));
     }
     let told = written.tell();
     let whole = recorded(&finished);
-    let id = run.summary.info.id.clone();
-    let summary = plimsoll_report::json(&run).to_string();
-    if let Err(error) = history.set_summary(&id, &summary).await {
-        crate::say::errln!("warning: the summary is not in the history: {error}");
+    if let Some(history) = history {
+        let summary = plimsoll_report::json(&run).to_string();
+        if let Err(error) = history.set_summary(&run.summary.info.id, &summary).await {
+            crate::say::errln!("warning: the summary is not in the history: {error}");
+        }
     }
     finished.exporters.close().await;
-    if let Err(error) = Box::pin(crate::capacity::keep_soon(history, &finished.state)).await {
+    if let Some(history) = history {
+        settle(history, &finished.state).await;
+    }
+    told.map(|()| whole)
+}
+
+/// What a record is given once nobody waits for it any more.
+async fn settle(history: &History, state: &State) {
+    if let Err(error) = Box::pin(crate::capacity::keep_soon(history, state)).await {
         crate::say::errln!("warning: what the run says about capacity is not in the history: {error:#}");
     }
     // Rows become chunks; a record that could not be compacted is as good, only larger.
     if let Err(error) = history.compact().await {
         crate::say::errln!("warning: the record was not compacted: {error}");
     }
-    told.map(|()| whole)
 }
 
 fn recorded(finished: &Finished) -> bool {
@@ -159,8 +174,8 @@ pub(crate) fn text_options(files: Vec<(String, String)>, to_stderr: bool) -> Tex
     Text { width, color, files }
 }
 
-fn print(run: &Run, written: Vec<(String, String)>, to_stderr: bool) {
-    let text = plimsoll_report::text(run, &text_options(written, to_stderr));
+fn print(run: &Run, form: Form, written: Vec<(String, String)>, to_stderr: bool) {
+    let text = form(run, &text_options(written, to_stderr));
     if to_stderr {
         crate::say::err!("{text}");
     } else {

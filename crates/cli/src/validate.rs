@@ -35,23 +35,27 @@ pub(crate) fn schema() -> Outcome {
     Ok(ExitCode::Success)
 }
 
+/// What a load will do, in words.
+fn offers(load: &LoadModel) -> String {
+    match load {
+        LoadModel::Open { stages, .. } => {
+            let profile = RateProfile::new(stages);
+            format!("{} arrivals, {}/s at most", profile.total().ceil(), profile.peak())
+        }
+        LoadModel::Closed { stages, limits } => {
+            let users = format!("{} users at most", plimsoll_workload::UserProfile::new(stages).peak());
+            limits
+                .iterations
+                .map_or(users.clone(), |iterations| format!("{iterations} iterations by {users}"))
+        }
+    }
+}
+
 /// What a plan will do, in a line.
 fn describe(plan: &RunPlan) -> String {
     let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-    let (load, length) = match &plan.load.model {
-        LoadModel::Open { stages, .. } => {
-            let profile = RateProfile::new(stages);
-            (format!("{} arrivals, {}/s at most", profile.total().ceil(), profile.peak()), profile.length())
-        }
-        LoadModel::Closed { stages, iterations } => {
-            let profile = plimsoll_workload::UserProfile::new(stages);
-            let users = format!("{} users at most", profile.peak());
-            (
-                iterations.map_or(users.clone(), |iterations| format!("{iterations} iterations by {users}")),
-                profile.length(),
-            )
-        }
-    };
+    let load = plan.loads().map(offers).collect::<Vec<_>>().join(" beside ");
+    let length = plan.loads().map(LoadModel::length).max().unwrap_or_default();
     format!(
         "`{}`: {load}, {}, {}, {}",
         plan.name,

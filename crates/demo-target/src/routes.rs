@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
+    ACCEPT_RANGES, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, HeaderName,
+    HeaderValue, LOCATION, RANGE, RETRY_AFTER, SET_COOKIE,
 };
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -59,12 +60,18 @@ pub(crate) enum Route {
     Stall,
     Latency,
     Close,
+    Pay,
+    BeginJob,
+    Job,
+    Limited,
+    Media,
+    Tenant,
     Other,
 }
 
 impl Route {
     /// Every route, in the order of the enum.
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Home,
         Self::Products,
         Self::Product,
@@ -81,6 +88,12 @@ impl Route {
         Self::Stall,
         Self::Latency,
         Self::Close,
+        Self::Pay,
+        Self::BeginJob,
+        Self::Job,
+        Self::Limited,
+        Self::Media,
+        Self::Tenant,
         Self::Other,
     ];
 
@@ -102,6 +115,12 @@ impl Route {
             Self::Stall => "GET /stall",
             Self::Latency => "GET /latency/{ms}",
             Self::Close => "GET /close",
+            Self::Pay => "POST /payments",
+            Self::BeginJob => "POST /jobs",
+            Self::Job => "GET /jobs/{id}",
+            Self::Limited => "GET /limited",
+            Self::Media => "GET /media/{n}",
+            Self::Tenant => "GET /tenants/{tenant}",
             Self::Other => "other",
         }
     }
@@ -139,6 +158,9 @@ fn destination<'p>(method: &Method, path: &'p str) -> Destination<'p> {
         "/echo" => post(Route::Echo),
         "/stall" => get(Route::Stall, ""),
         "/close" => get(Route::Close, ""),
+        "/payments" => post(Route::Pay),
+        "/jobs" => post(Route::BeginJob),
+        "/limited" => get(Route::Limited, ""),
         _ => {
             if let Some(operator) = Operator::at(path) {
                 return Destination::Operator(operator);
@@ -149,6 +171,9 @@ fn destination<'p>(method: &Method, path: &'p str) -> Destination<'p> {
                 Some(("status", code)) => get(Route::Status, code),
                 Some(("bytes", count)) => get(Route::Bytes, count),
                 Some(("latency", ms)) => get(Route::Latency, ms),
+                Some(("jobs", id)) => get(Route::Job, id),
+                Some(("media", count)) => get(Route::Media, count),
+                Some(("tenants", tenant)) => get(Route::Tenant, tenant),
                 _ => Destination::Unknown,
             }
         }
@@ -276,6 +301,12 @@ impl Asked<'_> {
                 page.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 page
             }
+            Route::Pay => pay(self.headers, body).await,
+            Route::BeginJob => shop.begin_job(body).await,
+            Route::Job => shop.job(self.part),
+            Route::Limited => shop.limited(self.query),
+            Route::Media => media(self.part, self.headers),
+            Route::Tenant => tenant(self.part, self.headers),
             Route::Other => problem(StatusCode::NOT_FOUND, "there is nothing at this path"),
         }
     }
@@ -319,12 +350,29 @@ pub(crate) struct Shop {
     orders: AtomicU64,
     /// Session n lives in slot n modulo their number until a later session needs the slot.
     carts: Vec<Mutex<Cart>>,
+    jobs: AtomicU64,
+    /// The second that `/limited` counts, and how many it has let through in it.
+    window: Mutex<(u64, u64)>,
+    opened: Instant,
 }
 
 #[derive(Debug, Default)]
 struct Cart {
     session: u64,
     products: Vec<Value>,
+}
+
+/// The longest job in milliseconds.
+const LONGEST_JOB_MS: u64 = 600_000;
+
+#[derive(Deserialize)]
+struct JobOrder {
+    takes_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct Payment {
+    amount: f64,
 }
 
 #[derive(Deserialize)]
@@ -335,7 +383,14 @@ struct CartOrder {
 impl Shop {
     pub(crate) fn new() -> Self {
         let carts = (0..KEPT_CARTS).map(|_| Mutex::default()).collect();
-        Self { sessions: AtomicU64::new(0), orders: AtomicU64::new(0), carts }
+        Self {
+            sessions: AtomicU64::new(0),
+            orders: AtomicU64::new(0),
+            carts,
+            jobs: AtomicU64::new(0),
+            window: Mutex::default(),
+            opened: Instant::now(),
+        }
     }
 
     async fn login(&self, headers: &HeaderMap, body: Incoming) -> Page {
@@ -403,6 +458,59 @@ impl Shop {
         let order = self.orders.fetch_add(1, Ordering::Relaxed) + 1;
         let mut page = json_page(StatusCode::OK, &json!({ "order": order }));
         set_header(&mut page, HeaderName::from_static("x-order-id"), &order.to_string());
+        page
+    }
+
+    /// Begins a job. Its id says when it will be done, so that nothing has to be remembered of it.
+    async fn begin_job(&self, body: Incoming) -> Page {
+        let body = match collect(body).await {
+            Ok(body) => body,
+            Err(page) => return page,
+        };
+        let Some(JobOrder { takes_ms }) =
+            serde_json::from_slice(&body).ok().filter(|order: &JobOrder| order.takes_ms <= LONGEST_JOB_MS)
+        else {
+            return problem(StatusCode::BAD_REQUEST, "write takes_ms, milliseconds from 0 to 600000");
+        };
+        let begun = self.opened.elapsed().as_millis() as u64;
+        let id = format!("{}-{begun}-{takes_ms}", self.jobs.fetch_add(1, Ordering::Relaxed) + 1);
+        let mut page = json_page(StatusCode::ACCEPTED, &json!({ "job": id, "state": "running" }));
+        set_header(&mut page, LOCATION, &format!("/jobs/{id}"));
+        page
+    }
+
+    fn job(&self, id: &str) -> Page {
+        let numbers: Option<Vec<u64>> = id.split('-').map(|part| part.parse().ok()).collect();
+        let now = self.opened.elapsed().as_millis() as u64;
+        match numbers.as_deref() {
+            Some(&[number, begun, takes]) if number > 0 && begun <= now && takes <= LONGEST_JOB_MS => {
+                let done = (now - begun).min(takes);
+                let percent = (done * 100).checked_div(takes).unwrap_or(100);
+                let state = if done == takes { "done" } else { "running" };
+                json_page(StatusCode::OK, &json!({ "job": id, "state": state, "percent": percent }))
+            }
+            _ => problem(StatusCode::NOT_FOUND, "there is no such job"),
+        }
+    }
+
+    /// Lets so many requests through in each second since the shop opened, all clients together.
+    fn limited(&self, query: &str) -> Page {
+        let limit = parameter(query, "per_second").map_or(Some(50), |text| text.parse::<u64>().ok());
+        let Some(limit) = limit else {
+            return problem(StatusCode::BAD_REQUEST, "per_second is a number");
+        };
+        let second = self.opened.elapsed().as_secs();
+        let mut window = locked(&self.window);
+        if window.0 != second {
+            *window = (second, 0);
+        }
+        window.1 += 1;
+        if window.1 <= limit {
+            return text("within the limit\n");
+        }
+        drop(window);
+        let mut page = problem(StatusCode::TOO_MANY_REQUESTS, "the limit of this second is reached");
+        page.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         page
     }
 
@@ -475,6 +583,109 @@ fn search(query: &str) -> Page {
     let items: Vec<Product> =
         names.filter(|product| product.name.contains(&*wanted)).take(PAGE_SIZE as usize).collect();
     json_page(StatusCode::OK, &json!({ "q": wanted, "items": items }))
+}
+
+/// Takes a payment once for each idempotency key: its number is made of the key, so the same key is the
+/// same payment however often it comes.
+async fn pay(headers: &HeaderMap, body: Incoming) -> Page {
+    let body = match collect(body).await {
+        Ok(body) => body,
+        Err(page) => return page,
+    };
+    let Some(key) = headers.get("idempotency-key").filter(|key| !key.is_empty()) else {
+        return problem(StatusCode::BAD_REQUEST, "an idempotency-key is needed");
+    };
+    match serde_json::from_slice(&body) {
+        Ok(Payment { amount }) if amount > 10_000.0 => {
+            problem(StatusCode::PAYMENT_REQUIRED, "declined: more than 10000 at once")
+        }
+        Ok(Payment { amount }) if amount > 0.0 => {
+            let number = key.as_bytes().iter().fold(0, |hash, byte| mix(hash ^ u64::from(*byte)));
+            let payment = format!("{number:016x}");
+            json_page(
+                StatusCode::CREATED,
+                &json!({ "payment": payment, "state": "authorised", "amount": amount }),
+            )
+        }
+        _ => problem(StatusCode::UNPROCESSABLE_ENTITY, "a JSON object with an amount above 0 is needed"),
+    }
+}
+
+/// So many bytes of a medium, or the one range of them that is asked for (RFC 9110, section 14).
+fn media(count: &str, headers: &HeaderMap) -> Page {
+    let Some(size) = count.parse().ok().filter(|size| (1..=LARGEST_BODY).contains(size)) else {
+        return problem(StatusCode::BAD_REQUEST, "write a number of bytes from 1 to 17179869184");
+    };
+    let stretch = |status, count| {
+        let content = Content { spaces: count, ..Content::default() };
+        let mut page = page(status, "video/mp4", content);
+        page.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        page
+    };
+    // What is not understood is passed over, as the specification has it.
+    match headers.get(RANGE).and_then(|range| Range::read(range.to_str().ok()?)) {
+        None => stretch(StatusCode::OK, size),
+        Some(range) => match range.within(size) {
+            Some((first, last)) => {
+                let mut page = stretch(StatusCode::PARTIAL_CONTENT, last - first + 1);
+                set_header(&mut page, CONTENT_RANGE, &format!("bytes {first}-{last}/{size}"));
+                page
+            }
+            None => {
+                let mut page =
+                    problem(StatusCode::RANGE_NOT_SATISFIABLE, "the medium ends before this range");
+                set_header(&mut page, CONTENT_RANGE, &format!("bytes */{size}"));
+                page
+            }
+        },
+    }
+}
+
+/// One range of bytes as it is asked for.
+#[derive(Debug, PartialEq, Eq)]
+enum Range {
+    /// From a position, up to another one where there is one.
+    From(u64, Option<u64>),
+    /// The last ones.
+    Last(u64),
+}
+
+impl Range {
+    fn read(header: &str) -> Option<Self> {
+        let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
+        match (first.trim(), last.trim()) {
+            ("", last) => last.parse().ok().map(Self::Last),
+            (first, "") => first.parse().ok().map(|first| Self::From(first, None)),
+            (first, last) => {
+                let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+                (first <= last).then_some(Self::From(first, Some(last)))
+            }
+        }
+    }
+
+    /// First and last byte of a medium of this size, which is not empty.
+    fn within(&self, size: u64) -> Option<(u64, u64)> {
+        match *self {
+            Self::From(first, last) => {
+                (first < size).then(|| (first, last.map_or(size - 1, |last| last.min(size - 1))))
+            }
+            Self::Last(count) => (count > 0).then(|| (size.saturating_sub(count), size - 1)),
+        }
+    }
+}
+
+/// The catalogue of a tenant, to who says in a header that it is this tenant.
+fn tenant(tenant: &str, headers: &HeaderMap) -> Page {
+    if tenant.is_empty() || tenant.contains('/') {
+        return problem(StatusCode::NOT_FOUND, "there is no such tenant");
+    }
+    if headers.get("x-tenant").is_none_or(|named| named.as_bytes() != tenant.as_bytes()) {
+        return problem(StatusCode::FORBIDDEN, "x-tenant names another tenant");
+    }
+    let number = tenant.bytes().fold(0, |hash, byte| mix(hash ^ u64::from(byte))) % (PRODUCTS / PAGE_SIZE);
+    let first = number * PAGE_SIZE + 1;
+    let items: Vec<Product> = (first..first + PAGE_SIZE).map(Product::numbered).collect();
+    json_page(StatusCode::OK, &json!({ "tenant": tenant, "items": items }))
 }
 
 fn redirect(query: &str) -> Page {
@@ -601,11 +812,32 @@ mod tests {
             (Method::DELETE, "/cart", WrongMethod("GET, HEAD, POST")),
             (Method::GET, "/login", WrongMethod("POST")),
             (Method::GET, "/nothing", Unknown),
+            (Method::GET, "/jobs/1-0-5", Shop(Route::Job, "1-0-5")),
+            (Method::GET, "/jobs", WrongMethod("POST")),
             (Method::GET, "/nothing/here", Unknown),
             (Method::GET, "/metrics", Destination::Operator(Operator::Metrics)),
         ];
         for (method, path, expected) in cases {
             assert_eq!(destination(&method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_those_of_the_specification() {
+        for (header, size, expected) in [
+            ("bytes=0-0", 10, Some(Some((0, 0)))),
+            ("bytes=0-99", 10, Some(Some((0, 9)))),
+            ("bytes=3-", 10, Some(Some((3, 9)))),
+            ("bytes=-4", 10, Some(Some((6, 9)))),
+            ("bytes=-40", 10, Some(Some((0, 9)))),
+            ("bytes=-0", 10, Some(None)),
+            ("bytes=10-", 10, Some(None)),
+            ("bytes=4-3", 10, None),
+            ("bytes=0-1,3-4", 10, None),
+            ("lines=0-1", 10, None),
+        ] {
+            let found = Range::read(header).map(|range| range.within(size));
+            assert_eq!(found, expected, "{header} of {size}");
         }
     }
 

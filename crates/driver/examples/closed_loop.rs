@@ -17,7 +17,7 @@ use std::error::Error;
 use mimalloc::MiMalloc;
 use plimsoll_driver::{Collector, Driver, DriverConfig, Message, NetworkTransport, Transport};
 use plimsoll_measure::Outcome;
-use plimsoll_run::{Action, LoadModel, RunPlan};
+use plimsoll_run::{Action, LoadModel, RunPlan, UserLimits};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 
 /// As in the program that people use.
@@ -57,7 +57,10 @@ fn plan(address: &str, requests: u64) -> Result<RunPlan, Box<dyn Error>> {
     let LoadModel::Closed { stages, .. } = common::closed(USERS, 3600.0) else {
         return Err("users make a closed model".into());
     };
-    let model = LoadModel::Closed { stages, iterations: Some(requests) };
+    let model = LoadModel::Closed {
+        stages,
+        limits: UserLimits { iterations: Some(requests), ..UserLimits::default() },
+    };
     let home = Action::Request(Box::new(common::get(0, "/")));
     let mut plan = common::plan(&format!("http://{address}"), model, vec![home]);
     plan.objectives = vec![

@@ -7,15 +7,18 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::sys::socket::{setsockopt, sockopt};
 use plimsoll_measure::Outcome;
 use plimsoll_run::{AddressChoice, AddressShape, PlannedTarget, RunPlan};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 use crate::Failure;
+use crate::names::Names;
+use crate::proxy;
 use crate::resources::Demand;
 use crate::transport::Origin;
 
@@ -39,6 +42,9 @@ pub enum AddressError {
         /// What the resolver says.
         reason: String,
     },
+    /// The proxy cannot be spoken to.
+    #[error("http.proxy: {0}")]
+    Proxy(&'static str),
     /// Connections cannot be bound to an address.
     #[error("http.source: {address} cannot be used: {reason}")]
     Source {
@@ -63,6 +69,8 @@ pub(crate) struct Addresses {
     all: Vec<Address>,
     turns: Arc<[u16]>,
     sources: Vec<IpAddr>,
+    /// The socket that stands for the target.
+    socket: Option<PathBuf>,
     /// Connections bound so far that lead elsewhere.
     elsewhere: AtomicUsize,
 }
@@ -106,30 +114,40 @@ impl Turns {
     }
 }
 
-/// A TCP connection and where it leads.
+/// A connection and where it leads.
 pub(crate) struct Reached<'a> {
-    pub(crate) tcp: TcpStream,
+    pub(crate) line: Line,
     pub(crate) host: &'a str,
     pub(crate) address: Option<u16>,
 }
 
+/// What carries bytes.
+pub(crate) enum Line {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
 impl Addresses {
     /// The addresses of a plan's target.
-    pub(crate) async fn of(plan: &RunPlan) -> Result<Self, AddressError> {
+    pub(crate) async fn of(plan: &RunPlan, names: &Names) -> Result<Self, AddressError> {
         let target = origin(&plan.target)?;
+        let proxy = plan.http.network.proxy.as_ref().map(proxy::Via::new).transpose()?.map(Arc::new);
+        let target = Origin { proxy, ..target };
         let all: Vec<Address> = match plan.addresses {
             AddressChoice::First => {
                 let address = |planned: &PlannedTarget| {
                     let shape = AddressShape { name: planned.url.clone(), weight: planned.weight };
-                    Ok(Address::new(origin(&planned.url)?, shape))
+                    let place = origin(&planned.url)?;
+                    let known = names.known(&place).map(|address| Origin::at(address, place.tls));
+                    Ok(Address { host: place.host.clone(), ..Address::new(known.unwrap_or(place), shape) })
                 };
                 plan.targets.iter().map(address).collect::<Result<_, AddressError>>()?
             }
             AddressChoice::All => {
-                let resolved = resolve(&target).await?;
+                let resolved = resolve(&target, names).await?;
                 let address = |found: &SocketAddr| {
                     let shape = AddressShape { name: found.to_string(), weight: 1 };
-                    let place = Origin { host: found.ip().to_string(), ..target.clone() };
+                    let place = Origin::at(*found, target.tls);
                     Address { host: target.host.clone(), ..Address::new(place, shape) }
                 };
                 resolved.iter().map(address).collect()
@@ -137,7 +155,8 @@ impl Addresses {
         };
         let weights: Vec<u32> = all.iter().map(|address| address.shape.weight).collect();
         let (turns, sources) = (turns(&weights).into(), plan.http.source.clone());
-        let addresses = Self { target, all, turns, sources, elsewhere: AtomicUsize::new(0) };
+        let socket = plan.http.network.unix_socket.clone();
+        let addresses = Self { target, all, turns, sources, socket, elsewhere: AtomicUsize::new(0) };
         addresses.check_sources()?;
         Ok(addresses)
     }
@@ -159,12 +178,23 @@ impl Addresses {
         Ok(())
     }
 
+    /// The origin of the plan's target.
+    pub(crate) fn target(&self) -> &Origin {
+        &self.target
+    }
+
     pub(crate) fn shapes(&self) -> Vec<AddressShape> {
         self.all.iter().map(|address| address.shape.clone()).collect()
     }
 
     /// Of so many connections in all, the most to one address for the local addresses that reach it.
     pub(crate) fn demand(&self, connections: u64) -> Demand {
+        if let Some(proxy) = &self.target.proxy {
+            let sources = self.sources.len().max(1) as u64;
+            return Demand { to: proxy.name(), connections, sources };
+        }
+        // Sockets of this machine have no ports.
+        let connections = if self.socket.is_some() { 0 } else { connections };
         let weights: u64 = self.all.iter().map(|address| u64::from(address.shape.weight)).sum();
         let demand = |address: &Address| {
             let share = (connections * u64::from(address.shape.weight)).div_ceil(weights.max(1));
@@ -185,42 +215,48 @@ impl Addresses {
         Turns(Arc::clone(&self.turns))
     }
 
-    /// Connects to an origin; where it is the target, to this one of its addresses.
+    /// Connects to an origin, or to the proxy before it; where it is the target, to this one of its addresses.
     pub(crate) async fn connect<'a>(
         &'a self,
         origin: &'a Origin,
         address: u16,
+        names: &Names,
     ) -> Result<Reached<'a>, Failure> {
-        match self.all.get(usize::from(address)).filter(|_| *origin == self.target) {
-            Some(known) => Ok(Reached {
-                tcp: self.dial(&known.place, &known.bound).await?,
-                host: &known.host,
-                address: Some(address),
-            }),
-            None => {
-                let tcp = self.dial(origin, &self.elsewhere).await?;
-                Ok(Reached { tcp, host: &origin.host, address: None })
+        let known = self.all.get(usize::from(address)).filter(|_| *origin == self.target);
+        let address = known.map(|_| address);
+        let host = known.map_or(&origin.host, |known| &known.host);
+        let line = match (known, &self.socket, &origin.proxy) {
+            (Some(_), Some(socket), _) => {
+                let connected = UnixStream::connect(socket).await;
+                Line::Unix(connected.map_err(|error| Failure::connect(&error))?)
             }
-        }
+            (_, _, Some(proxy)) => {
+                let tcp = self.dial(&proxy.place, &self.elsewhere, names).await;
+                let mut tcp = tcp.map_err(|failure| failure.before(&format!("proxy {}", proxy.name())))?;
+                if origin.tls {
+                    proxy.tunnel(&mut tcp, origin).await?;
+                }
+                Line::Tcp(tcp)
+            }
+            (Some(known), None, None) => Line::Tcp(self.dial(&known.place, &known.bound, names).await?),
+            (None, _, None) => Line::Tcp(self.dial(origin, &self.elsewhere, names).await?),
+        };
+        Ok(Reached { line, host, address })
     }
 
-    async fn dial(&self, place: &Origin, bound: &AtomicUsize) -> Result<TcpStream, Failure> {
-        if let Some(address) = place.address() {
+    async fn dial(&self, place: &Origin, bound: &AtomicUsize, names: &Names) -> Result<TcpStream, Failure> {
+        if let Some(address) = names.known(place) {
             return self.connect_to(address, bound).await;
         }
-        let nowhere = |reason: &dyn std::fmt::Display| {
-            Failure::new(Outcome::Dns, format!("no address for {}: {reason}", place.host))
-        };
-        let found = tokio::net::lookup_host((place.host.as_str(), place.port)).await;
-        let found = found.map_err(|error| Failure::exhausted(&error).unwrap_or_else(|| nowhere(&error)))?;
         let mut last = None;
-        for address in found {
+        for address in names.lookup(place).await? {
             match self.connect_to(address, bound).await {
                 Ok(tcp) => return Ok(tcp),
                 Err(failure) => last = Some(failure),
             }
         }
-        Err(last.unwrap_or_else(|| nowhere(&"the name has none")))
+        let nowhere = || Failure::new(Outcome::Dns, format!("no address for {}", place.host));
+        Err(last.unwrap_or_else(nowhere))
     }
 
     async fn connect_to(&self, address: SocketAddr, bound: &AtomicUsize) -> Result<TcpStream, Failure> {
@@ -275,17 +311,13 @@ fn origin(url: &str) -> Result<Origin, AddressError> {
 }
 
 /// Every address of a name, in an order that is the same each time.
-async fn resolve(target: &Origin) -> Result<Vec<SocketAddr>, AddressError> {
-    if let Some(address) = target.address() {
-        return Ok(vec![address]);
-    }
+async fn resolve(target: &Origin, names: &Names) -> Result<Vec<SocketAddr>, AddressError> {
     let host = target.host.clone();
     let unresolved = |reason: String| AddressError::Unresolved { host, reason };
-    let found = match tokio::net::lookup_host((target.host.as_str(), target.port)).await {
+    let mut found = match names.lookup(target).await {
         Ok(found) => found,
-        Err(error) => return Err(unresolved(error.to_string())),
+        Err(failure) => return Err(unresolved(failure.message)),
     };
-    let mut found: Vec<SocketAddr> = found.collect();
     found.sort_unstable();
     found.dedup();
     match found.len() {
@@ -359,6 +391,7 @@ mod tests {
                 .collect(),
             turns: turns(weights).into(),
             sources: sources.iter().map(|source| source.parse().unwrap()).collect(),
+            socket: None,
             elsewhere: AtomicUsize::new(0),
         };
         let (one, other, third) = ("http://127.0.0.1:80", "http://[::1]:80", "http://shop.example");

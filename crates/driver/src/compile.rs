@@ -1,18 +1,22 @@
 //! A plan made ready for sending: what can be done once is done before the load starts.
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HOST, HeaderName, HeaderValue};
+use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
-use jsonpath_rust::parser::model::JpQuery;
 use plimsoll_run::{
-    Action, BodyKind, Capture, CaptureSource, Expect, Header, OnFailure, Part, PauseRange, Request, RunPlan,
-    Template, Variable,
+    Action, Auth, BodyKind, Header, HttpVersion, OnFailure, Request, Retry, Reuse, RunPlan, Template, Until,
 };
 
+use crate::evidence::Hidden;
+use crate::fill::fill;
+use crate::judge::{CompiledCapture, CompiledExpect, CompiledSource};
 use crate::measures::CompiledMeasure;
 use crate::message::{Message, decides_framing};
+use crate::proxy::Via;
 use crate::transport::Origin;
 
 /// A step that cannot be sent as it stands.
@@ -33,21 +37,6 @@ pub(crate) struct Target {
     pub(crate) prefix: String,
 }
 
-/// Steps and pauses in order.
-#[derive(Debug)]
-pub(crate) struct Script {
-    pub(crate) actions: Vec<CompiledAction>,
-    pub(crate) captures: usize,
-    /// Indexes of the feeds it draws from.
-    pub(crate) feeds: Vec<u16>,
-}
-
-#[derive(Debug)]
-pub(crate) enum CompiledAction {
-    Request(Box<Step>),
-    Pause(PauseRange),
-}
-
 /// A step ready for sending.
 #[derive(Debug)]
 pub(crate) struct Step {
@@ -62,10 +51,32 @@ pub(crate) struct Step {
     pub(crate) captures: Vec<CompiledCapture>,
     pub(crate) measures: Vec<CompiledMeasure>,
     pub(crate) on_failure: OnFailure,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) until: Option<Box<CompiledUntil>>,
     /// Whether anybody looks at the headers of the answer.
     pub(crate) reads_headers: bool,
     /// Whether anybody looks at the body.
     pub(crate) reads_body: bool,
+    /// What nobody is to see of it.
+    pub(crate) hidden: Hidden,
+}
+
+/// What a step's answer must become.
+#[derive(Debug)]
+pub(crate) struct CompiledUntil {
+    pub(crate) expect: CompiledExpect,
+    /// From an answer to when the next request is due, in nanoseconds.
+    pub(crate) every: u64,
+    /// From when the step was first due to when no further request is made.
+    pub(crate) timeout: u64,
+}
+
+impl CompiledUntil {
+    fn new(until: &Until) -> Result<Self, String> {
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let expect = CompiledExpect::new(&until.expect)?;
+        Ok(Self { expect, every: nanos(until.every), timeout: nanos(until.timeout) })
+    }
 }
 
 #[derive(Debug)]
@@ -89,26 +100,6 @@ pub(crate) enum CompiledBody {
     Filled(Template, BodyKind),
 }
 
-#[derive(Debug)]
-pub(crate) struct CompiledExpect {
-    pub(crate) plain: Expect,
-    pub(crate) json: Vec<(String, JpQuery, serde_json::Value)>,
-}
-
-#[derive(Debug)]
-pub(crate) struct CompiledCapture {
-    pub(crate) name: String,
-    pub(crate) slot: usize,
-    pub(crate) source: CompiledSource,
-}
-
-#[derive(Debug)]
-pub(crate) enum CompiledSource {
-    JsonPath(JpQuery),
-    Regex(regex::Regex),
-    Header(HeaderName),
-}
-
 impl Target {
     pub(crate) fn of(plan: &RunPlan) -> Result<Self, CompileError> {
         let wrong = || CompileError {
@@ -116,68 +107,16 @@ impl Target {
             reason: format!("`{}` is not an http or https URL", plan.target),
         };
         let url = url::Url::parse(&plan.target).map_err(|_| wrong())?;
-        let origin = Origin::of(&url).ok_or_else(wrong)?;
+        let proxy = plan.http.network.proxy.as_ref().map(Via::new).transpose();
+        let proxy =
+            proxy.map_err(|error| CompileError { step: "target".to_owned(), reason: error.to_string() })?;
+        let origin = Origin { proxy: proxy.map(Arc::new), ..Origin::of(&url).ok_or_else(wrong)? };
         Ok(Self { origin: Rc::new(origin), prefix: url.path().trim_end_matches('/').to_owned() })
     }
 }
 
-impl Script {
-    pub(crate) fn new(
-        plan: &RunPlan,
-        target: &Target,
-        actions: &[Action],
-        captures: u16,
-    ) -> Result<Self, CompileError> {
-        let mut feeds: Vec<u16> = actions.iter().flat_map(variables).filter_map(feed_of).collect();
-        feeds.sort_unstable();
-        feeds.dedup();
-        // Teardown brings captures of its own, which nobody has counted.
-        let captures = actions.iter().flat_map(capture_slots).map(|slot| slot + 1).fold(captures, u16::max);
-        let actions = actions.iter().map(|action| match action {
-            Action::Pause(range) => Ok(CompiledAction::Pause(*range)),
-            Action::Request(request) => {
-                Ok(CompiledAction::Request(Box::new(Step::new(plan, target, request)?)))
-            }
-        });
-        Ok(Self { actions: actions.collect::<Result<_, _>>()?, captures: usize::from(captures), feeds })
-    }
-}
-
-fn variables(action: &Action) -> Vec<Variable> {
-    match action {
-        Action::Pause(_) => Vec::new(),
-        Action::Request(request) => {
-            let headers = request.headers.iter().flat_map(|header| header.value.variables());
-            request
-                .url
-                .variables()
-                .chain(headers)
-                .chain(request.body.iter().flat_map(Template::variables))
-                .collect()
-        }
-    }
-}
-
-fn capture_slots(action: &Action) -> Vec<u16> {
-    match action {
-        Action::Pause(_) => Vec::new(),
-        Action::Request(request) => request.captures.iter().map(|capture| capture.slot).collect(),
-    }
-}
-
-fn feed_of(variable: Variable) -> Option<u16> {
-    match variable {
-        Variable::Column { feed, .. } => Some(feed),
-        Variable::Capture(_)
-        | Variable::Setup(_)
-        | Variable::Iteration
-        | Variable::User
-        | Variable::RunId => None,
-    }
-}
-
 impl Step {
-    fn new(plan: &RunPlan, target: &Target, request: &Request) -> Result<Self, CompileError> {
+    pub(crate) fn new(plan: &RunPlan, target: &Target, request: &Request) -> Result<Self, CompileError> {
         let label = plan.steps.get(usize::from(request.step)).map_or("?", |step| step.step.as_str());
         let wrong = |reason: String| CompileError { step: label.to_owned(), reason };
         let body = match &request.body {
@@ -188,6 +127,7 @@ impl Step {
             },
         };
         let expect = CompiledExpect::new(&request.expect).map_err(wrong)?;
+        let until = request.until.as_ref().map(CompiledUntil::new).transpose().map_err(wrong)?.map(Box::new);
         let captures = request
             .captures
             .iter()
@@ -196,21 +136,33 @@ impl Step {
             .map_err(wrong)?;
         let measures = request.measures.iter().map(|measure| CompiledMeasure::new(measure, &plan.measures));
         let measures = measures.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
-        let reads_body = !expect.json.is_empty()
+        let expects = || [&expect].into_iter().chain(until.iter().map(|until| &until.expect));
+        let reads_body = expects().any(CompiledExpect::reads_body)
             || measures.iter().any(CompiledMeasure::reads_body)
-            || !expect.plain.body_contains.is_empty()
             || captures.iter().any(|capture| !matches!(capture.source, CompiledSource::Header(_)));
         let url = CompiledUrl::new(target, &request.url).map_err(wrong)?;
         let origin = match &url {
             CompiledUrl::Fixed(origin, _) => Some(&**origin),
             CompiledUrl::Filled(_) => None,
         };
-        let headers = CompiledHeaders::new(&plan.http.headers, &request.headers, origin).map_err(wrong)?;
-        let reads_headers = !expect.plain.headers.is_empty()
+        let mut headers =
+            CompiledHeaders::new(&plan.http.headers, &request.headers, origin).map_err(wrong)?;
+        if plan.reuse() == Reuse::Never && plan.http.version == HttpVersion::Http1 {
+            // Whoever means to send one request says so (RFC 9112, section 9.6).
+            headers.fixed.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let reads_headers = expects().any(CompiledExpect::reads_headers)
             || measures.iter().any(CompiledMeasure::reads_headers)
             || captures.iter().any(|capture| matches!(capture.source, CompiledSource::Header(_)));
+        // What a challenge asks and how a body is coded stands in them.
+        let network = &plan.http.network;
+        let reads_headers = reads_headers
+            || matches!(network.auth, Some(Auth::Digest { .. }))
+            || (reads_body && !network.compression.is_empty());
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| wrong(format!("`{}` is no HTTP method", request.method)))?;
+        let values = plan.http.headers.iter().chain(&request.headers).map(|header| &header.value);
+        let hidden = Hidden::of(values.chain([&request.url]).chain(&request.body));
         let fixed = match (&url, &body) {
             (CompiledUrl::Fixed(origin, uri), CompiledBody::Fixed(body))
                 if headers.filled.is_empty() && headers.fixed.contains_key(HOST) =>
@@ -231,8 +183,11 @@ impl Step {
             captures,
             measures,
             on_failure: request.on_failure,
+            retry: request.retry.clone(),
+            until,
             reads_headers,
             reads_body,
+            hidden,
         })
     }
 }
@@ -241,12 +196,14 @@ impl Step {
 pub(crate) fn is_plain(plan: &RunPlan) -> bool {
     let plain =
         |headers: &[Header]| !headers.iter().any(|header| decides_framing(&header.name.to_ascii_lowercase()));
-    let scenarios = plan.scenarios.iter().flat_map(|scenario| &scenario.actions);
-    plain(&plan.http.headers)
-        && scenarios.chain(&plan.setup).chain(&plan.teardown).all(|action| match action {
-            Action::Pause(_) => true,
-            Action::Request(request) => request.method != "CONNECT" && plain(&request.headers),
-        })
+    let mut is_plain = plain(&plan.http.headers);
+    let scenarios = plan.scenarios.iter().map(|scenario| &scenario.actions);
+    for actions in scenarios.chain([&plan.setup, &plan.teardown]) {
+        Action::requests(actions, &mut |request| {
+            is_plain &= request.method != "CONNECT" && plain(&request.headers);
+        });
+    }
+    is_plain
 }
 
 impl CompiledUrl {
@@ -266,6 +223,7 @@ pub(crate) fn resolve(target: &Target, text: &str) -> Result<(Rc<Origin>, Uri), 
     if text.starts_with("http://") || text.starts_with("https://") {
         let url = url::Url::parse(text).map_err(|error| format!("`{text}` is no URL: {error}"))?;
         let origin = Origin::of(&url).ok_or_else(|| format!("`{text}` has no host"))?;
+        let origin = origin.on_the_way_of(&target.origin);
         let uri = path_and_query(&url)?;
         let origin = if origin == *target.origin { Rc::clone(&target.origin) } else { Rc::new(origin) };
         return Ok((origin, uri));
@@ -315,143 +273,8 @@ impl CompiledHeaders {
     }
 }
 
-impl CompiledExpect {
-    fn new(expect: &Expect) -> Result<Self, String> {
-        let json =
-            expect.json.iter().map(|(path, value)| Ok((path.clone(), json_path(path)?, value.clone())));
-        Ok(Self { plain: expect.clone(), json: json.collect::<Result<_, String>>()? })
-    }
-}
-
-impl CompiledCapture {
-    fn new(capture: &Capture) -> Result<Self, String> {
-        let source = match &capture.source {
-            CaptureSource::JsonPath(path) => CompiledSource::JsonPath(json_path(path)?),
-            CaptureSource::Regex(text) => CompiledSource::Regex(
-                regex::Regex::new(text)
-                    .map_err(|error| format!("`{text}` is no regular expression: {error}"))?,
-            ),
-            CaptureSource::Header(name) => CompiledSource::Header(
-                HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?,
-            ),
-        };
-        Ok(Self { name: capture.name.clone(), slot: usize::from(capture.slot), source })
-    }
-}
-
-pub(crate) fn json_path(path: &str) -> Result<JpQuery, String> {
-    jsonpath_rust::parser::parse_json_path(path).map_err(|error| format!("`{path}` is no JSON path: {error}"))
-}
-
 /// The text of a template without holes, secrets exposed: from here on it goes to the target only.
 fn fixed_text(template: &Template) -> Option<String> {
-    let none = |_| None;
+    let none = |_, _: &mut dyn FnMut(&str)| false;
     fill(template, none, |value, out| out.push_str(value)).ok()
-}
-
-/// Fills a template; `escape` treats what comes from variables.
-pub(crate) fn fill(
-    template: &Template,
-    value: impl Fn(Variable) -> Option<String>,
-    escape: impl Fn(&str, &mut String),
-) -> Result<String, Variable> {
-    let mut out = String::new();
-    for part in &template.parts {
-        match part {
-            Part::Text(text) => out.push_str(text),
-            Part::Secret(secret) => out.push_str(secret.expose()),
-            Part::Variable(variable) => escape(&value(*variable).ok_or(*variable)?, &mut out),
-        }
-    }
-    Ok(out)
-}
-
-/// Characters that cannot stand in a URL as they are. Separators stay: a captured link is a whole path.
-const NOT_IN_URL: percent_encoding::AsciiSet = percent_encoding::CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'<')
-    .add(b'>')
-    .add(b'\\')
-    .add(b'^')
-    .add(b'`')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
-
-/// What would end a path too early.
-const NOT_IN_PATH: percent_encoding::AsciiSet = NOT_IN_URL.add(b'?').add(b'#').add(b'%');
-
-/// What would end a value of a query too early, or mean a space.
-const NOT_IN_QUERY: percent_encoding::AsciiSet = NOT_IN_PATH.add(b'&').add(b'=').add(b'+').add(b'/');
-
-/// Fills a URL. A hole at its very start stands for a whole link and keeps its separators; one in the
-/// path or the query is a value and cannot become anything else.
-pub(crate) fn fill_url(
-    template: &Template,
-    value: impl Fn(Variable) -> Option<String>,
-) -> Result<String, Variable> {
-    let mut out = String::new();
-    for part in &template.parts {
-        match part {
-            Part::Text(text) => out.push_str(text),
-            Part::Secret(secret) => out.push_str(secret.expose()),
-            Part::Variable(variable) => {
-                let value = value(*variable).ok_or(*variable)?;
-                let escaped = match (out.is_empty(), out.contains('?')) {
-                    (true, _) => percent_encoding::utf8_percent_encode(&value, &NOT_IN_URL),
-                    (false, false) => percent_encoding::utf8_percent_encode(&value, &NOT_IN_PATH),
-                    (false, true) => percent_encoding::utf8_percent_encode(&value, &NOT_IN_QUERY),
-                };
-                let escaped = escaped.to_string();
-                out.push_str(&escaped);
-            }
-        }
-    }
-    Ok(out)
-}
-
-pub(crate) fn escape_body(kind: BodyKind, value: &str, out: &mut String) {
-    match kind {
-        BodyKind::Text => out.push_str(value),
-        BodyKind::Json => {
-            // Serializing a text cannot fail; the quotes stand in the template.
-            let quoted = serde_json::to_string(value).unwrap_or_default();
-            out.push_str(quoted.trim_start_matches('"').strip_suffix('"').unwrap_or_default());
-        }
-        BodyKind::Form => out.extend(url::form_urlencoded::byte_serialize(value.as_bytes())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_escaped_for_where_they_go() {
-        let escaped = |kind| {
-            let mut out = String::new();
-            escape_body(kind, "\"a\" & b\n", &mut out);
-            out
-        };
-        assert_eq!(escaped(BodyKind::Text), "\"a\" & b\n");
-        assert_eq!(escaped(BodyKind::Json), "\\\"a\\\" & b\\n");
-        assert_eq!(escaped(BodyKind::Form), "%22a%22+%26+b%0A");
-    }
-
-    #[test]
-    fn a_value_in_a_url_stays_one_value() {
-        let hole = || Part::Variable(Variable::Iteration);
-        let filled = |before: &str, value: &str| {
-            let template = Template { parts: vec![Part::Text(before.to_owned()), hole()] };
-            fill_url(&template, |_| Some(value.to_owned())).unwrap()
-        };
-        assert_eq!(
-            filled("", "/next page?x=ü&y=1"),
-            "/next%20page?x=%C3%BC&y=1",
-            "a captured link is a whole link"
-        );
-        assert_eq!(filled("/files/", "a/b?c#d"), "/files/a/b%3Fc%23d");
-        assert_eq!(filled("/search?q=", "salt & pepper=50%"), "/search?q=salt%20%26%20pepper%3D50%25");
-    }
 }

@@ -18,11 +18,11 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use plimsoll_measure::{CloseReason, Outcome};
+use plimsoll_measure::{CloseReason, Exchange, Outcome};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::access::Counted;
 use crate::addresses::ELSEWHERE;
-use crate::exchange::Counted;
 use crate::http1::{KnownHead, ReadError, ResponseReader, Want};
 use crate::http2::Slot;
 use crate::ledger::{Entry, Ledger};
@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     client: Client,
     /// How long opening took, until its first request has told.
     pub(crate) opened: Option<(u64, Option<u64>)>,
+    /// Since when nobody has used it, where somebody gave it back.
+    pub(crate) idle_since: u64,
     /// A stream shares the connection that is counted.
     counted: Option<(Entry, Counted)>,
 }
@@ -140,6 +142,15 @@ pub(crate) struct AnswerLimit {
 }
 
 impl AnswerLimit {
+    /// How much of the body of an answer with this status is kept, in bytes.
+    pub(crate) fn kept_of(&self, status: StatusCode) -> usize {
+        match self.body {
+            true => usize::MAX,
+            false if status.as_u16() >= 400 => Exchange::MOST_BODY,
+            false => 0,
+        }
+    }
+
     pub(crate) fn too_large(&self) -> Failure {
         Failure::new(Outcome::TooLarge, format!("the body is larger than {} bytes", self.max_body))
     }
@@ -178,7 +189,7 @@ impl Connection {
         };
         let (address, opened) = (opened.address, Some((opened.connect, opened.tls)));
         let counted = Some((ledger.enter(), counted));
-        Ok(Box::new(Self { origin, address, traffic, client, opened, counted }))
+        Ok(Box::new(Self { origin, address, traffic, client, opened, idle_since: 0, counted }))
     }
 
     /// Makes of a free stream of HTTP/2 what an idle connection is otherwise.
@@ -190,7 +201,8 @@ impl Connection {
     ) -> Box<Self> {
         let address = slot.address();
         let traffic = Traffic::new(clock, address.unwrap_or(ELSEWHERE));
-        Box::new(Self { origin, address, traffic, client: Client::Http2(slot), opened, counted: None })
+        let client = Client::Http2(slot);
+        Box::new(Self { origin, address, traffic, client, opened, idle_since: 0, counted: None })
     }
 
     /// Itself, if it leads to this origin; else it makes room.
@@ -291,6 +303,7 @@ impl Compiled {
             head_request: *method == Method::HEAD,
             keep_headers: limit.headers,
             keep_body: limit.body,
+            keep_failed: Exchange::MOST_BODY,
             max_body: limit.max_body,
         });
         // Whatever ends the exchange before its answer is whole leaves bytes on the way.
@@ -421,12 +434,17 @@ impl Hyper {
             return Err(Failure::of_answer(&ReadError::SwitchingProtocols, limit));
         }
         let (parts, body) = response.into_parts();
-        let body = self.body(body, limit).await?;
+        let body = self.body(body, limit, limit.kept_of(parts.status)).await?;
         let headers = Some(Box::new(parts.headers));
         Ok(Answer { status: parts.status, headers, body, done: self.clock.now() })
     }
 
-    async fn body(&mut self, mut body: Incoming, limit: AnswerLimit) -> Result<Vec<u8>, Failure> {
+    async fn body(
+        &mut self,
+        mut body: Incoming,
+        limit: AnswerLimit,
+        most: usize,
+    ) -> Result<Vec<u8>, Failure> {
         if body.size_hint().lower() > limit.max_body {
             self.ended = true;
             return Err(limit.too_large());
@@ -457,9 +475,8 @@ impl Hyper {
                 self.ended = true;
                 return Err(limit.too_large());
             }
-            if limit.body {
-                kept.extend_from_slice(&data);
-            }
+            let room = data.len().min(most.saturating_sub(kept.len()));
+            kept.extend_from_slice(data.get(..room).unwrap_or_default());
         }
     }
 }

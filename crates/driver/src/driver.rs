@@ -1,30 +1,35 @@
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use plimsoll_data::{Maker, RowReader};
 use plimsoll_measure::{IterationKey, Phase, Shard};
-use plimsoll_run::{Action, HttpVersion, LoadModel, RunPlan, Shape};
-use plimsoll_workload::{Mix, MixError, RateProfile};
+use plimsoll_run::{Action, HttpVersion, LoadModel, Observed, RunPlan, Shape};
+use plimsoll_workload::MixError;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::compile::{Script, Target, is_plain};
+use crate::auth::Signer;
+use crate::compile::{Target, is_plain};
 use crate::connection::Http1;
-use crate::exchange::User;
+use crate::evidence::Observer;
 use crate::feed::Feeds;
 use crate::http2::Sessions;
-use crate::journey::{Crowd, Halt, Journey, Journeys, ScriptEnd};
+use crate::journey::{Halt, Journey, Journeys, ScriptEnd};
 use crate::ledger::Ledger;
 use crate::pacer::Pacer;
-use crate::pool::Pool;
+use crate::pool::{Hosts, Pool};
 use crate::recorder::{Blank, Recorder};
+use crate::script::Script;
 use crate::singles::Singles;
 use crate::timers::Timers;
-use crate::worker::{Share, Shared, Worker};
+use crate::tokens::Tokens;
+use crate::user::User;
+use crate::worker::{Offer, Share, Shared, SharedLoad, Worker};
 use crate::{Clock, CompileError, Room, Transport, priority};
 
 /// How far ahead the start lies, so that every worker is up when the first arrival is due.
@@ -51,6 +56,9 @@ pub struct DriverConfig {
     pub feeds: Feeds,
     /// Which client speaks HTTP/1.1 where both can.
     pub http1: Http1,
+    /// Whether steps that run once are to be looked at one by one, which reads every answer whole. Not for load: all of it
+    /// stays in memory.
+    pub observe: bool,
 }
 
 /// A load that cannot be offered.
@@ -105,6 +113,7 @@ pub struct Driver {
     shared: Arc<Shared>,
     spare: Vec<std::sync::mpsc::Sender<Shard>>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 impl Driver {
@@ -154,7 +163,8 @@ impl Driver {
             // Those that are up already have sent nothing yet, and shall not.
             threads.push(thread.inspect_err(|_| on_failure.cancel())?);
         }
-        Ok(Self { messages, clock, started, stop, shared, spare, threads })
+        let tokens = config.transport.tokens().cloned();
+        Ok(Self { messages, clock, started, stop, shared, spare, threads, tokens })
     }
 
     /// How many workers there are.
@@ -182,7 +192,8 @@ impl Driver {
 
     /// Virtual users active: iterations running in the open model.
     pub fn users(&self) -> u64 {
-        self.shared.users.load(Ordering::Relaxed) + u64::from(self.shared.running.load(Ordering::Relaxed))
+        let running = self.shared.loads.iter().map(|load| u64::from(load.running.load(Ordering::Relaxed)));
+        self.shared.users.load(Ordering::Relaxed) + running.sum::<u64>()
     }
 
     /// How late a worker came to an appointment with itself since the last call, the latest of any
@@ -197,9 +208,10 @@ impl Driver {
     }
 
     /// What could not be offered and why, the first time: this machine could not, or a step's values
-    /// made nothing that can be sent.
+    /// made nothing that can be sent, or a token could not be renewed.
     pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        let trouble = self.shared.trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        trouble.or_else(|| self.tokens.as_ref()?.trouble())
     }
 
     /// Waits for the threads; call it after every worker has finished.
@@ -215,29 +227,50 @@ fn shared(config: &DriverConfig) -> Shared {
     Shared {
         pacer: Pacer::new(&config.plan.http),
         room: Room::now(config.workers).descriptors,
+        loads: config.plan.loads().map(|_| SharedLoad::default()).collect(),
         ..Shared::default()
     }
+}
+
+fn loads(plan: &RunPlan) -> Vec<LoadModel> {
+    plan.loads().cloned().collect()
 }
 
 fn worker_count(config: &DriverConfig) -> usize {
     // More workers than connections would leave some without any.
     let connections = match config.plan.http.version {
-        HttpVersion::Http1 => config.plan.http.connections,
+        HttpVersion::Http1 => config.plan.http.connections.or(config.plan.http.network.per_host),
         HttpVersion::Http2 => Some(config.plan.connections().most),
     };
     config.workers.min(connections.map_or(usize::MAX, |connections| connections as usize)).max(1)
 }
 
-fn parts(config: &DriverConfig) -> Result<(Target, Vec<Script>, Mix), DriverError> {
+fn parts(config: &DriverConfig) -> Result<(Target, Vec<Script>, Vec<Offer>), DriverError> {
     let target = Target::of(&config.plan)?;
     let scripts = config
         .plan
         .scenarios
         .iter()
-        .map(|scenario| Script::new(&config.plan, &target, &scenario.actions, scenario.captures))
+        .map(|scenario| {
+            let script = Script::new(&config.plan, &target, &scenario.actions, scenario.captures)?;
+            Ok::<_, CompileError>(script.resting(scenario))
+        })
         .collect::<Result<_, _>>()?;
-    let weights: Vec<u32> = config.plan.scenarios.iter().map(|scenario| scenario.weight).collect();
-    Ok((target, scripts, Mix::new(&weights, config.seed)?))
+    Ok((target, scripts, offers(config)?))
+}
+
+/// The scenarios without a load of their own share the plan's by weight; then come those that have one.
+fn offers(config: &DriverConfig) -> Result<Vec<Offer>, MixError> {
+    let scenarios = &config.plan.scenarios;
+    let shared = scenarios.iter().map(|one| if one.load.is_some() { 0 } else { one.weight }).collect();
+    let mut offers = vec![Offer::new(&config.plan, &config.plan.load.model, shared, config.seed)?];
+    for (index, load) in
+        scenarios.iter().enumerate().filter_map(|(index, one)| Some((index, one.load.as_ref()?)))
+    {
+        let only = (0..scenarios.len()).map(|other| u32::from(other == index)).collect();
+        offers.push(Offer::new(&config.plan, load, only, config.seed)?);
+    }
+    Ok(offers)
 }
 
 struct Build<'a> {
@@ -253,14 +286,10 @@ struct Build<'a> {
 impl Build<'_> {
     /// `place` is the worker's among all that make requests in this run.
     fn worker(self, recorder: Recorder, place: u64) -> Result<Rc<Worker>, DriverError> {
-        let (target, scripts, mix) = parts(self.config)?;
+        let (target, scripts, offers) = parts(self.config)?;
         let plan = &self.config.plan;
-        let (in_flight, planned) = match &plan.load.model {
-            LoadModel::Open { stages, max_in_flight, .. } => {
-                (*max_in_flight, Some(RateProfile::new(stages).total()))
-            }
-            LoadModel::Closed { iterations, .. } => (1, iterations.map(|iterations| iterations as f64)),
-        };
+        let in_flight = plan.sharing().max(1);
+        let network = &plan.http.network;
         let (index, of) = (self.share.index as usize, self.share.of as usize);
         let my =
             |connections: u32| connections as usize / of + usize::from(index < connections as usize % of);
@@ -272,7 +301,12 @@ impl Build<'_> {
             }
         };
         let turns = self.config.transport.turns();
-        let pool = Pool::new(pooled, turns.clone(), turns.start(self.share.index, self.share.of));
+        let turn = turns.start(self.share.index, self.share.of);
+        let pool = Pool::new(pooled, turns.clone(), turn);
+        let hosts = network.per_host.map(|most| Hosts::new(my(most).max(1), turns.clone(), turn));
+        let idle_limit =
+            network.idle_timeout.map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
+        let signer = Signer::new(network.auth.as_ref(), self.config.transport.tokens(), &target.origin);
         let ledger = Ledger::new(self.clock);
         let sessions = shared.map(|(connections, streams)| {
             Sessions::new(connections, streams, Rc::clone(&pool), Rc::clone(&ledger))
@@ -290,17 +324,24 @@ impl Build<'_> {
             timeout: u64::try_from(plan.http.timeout.as_nanos()).unwrap_or(u64::MAX),
             http1: if is_plain(plan) { self.config.http1 } else { Http1::Hyper },
             singles: Singles::of(plan, self.config.seed, &self.config.run_id, place),
+            observer: self.config.observe.then(Observer::default),
             sessions,
             shape: Arc::clone(&self.config.shape),
             scripts,
-            mix,
-            planned,
+            offers,
             pool,
+            hosts,
+            signer,
+            decodes: !network.compression.is_empty(),
+            reuse: plan.reuse(),
+            idle_limit,
             turns,
-            place: Cell::new((0, 0, (Phase::Measured, None))),
             journeys: Journeys::default(),
-            crowd: Crowd::default(),
+            readers: RefCell::new((0..self.config.feeds.len()).map(|_| RowReader::default()).collect()),
             feeds: self.config.feeds.clone(),
+            functions: plan.functions.clone(),
+            maker: Maker::new(self.config.seed),
+            scratch: RefCell::default(),
             setup: Arc::clone(&self.config.setup),
             run_id: self.config.run_id.clone(),
             seed: self.config.seed,
@@ -308,7 +349,6 @@ impl Build<'_> {
             stop: self.stop,
             messages: self.messages,
             spare: self.spare,
-            frontier: Cell::new(0),
             ended: Notify::new(),
         }))
     }
@@ -347,8 +387,8 @@ fn run_worker(build: Build<'_>, config: &DriverConfig) {
             let recorder = Recorder::new(Blank::of(&config.shape, worker_count(config)));
             let place = build.share.index;
             let worker = build.worker(recorder, place)?;
-            let load = config.plan.load.clone();
-            let run = runtime.spawn_local(async move { worker.run(&load.model, load.grace).await });
+            let (loads, grace) = (loads(&config.plan), config.plan.load.grace);
+            let run = runtime.spawn_local(async move { worker.run(&loads, grace).await });
             if let Err(Ok(panic)) = runtime.block_on(run).map_err(tokio::task::JoinError::try_into_panic) {
                 std::panic::resume_unwind(panic);
             }
@@ -377,6 +417,8 @@ pub struct Once {
     pub captures: Arc<[Option<String>]>,
     /// Why it failed, if it did.
     pub failure: Option<String>,
+    /// Its requests one by one, where they are looked at.
+    pub observed: Vec<Observed>,
 }
 
 impl Once {
@@ -471,12 +513,14 @@ async fn once(
         Some(ScriptEnd::Failed | ScriptEnd::NotOffered) => {
             Some(failure_words(&shard, trouble, &config.shape, phase))
         }
-        None => Some(format!("{phase} was stopped")),
+        None => Some(format!("{} was stopped", subject(phase))),
     };
-    Ok(Once { shard, captures: captures.into(), failure })
+    let observed = worker.observer.as_ref().map(Observer::take).unwrap_or_default();
+    Ok(Once { shard, captures: captures.into(), failure, observed })
 }
 
 fn failure_words(shard: &Shard, trouble: Option<String>, shape: &Shape, phase: Phase) -> String {
+    let phase = subject(phase);
     let mut frame = plimsoll_measure::Frame::new(shard.second());
     shard.merge_into(&mut frame);
     match frame.errors.first() {
@@ -488,6 +532,14 @@ fn failure_words(shard: &Shard, trouble: Option<String>, shape: &Shape, phase: P
             Some(trouble) => format!("{phase} failed: {trouble}"),
             None => format!("{phase} failed"),
         },
+    }
+}
+
+/// What it is that failed or was stopped.
+fn subject(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Warmup | Phase::Measured | Phase::Grace => "the iteration",
+        Phase::Setup | Phase::Teardown => phase.label(),
     }
 }
 
@@ -542,8 +594,8 @@ impl Simulation {
         let local = LocalSet::new();
         local
             .run_until(async {
-                let mut offering =
-                    std::pin::pin!(worker.run(&config.plan.load.model, config.plan.load.grace));
+                let loads = loads(&config.plan);
+                let mut offering = std::pin::pin!(worker.run(&loads, config.plan.load.grace));
                 loop {
                     tokio::select! {
                         () = &mut offering => break,

@@ -1,164 +1,76 @@
 //! One step: from its due to its end, over redirects.
 
-use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cookie_store::{Cookie, CookieStore};
 use http::header::{
     AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION, SET_COOKIE,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use plimsoll_measure::{
     CloseReason, DataRow, KeptRequest, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey, TraceContext,
     ValueKey,
 };
-use plimsoll_run::Variable;
+use plimsoll_run::Reuse;
 
 use crate::Failure;
+use crate::access::{Access, Held};
 use crate::addresses::ELSEWHERE;
-use crate::compile::{
-    CompiledBody, CompiledSource, CompiledUrl, Step, escape_body, fill, fill_url, path_and_query, resolve,
-};
-use crate::connection::{Answer, AnswerLimit, Connection, within};
-use crate::measures::{Json, as_text};
+use crate::coding::decode;
+use crate::compile::{CompiledUntil, Step, path_and_query};
+use crate::connection::{Answer, AnswerLimit, within};
+use crate::evidence;
+use crate::fill::{Unsendable, Values};
+use crate::judge::judge;
+use crate::measures::Json;
 use crate::message::{Extra, Message};
-use crate::pool::Lease;
 use crate::recorder::{InFlight, Recorder};
-use crate::resources::Exhausted;
 use crate::singles::{Begun, Singles};
-use crate::transport::{Opened, Origin};
+use crate::transport::Origin;
+use crate::user::{Connecting, User};
 use crate::worker::Worker;
-
-/// The most cookies a user keeps, which is what browsers keep of a site: a target that names each
-/// cookie anew must not make a closed user grow for as long as it lives.
-const COOKIES: usize = 180;
-
-/// The longest cookie that is kept, attributes and all, as in browsers (RFC 6265, section 6.1).
-const COOKIE_BYTES: usize = 4096;
 
 /// How often a request is taken to another connection because its own turned out to be closed, or its
 /// stream to be refused. A target that goes on so is told instead of being hammered.
 const MOST_REPLACED: u32 = 8;
 
-/// Whoever makes requests: a virtual user of the closed model, or an iteration of the open one.
-#[derive(Debug)]
-pub(crate) struct User {
-    pub(crate) number: u64,
-    cookies: Option<Box<CookieStore>>,
-    /// Whether it lives for more than an iteration.
-    closed: bool,
-    /// A closed user keeps its own connection; others share the worker's pool.
-    own: Option<Option<Box<Connection>>>,
-    /// When the last answer on its own connection ended.
-    left_off: Option<u64>,
-    /// What it does to have a connection.
-    connecting: Cell<Connecting>,
-}
-
-/// What somebody without a connection does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Connecting {
-    /// Nothing, or waits for one that others have.
-    #[default]
-    No,
-    /// Waits for the plan's rate of new connections.
-    Waits,
-    /// Opens one.
-    Opens,
-}
-
-impl User {
-    /// A user on the shared pool.
-    pub(crate) fn sharing(number: u64) -> Self {
-        Self { number, cookies: None, closed: false, own: None, left_off: None, connecting: Cell::default() }
-    }
-
-    /// A closed user, with a connection of its own where connections are not shared.
-    pub(crate) fn closed(number: u64, owning: bool) -> Self {
-        let own = owning.then_some(None);
-        Self { number, cookies: None, closed: true, own, left_off: None, connecting: Cell::default() }
-    }
-
-    /// Whether it lives for more than an iteration.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
-    }
-}
-
-/// What an iteration knows.
-#[derive(Debug)]
-pub(crate) struct Values {
-    pub(crate) captures: Vec<Option<String>>,
-    /// (feed, row) drawn for this iteration.
-    pub(crate) rows: Vec<(u16, usize)>,
-    pub(crate) iteration: u64,
-    pub(crate) user: u64,
-}
-
 /// The phase and stage an iteration was due in.
 pub(crate) type Place = (Phase, Option<u16>);
 
-/// How a step ended.
+/// Since when a step's request counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Since {
+    pub(crate) due: u64,
+    /// When the step was got to and its first byte left, where it is tried again: its time spans all tries.
+    pub(crate) first: Option<(u64, Option<u64>)>,
+    /// When a step that waits for something is not asked again; `None`: its time begins with this request.
+    pub(crate) give_up: Option<u64>,
+}
+
+impl Since {
+    pub(crate) fn due(due: u64) -> Self {
+        Self { due, first: None, give_up: None }
+    }
+}
+
+/// How a step ended, for now.
 #[derive(Debug)]
 pub(crate) struct StepEnd {
+    /// When it was got to, and when its first byte left.
+    pub(crate) began: (u64, Option<u64>),
     pub(crate) done: u64,
     pub(crate) succeeded: bool,
+    /// The answer was right, but not yet what the step waits for.
+    pub(crate) waits: bool,
+    pub(crate) outcome: Outcome,
+    pub(crate) status: Option<u16>,
     /// Nothing was sent because this machine could not; the step is not counted.
     pub(crate) not_offered: bool,
     /// No answer came, so trying again at once would only spin.
     pub(crate) no_answer: bool,
-}
-
-/// Why a step's request cannot be made. It is a step not reached, and not counted as a request.
-enum Unsendable {
-    /// A hole has no value: an earlier step did not capture it.
-    Unknown,
-    /// The values are there, and what they make cannot be sent. In words without the values.
-    Filled(String),
-}
-
-/// A connection in use, and what gives it back.
-struct Held {
-    connection: Box<Connection>,
-    lease: Option<Lease>,
-}
-
-/// What there is to send a request on.
-enum Access {
-    /// A connection.
-    Held(Held),
-    /// The right to open one to this address of the target.
-    Open(Option<Lease>, u16),
-    /// Nothing until somebody gives a connection back.
-    Wait(u16),
-}
-
-/// Counts a connection from before it opens for as long as it lives.
-#[derive(Debug)]
-pub(crate) struct Counted(Arc<AtomicU64>);
-
-impl Counted {
-    /// The right to open a connection, of which there are `room`: the last descriptors are not ours to
-    /// take, since the record needs some too.
-    pub(crate) fn new(count: &Arc<AtomicU64>, room: Option<u64>) -> Result<Self, Failure> {
-        let counted = Self(Arc::clone(count));
-        let others = count.fetch_add(1, Ordering::Relaxed);
-        if room.is_some_and(|room| others >= room) {
-            return Err(Failure::ours(Exhausted::Descriptors.to_string()));
-        }
-        Ok(counted)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Worker {
@@ -169,27 +81,44 @@ impl Worker {
         values: &mut Values,
         step: &Step,
         place: Place,
-        due: u64,
+        since: Since,
     ) -> StepEnd {
-        let ready = self.clock.now();
+        let now = self.clock.now();
+        let due = since.due;
+        let (ready, mut first_sent) = since.first.unwrap_or((now, None));
+        let nothing = move |done| StepEnd {
+            began: (ready, first_sent),
+            done,
+            succeeded: false,
+            waits: false,
+            outcome: Outcome::Connect,
+            status: None,
+            not_offered: false,
+            no_answer: true,
+        };
         let (phase, stage) = place;
         let key = PendingKey { step: step.index, phase, stage };
         let mut message = match self.message(step, values) {
             Ok(message) => message,
             Err(unsendable) => {
+                let unsent = unsendable.to_string();
                 if let Unsendable::Filled(what) = unsendable {
                     let label = self.shape.steps.get(usize::from(step.index)).map_or("?", |step| &*step.step);
                     self.trouble(&format!("`{label}` was not sent: with the values filled in {what}"));
                 }
-                return StepEnd { done: ready, succeeded: false, not_offered: false, no_answer: true };
+                self.observer.iter().for_each(|observer| observer.miss(step, &unsent));
+                return nothing(now);
             }
         };
-        let request = InFlight { key, due, ready, first_sent: None, address: 0, traffic: None };
-        let slot = self.recorder.borrow_mut().begin(request, ready.saturating_add(self.timeout));
+        let request = InFlight { key, due, ready, first_sent, address: 0, traffic: None };
+        let slot = self.recorder.borrow_mut().begin(request, now.saturating_add(self.timeout));
         let mut begun = self.singles.as_ref().map(|singles| self.begin_single(singles, slot, &message));
-        let limit =
-            AnswerLimit { headers: step.reads_headers, body: step.reads_body, max_body: self.http.max_body };
-        let mut first_sent = None;
+        let observes = self.observer.is_some();
+        let limit = AnswerLimit {
+            headers: step.reads_headers || observes,
+            body: step.reads_body || observes,
+            max_body: self.http.max_body,
+        };
         for followed in 0.. {
             let (result, opened) = self.attempt(user, slot, due, &message, trace(&begun), limit).await;
             let done = result.as_ref().map_or_else(|_| self.clock.now(), |answer| answer.done);
@@ -204,15 +133,24 @@ impl Worker {
                 Ok(answer) => self.redirect(user, &message, step, answer, followed),
                 Err(_) => Ok(None),
             };
-            let (outcome, failure, next) = match (result, next) {
-                (_, Ok(Some(next))) => (Outcome::Redirect, None, Some(next)),
-                (_, Err(failure)) | (Err(failure), _) => (failure.outcome, Some(failure), None),
+            let mut waits = false;
+            let (outcome, failure, next, answer) = match (result, next) {
+                (result, Ok(Some(next))) => (Outcome::Redirect, None, Some(next), result.ok()),
+                (result, Err(failure)) => (failure.outcome, Some(failure), None, result.ok()),
+                (Err(failure), _) => (failure.outcome, Some(failure), None, None),
                 (Ok(answer), Ok(None)) => {
                     let json = Json::of(&answer);
                     self.measure(step, place, &answer, &json);
-                    match judge(step, values, &answer, &json, done.saturating_sub(due)) {
-                        Ok(()) => (Outcome::Ok, None, None),
-                        Err(failure) => (failure.outcome, Some(failure), None),
+                    let is_last = |until: &CompiledUntil| {
+                        let give_up = since.give_up.unwrap_or(due.saturating_add(until.timeout));
+                        done.saturating_add(until.every) > give_up
+                    };
+                    match judge(step, values, &answer, &json, done.saturating_sub(due), is_last) {
+                        Ok(is_done) => {
+                            waits = !is_done;
+                            (Outcome::Ok, None, None, Some(answer))
+                        }
+                        Err(failure) => (failure.outcome, Some(failure), None, Some(answer)),
                     }
                 }
             };
@@ -221,7 +159,7 @@ impl Worker {
             {
                 self.recorder.borrow_mut().end(slot);
                 self.trouble(&failure.message);
-                return StepEnd { done, succeeded: false, not_offered: true, no_answer: true };
+                return StepEnd { not_offered: true, ..nothing(done) };
             }
             let first_byte = traffic.as_ref().and_then(|traffic| traffic.first_byte());
             let sample = Sample {
@@ -240,7 +178,14 @@ impl Worker {
             };
             let mut recorder = self.recorder.borrow_mut();
             recorder.record(&sample);
-            recorder.keep(&sample, || self.whole(&sample, failure.as_ref(), user, values));
+            let (failed, answer) = (failure.as_ref(), answer.as_ref());
+            recorder.keep(&sample, || KeptRequest {
+                exchange: Some(evidence::exchange(step, values, &self.setup, &message, answer)),
+                ..self.whole(&sample, failed, user, values)
+            });
+            if let Some(observer) = &self.observer {
+                observer.see(step, values, &message, answer, &sample, failed);
+            }
             if let Some(begun) = &mut begun {
                 self.end_single(&mut recorder, slot, begun, &sample);
             }
@@ -254,8 +199,12 @@ impl Worker {
                 recorder.error(outcome, step.index, done, &failure.message);
             }
             return StepEnd {
+                began: (ready, first_sent),
                 done,
                 succeeded: outcome.is_success(),
+                waits,
+                outcome,
+                status,
                 not_offered: false,
                 no_answer: !outcome.is_answer(),
             };
@@ -295,7 +244,7 @@ impl Worker {
     fn whole(&self, sample: &Sample, failure: Option<&Failure>, user: &User, values: &Values) -> KeptRequest {
         let row = values.rows.first().and_then(|(feed, row)| {
             let feed = self.feeds.get(*feed)?.feed.name.clone();
-            Some(DataRow { feed, row: *row as u64 })
+            Some(DataRow { feed, row: row.number })
         });
         KeptRequest {
             sample: *sample,
@@ -304,6 +253,7 @@ impl Worker {
             user: user.closed.then_some(user.number),
             row,
             worker: self.share.index as u16,
+            exchange: None,
         }
     }
 
@@ -354,20 +304,41 @@ impl Worker {
                 request.address = traffic.address;
                 request.traffic = Some(Rc::clone(traffic));
             }
-            let extra = Extra { cookies: user.cookies_for(message), trace };
-            let overdue = |context: &Context<'_>| self.is_overdue(slot, context);
-            let Some(result) = held.connection.exchange(message, extra, limit, overdue).await else {
+            let signature = match &self.signer {
+                None => Vec::new(),
+                Some(signer) => signer.sign(user, message),
+            };
+            let extra = Extra { cookies: user.cookies_for(message), trace, signature };
+            let result = match self.http.network.first_byte_timeout {
+                None => {
+                    let overdue = |context: &Context<'_>| self.is_overdue(slot, context);
+                    held.connection.exchange(message, extra, limit, overdue).await
+                }
+                Some(first_byte) => {
+                    // Rare, and its state is large.
+                    let exchange = self.exchange_with(&mut held, slot, message, extra, limit, first_byte);
+                    match Box::pin(exchange).await {
+                        Ok(result) => result,
+                        Err(failure) => {
+                            held.connection.closes(CloseReason::Timeout);
+                            return (Err(failure), opened);
+                        }
+                    }
+                }
+            };
+            let Some(result) = result else {
                 held.connection.closes(CloseReason::Timeout);
                 return (Err(user.timed_out(self.http.timeout)), opened);
             };
             match &result {
+                Ok(_) if self.reuse == Reuse::Never => held.connection.closes(CloseReason::NotReused),
                 Ok(answer) if held.connection.is_reusable() => {
                     user.left_off = Some(answer.done);
-                    held.release(user);
+                    held.release(user, answer.done);
                 }
                 Ok(_) => held.connection.closes(CloseReason::TargetClosed),
                 Err(_)
-                    if opened.is_none()
+                    if (opened.is_none() || held.connection.traffic.is_refused())
                         && held.connection.traffic.sent().is_none()
                         && replaced < MOST_REPLACED =>
                 {
@@ -381,152 +352,35 @@ impl Worker {
                 }
                 Err(_) => held.connection.closes(CloseReason::Error),
             }
+            let result = if self.decodes && limit.body { decoded(result, limit) } else { result };
             return (result, opened);
         }
         unreachable!("replacing is bounded")
     }
 
-    /// What there is to send a request on right now.
-    fn access(&self, user: &mut User, due: u64, origin: &Rc<Origin>) -> Access {
-        let (known, lease, address) = match &mut user.own {
-            Some(own) => {
-                let known = own.take().and_then(|connection| connection.leading_to(origin));
-                (known, None, self.turns.at(user.number))
-            }
-            None => {
-                let address = self.pool.next_address();
-                let Some(mut lease) = self.pool.take(origin, address) else { return Access::Wait(address) };
-                (lease.connection.take(), Some(lease), address)
-            }
-        };
-        match known {
-            None => Access::Open(lease, address),
-            // Due when the last answer ended: nothing can have been heard of the connection since.
-            Some(connection) if user.own.is_some() && user.left_off == Some(due) => {
-                Access::Held(Held { connection, lease })
-            }
-            Some(connection) => self.use_or_replace(connection, lease, address),
-        }
-    }
-
-    /// A connection if it is usable, else the right to open another.
-    fn use_or_replace(&self, mut connection: Box<Connection>, lease: Option<Lease>, address: u16) -> Access {
-        if connection.is_usable() {
-            return Access::Held(Held { connection, lease });
-        }
-        self.recorder.borrow_mut().reconnect(self.clock.now());
-        Access::Open(lease, address)
-    }
-
-    /// A connection to send a request on, once it is open or somebody gives it back.
-    async fn hold(&self, user: &User, origin: &Rc<Origin>, mut access: Access) -> Result<Held, Failure> {
-        loop {
-            let (lease, address) = match access {
-                Access::Held(held) => return Ok(held),
-                Access::Open(lease, address) => (lease, address),
-                Access::Wait(address) => {
-                    let mut lease = self.pool.wait(origin).await;
-                    access = match lease.connection.take() {
-                        Some(connection) => self.use_or_replace(connection, Some(lease), address),
-                        None => Access::Open(Some(lease), address),
-                    };
-                    continue;
-                }
-            };
-            let Some(sessions) = &self.sessions else {
-                let (opened, counted) = self.open(user, origin, address).await?;
-                let origin = Rc::clone(origin);
-                let (clock, ledger, reading) = (self.clock, &self.ledger, &self.reading);
-                let connection =
-                    Connection::new(origin, opened, clock, counted, ledger, self.http1, reading).await?;
-                return Ok(Held { connection, lease });
-            };
-            let open = || self.open(user, origin, address);
-            if let Some((slot, opened)) = sessions.slot(origin, address, self.clock, open).await? {
-                let connection = Connection::of_stream(Rc::clone(origin), slot, self.clock, opened);
-                return Ok(Held { connection, lease });
-            }
-            // The target allows no more streams at once than there are.
-            lease.into_iter().for_each(Lease::retire);
-            access = Access::Wait(address);
-        }
-    }
-
-    /// Opens a byte stream, in the plan's time for that.
-    async fn open(
+    /// An exchange whose answer has to begin in time; fails when it does not.
+    async fn exchange_with(
         &self,
-        user: &User,
-        origin: &Rc<Origin>,
-        address: u16,
-    ) -> Result<(Opened, Counted), Failure> {
-        if self.shared.pacer.is_limited() {
-            // Waiting for the plan's own rate is no part of connecting.
-            user.connecting.set(Connecting::Waits);
-            self.shared.pacer.turn(self.clock).await;
+        held: &mut Held,
+        slot: usize,
+        message: &Message,
+        extra: Extra<'_>,
+        limit: AnswerLimit,
+        first_byte: Duration,
+    ) -> Result<Option<Result<Answer, Failure>>, Failure> {
+        let traffic = Rc::clone(&held.connection.traffic);
+        let overdue = |context: &Context<'_>| self.is_overdue(slot, context);
+        let mut exchange = pin!(held.connection.exchange(message, extra, limit, overdue));
+        tokio::select! {
+            biased;
+            result = &mut exchange => return Ok(result),
+            () = tokio::time::sleep(first_byte) => {}
         }
-        user.connecting.set(Connecting::Opens);
-        let opening = async {
-            let counted = Counted::new(&self.shared.connections, self.shared.room)?;
-            let opened = self.transport.open(origin, address, self.clock).await?;
-            Ok((opened, counted))
-        };
-        let opened = tokio::time::timeout(self.http.connect_timeout, opening).await.unwrap_or_else(|_| {
-            let limit = plimsoll_units::duration::format(self.http.connect_timeout);
-            Err(Failure::new(Outcome::Timeout, format!("no connection within {limit}")))
-        });
-        user.connecting.set(Connecting::No);
-        match opened {
-            Ok((opened, counted)) => {
-                self.recorder.borrow_mut().opened(self.clock.now(), opened.way());
-                Ok((opened, counted))
-            }
-            // What we could not even try says nothing about connecting.
-            Err(failure) if failure.ours => {
-                let open = self.shared.connections.load(Ordering::Relaxed);
-                Err(Failure::ours(format!("{}: {open} connections are open", failure.message)))
-            }
-            Err(failure) => {
-                self.recorder.borrow_mut().opened(self.clock.now(), Opening::Failed);
-                Err(failure)
-            }
+        if traffic.first_byte().is_some() {
+            return Ok(exchange.await);
         }
-    }
-
-    /// The step's request: made before the load where it has no holes, else filled now.
-    fn message(&self, step: &Step, values: &Values) -> Result<Rc<Message>, Unsendable> {
-        if let Some(message) = &step.fixed {
-            return Ok(Rc::clone(message));
-        }
-        let unknown = |_| Unsendable::Unknown;
-        let value = |variable| self.value(variable, values);
-        let (origin, uri) = match &step.url {
-            CompiledUrl::Fixed(origin, uri) => (Rc::clone(origin), uri.clone()),
-            CompiledUrl::Filled(template) => {
-                let text = fill_url(template, value).map_err(unknown)?;
-                resolve(&self.target, &text)
-                    .map_err(|_| Unsendable::Filled("its URL is no URL".to_owned()))?
-            }
-        };
-        let mut headers = HeaderMap::clone(&step.headers.fixed);
-        for (name, template) in &step.headers.filled {
-            let text = fill(template, value, |value, out| out.push_str(value)).map_err(unknown)?;
-            let text = HeaderValue::from_str(&text).map_err(|_| {
-                Unsendable::Filled(format!("its header `{name}` holds a line feed or control character"))
-            })?;
-            headers.append(name, text);
-        }
-        if !headers.contains_key(HOST) {
-            let host = origin.host_header();
-            let host = host.ok_or_else(|| Unsendable::Filled("its host cannot be named".to_owned()))?;
-            headers.insert(HOST, host);
-        }
-        let body = match &step.body {
-            CompiledBody::Fixed(bytes) => bytes.clone(),
-            CompiledBody::Filled(template, kind) => {
-                fill(template, value, |value, out| escape_body(*kind, value, out)).map_err(unknown)?.into()
-            }
-        };
-        Ok(Message::new(origin, step.method.clone(), uri, headers, body))
+        let limit = plimsoll_units::duration::format(first_byte);
+        Err(Failure::new(Outcome::Timeout, format!("no first byte of an answer within {limit}")))
     }
 
     /// Whether the request of this slot is overdue; if not, its task is woken when it is.
@@ -534,26 +388,11 @@ impl Worker {
         self.recorder.borrow_mut().is_overdue(slot, context.waker())
     }
 
-    fn value(&self, variable: Variable, values: &Values) -> Option<String> {
-        match variable {
-            Variable::Capture(slot) => values.captures.get(usize::from(slot)).cloned().flatten(),
-            Variable::Setup(slot) => self.setup.get(usize::from(slot)).cloned().flatten(),
-            Variable::Column { feed, column } => {
-                let (_, row) = values.rows.iter().find(|(known, _)| *known == feed)?;
-                let rows = &self.feeds.get(feed)?.feed.rows;
-                rows.get(*row)?.get(usize::from(column)).cloned()
-            }
-            Variable::Iteration => Some(values.iteration.to_string()),
-            Variable::User => Some(values.user.to_string()),
-            Variable::RunId => Some(self.run_id.clone()),
-        }
-    }
-
     /// Keeps the answer's cookies and says where it redirects to, if it does.
     fn redirect(
         &self,
         user: &mut User,
-        message: &Message,
+        message: &Rc<Message>,
         step: &Step,
         answer: &Answer,
         followed: u32,
@@ -561,6 +400,11 @@ impl Worker {
         let Some(headers) = answer.headers() else { return Ok(None) };
         if headers.contains_key(SET_COOKIE) {
             user.keep_cookies(message, headers);
+        }
+        if let Some(signer) = &self.signer
+            && signer.is_challenged(user, message, answer)
+        {
+            return Ok(Some(Rc::clone(message)));
         }
         let location = match headers.get(LOCATION) {
             Some(location) if is_redirect(answer.status) && self.http.redirects > 0 => location,
@@ -580,7 +424,7 @@ impl Worker {
         let wrong = || Failure::new(Outcome::Protocol, "redirected to what is no http or https URL");
         let base = message.url().ok_or_else(wrong)?;
         let url = location.to_str().ok().and_then(|location| base.join(location).ok()).ok_or_else(wrong)?;
-        let origin = Origin::of(&url).ok_or_else(wrong)?;
+        let origin = Origin::of(&url).ok_or_else(wrong)?.on_the_way_of(&message.origin);
         let mut headers = message.headers.clone();
         if origin != *message.origin {
             // Credentials were given for one host, not for whatever it points to.
@@ -605,68 +449,16 @@ impl Worker {
     }
 }
 
-impl User {
-    /// The `cookie` header for a request, where the user has any for it.
-    fn cookies_for(&self, message: &Message) -> Option<HeaderValue> {
-        let store = self.cookies.as_ref()?;
-        let url = message.url()?;
-        let pairs: Vec<_> =
-            store.get_request_values(&url).map(|(name, value)| format!("{name}={value}")).collect();
-        if pairs.is_empty() {
-            return None;
-        }
-        let mut value = HeaderValue::from_str(&pairs.join("; ")).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-
-    /// Why the time of a step ran out. Where the plan let no connection start, that is not the target's doing.
-    fn timed_out(&self, timeout: Duration) -> Failure {
-        let timeout = plimsoll_units::duration::format(timeout);
-        if self.connecting.take() == Connecting::Waits {
-            return Failure::ours(format!("`http.connect_rate` let no connection start within {timeout}"));
-        }
-        Failure::new(Outcome::Timeout, format!("no whole answer within {timeout}"))
-    }
-
-    fn keep_cookies(&mut self, message: &Message, headers: &HeaderMap) {
-        let Some(url) = message.url() else { return };
-        let store = self.cookies.get_or_insert_with(Box::default);
-        let texts = headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
-        for text in texts.filter(|text| text.len() <= COOKIE_BYTES) {
-            let Ok(cookie) = Cookie::parse(text, &url) else { continue };
-            if has_room(store, &cookie) {
-                // A cookie that lies about its domain is refused by the store, which is what a browser does.
-                let _ = store.insert(cookie.into_owned(), &url);
-            }
-        }
-    }
-}
-
-/// Whether a user may keep another cookie: one it has already, or one of [`COOKIES`] that are valid.
-fn has_room(store: &mut CookieStore, cookie: &Cookie<'_>) -> bool {
-    let place = |cookie: &Cookie<'_>| {
-        (String::from(&cookie.domain), String::from(&cookie.path), cookie.name().to_owned())
+/// An answer with its body as it was before it was coded.
+#[cold]
+fn decoded(answer: Result<Answer, Failure>, limit: AnswerLimit) -> Result<Answer, Failure> {
+    let mut answer = answer?;
+    let body = std::mem::take(&mut answer.body);
+    answer.body = match answer.headers() {
+        Some(headers) => decode(headers, body, limit)?,
+        None => body,
     };
-    let (domain, path, name) = place(cookie);
-    if store.contains_any(&domain, &path, &name) || store.iter_any().count() < COOKIES {
-        return true;
-    }
-    let expired: Vec<_> = store.iter_any().filter(|cookie| cookie.is_expired()).map(place).collect();
-    for (domain, path, name) in &expired {
-        store.remove(domain, path, name);
-    }
-    !expired.is_empty()
-}
-
-impl Held {
-    fn release(self, user: &mut User) {
-        match (self.lease, &mut user.own) {
-            (Some(mut lease), _) => lease.connection = Some(self.connection),
-            (None, Some(own)) => *own = Some(self.connection),
-            (None, None) => {}
-        }
-    }
+    Ok(answer)
 }
 
 /// The trace that a request is to carry.
@@ -676,115 +468,4 @@ fn trace(begun: &Option<Begun>) -> Option<&TraceContext> {
 
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// Whether an answer is what the step expects, and what the step takes from it.
-fn judge(
-    step: &Step,
-    values: &mut Values,
-    answer: &Answer,
-    json: &Json<'_>,
-    took: u64,
-) -> Result<(), Failure> {
-    let expect = &step.expect.plain;
-    let status = answer.status.as_u16();
-    let right = if expect.status.is_empty() {
-        (200..400).contains(&status)
-    } else {
-        expect.status.iter().any(|range| (range.first..=range.last).contains(&status))
-    };
-    if !right {
-        return Err(Failure::new(Outcome::Status, format!("status {status}")));
-    }
-    let unexpected = |message: String| Err(Failure::new(Outcome::Expectation, message));
-    let shown = |value: String| if expect.secret { "***".to_owned() } else { value };
-    for header in &expect.headers {
-        let found = answer.header(&header.name);
-        match (&header.value, found) {
-            (_, None) => return unexpected(format!("header `{}` is missing", header.name)),
-            (Some(value), Some(found)) if found.as_bytes() != value.as_bytes() => {
-                return unexpected(format!("header `{}` is not `{}`", header.name, shown(value.clone())));
-            }
-            _ => {}
-        }
-    }
-    if !expect.body_contains.is_empty() {
-        let body = String::from_utf8_lossy(&answer.body);
-        if let Some(missing) = expect.body_contains.iter().find(|text| !body.contains(text.as_str())) {
-            return unexpected(format!("the body does not contain `{}`", shown(missing.clone())));
-        }
-    }
-    for (path, query, value) in &step.expect.json {
-        let found = json.first_match(query);
-        if found.as_ref() != Some(value) {
-            return unexpected(format!("`{path}` is not {}", shown(value.to_string())));
-        }
-    }
-    if let Some(within) = expect.within
-        && u128::from(took) > within.as_nanos()
-    {
-        return unexpected(format!("took longer than {}", plimsoll_units::duration::format(within)));
-    }
-    for capture in &step.captures {
-        let found = match &capture.source {
-            CompiledSource::Header(name) => {
-                answer.header(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-            }
-            CompiledSource::Regex(regex) => capture_regex(regex, &answer.body),
-            CompiledSource::JsonPath(query) => json.first_match(query).as_ref().map(as_text),
-        };
-        let Some(found) = found else {
-            return Err(Failure::new(
-                Outcome::Capture,
-                format!("`{}` was not found in the answer", capture.name),
-            ));
-        };
-        if let Some(slot) = values.captures.get_mut(capture.slot) {
-            *slot = Some(found);
-        }
-    }
-    Ok(())
-}
-
-fn capture_regex(regex: &regex::Regex, body: &[u8]) -> Option<String> {
-    let body = String::from_utf8_lossy(body);
-    let found = regex.captures(&body)?;
-    found.get(1).or_else(|| found.get(0)).map(|text| text.as_str().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::Uri;
-
-    fn kept(user: &User) -> usize {
-        user.cookies.as_ref().map_or(0, |store| store.iter_any().count())
-    }
-
-    #[test]
-    fn a_user_keeps_a_bounded_number_of_cookies() {
-        let url = url::Url::parse("http://shop.test/").unwrap();
-        let origin = Rc::new(Origin::of(&url).unwrap());
-        let message =
-            Message::new(origin, Method::GET, Uri::from_static("/"), HeaderMap::new(), Bytes::new());
-        let mut user = User::closed(0, true);
-        let set = |user: &mut User, cookie: String| {
-            let mut headers = HeaderMap::new();
-            headers.append(SET_COOKIE, HeaderValue::from_str(&cookie).unwrap());
-            user.keep_cookies(&message, &headers);
-        };
-        (0..1000).for_each(|number| set(&mut user, format!("n{number}=1")));
-        assert_eq!(kept(&user), COOKIES);
-        set(&mut user, "n0=2".to_owned());
-        assert_eq!(
-            user.cookies.as_ref().unwrap().get("shop.test", "/", "n0").map(|cookie| cookie.value()),
-            Some("2"),
-            "one that is known may change"
-        );
-        set(&mut user, "n1=1; max-age=0".to_owned());
-        set(&mut user, "late=1".to_owned());
-        assert!(user.cookies.as_ref().unwrap().contains("shop.test", "/", "late"), "in place of n1");
-        set(&mut user, format!("large={}", "x".repeat(COOKIE_BYTES)));
-        assert_eq!(kept(&user), COOKIES);
-    }
 }

@@ -5,6 +5,7 @@ use plimsoll_measure::Outcome;
 use crate::connection::AnswerLimit;
 use crate::http1::ReadError;
 use crate::resources::Exhausted;
+use crate::tls;
 
 /// Why a request did not get its answer, in words that carry no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +36,16 @@ impl Failure {
         Exhausted::of(error).map(|exhausted| Self::ours(exhausted.to_string()))
     }
 
+    /// The same with words before its own.
+    pub(crate) fn before(self, words: &str) -> Self {
+        Self { message: format!("{words}: {}", self.message), ..self }
+    }
+
     /// A stream that broke between request and answer.
     pub(crate) fn of_exchange(error: &io::Error) -> Self {
+        if let Some(failure) = tls::failure_in(error) {
+            return failure;
+        }
         if is_reset(error.kind()) {
             return Self::new(Outcome::Reset, format!("the connection broke: {error}"));
         }
@@ -55,6 +64,9 @@ impl Failure {
     /// What hyper says of an exchange that broke off.
     pub(crate) fn of_hyper(error: &hyper::Error) -> Self {
         let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+        if let Some(failure) = io.and_then(tls::failure_in) {
+            return failure;
+        }
         let outcome = match io.map(io::Error::kind) {
             Some(kind) if is_reset(kind) => Outcome::Reset,
             _ if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => Outcome::Reset,

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use plimsoll_data::Permutation;
 use plimsoll_run::{Feed, FeedOrder};
-use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -24,6 +24,10 @@ impl Feeds {
     pub(crate) fn get(&self, feed: u16) -> Option<&Rows> {
         self.0.get(usize::from(feed)).map(Arc::as_ref)
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// A feed that all workers draw from. Which row the n-th draw gets depends on n and the seed alone.
@@ -33,31 +37,27 @@ pub(crate) struct Rows {
     drawn: AtomicU64,
     seed: u64,
     /// The order of a shuffled feed.
-    order: Vec<u32>,
+    order: Permutation,
 }
 
 impl Rows {
     pub(crate) fn new(feed: Feed, seed: u64) -> Arc<Self> {
-        let mut order = Vec::new();
-        if feed.order == FeedOrder::Shuffled {
-            order.extend(0..feed.rows.len() as u32);
-            order.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-        }
+        let order = Permutation::new(feed.table.rows(), seed);
         Arc::new(Self { feed, drawn: AtomicU64::new(0), seed, order })
     }
 
-    /// The next row's index; `None` when a unique feed has run out.
-    pub(crate) fn draw(&self) -> Option<usize> {
-        let rows = self.feed.rows.len() as u64;
+    /// The next row's number; `None` when a unique feed has run out.
+    pub(crate) fn draw(&self) -> Option<u64> {
+        let rows = self.feed.table.rows();
         let n = self.drawn.fetch_add(1, Ordering::Relaxed);
         match self.feed.order {
-            FeedOrder::Unique => (n < rows).then_some(n as usize),
-            FeedOrder::Sequential => Some((n % rows) as usize),
-            FeedOrder::Shuffled => Some(self.order[(n % rows) as usize] as usize),
+            FeedOrder::Unique => (n < rows).then_some(n),
+            FeedOrder::Sequential => Some(n % rows),
+            FeedOrder::Shuffled => Some(self.order.at(n % rows)),
             FeedOrder::Random => {
                 let mut random = ChaCha8Rng::seed_from_u64(self.seed);
                 random.set_stream(n);
-                Some(random.random_range(0..rows) as usize)
+                Some(random.random_range(0..rows))
             }
         }
     }
@@ -66,27 +66,27 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plimsoll_data::{Format, Source, Table};
 
     fn rows(order: FeedOrder) -> Arc<Rows> {
-        let rows = (0..4).map(|n| vec![n.to_string()].into_boxed_slice()).collect();
-        Rows::new(Feed { name: "f".into(), columns: vec!["n".into()], rows: Arc::new(rows), order }, 9)
+        Rows::new(feed("f", 4, order), 9)
     }
 
-    fn drawn(order: FeedOrder, count: usize) -> Vec<Option<usize>> {
+    fn feed(name: &str, rows: u64, order: FeedOrder) -> Feed {
+        let lines: String = (0..rows).map(|n| format!("{n}\n")).collect();
+        let source = Source::Memory(format!("n\n{lines}").into_bytes().into());
+        let table = Table::open(source, Format::Csv { delimiter: b',' }, |_, _| {}).unwrap();
+        Feed { name: name.into(), table: Arc::new(table), digest: String::new(), order }
+    }
+
+    fn drawn(order: FeedOrder, count: usize) -> Vec<Option<u64>> {
         let rows = rows(order);
         (0..count).map(|_| rows.draw()).collect()
     }
 
     #[test]
     fn random_rows_of_two_feeds_have_nothing_to_do_with_each_other() {
-        let rows: Vec<_> = (0..100_usize).map(|n| vec![n.to_string()].into_boxed_slice()).collect();
-        let rows = Arc::new(rows);
-        let feed = |name: &str| Feed {
-            name: name.into(),
-            columns: vec!["n".into()],
-            rows: Arc::clone(&rows),
-            order: FeedOrder::Random,
-        };
+        let feed = |name: &str| feed(name, 100, FeedOrder::Random);
         let feeds = Feeds::new(&[feed("one"), feed("other")], 8);
         let drawn = |feed| (0..1000).filter_map(|_| feeds.get(feed)?.draw()).collect::<Vec<_>>();
         let (one, other) = (drawn(0), drawn(1));

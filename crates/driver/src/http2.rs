@@ -21,11 +21,13 @@ use plimsoll_measure::{CloseReason, Outcome};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
+use crate::access::Counted;
 use crate::connection::{Answer, AnswerLimit};
-use crate::exchange::Counted;
+use crate::http1::MAX_HEAD;
 use crate::ledger::{Entry, Ledger};
 use crate::message::{Extra, Message};
 use crate::pool::Pool;
+use crate::tls::failure_in;
 use crate::traffic::Traffic;
 use crate::transport::{Opened, Origin, Stream};
 use crate::{Clock, Failure};
@@ -77,6 +79,8 @@ struct Flow {
     /// by the bytes, so each is charged with what went by until it ended: sums are exact.
     read: Cell<u64>,
     written: Cell<u64>,
+    /// What TLS said when it ended the connection, which h2 does not keep.
+    broken: RefCell<Option<Failure>>,
     /// Requests whose first byte has not left.
     unsent: RefCell<Vec<Rc<Traffic>>>,
 }
@@ -230,6 +234,7 @@ impl Session {
             last_read: Cell::new(clock.now()),
             read: Cell::new(0),
             written: Cell::new(0),
+            broken: RefCell::default(),
             unsent: RefCell::default(),
         });
         let stream = Watched { stream: opened.stream, flow: Rc::clone(&flow) };
@@ -237,6 +242,8 @@ impl Session {
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            // As much as of HTTP/1.1.
+            .max_header_list_size(MAX_HEAD as u32)
             .handshake::<_, Bytes>(stream)
             .await
             .map_err(|error| failure(&error))?;
@@ -280,6 +287,9 @@ impl Slot {
         traffic.charge(flow.read.take(), flow.written.take());
         if answer.is_err() {
             flow.unsent.borrow_mut().retain(|unsent| !Rc::ptr_eq(unsent, traffic));
+            if let Some(broken) = flow.broken.borrow().clone() {
+                return Err(broken);
+            }
         }
         answer
     }
@@ -304,7 +314,7 @@ impl Slot {
         let response = response.await.map_err(|error| self.failed(&error, traffic))?;
         traffic.note_first_byte(self.session.flow.last_read.get());
         let (parts, body) = response.into_parts();
-        let body = read_body(body, limit).await?;
+        let body = read_body(body, limit, limit.kept_of(parts.status)).await?;
         let headers = Some(Box::new(parts.headers));
         Ok(Answer::new(parts.status, headers, body, self.session.flow.last_read.get()))
     }
@@ -323,9 +333,9 @@ impl Slot {
             self.session.ended.set(true);
             self.session.entry.closes(CloseReason::GoAway);
         }
-        let unseen = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        let unseen = error.is_reset() && error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM);
         if unseen || (went_away && error.reason() == Some(Reason::NO_ERROR)) {
-            traffic.forget_sent();
+            traffic.refuse();
         }
         failure(error)
     }
@@ -363,7 +373,7 @@ fn request(message: &Message, extra: Extra<'_>) -> Result<Request<()>, Failure> 
     Ok(request)
 }
 
-async fn read_body(mut body: RecvStream, limit: AnswerLimit) -> Result<Vec<u8>, Failure> {
+async fn read_body(mut body: RecvStream, limit: AnswerLimit, most: usize) -> Result<Vec<u8>, Failure> {
     let (mut kept, mut size) = (Vec::new(), 0_u64);
     while !body.is_end_stream() {
         let Some(data) = poll_fn(|context| body.poll_data(context)).await else { break };
@@ -375,9 +385,8 @@ async fn read_body(mut body: RecvStream, limit: AnswerLimit) -> Result<Vec<u8>, 
         }
         // The window is given back at once: what is not kept is gone.
         let _ = body.flow_control().release_capacity(data.len());
-        if limit.body {
-            kept.extend_from_slice(&data);
-        }
+        let room = data.len().min(most.saturating_sub(kept.len()));
+        kept.extend_from_slice(data.get(..room).unwrap_or_default());
     }
     Ok(kept)
 }
@@ -386,8 +395,18 @@ fn failure(error: &h2::Error) -> Failure {
     if let Some(io) = error.get_io() {
         return Failure::of_exchange(io);
     }
+    if error.is_remote() && error.is_go_away() {
+        return Failure::new(Outcome::Reset, format!("the target ended the connection: {error}"));
+    }
     match error.reason() {
-        Some(Reason::NO_ERROR | Reason::REFUSED_STREAM | Reason::CANCEL) => {
+        Some(Reason::REFUSED_STREAM) if !error.is_remote() => Failure::new(
+            Outcome::Protocol,
+            format!("not HTTP/2: the head of the answer is larger than {MAX_HEAD} bytes"),
+        ),
+        Some(Reason::NO_ERROR | Reason::CANCEL) => {
+            Failure::new(Outcome::Reset, format!("the target ended the stream: {error}"))
+        }
+        _ if error.is_remote() => {
             Failure::new(Outcome::Reset, format!("the target ended the stream: {error}"))
         }
         _ => Failure::new(Outcome::Protocol, format!("not HTTP/2: {error}")),
@@ -409,6 +428,9 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let bytes = buffer.filled().len() - before;
+        if let Poll::Ready(Err(error)) = &result {
+            *self.flow.broken.borrow_mut() = failure_in(error);
+        }
         if bytes > 0 {
             self.flow.last_read.set(self.flow.clock.now());
             self.flow.read.set(self.flow.read.get() + bytes as u64);

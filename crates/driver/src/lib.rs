@@ -11,33 +11,47 @@
 //! shared connections. It judges nothing but answers: verdicts
 //! on objectives are made elsewhere, from the frames that [`Collector`] puts together.
 
+mod access;
 mod addresses;
+mod again;
+mod auth;
 mod clock;
+mod coding;
 mod collector;
+mod comparison;
 mod compile;
 mod connection;
+mod digest;
 mod driver;
+mod evidence;
 mod exchange;
 mod failure;
 mod feed;
+mod fill;
 pub mod http1;
 mod http2;
 mod journey;
+mod judge;
 mod ledger;
 mod measures;
 mod message;
+mod names;
 mod pacer;
 mod pool;
 mod priority;
+mod proxy;
 mod recorder;
 mod resources;
+mod script;
 mod server_timing;
 mod singles;
 mod stalls;
 mod timers;
 mod tls;
+mod tokens;
 mod traffic;
 mod transport;
+mod user;
 mod worker;
 
 pub use addresses::AddressError;

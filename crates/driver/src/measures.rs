@@ -8,8 +8,8 @@ use plimsoll_measure::{MOST_COUNTED, Observed, ValueUnit};
 use plimsoll_run::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 use serde_json::Value;
 
-use crate::compile::json_path;
 use crate::connection::Answer;
+use crate::judge::json_path;
 use crate::server_timing;
 
 /// A value that is taken from the answers of a step.

@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use http_body_util::Full;
 use plimsoll_measure::TraceContext;
 
+use crate::auth::Signature;
+use crate::proxy::Via;
 use crate::transport::Origin;
 
 /// The header that tells a trace (W3C Trace Context).
@@ -20,11 +22,13 @@ pub(crate) struct Extra<'a> {
     /// The value of the `cookie` header.
     pub(crate) cookies: Option<HeaderValue>,
     pub(crate) trace: Option<&'a TraceContext>,
+    /// Credentials made for this request.
+    pub(crate) signature: Signature,
 }
 
 impl Extra<'_> {
     pub(crate) fn is_empty(&self) -> bool {
-        self.cookies.is_none() && self.trace.is_none()
+        self.cookies.is_none() && self.trace.is_none() && self.signature.is_empty()
     }
 
     /// Adds it to the headers of a request.
@@ -34,6 +38,7 @@ impl Extra<'_> {
         {
             headers.insert(TRACEPARENT, value);
         }
+        headers.extend(self.signature);
         if let Some(cookies) = self.cookies {
             headers.append(http::header::COOKIE, cookies);
         }
@@ -85,8 +90,13 @@ impl Message {
 
     /// Where it goes, as a URL.
     pub(crate) fn url(&self) -> Option<url::Url> {
+        url::Url::parse(&self.shown_url()).ok()
+    }
+
+    /// The same as a text for people.
+    pub(crate) fn shown_url(&self) -> String {
         let scheme = if self.origin.tls { "https" } else { "http" };
-        url::Url::parse(&format!("{scheme}://{}{}", self.origin.authority(), self.uri)).ok()
+        format!("{scheme}://{}{}", self.origin.authority(), self.uri)
     }
 
     /// The bytes of HTTP/1.1, made when they are first asked for.
@@ -106,6 +116,7 @@ impl Message {
             }
         };
         extra.trace.into_iter().for_each(|trace| add(TRACEPARENT, &trace.traceparent()));
+        extra.signature.iter().for_each(|(name, value)| add(name.as_str(), value.as_bytes()));
         extra.cookies.iter().for_each(|cookies| add("cookie", cookies.as_bytes()));
         buffer.extend_from_slice(rest);
     }
@@ -114,10 +125,28 @@ impl Message {
     pub(crate) fn request(&self, extra: Extra<'_>) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = self.target();
         *request.headers_mut() = HeaderMap::clone(&self.headers);
+        if let Some(authorization) = self.to_proxy().and_then(|proxy| proxy.authorization.clone()) {
+            request.headers_mut().insert(http::header::PROXY_AUTHORIZATION, authorization);
+        }
         extra.add_to(request.headers_mut());
         request
+    }
+
+    /// The proxy that it is sent to, and not only through.
+    fn to_proxy(&self) -> Option<&Via> {
+        self.origin.proxy.as_deref().filter(|_| !self.origin.tls)
+    }
+
+    /// What the request line says: path and query, or the whole URL to a proxy (RFC 9112, section 3.2).
+    fn target(&self) -> Uri {
+        if self.to_proxy().is_none() {
+            return self.uri.clone();
+        }
+        let whole = format!("http://{}{}", self.origin.authority(), self.uri);
+        // What makes no URL is sent as it is, for the proxy to refuse.
+        whole.parse().unwrap_or_else(|_| self.uri.clone())
     }
 
     /// Whether its length is told even where there is no body: a method that means to send one
@@ -133,8 +162,13 @@ impl Wire {
         bytes.extend_from_slice(message.method.as_str().as_bytes());
         bytes.push(b' ');
         // Writing into a vector cannot fail.
-        let _ = write!(bytes, "{}", message.uri);
+        let _ = write!(bytes, "{}", message.target());
         bytes.extend_from_slice(b" HTTP/1.1\r\n");
+        if let Some(authorization) = message.to_proxy().and_then(|proxy| proxy.authorization.as_ref()) {
+            bytes.extend_from_slice(b"proxy-authorization: ");
+            bytes.extend_from_slice(authorization.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
         for (name, value) in &message.headers {
             bytes.extend_from_slice(name.as_str().as_bytes());
             bytes.extend_from_slice(b": ");
@@ -182,7 +216,7 @@ mod tests {
         let trace = TraceContext { trace_id: [0xab; 16], span_id: [1; 8], sampled: true };
         let mut buffer = b"what was there before".to_vec();
         let mut with = |cookies, trace| {
-            message.write_wire(&Extra { cookies, trace }, &mut buffer);
+            message.write_wire(&Extra { cookies, trace, signature: Vec::new() }, &mut buffer);
             String::from_utf8(buffer.clone()).unwrap()
         };
         let head = String::from_utf8(message.wire().to_vec()).unwrap().replace("\r\n\r\nbody", "");

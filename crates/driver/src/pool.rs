@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use plimsoll_measure::CloseReason;
 use tokio::sync::oneshot;
 
 use crate::addresses::Turns;
@@ -83,6 +84,25 @@ impl Pool {
         idle.pop().map(|connection| Lease::new(self, Some(connection)).to(origin))
     }
 
+    /// Closes connections that nobody has used since then.
+    pub(crate) fn close_idle(&self, since: u64) {
+        let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
+        idle.retain(|connection| {
+            let keeps = connection.idle_since >= since;
+            if !keeps {
+                connection.closes(CloseReason::IdleTimeout);
+            }
+            keeps
+        });
+        self.taken.set(self.taken.get() - (before - idle.len()));
+    }
+
+    /// Whether nobody has or wants anything of it.
+    fn is_unused(&self) -> bool {
+        self.taken.get() == 0 && self.waiting.borrow().is_empty()
+    }
+
     /// Lets at most so many of those who wait open something.
     pub(crate) fn invite(self: &Rc<Self>, most: usize) {
         for _ in 0..most.min(self.limit.saturating_sub(self.taken.get())) {
@@ -110,6 +130,44 @@ impl Pool {
             Some(connection) => self.idle.borrow_mut().push(connection),
             None => self.taken.set(self.taken.get() - 1),
         }
+    }
+}
+
+/// A pool for each host, where the plan bounds connections by host.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    pools: RefCell<Vec<(Origin, Rc<Pool>)>>,
+    /// The most connections to each.
+    limit: usize,
+    turns: Turns,
+    turn: u64,
+}
+
+/// Pools of hosts that nobody asks any more are forgotten beyond this many.
+const FEW_HOSTS: usize = 64;
+
+impl Hosts {
+    pub(crate) fn new(limit: usize, turns: Turns, turn: u64) -> Self {
+        Self { pools: RefCell::default(), limit, turns, turn }
+    }
+
+    /// The pool of a host.
+    pub(crate) fn pool(&self, origin: &Origin) -> Rc<Pool> {
+        let mut pools = self.pools.borrow_mut();
+        if let Some((_, pool)) = pools.iter().find(|(known, _)| known == origin) {
+            return Rc::clone(pool);
+        }
+        if pools.len() >= FEW_HOSTS {
+            pools.retain(|(_, pool)| !pool.is_unused());
+        }
+        let pool = Pool::new(self.limit, self.turns.clone(), self.turn);
+        pools.push((origin.clone(), Rc::clone(&pool)));
+        pool
+    }
+
+    /// Closes connections that nobody has used since then.
+    pub(crate) fn close_idle(&self, since: u64) {
+        self.pools.borrow().iter().for_each(|(_, pool)| pool.close_idle(since));
     }
 }
 

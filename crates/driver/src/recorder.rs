@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use plimsoll_measure::{
-    DropCause, Edges, IterationKey, KeptRequest, Limits, Observed, Opening, Outcome, PendingKey, SECOND,
-    Sample, SeriesKey, Shard, Single, ValueKey,
+    DropCause, Edges, GroupKey, IterationKey, KeptRequest, Limits, Observed, Opening, Outcome, PendingKey,
+    SECOND, Sample, SeriesKey, Shard, Single, ValueKey,
 };
 use plimsoll_run::Shape;
 use slab::Slab;
@@ -324,6 +324,11 @@ impl Recorder {
     pub(crate) fn iteration(&mut self, key: IterationKey, due: u64, done: u64, failed: bool) {
         self.shard(done).iteration(key, done.saturating_sub(due), failed);
         self.leave(key);
+    }
+
+    /// A pass through a group that was due then has ended.
+    pub(crate) fn group(&mut self, key: GroupKey, due: u64, done: u64, failed: bool) {
+        self.shard(done).group(key, done.saturating_sub(due), failed);
     }
 
     fn leave(&mut self, key: IterationKey) {

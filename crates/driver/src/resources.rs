@@ -8,7 +8,7 @@ use std::io;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
-use plimsoll_run::{HttpVersion, LoadModel, RunPlan};
+use plimsoll_run::{HttpVersion, LoadModel, Reuse, RunPlan};
 
 /// Descriptors kept for everything but connections: the record and its journals, exporters and who
 /// scrapes them, the terminal, name lookups.
@@ -81,7 +81,7 @@ impl Need {
     fn of(plan: &RunPlan) -> Self {
         match (&plan.load.model, plan.http.version) {
             _ if plan.connections().is_bound => Self::Bound,
-            (LoadModel::Closed { .. }, HttpVersion::Http1) => Self::Users,
+            (LoadModel::Closed { .. }, HttpVersion::Http1) if plan.reuse() != Reuse::Always => Self::Users,
             _ => Self::Asked,
         }
     }

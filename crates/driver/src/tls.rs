@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll_measure::Outcome;
-use plimsoll_run::{HttpVersion, TlsSettings};
-use rustls::HandshakeKind;
+use plimsoll_run::{HttpVersion, TlsSettings, TlsVersion};
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{CertificateError, HandshakeKind};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -51,6 +52,8 @@ pub(crate) struct Tls {
     server_name: Option<String>,
     version: HttpVersion,
     always_full: bool,
+    /// How long a handshake may take.
+    limit: Option<Duration>,
 }
 
 impl fmt::Debug for Tls {
@@ -64,7 +67,17 @@ impl Tls {
         let mut config = client_config(settings)?;
         config.alpn_protocols = vec![protocol(version).to_vec()];
         let (server_name, always_full) = (settings.server_name.clone(), settings.always_full);
-        Ok(Self { config: Arc::new(config), server_name, version, always_full })
+        Ok(Self { config: Arc::new(config), server_name, version, always_full, limit: None })
+    }
+
+    /// The same with so much time for a handshake.
+    pub(crate) fn within(self, limit: Option<Duration>) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The same for other hosts than the target, which have names of their own.
+    pub(crate) fn for_any_host(self) -> Self {
+        Self { server_name: None, ..self }
     }
 
     /// The same with sessions of its own, so that workers neither share tickets nor wait for each other.
@@ -88,10 +101,15 @@ impl Tls {
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
             Failure::new(Outcome::Tls, format!("`{name}` cannot be verified as a server name"))
         })?;
-        let stream = TlsConnector::from(Arc::clone(&self.config))
-            .connect(name, tcp)
-            .await
-            .map_err(|error| Failure::new(Outcome::Tls, format!("TLS handshake: {error}")))?;
+        let handshake = TlsConnector::from(Arc::clone(&self.config)).connect(name, tcp);
+        let stream = match self.limit {
+            None => handshake.await,
+            Some(limit) => tokio::time::timeout(limit, handshake).await.map_err(|_| {
+                let limit = plimsoll_units::duration::format(limit);
+                Failure::new(Outcome::Timeout, format!("no TLS handshake within {limit}"))
+            })?,
+        };
+        let stream = stream.map_err(|error| failure(&error))?;
         let (_, session) = stream.get_ref();
         // A target that knows no ALPN speaks HTTP/1.1; that it speaks HTTP/2 has to be said.
         if self.version == HttpVersion::Http2 && session.alpn_protocol() != Some(protocol(self.version)) {
@@ -112,7 +130,7 @@ impl Tls {
 pub fn client_config(settings: &TlsSettings) -> Result<rustls::ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(&versions(settings))
         .map_err(|error| TlsError::Config(error.to_string()))?;
     let builder = if settings.insecure {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
@@ -129,6 +147,49 @@ pub fn client_config(settings: &TlsSettings) -> Result<rustls::ClientConfig, Tls
         }
         _ => builder.with_no_client_auth(),
     })
+}
+
+/// The versions of TLS that are spoken, the newest first.
+fn versions(settings: &TlsSettings) -> Vec<&'static rustls::SupportedProtocolVersion> {
+    let all = [(TlsVersion::V1_3, &rustls::version::TLS13), (TlsVersion::V1_2, &rustls::version::TLS12)];
+    let newest = settings.max_version.unwrap_or(TlsVersion::V1_3);
+    let range = settings.min_version..=newest;
+    all.into_iter().filter(|(version, _)| range.contains(version)).map(|(_, version)| version).collect()
+}
+
+/// What an error of a TLS connection is, if it is one: of the certificate first, in words that say what to do.
+pub(crate) fn failure_in(error: &std::io::Error) -> Option<Failure> {
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let message = match error {
+        rustls::Error::InvalidCertificate(wrong) => match wrong {
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the target's certificate has expired".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the target's certificate is not valid yet".to_owned()
+            }
+            CertificateError::NotValidForName => "the target's certificate is for another host".to_owned(),
+            CertificateError::NotValidForNameContext { expected, presented } => {
+                let expected = expected.to_str();
+                let presented: Vec<_> = presented.iter().take(5).map(String::as_str).collect();
+                format!(
+                    "the target's certificate is for another host: not for {expected}, but for {}",
+                    presented.join(", ")
+                )
+            }
+            CertificateError::UnknownIssuer => {
+                "the target's certificate is signed by nobody who is trusted: by itself, or by an authority that is not in `tls.ca`"
+                    .to_owned()
+            }
+            wrong => format!("the target's certificate: {wrong}"),
+        },
+        error => format!("TLS: {error}"),
+    };
+    Some(Failure::new(Outcome::Tls, message))
+}
+
+fn failure(error: &std::io::Error) -> Failure {
+    failure_in(error).unwrap_or_else(|| Failure::new(Outcome::Tls, format!("TLS handshake: {error}")))
 }
 
 /// The name of a version in ALPN (RFC 7301, and RFC 9113 for HTTP/2).

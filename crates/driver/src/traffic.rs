@@ -19,6 +19,7 @@ pub(crate) struct Traffic {
     /// Which of the target's addresses the connection leads to.
     pub(crate) address: u16,
     sent: Cell<Option<u64>>,
+    refused: Cell<bool>,
     first_byte: Cell<Option<u64>>,
     written: Cell<u64>,
     read: Cell<u64>,
@@ -30,6 +31,7 @@ impl Traffic {
             clock,
             address,
             sent: Cell::new(None),
+            refused: Cell::new(false),
             first_byte: Cell::new(None),
             written: Cell::new(0),
             read: Cell::new(0),
@@ -67,9 +69,15 @@ impl Traffic {
         self.sent.set(self.sent.get().or(Some(at)));
     }
 
-    /// The request is as good as not sent.
-    pub(crate) fn forget_sent(&self) {
+    /// The target says that it has not looked at the request: it is as good as not sent.
+    pub(crate) fn refuse(&self) {
         self.sent.set(None);
+        self.refused.set(true);
+    }
+
+    /// Whether the target says that it has not looked at the request.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.get()
     }
 
     /// Notes that the first byte of the answer came.
@@ -116,6 +124,10 @@ impl Metered {
         let read = match &mut self.stream {
             // Costs no system call while nothing has come, and leaves no waker behind.
             Stream::Tcp(stream) => match stream.try_read(&mut byte) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                read => Some(read),
+            },
+            Stream::Unix(stream) => match stream.try_read(&mut byte) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                 read => Some(read),
             },

@@ -9,14 +9,17 @@ use std::task::{Context, Poll};
 
 use http::HeaderValue;
 use plimsoll_measure::Opening;
-use plimsoll_run::{AddressShape, RunPlan};
+use plimsoll_run::{AddressShape, Auth, HttpVersion, RunPlan};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use crate::addresses::{AddressError, Addresses, Reached, Turns};
+use crate::addresses::{AddressError, Addresses, Line, Reached, Turns};
+use crate::names::Names;
+use crate::proxy::Via;
 use crate::resources::{self, Room, Shortage};
 use crate::tls::{Handshake, Tls, TlsError};
+use crate::tokens::{Tokens, Way};
 use crate::{Clock, Failure};
 
 /// Scheme, host and port of a target.
@@ -25,9 +28,21 @@ pub(crate) struct Origin {
     pub(crate) tls: bool,
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// What stands before it.
+    pub(crate) proxy: Option<Arc<Via>>,
 }
 
 impl Origin {
+    /// An origin whose host is an address.
+    pub(crate) fn at(address: SocketAddr, tls: bool) -> Self {
+        Self { tls, host: address.ip().to_string(), port: address.port(), proxy: None }
+    }
+
+    /// The same on the way of another, which has the plan's proxy if it has one.
+    pub(crate) fn on_the_way_of(self, other: &Self) -> Self {
+        Self { proxy: other.proxy.clone(), ..self }
+    }
+
     /// The origin of an absolute URL with a scheme we speak.
     pub(crate) fn of(url: &url::Url) -> Option<Self> {
         let tls = match url.scheme() {
@@ -35,7 +50,8 @@ impl Origin {
             "https" => true,
             _ => return None,
         };
-        Some(Self { tls, host: url.host_str()?.to_owned(), port: url.port_or_known_default()? })
+        let (host, port) = (url.host_str()?.to_owned(), url.port_or_known_default()?);
+        Some(Self { tls, host, port, proxy: None })
     }
 
     /// Host and port, the latter where it is not the scheme's own.
@@ -80,6 +96,8 @@ impl fmt::Debug for Transport {
 pub struct NetworkTransport {
     tls: Tls,
     addresses: Arc<Addresses>,
+    names: Arc<Names>,
+    tokens: Option<Arc<Tokens>>,
 }
 
 /// Connections that cannot be made ready.
@@ -88,21 +106,42 @@ pub enum TransportError {
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// There is no token to begin with.
+    #[error("auth.oauth2: no token from {url}: {reason}")]
+    Token {
+        /// The token endpoint.
+        url: String,
+        /// Why not.
+        reason: String,
+    },
     /// The addresses of the target cannot be had.
     #[error(transparent)]
     Addresses(#[from] AddressError),
 }
 
 impl NetworkTransport {
-    /// Prepares TLS, looks up the target's name where all of its addresses are asked for, and makes
-    /// sure that the source addresses are this machine's. Nothing is opened yet.
+    /// Prepares TLS, looks up the target's name where all of its addresses are asked for, makes
+    /// sure that the source addresses are this machine's, and fetches a token where the plan has them; it is
+    /// renewed on the runtime of the caller. Nothing is opened to the target yet.
     ///
     /// # Errors
-    /// When a certificate or key cannot be read or used, the name has no address, or a source address
-    /// cannot be used.
+    /// When a certificate or key cannot be read or used, the name has no address, a source address
+    /// cannot be used, or no token is granted.
     pub async fn new(plan: &RunPlan) -> Result<Self, TransportError> {
-        let tls = Tls::new(&plan.tls, plan.http.version)?;
-        Ok(Self { tls, addresses: Arc::new(Addresses::of(plan).await?) })
+        let tls = Tls::new(&plan.tls, plan.http.version)?.within(plan.http.network.tls_timeout);
+        let names = Arc::new(Names::of(&plan.http.network));
+        let addresses = Arc::new(Addresses::of(plan, &names).await?);
+        let tokens = match &plan.http.network.auth {
+            Some(Auth::OAuth2(settings)) => {
+                // Tokens are asked for over HTTP/1.1, whatever the plan speaks.
+                let tls = Tls::new(&plan.tls, HttpVersion::Http1)?.for_any_host();
+                let way = Way { tls, addresses: Arc::clone(&addresses), names: Arc::new(names.for_worker()) };
+                let failed = |reason| TransportError::Token { url: settings.token_url.clone(), reason };
+                Some(Tokens::start(settings.clone(), way).await.map_err(failed)?)
+            }
+            Some(Auth::Digest { .. } | Auth::Aws(_)) | None => None,
+        };
+        Ok(Self { tls, addresses, names, tokens })
     }
 
     /// What the plan has at once and this machine has no room for.
@@ -145,6 +184,7 @@ impl Opened {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
     Memory(DuplexStream),
 }
@@ -157,6 +197,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Memory(stream) => Pin::new(stream).poll_read(context, buffer),
         }
@@ -167,6 +208,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Memory(stream) => Pin::new(stream).poll_write(context, bytes),
         }
@@ -179,6 +221,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, parts),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, parts),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, parts),
             Self::Memory(stream) => Pin::new(stream).poll_write_vectored(context, parts),
         }
@@ -187,6 +230,7 @@ impl AsyncWrite for Stream {
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
             Self::Memory(stream) => stream.is_write_vectored(),
         }
@@ -195,6 +239,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
             Self::Memory(stream) => Pin::new(stream).poll_flush(context),
         }
@@ -203,6 +248,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Memory(stream) => Pin::new(stream).poll_shutdown(context),
         }
@@ -217,7 +263,17 @@ impl Transport {
             Self::Network(network) => Self::Network(NetworkTransport {
                 tls: network.tls.with_own_sessions(),
                 addresses: Arc::clone(&network.addresses),
+                names: Arc::new(network.names.for_worker()),
+                tokens: network.tokens.clone(),
             }),
+        }
+    }
+
+    /// The tokens that requests carry, where the plan has them.
+    pub(crate) fn tokens(&self) -> Option<&Arc<Tokens>> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Network(network) => network.tokens.as_ref(),
         }
     }
 
@@ -241,19 +297,16 @@ impl Transport {
                 handshake: None,
                 address: Some(0),
             }),
-            Self::Network(NetworkTransport { tls, addresses }) => {
-                let Reached { tcp, host, address } = addresses.connect(origin, address).await?;
+            Self::Network(NetworkTransport { tls, addresses, names, .. }) => {
+                let Reached { line, host, address } = addresses.connect(origin, address, names).await?;
                 let connected = clock.now();
                 let connect = connected - started;
-                if !origin.tls {
-                    return Ok(Opened {
-                        stream: Stream::Tcp(tcp),
-                        connect,
-                        tls: None,
-                        handshake: None,
-                        address,
-                    });
-                }
+                let plain = |stream| Opened { stream, connect, tls: None, handshake: None, address };
+                let tcp = match line {
+                    Line::Unix(unix) => return Ok(plain(Stream::Unix(unix))),
+                    Line::Tcp(tcp) if !origin.tls => return Ok(plain(Stream::Tcp(tcp))),
+                    Line::Tcp(tcp) => tcp,
+                };
                 let (stream, handshake) = tls.handshake(host, tcp).await?;
                 let stream = Stream::Tls(Box::new(stream));
                 let tls = Some(clock.now() - connected);

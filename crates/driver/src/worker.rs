@@ -8,29 +8,34 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plimsoll_measure::{DropCause, IterationKey, SECOND, Shard};
-use plimsoll_run::{HttpSettings, LoadModel, PauseRange, Shape};
+use plimsoll_data::{Function, Maker, Row, RowReader};
+use plimsoll_measure::{DropCause, IterationKey, Phase, SECOND, Shard};
+use plimsoll_run::{HttpSettings, HttpVersion, LoadModel, Reuse, RunPlan, Shape, UserLimits};
 use plimsoll_units::Users;
-use plimsoll_workload::{Arrivals, Mix, RateProfile, Stage, UserProfile};
-use rand::{RngExt, SeedableRng};
+use plimsoll_workload::{Arrivals, Mix, MixError, Pause, RateProfile, Stage, UserProfile};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::addresses::Turns;
-use crate::compile::{Script, Target};
+use crate::auth::Signer;
+use crate::compile::Target;
 use crate::connection::{Http1, Reading};
-use crate::exchange::{Place, User};
+use crate::evidence::Observer;
+use crate::exchange::Place;
 use crate::feed::Feeds;
 use crate::http2::Sessions;
 use crate::journey::{Crowd, Journey, Journeys};
 use crate::ledger::Ledger;
 use crate::pacer::Pacer;
-use crate::pool::Pool;
+use crate::pool::{Hosts, Pool};
 use crate::recorder::Recorder;
+use crate::script::Script;
 use crate::singles::Singles;
 use crate::stalls::{Stalls, keep_appointments};
 use crate::timers::Timers;
+use crate::user::User;
 use crate::{Clock, Message, Transport};
 
 /// Arrivals handled in one go when the worker is late, before running requests get a turn.
@@ -39,10 +44,8 @@ const CATCH_UP: u32 = 32;
 /// What all workers of a run share. Touched once per iteration or connection, never per request.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Iterations running, for `max_in_flight`.
-    pub(crate) running: AtomicU32,
-    /// Iterations started by closed users.
-    pub(crate) started: AtomicU64,
+    /// What concerns each of the plan's loads, in their order.
+    pub(crate) loads: Vec<SharedLoad>,
     /// Users active in the closed model.
     pub(crate) users: AtomicU64,
     /// Connections that are open or being opened.
@@ -51,14 +54,38 @@ pub(crate) struct Shared {
     pub(crate) room: Option<u64>,
     /// When the next connection may start.
     pub(crate) pacer: Pacer,
-    /// The closed model's iterations are all started.
-    pub(crate) exhausted: AtomicBool,
     /// What ended the run before its time: a feed that ran out.
     pub(crate) failure: Mutex<Option<String>>,
     /// What could not be offered and why, the first time.
     pub(crate) trouble: Mutex<Option<String>>,
     /// How late workers came to appointments with themselves.
     pub(crate) stalls: Arc<Stalls>,
+}
+
+/// What all workers share of one load.
+#[derive(Debug, Default)]
+pub(crate) struct SharedLoad {
+    /// Iterations of the open model running, for `max_in_flight`.
+    pub(crate) running: AtomicU32,
+    /// Iterations started by closed users.
+    pub(crate) started: AtomicU64,
+    /// Closed users who have started all iterations that each may.
+    pub(crate) spent: AtomicU64,
+    /// When the next iteration may start, where their rate is bounded.
+    next_start: AtomicU64,
+    /// The closed model's iterations are all started.
+    pub(crate) exhausted: AtomicBool,
+}
+
+impl SharedLoad {
+    /// When an iteration that could start at an offset may: starts are at least `interval` apart, over all
+    /// workers. Time in which nobody started is not made up for.
+    pub(crate) fn turn(&self, at: u64, interval: u64) -> u64 {
+        let later = |next: u64| Some(next.max(at).saturating_add(interval));
+        // The closure never refuses.
+        let next = self.next_start.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later).unwrap_or(0);
+        next.max(at)
+    }
 }
 
 impl Shared {
@@ -95,6 +122,63 @@ fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// A worker's part in one of the plan's loads.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    /// Which scenario each iteration is.
+    pub(crate) mix: Mix,
+    /// Iterations that the plan asks for, where it does.
+    planned: Option<f64>,
+    /// Weights of the scenarios among each other.
+    weights: Vec<u32>,
+    /// Whether users have connections of their own.
+    pub(crate) owns: bool,
+    /// What bounds closed users beside their stages.
+    pub(crate) limits: UserLimits,
+    /// Nanoseconds between two starts of closed users at least, where their rate is bounded.
+    pub(crate) interval: Option<u64>,
+    /// The closed model's users.
+    pub(crate) crowd: Crowd,
+    /// From when until when which phase and stage last: asked for with every iteration.
+    place: Cell<(u64, u64, Place)>,
+    /// Arrivals due before it have been handled.
+    frontier: Cell<u64>,
+}
+
+/// How the offering of a load ended. Offsets are nanoseconds.
+struct OfferEnd {
+    at: u64,
+    /// Before its stages were over.
+    is_early: bool,
+    /// Where its stages are over.
+    planned: u64,
+}
+
+impl Offer {
+    pub(crate) fn new(
+        plan: &RunPlan,
+        model: &LoadModel,
+        weights: Vec<u32>,
+        seed: u64,
+    ) -> Result<Self, MixError> {
+        let limits = match model {
+            LoadModel::Open { .. } => UserLimits::default(),
+            LoadModel::Closed { limits, .. } => *limits,
+        };
+        Ok(Self {
+            mix: Mix::new(&weights, seed)?,
+            planned: model.iterations(),
+            owns: plan.http.version == HttpVersion::Http1 && plan.reuse_of(model) != Reuse::Always,
+            weights,
+            interval: limits.at_most.map(|rate| (1e9 / rate.per_second()).min(1e18) as u64),
+            limits,
+            crowd: Crowd::default(),
+            place: Cell::new((0, 0, (Phase::Measured, None))),
+            frontier: Cell::new(0),
+        })
+    }
+}
+
 /// Everything a worker needs; lives on its thread.
 pub(crate) struct Worker {
     pub(crate) share: Share,
@@ -111,21 +195,35 @@ pub(crate) struct Worker {
     pub(crate) http1: Http1,
     /// Where the plan asks for single requests.
     pub(crate) singles: Option<Singles>,
+    /// Where a plan is tried out.
+    pub(crate) observer: Option<Observer>,
     /// The connections of HTTP/2, where it is spoken.
     pub(crate) sessions: Option<Rc<Sessions>>,
     pub(crate) shape: Arc<Shape>,
     pub(crate) scripts: Vec<Script>,
-    pub(crate) mix: Mix,
-    /// Iterations that the plan asks for, where it does.
-    pub(crate) planned: Option<f64>,
+    /// The plan's loads, in their order.
+    pub(crate) offers: Vec<Offer>,
     pub(crate) pool: Rc<Pool>,
+    /// The pools in place of it, where the plan bounds connections by host.
+    pub(crate) hosts: Option<Hosts>,
+    /// What makes credentials for each request, where the plan asks for that.
+    pub(crate) signer: Option<Box<Signer>>,
+    /// Whether bodies may come coded.
+    pub(crate) decodes: bool,
+    /// Whose connections are.
+    pub(crate) reuse: Reuse,
+    /// How long a connection may be idle, in nanoseconds.
+    pub(crate) idle_limit: Option<u64>,
     /// Which address of the target each user's own connection goes to.
     pub(crate) turns: Turns,
-    /// From when until when which phase and stage last: asked for with every iteration.
-    pub(crate) place: Cell<(u64, u64, Place)>,
     pub(crate) journeys: Journeys,
-    pub(crate) crowd: Crowd,
     pub(crate) feeds: Feeds,
+    /// Where this worker reads in each of them.
+    pub(crate) readers: RefCell<Vec<RowReader>>,
+    pub(crate) functions: Vec<Function>,
+    pub(crate) maker: Maker,
+    /// Values that are made, one after the other.
+    pub(crate) scratch: RefCell<String>,
     pub(crate) setup: Arc<[Option<String>]>,
     pub(crate) run_id: String,
     pub(crate) seed: u64,
@@ -133,8 +231,6 @@ pub(crate) struct Worker {
     pub(crate) stop: CancellationToken,
     pub(crate) messages: mpsc::UnboundedSender<Message>,
     pub(crate) spare: std::sync::mpsc::Receiver<Shard>,
-    /// Arrivals due before it have been handled.
-    pub(crate) frontier: Cell<u64>,
     /// Told when an iteration ends.
     pub(crate) ended: Notify,
 }
@@ -142,30 +238,47 @@ pub(crate) struct Worker {
 impl Worker {
     /// Offers the worker's share of the load and waits for its answers. Must run where tasks can be
     /// spawned that stay on their thread; the caller drops afterwards whatever is still in flight.
-    pub(crate) async fn run(self: Rc<Self>, model: &LoadModel, grace: Duration) {
+    pub(crate) async fn run(self: Rc<Self>, loads: &[LoadModel], grace: Duration) {
         tokio::task::spawn_local(Rc::clone(&self.timers).drive());
         tokio::task::spawn_local(Rc::clone(&self).close_seconds_in_time());
         let stalls = Arc::clone(&self.shared.stalls);
         tokio::task::spawn_local(keep_appointments(Rc::clone(&self.timers), self.clock, stalls));
         tokio::task::spawn_local(Rc::clone(&self).end_overdue());
         tokio::task::spawn_local(Rc::clone(&self).wake_thinking());
-        let stages_end = (self.shape.stages_end() * 1e9).round() as u64;
-        let early = match model {
-            LoadModel::Open { stages, spacing, max_in_flight } => {
-                let profile = Arc::new(RateProfile::new(stages));
-                let arrivals = Arrivals::new(profile, *spacing, self.seed);
-                self.offer(arrivals, *max_in_flight, stages_end).await
+        if let Some(limit) = self.idle_limit {
+            tokio::task::spawn_local(Rc::clone(&self).close_idle(limit));
+        }
+        // One load is the usual case and needs no task of its own.
+        let others = (1..).zip(loads.iter().skip(1)).map(|(load, model)| {
+            let (worker, model) = (Rc::clone(&self), model.clone());
+            tokio::task::spawn_local(async move { worker.offer_load(load, &model).await })
+        });
+        let others: Vec<_> = others.collect();
+        let mut ends = Vec::new();
+        if let Some(model) = loads.first() {
+            ends.push(self.offer_load(0, model).await);
+        }
+        for other in others {
+            match other.await {
+                Ok(end) => ends.push(end),
+                Err(error) => {
+                    if let Ok(panic) = error.try_into_panic() {
+                        std::panic::resume_unwind(panic);
+                    }
+                }
             }
-            LoadModel::Closed { stages, iterations } => {
-                // Users bring no schedule that could be behind: a second is complete when it is past.
-                self.frontier.set(u64::MAX);
-                self.keep_users(stages, *iterations, stages_end).await
-            }
-        };
-        let offered_until = if early.is_break() { self.clock.now().min(stages_end) } else { stages_end };
-        self.frontier.set(u64::MAX);
+        }
+        let grace = grace.as_nanos() as u64;
+        let last = ends.iter().max_by_key(|end| end.at);
+        let mut offered_until = last.map_or(0, |end| end.at);
+        if let Some(end) = last.filter(|end| end.is_early && !self.stop.is_cancelled()) {
+            // All iterations asked for have started. What they take belongs to what is measured: without it
+            // a short run would seem to have done more per second than it did.
+            self.drain(self.clock.now().saturating_add(grace).min(end.planned)).await;
+            offered_until = self.clock.now().min(end.planned);
+        }
         self.tell(Message::OfferingEnded { at: offered_until });
-        self.drain(offered_until.saturating_add(grace.as_nanos() as u64)).await;
+        self.drain(offered_until.saturating_add(grace)).await;
         let now = self.clock.now();
         self.close_seconds();
         self.ledger.end();
@@ -176,6 +289,29 @@ impl Worker {
             self.tell(Message::Shard { worker: self.share.index as usize, shard });
         }
         self.tell(Message::Finished { worker: self.share.index as usize, at: now });
+    }
+
+    /// Offers the worker's share of one load and says when that ended.
+    async fn offer_load(self: &Rc<Self>, load: usize, model: &LoadModel) -> OfferEnd {
+        let stages_end = u64::try_from(model.length().as_nanos()).unwrap_or(u64::MAX);
+        let early = match model {
+            LoadModel::Open { stages, spacing, max_in_flight } => {
+                let profile = Arc::new(RateProfile::new(stages));
+                // Loads beside each other have random arrivals of their own.
+                let seed = self.seed.wrapping_add(load as u64 * 0x9e37_79b9_7f4a_7c15);
+                let arrivals = Arrivals::new(profile, *spacing, seed);
+                self.offer(load, arrivals, *max_in_flight, stages_end).await
+            }
+            LoadModel::Closed { stages, .. } => {
+                // Users bring no schedule that could be behind: a second is complete when it is past.
+                self.offers[load].frontier.set(u64::MAX);
+                self.keep_users(load, stages, stages_end).await
+            }
+        };
+        self.offers[load].frontier.set(u64::MAX);
+        let is_early = early.is_break();
+        let at = if is_early { self.clock.now().min(stages_end) } else { stages_end };
+        OfferEnd { at, is_early, planned: stages_end }
     }
 
     /// Waits until nothing runs, or until `deadline`.
@@ -192,15 +328,17 @@ impl Worker {
     /// Starts each arrival of this worker's share when it is due. Breaks when it was told to stop.
     async fn offer(
         self: &Rc<Self>,
+        load: usize,
         arrivals: Arrivals,
         max_in_flight: u32,
         stages_end: u64,
     ) -> ControlFlow<()> {
+        let offer = &self.offers[load];
         let mut stopped = pin!(self.stop.cancelled());
-        let mine = self.share.takes(self.mix.period());
+        let mine = self.share.takes(offer.mix.period());
         let mut late = 0;
         for (n, due) in (0_u64..).zip(arrivals).filter(|(n, _)| mine(*n)) {
-            self.frontier.set(due);
+            offer.frontier.set(due);
             if self.clock.has_reached(due) {
                 late += 1;
                 if late % CATCH_UP == 0 {
@@ -217,9 +355,9 @@ impl Worker {
                     () = self.timers.sleep_until(due) => {}
                 }
             }
-            self.arrive(n, due, max_in_flight);
+            self.arrive(load, n, due, max_in_flight);
         }
-        self.frontier.set(stages_end);
+        offer.frontier.set(stages_end);
         tokio::select! {
             biased;
             () = &mut stopped => ControlFlow::Break(()),
@@ -227,23 +365,31 @@ impl Worker {
         }
     }
 
-    fn arrive(self: &Rc<Self>, n: u64, due: u64, max_in_flight: u32) {
-        let scenario = self.mix.scenario(n);
-        let key = self.key(scenario, due);
-        if self.shared.running.fetch_add(1, Ordering::Relaxed) >= max_in_flight {
-            self.shared.running.fetch_sub(1, Ordering::Relaxed);
+    fn arrive(self: &Rc<Self>, load: usize, n: u64, due: u64, max_in_flight: u32) {
+        let scenario = self.offers[load].mix.scenario(n);
+        let key = self.key(load, scenario, due);
+        let running = &self.shared.loads[load].running;
+        if running.fetch_add(1, Ordering::Relaxed) >= max_in_flight {
+            running.fetch_sub(1, Ordering::Relaxed);
             self.recorder.borrow_mut().dropped(key, due, DropCause::InFlightLimit);
             return;
         }
         self.recorder.borrow_mut().arrival(key, due);
-        self.set_out(self.journeys.single(n, key, due));
+        self.set_out(self.journeys.single(load, self.number(load, n), key, due, self.offers[load].owns));
     }
 
-    pub(crate) fn key(&self, scenario: usize, due: u64) -> IterationKey {
-        let (from, until, mut place) = self.place.get();
+    /// The number in the run of the n-th iteration or user of a load: every load has every so many-th, so
+    /// that no two have one.
+    pub(crate) fn number(&self, load: usize, n: u64) -> u64 {
+        n * self.offers.len() as u64 + load as u64
+    }
+
+    pub(crate) fn key(&self, load: usize, scenario: usize, due: u64) -> IterationKey {
+        let cached = &self.offers[load].place;
+        let (from, until, mut place) = cached.get();
         if due < from || due >= until {
-            let (until, now) = self.shape.place_until(due);
-            self.place.set((due, until, now));
+            let (until, now) = self.shape.place_until(load, due);
+            cached.set((due, until, now));
             place = now;
         }
         let (phase, stage) = place;
@@ -254,13 +400,15 @@ impl Worker {
     /// iterations asked for have started.
     async fn keep_users(
         self: &Rc<Self>,
+        load: usize,
         stages: &[Stage<Users>],
-        iterations: Option<u64>,
         stages_end: u64,
     ) -> ControlFlow<()> {
         let profile = UserProfile::new(stages);
+        let Offer { crowd, limits, .. } = &self.offers[load];
         let mut stopped = pin!(self.stop.cancelled());
-        self.crowd.iterations.set(iterations);
+        crowd.most.set(u64::from(profile.peak()));
+        let is_counted = limits.iterations.is_some() || limits.per_user.is_some();
         let mut at = Some(0);
         let flow = loop {
             let next = at.unwrap_or(stages_end);
@@ -268,36 +416,34 @@ impl Worker {
                 biased;
                 () = &mut stopped => break ControlFlow::Break(()),
                 () = self.timers.sleep_until(next) => {}
-                () = self.until_exhausted(), if iterations.is_some() => break ControlFlow::Break(()),
+                () = self.until_exhausted(load), if is_counted => break ControlFlow::Break(()),
             }
             if next >= stages_end {
                 break ControlFlow::Continue(());
             }
-            self.crowd.wanted.set(u64::from(profile.users_at(next)));
-            self.start_users(next);
+            crowd.wanted.set(u64::from(profile.users_at(next)));
+            self.start_users(load, next);
             at = profile.next_change(next);
         };
-        self.crowd.wanted.set(0);
+        crowd.wanted.set(0);
         flow
     }
 
-    async fn until_exhausted(&self) {
-        while !self.shared.exhausted.load(Ordering::Relaxed) {
+    async fn until_exhausted(&self, load: usize) {
+        while !self.shared.loads[load].exhausted.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
     /// Lets those users in that are wanted and not there.
-    fn start_users(self: &Rc<Self>, at: u64) {
+    fn start_users(self: &Rc<Self>, load: usize, at: u64) {
+        let crowd = &self.offers[load].crowd;
         let mine = (0..).map(|slot| (slot, slot as u64 * self.share.of + self.share.index));
-        for (slot, number) in mine.take_while(|(_, number)| *number < self.crowd.wanted.get()) {
-            if self.crowd.came(slot) {
+        for (slot, n) in mine.take_while(|(_, n)| *n < crowd.wanted.get()) {
+            if crowd.came(slot) {
                 self.shared.users.fetch_add(1, Ordering::Relaxed);
-                self.set_out(Journey::closed(
-                    User::closed(number, self.sessions.is_none()),
-                    self.key(0, at),
-                    at,
-                ));
+                let user = User::closed(self.number(load, n), self.offers[load].owns);
+                self.set_out(Journey::closed(load, user, self.key(load, 0, at), at));
             }
         }
     }
@@ -312,28 +458,34 @@ impl Worker {
         }
     }
 
-    /// How many rows of a feed the whole plan draws: iterations planned x weights of the scenarios
-    /// that draw from it / all weights. `None` when users decide how many iterations there are.
+    /// How many rows of a feed the whole plan draws: of each load, iterations planned x weights of the
+    /// scenarios that draw from it / all weights. `None` when users decide how many iterations there are.
     fn rows_needed(&self, feed: u16) -> Option<u64> {
-        let weight = |script: usize| f64::from(self.shape.scenarios[script].weight);
-        let of = |drawing: &dyn Fn(&Script) -> bool| -> f64 {
-            self.scripts
-                .iter()
-                .enumerate()
-                .filter(|(_, script)| drawing(script))
-                .map(|(n, _)| weight(n))
-                .sum()
-        };
-        let share = of(&|script| script.feeds.contains(&feed)) / of(&|_| true);
-        self.planned.map(|iterations| (iterations * share).ceil() as u64)
+        let draws = |script: usize| self.scripts.get(script).is_some_and(|it| it.feeds.contains(&feed));
+        let needed = self.offers.iter().map(|offer| {
+            let all: f64 = offer.weights.iter().map(|weight| f64::from(*weight)).sum();
+            let drawing = offer.weights.iter().enumerate().filter(|(script, _)| draws(*script));
+            let share = drawing.map(|(_, weight)| f64::from(*weight)).sum::<f64>() / all;
+            if share == 0.0 { Some(0) } else { Some((offer.planned? * share).ceil() as u64) }
+        });
+        needed.sum()
     }
 
-    /// Draws one row of each feed the script draws from; false when one has run out, which ends the run.
-    pub(crate) fn draw(&self, script: &Script, rows: &mut Vec<(u16, usize)>) -> bool {
-        for feed in &script.feeds {
+    /// Draws one row of each feed the script draws from; false when there is none, which ends the run.
+    pub(crate) fn draw(&self, script: &Script, rows: &mut Vec<(u16, Row)>) -> bool {
+        rows.resize_with(script.feeds.len(), Default::default);
+        for (feed, (place, row)) in script.feeds.iter().zip(rows) {
             let Some(feed_rows) = self.feeds.get(*feed) else { continue };
+            *place = *feed;
             match feed_rows.draw() {
-                Some(row) => rows.push((*feed, row)),
+                Some(number) => {
+                    let mut readers = self.readers.borrow_mut();
+                    let Some(reader) = readers.get_mut(usize::from(*feed)) else { continue };
+                    if let Err(error) = reader.read(&feed_rows.feed.table, number, row) {
+                        self.fail(format!("feed `{}` cannot be read: {error}", feed_rows.feed.name));
+                        return false;
+                    }
+                }
                 None => {
                     let rows = &feed_rows.feed;
                     let needed = match self.rows_needed(*feed) {
@@ -343,7 +495,7 @@ impl Worker {
                     self.fail(format!(
                         "feed `{}` has run out: it has {} rows, each is used once, and {needed}",
                         rows.name,
-                        rows.rows.len()
+                        rows.table.rows()
                     ));
                     return false;
                 }
@@ -363,6 +515,20 @@ impl Worker {
         self.shared.trouble(message);
     }
 
+    /// Closes shared connections soon after nobody has used them for `limit` nanoseconds, for as long as it is polled.
+    async fn close_idle(self: Rc<Self>, limit: u64) {
+        let pause = (limit / 4).clamp(SECOND / 100, SECOND);
+        loop {
+            let now = self.clock.now();
+            let since = now.saturating_sub(limit);
+            match &self.hosts {
+                None => self.pool.close_idle(since),
+                Some(hosts) => hosts.close_idle(since),
+            }
+            self.timers.sleep_until(now + pause).await;
+        }
+    }
+
     async fn close_seconds_in_time(self: Rc<Self>) {
         for second in 1.. {
             self.timers.sleep_until(second * SECOND).await;
@@ -376,7 +542,8 @@ impl Worker {
             recorder.give_back(shard);
         }
         self.ledger.take_closed().iter().for_each(|closed| recorder.closed(closed));
-        while let Some(shard) = recorder.take_complete(self.clock.now(), self.frontier.get()) {
+        let frontier = self.offers.iter().map(|offer| offer.frontier.get()).min().unwrap_or(u64::MAX);
+        while let Some(shard) = recorder.take_complete(self.clock.now(), frontier) {
             self.tell(Message::Shard { worker: self.share.index as usize, shard });
         }
     }
@@ -387,17 +554,24 @@ impl Worker {
     }
 }
 
-/// How long a pause lasts, in nanoseconds: decided by the seed, the iteration and the pause's place in
-/// its script alone, so that a run repeats however many workers there are and whoever is quicker.
-pub(crate) fn pause(range: PauseRange, seed: u64, iteration: u64, place: u64) -> u64 {
-    let (min, max) = (range.min.as_nanos() as u64, range.max.as_nanos() as u64);
-    if min >= max {
-        return min;
+/// How long a pause lasts, in nanoseconds.
+pub(crate) fn pause(pause: Pause, seed: u64, iteration: u64, place: u64, pass: u64) -> u64 {
+    if let Some(always) = pause.always() {
+        return always.as_nanos() as u64;
     }
+    pause.draw(&mut random(seed, iteration, place, pass))
+}
+
+/// What is drawn at a place of a script: decided by the seed, the iteration, the place and how often
+/// something was repeated before alone, so that a run repeats however many workers there are and whoever is
+/// quicker.
+pub(crate) fn random(seed: u64, iteration: u64, place: u64, pass: u64) -> ChaCha8Rng {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     // Stream 0 is that of the arrivals.
     random.set_stream((iteration << 16) + place + 1);
-    random.random_range(min..=max)
+    // A block of 16 words for each pass is more than any draw takes.
+    random.set_word_pos(u128::from(pass) << 4);
+    random
 }
 
 #[cfg(test)]
@@ -406,10 +580,11 @@ mod tests {
 
     #[test]
     fn a_pause_is_the_same_again_and_fills_its_range() {
-        let range = PauseRange { min: Duration::from_millis(100), max: Duration::from_millis(200) };
+        let min = Duration::from_millis(100);
+        let range = Pause::Even { min, max: 2 * min };
         let pauses = |seed| {
             let places = (0..1000).flat_map(|iteration| (0..2).map(move |place| (iteration, place)));
-            places.map(|(iteration, place)| pause(range, seed, iteration, place)).collect::<Vec<_>>()
+            places.map(|(iteration, place)| pause(range, seed, iteration, place, 0)).collect::<Vec<_>>()
         };
         let (one, other) = (pauses(7), pauses(8));
         assert_eq!(one, pauses(7));
@@ -420,8 +595,7 @@ mod tests {
         assert!(mean.abs_diff(150_000_000) < 3_300_000, "{mean}");
         let distinct: std::collections::BTreeSet<_> = one.iter().collect();
         assert_eq!(distinct.len(), 2000, "no two are one draw");
-        let fixed = PauseRange { min: range.min, max: range.min };
-        assert_eq!(pause(fixed, 7, 3, 0), 100_000_000);
+        assert_eq!(pause(Pause::fixed(min), 7, 3, 0, 0), 100_000_000);
     }
 
     #[test]

@@ -148,6 +148,12 @@ pub static ITERATION_TIME: Metric = duration(
     &["plan", "scenario", "phase"],
     "From when an iteration was due to the end of its last step, pauses included.",
 );
+/// Group's due to its last done.
+pub static GROUP_TIME: Metric = duration(
+    "plimsoll_group_time_seconds",
+    &["plan", "scenario", "group", "phase"],
+    "From when the first step of a group was due to the end of its last, pauses included.",
+);
 /// Requests that ended.
 pub static REQUESTS: Metric = counter(
     "plimsoll_requests_total",
@@ -564,7 +570,7 @@ pub static BURN_RATE: Metric = gauge(
 );
 
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 71] = [
+pub static ALL: [&Metric; 72] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -573,6 +579,7 @@ pub static ALL: [&Metric; 71] = [
     &TLS_TIME,
     &FIRST_BYTE_TIME,
     &ITERATION_TIME,
+    &GROUP_TIME,
     &REQUESTS,
     &DROPPED_ARRIVALS,
     &RECEIVED_BYTES,

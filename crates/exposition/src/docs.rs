@@ -62,7 +62,7 @@ const TAIL: &str = "
   `plimsoll_virtual_users`, `plimsoll_in_flight_requests`, `plimsoll_connections`, `plimsoll_connection_reuse_ratio`, `plimsoll_resource`, and the gauges of the generator) are there while it lives;
   verdicts stay until the same plan runs again. To see a verdict only while its run lives: `plimsoll_sla_met and on (plan) plimsoll_run_info`.
 - What finds no room within a plan's `limits` is counted with `step=\"(overflow)\"`.
-- `reason` is `idle_closed`, `target_closed`, `error`, `timeout`, `too_large`, `unasked_bytes`, `elsewhere`, `user_ended`, `run_ended` or `goaway`; `tls` is `none`, `full`
+- `reason` is `idle_closed`, `target_closed`, `error`, `timeout`, `too_large`, `unasked_bytes`, `elsewhere`, `user_ended`, `run_ended`, `goaway`, `idle_timeout` or `not_reused`; `tls` is `none`, `full`
   or `resumed`. Connections belong to no phase.
 - `plimsoll_resource` has a series for each figure of a source in the plan's `resources`: `resource` is `cpu`, `memory` and the like, or a metric's
   own name with its labels; `unit` is `cores`, `ratio`, `bytes`, `seconds`, `per_second` or `count`. It is absent after a scrape that failed.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, DropCause, Edges, Frame, IterationKey, Observed, Opening, Outcome, Phase, SECOND, Sample,
-    SeriesKey, Shard, ValueForm, ValueKey, ValueName, ValueUnit, Vitals,
+    CloseReason, DropCause, Edges, Frame, GroupKey, IterationKey, Observed, Opening, Outcome, Phase, SECOND,
+    Sample, SeriesKey, Shard, ValueForm, ValueKey, ValueName, ValueUnit, Vitals,
 };
 use plimsoll_run::{
-    Ended, Gauges, Judged, Machine, MeasureShape, Model, ResourceFigure, ResourceScrape, ResourceUnit,
-    RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, Started, StepShape,
+    Ended, Gauges, GroupShape, Judged, Machine, MeasureShape, Model, ResourceFigure, ResourceScrape,
+    ResourceUnit, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, Started, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Objective, Severity, Status, Validity, Verdict};
 
@@ -45,7 +45,13 @@ impl Fixture {
                     step: step.to_owned(),
                 })
                 .to_vec(),
+            groups: vec![GroupShape {
+                scenario: "browse".to_owned(),
+                scenario_index: Some(0),
+                group: "checkout".to_owned(),
+            }],
             stages: Vec::new(),
+            own_loads: Vec::new(),
             warmup: 0.0,
             grace: 5.0,
             iterations: None,
@@ -97,6 +103,7 @@ impl Fixture {
         fixture.shard.arrival(key);
         fixture.shard.dropped(key, DropCause::Generator);
         fixture.shard.iteration(key, 7_000_000, false);
+        fixture.shard.group(GroupKey { group: 0, phase: Phase::Measured }, 6_000_000, false);
         fixture.connections();
         fixture.values();
         fixture.scraped(Ok(&[("cpu", 0.5), ("demo_utilisation_ratio{resource=\"pool\"}", 0.25)]));

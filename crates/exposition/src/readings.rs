@@ -2,9 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, ConnectionFigures, Distribution, DropCause, Edges, Frame, IterationKey, IterationSeries,
-    Opening, RequestCounts, SECOND, Series, SeriesKey, Single, Timing, ValueForm, ValueKey, ValueSeries,
-    ValueUnit, Vitals,
+    CloseReason, ConnectionFigures, Distribution, DropCause, Edges, Frame, GroupKey, GroupSeries,
+    IterationKey, IterationSeries, Opening, RequestCounts, SECOND, Series, SeriesKey, Single, Timing,
+    ValueForm, ValueKey, ValueSeries, ValueUnit, Vitals,
 };
 use plimsoll_run::{Judged, ResourceScrape, RunEvent, Second, Started};
 use plimsoll_sla::Verdict;
@@ -171,6 +171,9 @@ impl Readings {
         for (key, series) in self.grouped_values(&second.frame) {
             self.values(key, &series, &mut readings);
         }
+        for (key, series) in &second.frame.groups {
+            readings.extend(self.group(*key, series));
+        }
         for (key, series) in self.grouped_iterations(&second.frame) {
             self.iterations(key, series, &mut readings);
         }
@@ -266,6 +269,17 @@ impl Readings {
         if let Some(time) = series.time {
             readings.push(Reading::new(&metrics::ITERATION_TIME, labels, Change::Durations(time)));
         }
+    }
+
+    fn group(&self, key: GroupKey, series: &GroupSeries) -> Option<Reading> {
+        let group = self.started.shape.groups.get(usize::from(key.group))?;
+        let labels: Labels = vec![
+            Arc::clone(&self.plan),
+            group.scenario.as_str().into(),
+            group.group.as_str().into(),
+            key.phase.label().into(),
+        ];
+        Some(Reading::new(&metrics::GROUP_TIME, labels, Change::Durations(series.time.clone()?)))
     }
 
     fn connections(&mut self, figures: &ConnectionFigures, readings: &mut Vec<Reading>) {

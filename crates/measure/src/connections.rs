@@ -69,11 +69,15 @@ pub enum CloseReason {
     RunEnded,
     /// The target sent GOAWAY (HTTP/2).
     GoAway,
+    /// Nobody had used it for as long as the plan keeps it.
+    IdleTimeout,
+    /// The plan uses no connection twice.
+    NotReused,
 }
 
 impl CloseReason {
     /// Every reason, in the order reports list them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::IdleClosed,
         Self::TargetClosed,
         Self::Error,
@@ -84,6 +88,8 @@ impl CloseReason {
         Self::UserEnded,
         Self::RunEnded,
         Self::GoAway,
+        Self::IdleTimeout,
+        Self::NotReused,
     ];
 
     /// The value of the `reason` label.
@@ -99,6 +105,8 @@ impl CloseReason {
             Self::UserEnded => "user_ended",
             Self::RunEnded => "run_ended",
             Self::GoAway => "goaway",
+            Self::IdleTimeout => "idle_timeout",
+            Self::NotReused => "not_reused",
         }
     }
 

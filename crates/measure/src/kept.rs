@@ -1,12 +1,16 @@
 use std::cmp::Reverse;
+use std::sync::Arc;
 
-use crate::{Phase, Sample, Timing};
+use crate::{Exchange, Phase, Sample, Timing};
 
 /// How many of the slowest requests of a step are kept whole.
-pub const SLOWEST_KEPT: usize = 5;
+pub const SLOWEST_KEPT: usize = 20;
 
 /// How many of the first failed requests of a step are kept whole.
 pub const FAILED_KEPT: usize = 5;
+
+/// How many of the failed requests of a step are kept whole, each with the same chance.
+pub const FAILED_SAMPLE: usize = 20;
 
 /// Requests are chosen per minute, in seconds.
 pub const KEPT_PERIOD: u64 = 60;
@@ -26,6 +30,8 @@ pub struct KeptRequest {
     pub row: Option<DataRow>,
     /// Which worker sent it.
     pub worker: u16,
+    /// What went over the wire, where that is known.
+    pub exchange: Option<Arc<Exchange>>,
 }
 
 /// A row of a feed.
@@ -51,6 +57,11 @@ impl KeptRequest {
     fn earliness(&self) -> impl Ord {
         (self.sample.done, self.sample.due, self.iteration, self.worker)
     }
+
+    /// The lowest lots are drawn.
+    fn lot(&self) -> impl Ord {
+        (lot(&self.sample), self.earliness())
+    }
 }
 
 /// Which requests are compared with each other.
@@ -62,14 +73,27 @@ pub struct KeptKey {
     pub phase: Phase,
 }
 
-/// The slowest and the first failed requests among those offered, at most
-/// [`SLOWEST_KEPT`] + [`FAILED_KEPT`] of them. Which ones does not depend on the order of offers.
+/// A number that says nothing about a request and is its own: those with the lowest are a fair sample,
+/// whoever puts parts of it together and in whatever order (bottom-k sampling). It is the finalizer of
+/// SplitMix64 over when the request was due and done.
+fn lot(sample: &Sample) -> u64 {
+    let mut lot = sample.due.rotate_left(32) ^ sample.done ^ u64::from(sample.key.step);
+    lot = (lot ^ (lot >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    lot = (lot ^ (lot >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    lot ^ (lot >> 31)
+}
+
+/// The slowest, the first failed and a sample of the failed requests among those offered, at most
+/// [`SLOWEST_KEPT`] + [`FAILED_KEPT`] + [`FAILED_SAMPLE`] of them. Which ones does not depend on the order
+/// of offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Slowest first.
     slowest: Vec<KeptRequest>,
     /// First to end first.
     first_failed: Vec<KeptRequest>,
+    /// Lowest lot first.
+    failed_sample: Vec<KeptRequest>,
 }
 
 impl Kept {
@@ -83,10 +107,25 @@ impl Kept {
         &self.first_failed
     }
 
-    /// Each once: the slowest, then those that failed first and are not among them. Offering these anew
-    /// gives an equal choice.
+    /// Failed ones, of which each had the same chance to be here; in no order that means anything.
+    pub fn failed_sample(&self) -> &[KeptRequest] {
+        &self.failed_sample
+    }
+
+    /// Each once: the slowest, then those that failed and are not among them. Offering these anew gives an
+    /// equal choice.
     pub fn requests(&self) -> impl Iterator<Item = &KeptRequest> {
-        self.slowest.iter().chain(self.first_failed.iter().filter(|failed| !self.slowest.contains(failed)))
+        let first = self.first_failed.iter().filter(|failed| !self.slowest.contains(failed));
+        let others = self.failed_sample.iter();
+        let others =
+            others.filter(|failed| !self.slowest.contains(failed) && !self.first_failed.contains(failed));
+        self.slowest.iter().chain(first).chain(others)
+    }
+
+    /// Forgets what went over the wire: where steps are many, that would be too much.
+    pub fn forget_exchanges(&mut self) {
+        let all = self.slowest.iter_mut().chain(&mut self.first_failed).chain(&mut self.failed_sample);
+        all.for_each(|request| request.exchange = None);
     }
 
     /// Takes a request in if it is one of those to keep.
@@ -95,6 +134,8 @@ impl Kept {
             let position =
                 self.first_failed.partition_point(|other| other.earliness() <= request.earliness());
             insert(&mut self.first_failed, position, request, FAILED_KEPT);
+            let position = self.failed_sample.partition_point(|other| other.lot() <= request.lot());
+            insert(&mut self.failed_sample, position, request, FAILED_SAMPLE);
         }
         let position = self.slowest.partition_point(|other| other.slowness() <= request.slowness());
         insert(&mut self.slowest, position, request, SLOWEST_KEPT);
@@ -125,13 +166,19 @@ pub(crate) struct KeptRecorder {
     slower_than: Option<u64>,
     /// How many failed ones were kept in this minute.
     failed: usize,
+    /// As many failed ones as a sample has were kept in this minute, and had no higher lot.
+    lots_below: Option<u64>,
 }
 
 impl KeptRecorder {
     #[inline]
-    pub(crate) fn would_keep(&self, response_time: u64, failed: bool) -> bool {
+    pub(crate) fn would_keep(&self, sample: &Sample, response_time: u64) -> bool {
         self.slower_than.is_none_or(|threshold| response_time > threshold)
-            || (failed && self.failed < FAILED_KEPT)
+            || (sample.key.outcome.is_failure() && self.would_keep_failed(sample))
+    }
+
+    fn would_keep_failed(&self, sample: &Sample) -> bool {
+        self.failed < FAILED_KEPT || self.lots_below.is_none_or(|highest| lot(sample) < highest)
     }
 
     pub(crate) fn keep(&mut self, request: &KeptRequest) {
@@ -139,6 +186,8 @@ impl KeptRecorder {
         self.kept.offer(request);
         let threshold = self.kept.slowest.get(SLOWEST_KEPT - 1).map(KeptRequest::response_time);
         self.slower_than = self.slower_than.max(threshold);
+        let highest = self.kept.failed_sample.get(FAILED_SAMPLE - 1).map(|request| lot(&request.sample));
+        self.lots_below = [self.lots_below, highest].into_iter().flatten().min();
     }
 
     pub(crate) fn kept(&self) -> Option<&Kept> {
@@ -170,6 +219,7 @@ mod tests {
             user: None,
             row: None,
             worker: 0,
+            exchange: None,
         }
     }
 
@@ -177,7 +227,12 @@ mod tests {
         let one = (0_u64..50, 0_u64..50, 0_usize..3).prop_map(|(due, took, outcome)| {
             request(due, took, [Outcome::Ok, Outcome::Reset, Outcome::Timeout][outcome])
         });
-        prop::collection::vec(one, 0..60)
+        let all = prop::collection::vec(one, 0..60);
+        // No two are one and the same.
+        all.prop_map(|mut all| {
+            (0..).zip(&mut all).for_each(|(number, request)| request.iteration = number);
+            all
+        })
     }
 
     proptest! {
@@ -204,6 +259,10 @@ mod tests {
                 other.slowest().iter().map(KeptRequest::response_time).collect::<Vec<_>>(),
                 kept.slowest().iter().map(KeptRequest::response_time).collect::<Vec<_>>()
             );
+            prop_assert_eq!(other.failed_sample(), kept.failed_sample());
+            let mut again = Kept::default();
+            other.requests().for_each(|request| again.offer(request));
+            prop_assert_eq!(&again, &other, "offering what was kept gives an equal choice");
         }
 
         /// Whatever a worker does not keep would not have been chosen.
@@ -219,7 +278,7 @@ mod tests {
                     request.sample.done += second as u64 * 1000;
                     request.sample.due += second as u64 * 1000;
                     all.offer(&request);
-                    if recorder.would_keep(request.response_time(), request.sample.key.outcome.is_failure()) {
+                    if recorder.would_keep(&request.sample, request.response_time()) {
                         recorder.keep(&request);
                     }
                 }
@@ -230,17 +289,39 @@ mod tests {
             let times = |kept: &Kept| kept.slowest().iter().map(KeptRequest::response_time).collect::<Vec<_>>();
             prop_assert_eq!(times(&chosen), times(&all));
             prop_assert_eq!(chosen.first_failed().len(), all.first_failed().len());
+            prop_assert_eq!(chosen.failed_sample(), all.failed_sample());
         }
     }
 
     #[test]
     fn a_new_minute_begins_anew() {
         let mut recorder = KeptRecorder::default();
-        (0..9).for_each(|number| recorder.keep(&request(number, 100, Outcome::Reset)));
+        let all: Vec<_> = (0..40).map(|number| request(number, 100, Outcome::Reset)).collect();
+        all.iter().for_each(|request| recorder.keep(request));
+        let would = |recorder: &KeptRecorder, request: &KeptRequest| {
+            recorder.would_keep(&request.sample, request.response_time())
+        };
         recorder.reuse(KEPT_PERIOD - 1);
-        assert!(!recorder.would_keep(100, true), "as slow, and enough have failed");
-        assert!(recorder.would_keep(101, false));
+        let highest = all.iter().max_by_key(|request| lot(&request.sample)).unwrap();
+        assert!(!would(&recorder, highest), "as slow, enough have failed, and others were drawn");
+        assert!(would(&recorder, &request(7, 101, Outcome::Ok)));
         recorder.reuse(KEPT_PERIOD);
-        assert!(recorder.would_keep(1, false) && recorder.would_keep(1, true));
+        assert!(would(&recorder, &request(7, 1, Outcome::Ok)) && would(&recorder, highest));
+    }
+
+    #[test]
+    fn each_failed_one_has_the_same_chance() {
+        let mut drawn = [0_u32; 10];
+        for round in 0..200 {
+            let mut kept = Kept::default();
+            for number in 0..1000 {
+                kept.offer(&request(round * 1_000_000_000 + number * 1_000_000, 20_000_000, Outcome::Reset));
+            }
+            for request in kept.failed_sample() {
+                drawn[(request.sample.due % 1_000_000_000 / 100_000_000) as usize] += 1;
+            }
+        }
+        // 4,000 draws over ten tenths: 400 each with a standard deviation of 19, five of them.
+        assert!(drawn.iter().all(|count| count.abs_diff(400) < 95), "{drawn:?}");
     }
 }

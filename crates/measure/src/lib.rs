@@ -11,8 +11,10 @@
 mod connections;
 mod distribution;
 mod edges;
+mod exchange;
 mod figures;
 mod frame;
+mod group;
 mod hdr;
 mod histogram;
 mod interval;
@@ -31,14 +33,16 @@ mod vitals;
 pub use connections::{CloseReason, ConnectionFigures, Opening, RequestCounts};
 pub use distribution::Distribution;
 pub use edges::Edges;
+pub use exchange::Exchange;
 pub use figures::LatencyFigures;
 pub use frame::{
     AddressKey, AddressSeries, ErrorSample, Frame, IterationKey, IterationSeries, Pending, PendingKey, Series,
 };
+pub use group::{GroupKey, GroupSeries};
 pub use hdr::MalformedHistogram;
 pub use histogram::Histogram;
 pub use interval::{Interval, Intervals};
-pub use kept::{DataRow, FAILED_KEPT, KEPT_PERIOD, Kept, KeptKey, KeptRequest, SLOWEST_KEPT};
+pub use kept::{DataRow, FAILED_KEPT, FAILED_SAMPLE, KEPT_PERIOD, Kept, KeptKey, KeptRequest, SLOWEST_KEPT};
 pub use layout::{LONGEST_NANOS, RESOLUTION_NANOS};
 pub use limits::Limits;
 pub use outcome::Outcome;

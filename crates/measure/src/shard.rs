@@ -6,12 +6,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::connections::ConnectionRecorder;
 use crate::frame::merge_into;
+use crate::group::GroupRecorder;
 use crate::kept::KeptRecorder;
 use crate::table::{Packed, Table};
 use crate::{
-    AddressKey, AddressSeries, CloseReason, DropCause, Edges, ErrorSample, Frame, Histogram, IterationKey,
-    KeptKey, KeptRequest, Limits, Observed, Opening, Outcome, Pending, PendingKey, Phase, SINGLES_PER_SECOND,
-    Sample, SeriesKey, Single, Singles, Timing, ValueKey, ValueSeries,
+    AddressKey, AddressSeries, CloseReason, DropCause, Edges, ErrorSample, Frame, GroupKey, Histogram,
+    IterationKey, KeptKey, KeptRequest, Limits, Observed, Opening, Outcome, Pending, PendingKey, Phase,
+    SINGLES_PER_SECOND, Sample, SeriesKey, Single, Singles, Timing, ValueKey, ValueSeries,
 };
 
 /// How many different messages one worker keeps per second. Further ones are counted in their series
@@ -30,6 +31,7 @@ pub struct Shard {
     edges: Edges,
     series: Table<SeriesKey, SeriesRecorder>,
     iterations: Table<IterationKey, IterationRecorder>,
+    groups: Table<GroupKey, GroupRecorder>,
     pending: FxHashMap<PendingKey, PendingRecorder>,
     errors: Vec<ErrorSample>,
     reconnects: u64,
@@ -102,6 +104,7 @@ impl Shard {
             edges,
             series: Table::default(),
             iterations: Table::default(),
+            groups: Table::default(),
             pending: FxHashMap::default(),
             errors: Vec::new(),
             reconnects: 0,
@@ -153,6 +156,8 @@ impl Shard {
         self.iterations.retain(|recorder| !recorder.is_empty());
         self.series.values_mut().for_each(SeriesRecorder::clear);
         self.iterations.values_mut().for_each(IterationRecorder::clear);
+        self.groups.retain(|recorder| recorder.ended > 0);
+        self.groups.values_mut().for_each(GroupRecorder::clear);
         self.pending.clear();
         self.errors.clear();
         self.reconnects = 0;
@@ -271,7 +276,7 @@ impl Shard {
     pub fn would_keep(&self, sample: &Sample) -> bool {
         let time = sample.done.saturating_sub(sample.due);
         let recorder = self.kept.get(kept_index(sample.key));
-        recorder.is_none_or(|recorder| recorder.would_keep(time, sample.key.outcome.is_failure()))
+        recorder.is_none_or(|recorder| recorder.would_keep(sample, time))
     }
 
     /// Keeps a request, already recorded, whole if it is among the slowest or the first failed.
@@ -346,6 +351,11 @@ impl Shard {
         self.iterations.entry(key).cut += 1;
     }
 
+    /// Counts a pass through a group that ended in this second, so many nanoseconds after it was due.
+    pub fn group(&mut self, key: GroupKey, nanos: u64, failed: bool) {
+        self.groups.entry(key).count(nanos, failed, &self.edges);
+    }
+
     /// Notes a request in flight at the end of this second, with its age since due and since sent.
     pub fn pending(&mut self, key: PendingKey, since_due: u64, since_sent: Option<u64>) {
         let recorder = self.pending.entry(key).or_insert_with(|| PendingRecorder {
@@ -399,6 +409,9 @@ impl Shard {
             if let Some(time) = &recorder.time {
                 merge_into(&mut series.time, time.distribution());
             }
+        }
+        for (key, recorder) in self.groups.iter().filter(|(_, recorder)| recorder.ended > 0) {
+            frame.groups.entry(*key).or_default().merge(&recorder.series());
         }
         for (key, recorder) in &self.pending {
             let (since_due, since_sent) =
@@ -705,6 +718,7 @@ mod tests {
         shard.arrival(key);
         shard.dropped(key, DropCause::Generator);
         shard.iteration(key, 5, true);
+        shard.group(GroupKey { group: 0, phase: Phase::Measured }, 5, true);
         shard.pending(PendingKey { step: 0, phase: Phase::Measured, stage: None }, 4, None);
         shard.connection_opened(Opening::Plain);
         shard.connection_closed(CloseReason::Error, 3);
@@ -716,6 +730,7 @@ mod tests {
             user: None,
             row: None,
             worker: 0,
+            exchange: None,
         });
         shard.reuse(9);
         let mut frame = Frame::new(9);
@@ -809,6 +824,7 @@ mod tests {
             user: None,
             row: None,
             worker,
+            exchange: None,
         };
         let mut frame = Frame::new(0);
         for worker in 0..3 {
@@ -822,7 +838,7 @@ mod tests {
         }
         let kept = &frame.kept[&KeptKey { step: 1, phase: Phase::Measured }];
         let slowest: Vec<_> =
-            kept.slowest().iter().map(|request| (request.iteration, request.worker)).collect();
+            kept.slowest().iter().take(5).map(|request| (request.iteration, request.worker)).collect();
         assert_eq!(slowest, [(299, 2), (298, 1), (297, 0), (296, 2), (295, 1)]);
     }
 

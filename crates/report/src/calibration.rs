@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use plimsoll_run::{Calibration, Floor, Model, Shape};
+use plimsoll_run::{Calibration, Floor, Shape};
 use serde_json::{Value, json};
 
 use crate::words;
@@ -45,7 +45,7 @@ pub fn calibration_text(calibration: &Calibration, shape: &Shape) -> String {
         "at {} iterations/s; every figure of a run contains this, and nothing subtracts it\n",
         words::significant(calibration.rate)
     );
-    let asked = (shape.model == Model::Open).then(|| shape.peak());
+    let asked = Some(shape.peak_rate()).filter(|rate| *rate > 0.0);
     let rates = [
         ("highest rate", Some(calibration.highest_rate), "one after the other on each connection"),
         (KEPT, calibration.kept_rate, "schedule lag p99 at most 1 ms"),

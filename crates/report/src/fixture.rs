@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, DataRow, DropCause, Edges, Frame, IterationKey, KeptRequest, LatencyFigures, Observed,
-    Opening, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard, ValueForm, ValueKey, ValueName,
-    ValueUnit, Vitals,
+    CloseReason, DataRow, DropCause, Edges, Exchange, Frame, GroupKey, IterationKey, KeptRequest,
+    LatencyFigures, Observed, Opening, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard,
+    ValueForm, ValueKey, ValueName, ValueUnit, Vitals,
 };
 use plimsoll_run::{
-    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, MeasureShape, Model, Note,
-    ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus,
+    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, GroupShape, Machine, MeasureShape, Model,
+    Note, ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus,
     SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
@@ -125,7 +125,11 @@ pub(crate) fn hostile(text: &str) -> Run {
     for step in &mut summary.steps {
         everywhere(&mut step.step);
         everywhere(&mut step.scenario);
-        for request in step.slowest.iter_mut().chain(&mut step.first_failed) {
+        let kept = step.slowest.iter_mut().chain(&mut step.first_failed).chain(&mut step.failed_sample);
+        for request in kept {
+            let pair = (text.to_owned(), text.to_owned());
+            let (method, url, body) = (text.to_owned(), text.to_owned(), Some(text.to_owned()));
+            request.exchange = Some(Exchange { method, url, headers: vec![pair], body }.bounded());
             request.message = Some(text.to_owned());
             request.row = Some(DataRow { feed: text.to_owned(), row: 0 });
         }
@@ -258,12 +262,18 @@ fn started() -> Started {
                 step("browse", Some(0), "list"),
                 step("buy", Some(1), "POST /cart"),
             ],
+            groups: vec![GroupShape {
+                scenario: "buy".into(),
+                scenario_index: Some(1),
+                group: "checkout".into(),
+            }],
             stages: vec![
                 stage("ramp", 0.0, 10.0, 0.0, 200.0),
                 stage("hold", 10.0, 45.0, 200.0, 200.0),
                 stage("spike", 45.0, 52.0, 400.0, 400.0),
                 stage("hold", 52.0, 60.0, 200.0, 200.0),
             ],
+            own_loads: Vec::new(),
             warmup: 5.0,
             grace: 5.0,
             iterations: None,
@@ -410,6 +420,9 @@ fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {
     let sample = sample(SeriesKey { step, phase, stage, outcome }, due, time, status);
     done_in.record(&sample);
     done_in.iteration(iteration, time, outcome != Outcome::Ok);
+    if scenario == 1 {
+        done_in.group(GroupKey { group: 0, phase }, time, outcome != Outcome::Ok);
+    }
     if status.is_some() {
         let key = |value| ValueKey { value, step, phase, stage };
         let queue = match outcome {
@@ -440,6 +453,13 @@ fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {
             user: None,
             row: (step == 2).then(|| DataRow { feed: "users".into(), row: due % 40 }),
             worker: 0,
+            exchange: (outcome == Outcome::Status).then(|| {
+                let headers =
+                    vec![("content-type".into(), "text/html".into()), ("retry-after".into(), "3".into())];
+                let body = Some("<h1>try | later</h1>\n\u{1b}[2J".into());
+                let url = format!("http://127.0.0.1:8080/products?page={}", due % 7);
+                Exchange { method: "GET".into(), url, headers, body }.bounded()
+            }),
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use plimsoll_measure::{Interval, LatencyFigures, Timing};
 use plimsoll_run::{ErrorSummary, ObjectiveSummary, ScenarioSummary, StageSummary, StepSummary, Summary};
+use plimsoll_sla::Recovery;
 use serde_json::{Map, Value, json};
 
 use crate::calibration_json;
@@ -64,6 +65,12 @@ pub fn json(run: &Run) -> Value {
             "skipped": samples.skipped,
         })),
         "measures": crate::values::json(summary, latency),
+        "recommendations": crate::recommendations(summary).iter().map(|one| json!({
+            "seen": one.seen,
+            "likely": one.likely.label(),
+            "next": one.next,
+        })).collect::<Vec<_>>(),
+        "groups": crate::groups::json(summary, latency),
     })
 }
 
@@ -213,12 +220,14 @@ fn step(step: &StepSummary, run: &Run) -> Value {
         "statuses": statuses,
         "slowest": measured::kept(&step.slowest, run),
         "first_failed": measured::kept(&step.first_failed, run),
+        "failed_sample": measured::kept(&step.failed_sample, run),
     })
 }
 
 fn stage(stage: &StageSummary, run: &Run) -> Value {
     json!({
         "index": stage.index,
+        "scenario": stage.scenario,
         "kind": stage.shape.kind,
         "started": stage.shape.start,
         "ended": stage.shape.end,
@@ -226,7 +235,7 @@ fn stage(stage: &StageSummary, run: &Run) -> Value {
         "throughput": run.of_stage(stage, stage.throughput),
         "error_ratio": stage.error_ratio,
         "response_time": latency(&stage.response_time),
-        "recovery_seconds": null,
+        "recovery_seconds": stage.recovery.and_then(Recovery::seconds),
         "from": stage.shape.from,
         "to": stage.shape.to,
     })

@@ -12,13 +12,17 @@
 mod calibration;
 mod capacity;
 mod chart;
+mod groups;
 mod html;
 mod json;
 mod junit;
 mod limit;
 mod limit_report;
 mod markdown;
+mod next_steps;
+mod once;
 mod parts;
+mod quick;
 mod resources;
 mod run;
 mod slas;
@@ -45,6 +49,9 @@ pub use limit::{
 };
 pub use limit_report::{LimitReport, limit_html, limit_markdown, scaling_html, scaling_markdown};
 pub use markdown::markdown;
+pub use next_steps::{Recommendation, Side, recommendations};
+pub use once::{TriedOut, once_json, once_text};
+pub use quick::quick_text;
 pub use run::Run;
 pub use slas::{sla_month_html, sla_month_json, sla_month_markdown, sla_page, slas_page, slas_text};
 pub use text::{Text, text};

@@ -29,9 +29,11 @@ pub fn markdown(run: &Run) -> String {
         let _ = writeln!(text, "> {}\n", escaped(&caveat));
     }
     objectives(&mut text, run);
+    next_steps(&mut text, run);
     figures(&mut text, run);
     latencies(&mut text, run);
     steps(&mut text, run);
+    groups(&mut text, run);
     errors(&mut text, run);
     slowest(&mut text, run);
     addresses(&mut text, run);
@@ -62,6 +64,20 @@ fn objectives(text: &mut String, run: &Run) {
         .collect();
     let columns = ["Objective", "Promise", "Severity", "Verdict", "Observed", "Target", "Why"];
     table(text, "Objectives", &columns, 4..6, &rows);
+}
+
+fn next_steps(text: &mut String, run: &Run) {
+    let found = crate::recommendations(&run.summary);
+    let rows =
+        found.iter().map(|one| vec![escaped(&one.seen), one.likely.label().to_owned(), escaped(&one.next)]);
+    table(text, "What to do next", &["Seen", "Likely", "Next"], 0..0, &rows.collect::<Vec<_>>());
+}
+
+fn groups(text: &mut String, run: &Run) {
+    let rows = crate::groups::rows(&run.summary);
+    let rows: Vec<Vec<_>> =
+        rows.iter().map(|cells| cells.iter().map(|cell| escaped(cell)).collect()).collect();
+    table(text, "Groups of steps", &crate::groups::COLUMNS, 2..9, &rows);
 }
 
 fn values(text: &mut String, run: &Run) {

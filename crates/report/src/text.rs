@@ -5,7 +5,7 @@ use plimsoll_run::{ExportCount, ObjectiveSummary};
 use plimsoll_sla::{Severity, Validity, Verdict};
 use plimsoll_units::{ByteCount, Quantile, duration};
 
-use crate::{Run, parts, resources, words};
+use crate::{Recommendation, Run, parts, resources, words};
 
 /// How the text is to look, and what it points to.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +24,8 @@ const NARROWEST: usize = 40;
 const WIDEST: usize = 110;
 /// Kinds of failure that are shown; the report has them all.
 const ERRORS: usize = 5;
+/// How much of the body of a failed answer is shown, in characters; the report has more.
+const BODY: usize = 160;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 #[derive(Clone, Copy)]
@@ -46,6 +48,7 @@ pub fn text(run: &Run, options: &Text) -> String {
     errors(&mut out, run);
     measured(&mut out, run);
     exports(&mut out, run);
+    next_steps(&mut out, run);
     out.files(options);
     out.finish()
 }
@@ -117,6 +120,11 @@ fn figures(out: &mut Writer, run: &Run) {
         let name = out.toned(Tone::Soft, &format!("{name:<10}"));
         out.line(format!("{name} {value:>12}  {beside:>9}").trim_end());
     }
+    for stage in run.summary.stages.iter().filter(|stage| stage.recovery.is_some()) {
+        let name = out.toned(Tone::Soft, &format!("{:<10}", "recovery"));
+        let beside = format!("after stage {}", stage.index);
+        out.line(&format!("{name} {:>12}  {beside}", words::recovery(stage.recovery)));
+    }
 }
 
 fn latencies(out: &mut Writer, run: &Run) {
@@ -186,7 +194,7 @@ fn chart(out: &mut Writer, run: &Run) {
     out.line(blocks.trim_end());
 }
 
-fn errors(out: &mut Writer, run: &Run) {
+pub(crate) fn errors(out: &mut Writer, run: &Run) {
     let errors = &run.summary.errors;
     if errors.is_empty() {
         return;
@@ -198,9 +206,31 @@ fn errors(out: &mut Writer, run: &Run) {
         if let Some(sample) = kind.samples.first() {
             out.wrapped("  ", &format!("{}: {}", run.step_of(sample), sample.message), Tone::Soft);
         }
+        let kept = run.summary.steps.iter().flat_map(|step| &step.failed_sample);
+        let kept = kept.filter(|request| request.sample.key.outcome == kind.outcome);
+        if let Some(exchange) = kept.filter_map(|request| request.exchange.as_ref()).next() {
+            let body: String = exchange.body.iter().flat_map(|body| body.chars()).take(BODY).collect();
+            let answer = if body.is_empty() { String::new() } else { format!(" was answered {body}") };
+            out.wrapped("  ", &format!("{} {}{answer}", exchange.method, exchange.url), Tone::Soft);
+        }
     }
     if errors.len() > ERRORS {
         out.line(&format!("and {} more kinds", errors.len() - ERRORS));
+    }
+}
+
+/// What to do next about what was found.
+pub(crate) fn next_steps(out: &mut Writer, run: &Run) {
+    let found = crate::recommendations(&run.summary);
+    if found.is_empty() {
+        return;
+    }
+    out.line("");
+    for Recommendation { seen, likely, next } in found {
+        let side = out.toned(Tone::Doubt, likely.label());
+        out.line(&side);
+        out.wrapped("  ", &seen, Tone::Strong);
+        out.wrapped("  ", &next, Tone::Soft);
     }
 }
 
@@ -244,7 +274,7 @@ fn measured(out: &mut Writer, run: &Run) {
     });
     let samples = summary.samples.map(|samples| format!("samples: {}", words::samples(samples)));
     let resources = resources::sentence(summary);
-    let values = crate::values::sentences(summary);
+    let values = crate::groups::sentences(summary).chain(crate::values::sentences(summary));
     let sentences: Vec<_> =
         values.chain(slowest).chain(connections).chain(skew).chain(resources).chain(samples).collect();
     if !sentences.is_empty() {

@@ -2,7 +2,7 @@
 
 use plimsoll_measure::{CloseReason, ConnectionFigures, Interval, Opening};
 use plimsoll_run::{Model, ObjectiveSummary, SamplesCount, StageShape, Summary};
-use plimsoll_sla::Verdict;
+use plimsoll_sla::{Recovery, Verdict};
 use plimsoll_units::duration;
 
 /// Stands where there is no data.
@@ -21,6 +21,18 @@ pub(crate) fn status_word(summary: &Summary) -> &'static str {
 /// A length of time that was measured.
 pub(crate) fn seconds(value: Option<f64>) -> String {
     value.map_or_else(|| NO_DATA.to_owned(), duration::human)
+}
+
+/// How long a target took to be itself again after a spike; nothing for another stage.
+pub(crate) fn recovery(recovery: Option<Recovery>) -> String {
+    match recovery {
+        None => String::new(),
+        Some(Recovery::After(seconds)) => duration::human(seconds),
+        Some(Recovery::AtLeast(seconds)) if seconds > 0.0 => {
+            format!("not within {}", duration::human(seconds))
+        }
+        Some(Recovery::AtLeast(_) | Recovery::Unknown) => NO_DATA.to_owned(),
+    }
 }
 
 /// Within what a length of time lies.
@@ -151,6 +163,8 @@ pub(crate) fn close_reason(reason: CloseReason) -> &'static str {
         CloseReason::UserEnded => "with their user",
         CloseReason::RunEnded => "at the end of the run",
         CloseReason::GoAway => "by GOAWAY",
+        CloseReason::IdleTimeout => "because nobody had used them for long",
+        CloseReason::NotReused => "after their one request",
     }
 }
 

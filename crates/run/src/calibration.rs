@@ -1,7 +1,7 @@
 use plimsoll_measure::LatencyFigures;
 use plimsoll_units::duration;
 
-use crate::{Model, Shape};
+use crate::Shape;
 
 /// What this machine adds to every figure of a plan, and how much of the plan it can offer: learnt
 /// against a bare target in the same process that answers at once.
@@ -52,10 +52,7 @@ impl Calibration {
     /// What a plan asks for beyond what this machine can offer, in words; `None` where it does not.
     /// Closed loads ask for no rate.
     pub fn shortfall(&self, shape: &Shape) -> Option<String> {
-        if shape.model == Model::Closed {
-            return None;
-        }
-        let (asked, highest) = (shape.peak(), self.highest_rate);
+        let (asked, highest) = (shape.peak_rate(), self.highest_rate);
         (asked > highest).then(|| {
             format!(
                 "the plan asks for up to {asked:.0} iterations/s, and this machine offered {highest:.0}/s \
@@ -77,6 +74,7 @@ mod tests {
     use plimsoll_measure::{Edges, Limits};
 
     use super::*;
+    use crate::Model;
     use crate::StageShape;
 
     fn asks(model: Model, levels: &[f64]) -> Option<String> {
@@ -87,7 +85,9 @@ mod tests {
             model,
             scenarios: Vec::new(),
             steps: Vec::new(),
+            groups: Vec::new(),
             stages: levels.iter().map(stage).collect(),
+            own_loads: Vec::new(),
             warmup: 0.0,
             grace: 0.0,
             iterations: None,

@@ -14,7 +14,8 @@ pub(crate) struct KeptRequests {
 }
 
 impl KeptRequests {
-    /// How many requests are kept, unless a single stretch of a plan of many steps has more.
+    /// How many requests are kept, unless a single stretch of a plan of many steps has more; these are kept without what
+    /// went over the wire.
     pub(crate) const MOST: usize = 1000;
 
     /// Adds a second.
@@ -28,6 +29,9 @@ impl KeptRequests {
         }
         while self.stretches.len() > 1 && self.len() > Self::MOST {
             self.double();
+        }
+        if self.len() > Self::MOST {
+            self.stretches.values_mut().flat_map(BTreeMap::values_mut).for_each(Kept::forget_exchanges);
         }
     }
 
@@ -59,6 +63,15 @@ impl KeptRequests {
         failed
     }
 
+    /// A sample of those that failed over the whole run, in the order they ended.
+    pub(crate) fn failed_sample(&self, which: impl Fn(&KeptKey) -> bool) -> Vec<KeptRequest> {
+        let mut all = Kept::default();
+        self.kept(which).flat_map(Kept::failed_sample).for_each(|request| all.offer(request));
+        let mut failed = all.failed_sample().to_vec();
+        failed.sort_by_key(|request| request.sample.done);
+        failed
+    }
+
     fn kept(&self, which: impl Fn(&KeptKey) -> bool) -> impl Iterator<Item = &Kept> {
         let kept = self.stretches.values().flatten();
         kept.filter(move |(key, _)| which(key)).map(|(_, kept)| kept)
@@ -80,6 +93,7 @@ mod tests {
             user: None,
             row: None,
             worker: 0,
+            exchange: None,
         }
     }
 

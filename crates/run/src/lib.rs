@@ -6,13 +6,18 @@
 //! Nothing here drives load, opens a file or looks at a clock.
 
 mod addresses;
+mod auth;
 mod calibration;
+mod comparison;
 mod event;
 mod exit;
+mod groups;
 mod kept;
 mod lineage;
 mod load_series;
 mod measures;
+mod network;
+mod observed;
 mod plan;
 mod resources;
 mod run_plateaus;
@@ -24,29 +29,37 @@ mod timeline;
 pub mod wire;
 
 pub use addresses::{AddressSummary, Skew};
+pub use auth::{Auth, AwsSigning, Coding, OAuth2};
 pub use calibration::{Calibration, Floor};
+pub use comparison::Comparison;
 pub use event::{
     Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, SamplesCount, Second,
     Started,
 };
 pub use exit::ExitCode;
+pub use groups::GroupSummary;
 pub use lineage::Lineage;
 pub use load_series::{Counts, LoadSeries};
 pub use measures::{MeasureFigures, MeasureSummary, StepMeasure};
+pub use network::{AddressFamily, HostAddress, Network, Proxy, Reuse};
+pub use observed::Observed;
+pub use plan::TlsVersion;
 pub use plan::{
-    Action, AddressChoice, AwsCredentials, BodyKind, Capture, CaptureSource, CloudWatchExport,
-    CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed, FeedOrder,
-    FileExport, FileFormat, Header, HeaderExpectation, HttpSettings, HttpVersion, InfluxExport, InfluxPlace,
-    KafkaExport, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol, OtlpTemporality,
-    PauseRange, PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms,
-    RemoteWriteVersion, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunPlan, SamplesFormat,
-    SamplesSettings, Scenario, SearchCredentials, Secret, SpoolSettings, SpoolSync, StatsdAddress,
-    StatsdExport, StatusRange, TlsSettings, WhenFull,
+    Action, AddressChoice, Assignment, AwsCredentials, BodyKind, Branch, Capture, CaptureSource,
+    CloudWatchExport, CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed,
+    FeedOrder, FileExport, FileFormat, Group, Header, HeaderExpectation, HttpSettings, HttpVersion, If,
+    InfluxExport, InfluxPlace, KafkaExport, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms,
+    OtlpProtocol, OtlpTemporality, PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms,
+    RemoteWriteVersion, Repeat, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, Retry, RunPlan,
+    SamplesFormat, SamplesSettings, Scenario, SearchCredentials, Secret, SpoolSettings, SpoolSync,
+    StatsdAddress, StatsdExport, StatusRange, TlsSettings, Until, UserLimits, WhenFull,
 };
 pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
 pub use run_plateaus::RunPlateaus;
-pub use shape::{AddressShape, MeasureShape, Model, ScenarioShape, Shape, StageShape, StepShape};
+pub use shape::{
+    AddressShape, GroupShape, LoadShape, MeasureShape, Model, ScenarioShape, Shape, StageShape, StepShape,
+};
 pub use state::State;
 pub use summary::{
     ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,

@@ -69,7 +69,12 @@ impl LoadSeries {
     /// The series of a run that has just started.
     pub fn new(started: Arc<Started>) -> Self {
         let shape = &started.shape;
-        let end = if shape.iterations.is_some() { u64::MAX } else { shape.stages_end().floor() as u64 };
+        let end = match shape.iterations {
+            // Several loads beside each other have no one level to be plotted against.
+            _ if !shape.own_loads.is_empty() => 0,
+            Some(_) => u64::MAX,
+            None => shape.stages_end().floor() as u64,
+        };
         Self {
             counts: Counts::of(shape),
             series: Series::new(1.0),
@@ -261,7 +266,9 @@ pub(crate) mod tests {
                 model,
                 scenarios: vec![ScenarioShape { name: "browse".into(), weight: 1 }],
                 steps: (0..steps).map(step).collect(),
+                groups: Vec::new(),
                 stages: levels.iter().map(stage).collect(),
+                own_loads: Vec::new(),
                 warmup,
                 grace: 5.0,
                 iterations: None,

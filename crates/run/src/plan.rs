@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_measure::{Limits, SingleRule, ValueForm, ValueName, ValueUnit};
+use plimsoll_data::{Function, Table};
+use plimsoll_measure::{Limits, Outcome, SingleRule, ValueForm, ValueName, ValueUnit};
 use plimsoll_sla::Objective;
 use plimsoll_units::{Rate, Users};
-use plimsoll_workload::{Spacing, Stage, UserProfile};
+use plimsoll_workload::{Pause, RateProfile, Spacing, Stage, UserProfile};
 
-use crate::{StepShape, Template};
+use crate::{Comparison, GroupShape, Network, Reuse, StepShape, Template};
 
 /// A plan as it is meant: valid, resolved, ready to be run.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct RunPlan {
     pub tls: TlsSettings,
     /// Rows for templates.
     pub feeds: Vec<Feed>,
+    /// What makes values for holes of templates, one for each hole.
+    pub functions: Vec<Function>,
     /// Steps run once before the load.
     pub setup: Vec<Action>,
     /// Number of capture slots that setup and teardown share.
@@ -56,6 +59,8 @@ pub struct RunPlan {
     /// Labels of every step: those of the scenarios in order, then setup's, then teardown's.
     /// [`Request::step`] is an index into it.
     pub steps: Vec<StepShape>,
+    /// Labels of the groups, in the order of the plan. [`Group::group`] is an index into it.
+    pub groups: Vec<GroupShape>,
     /// What is promised, and judged by every run.
     pub objectives: Vec<Objective>,
     /// What is promised beyond the limit (`goodput_retained`): no run at the plan's own load shows it.
@@ -87,22 +92,58 @@ pub struct PlannedMeasure {
 }
 
 impl RunPlan {
-    /// The most connections that the plan has open at once, as far as it says so.
+    /// Whose connections are, over HTTP/1.1.
+    pub fn reuse(&self) -> Reuse {
+        self.reuse_of(&self.load.model)
+    }
+
+    /// The same for the users of one of its loads.
+    pub fn reuse_of(&self, load: &LoadModel) -> Reuse {
+        self.http.network.reuse.unwrap_or(match load {
+            LoadModel::Open { .. } => Reuse::Always,
+            LoadModel::Closed { .. } => Reuse::PerUser,
+        })
+    }
+
+    /// Users and iterations at once that share connections over HTTP/1.1.
+    pub fn sharing(&self) -> u32 {
+        let sharing = self.loads().filter(|load| self.reuse_of(load) == Reuse::Always);
+        sharing.map(LoadModel::at_once).fold(0, u32::saturating_add)
+    }
+
+    /// The most connections that the plan has open at once, as far as it says so. Of several hosts, it is
+    /// those to the target where the plan bounds them by host.
     ///
-    /// Over HTTP/1.1 a closed user has a connection of its own, and iterations of the open model share
-    /// as many as may be in flight. Over HTTP/2 connections are shared in both models, each by so many
-    /// requests at once as it has streams.
+    /// Over HTTP/1.1 connections are shared, or a user's own, as [`Self::reuse_of`] says. Over HTTP/2 they are
+    /// shared in both models, each by so many requests at once as it has streams.
     pub fn connections(&self) -> Connections {
         let http = &self.http;
-        let (at_once, is_open) = match &self.load.model {
-            LoadModel::Open { max_in_flight, .. } => (*max_in_flight, true),
-            LoadModel::Closed { stages, .. } => (UserProfile::new(stages).peak(), false),
+        let at_once = self.loads().map(LoadModel::at_once).fold(0, u32::saturating_add);
+        let is_open = self.loads().any(|load| matches!(load, LoadModel::Open { .. }));
+        let sharing = self.sharing();
+        let (asked, most) = match http.version {
+            HttpVersion::Http1 => {
+                let asked = http.connections.or(http.network.per_host).filter(|_| sharing > 0);
+                (asked, (at_once - sharing).saturating_add(asked.unwrap_or(sharing)))
+            }
+            HttpVersion::Http2 => {
+                let needed = at_once.div_ceil(http.streams.max(1)).max(1);
+                (http.connections, http.connections.unwrap_or(needed))
+            }
         };
-        let (asked, needed) = match http.version {
-            HttpVersion::Http1 => (http.connections.filter(|_| is_open), at_once),
-            HttpVersion::Http2 => (http.connections, at_once.div_ceil(http.streams.max(1)).max(1)),
-        };
-        Connections { most: asked.unwrap_or(needed), is_bound: is_open && asked.is_none() }
+        Connections { most, is_bound: is_open && asked.is_none() }
+    }
+
+    /// Every load of the plan: the one that scenarios share by weight, then those that scenarios have by
+    /// themselves, in the order of the scenarios.
+    pub fn loads(&self) -> impl Iterator<Item = &LoadModel> {
+        let own = self.scenarios.iter().filter_map(|scenario| scenario.load.as_ref());
+        std::iter::once(&self.load.model).chain(own)
+    }
+
+    /// Whether a scenario has a load by itself.
+    pub fn has_own_loads(&self) -> bool {
+        self.scenarios.iter().any(|scenario| scenario.load.is_some())
     }
 }
 
@@ -162,10 +203,54 @@ pub enum LoadModel {
     Closed {
         /// Users over time.
         stages: Vec<Stage<Users>>,
-        /// The run ends when this many iterations were started, where a number is given; the
-        /// stages then bound its time.
-        iterations: Option<u64>,
+        /// What else bounds what they do.
+        limits: UserLimits,
     },
+}
+
+/// What bounds the iterations of closed users, beside their stages.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct UserLimits {
+    /// The load ends when this many iterations were started; the stages then bound its time.
+    pub iterations: Option<u64>,
+    /// Each user starts this many and leaves; the load ends when none is left. At least 1.
+    pub per_user: Option<u64>,
+    /// The most iterations started per second, over all users; above zero.
+    pub at_most: Option<Rate>,
+}
+
+impl LoadModel {
+    /// The most users or iterations that there are at once.
+    pub fn at_once(&self) -> u32 {
+        match self {
+            Self::Open { max_in_flight, .. } => *max_in_flight,
+            Self::Closed { stages, .. } => UserProfile::new(stages).peak(),
+        }
+    }
+
+    /// How long its stages last.
+    pub fn length(&self) -> Duration {
+        match self {
+            Self::Open { stages, .. } => stages.iter().map(|stage| stage.length).sum(),
+            Self::Closed { stages, .. } => stages.iter().map(|stage| stage.length).sum(),
+        }
+    }
+
+    /// Iterations it starts, where the plan says so.
+    pub fn iterations(&self) -> Option<f64> {
+        match self {
+            Self::Open { stages, .. } => Some(RateProfile::new(stages).total()),
+            Self::Closed { limits, .. } => limits.iterations.map(|iterations| iterations as f64),
+        }
+    }
+
+    /// Whether it may end before its stages do.
+    pub fn may_end_early(&self) -> bool {
+        match self {
+            Self::Open { .. } => false,
+            Self::Closed { limits, .. } => limits.iterations.is_some() || limits.per_user.is_some(),
+        }
+    }
 }
 
 /// How requests are made.
@@ -193,6 +278,8 @@ pub struct HttpSettings {
     pub max_body: u64,
     /// Sent with every request, unless a step has its own.
     pub headers: Vec<Header>,
+    /// Connections, names and the way to the target, as far as a plan says something about them.
+    pub network: Network,
 }
 
 /// The version of HTTP that requests are made with.
@@ -231,6 +318,30 @@ pub struct TlsSettings {
     pub insecure: bool,
     /// Make every handshake in full, in place of resuming sessions.
     pub always_full: bool,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+    /// The newest version that is spoken; not older than `min_version`.
+    pub max_version: Option<TlsVersion>,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[default]
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+impl TlsVersion {
+    /// Its number.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::V1_2 => "1.2",
+            Self::V1_3 => "1.3",
+        }
+    }
 }
 
 /// Rows that templates draw from.
@@ -238,10 +349,10 @@ pub struct TlsSettings {
 pub struct Feed {
     /// Its name in the plan.
     pub name: String,
-    /// Names of its columns.
-    pub columns: Vec<String>,
-    /// Its rows, each as long as `columns`; at least one.
-    pub rows: Arc<Vec<Box<[String]>>>,
+    /// Its columns and rows.
+    pub table: Arc<Table>,
+    /// SHA-256 over names and values of its columns, in hexadecimal digits: part of the plan's hash.
+    pub digest: String,
     /// How iterations draw rows.
     pub order: FeedOrder,
 }
@@ -260,12 +371,19 @@ pub enum FeedOrder {
 }
 
 /// What an iteration does.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Scenario {
     /// The `scenario` label.
     pub name: String,
-    /// Its share among the weights.
+    /// Its share among the weights; of no meaning with a load of its own.
     pub weight: u32,
+    /// Its own load, beside the plan's, which is shared by the scenarios that have none.
+    pub load: Option<LoadModel>,
+    /// How long a closed user thinks after the last step of an iteration. What it thinks between two steps
+    /// is among `actions`.
+    pub think_time: Option<Pause>,
+    /// Iterations of a closed user start at least so far apart.
+    pub pacing: Option<Duration>,
     /// Its steps and pauses.
     pub actions: Vec<Action>,
     /// Number of capture slots of an iteration.
@@ -278,16 +396,145 @@ pub enum Action {
     /// Sends a request.
     Request(Box<Request>),
     /// Waits; the next step is due afterwards.
-    Pause(PauseRange),
+    Pause(Pause),
+    /// Makes values for later steps.
+    Set(Vec<Assignment>),
+    /// What it does is timed together.
+    Group(Group),
+    /// Does the same several times.
+    Repeat(Repeat),
+    /// Does one thing or another.
+    If(If),
+    /// Does one of several things, drawn by weight; their weights are not all zero.
+    OneOf(Vec<Branch>),
+    /// Sends requests at once and goes on when the last of them is answered. Its actions are requests only.
+    Parallel(Group),
 }
 
-/// How long a pause lasts: evenly drawn from `min..=max`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PauseRange {
-    /// The shortest.
-    pub min: Duration,
-    /// The longest; equal to `min` for a fixed pause.
-    pub max: Duration,
+impl Action {
+    /// Calls `seen` with each request in these actions, in the order of the plan.
+    pub fn requests<'a>(actions: &'a [Self], seen: &mut impl FnMut(&'a Request)) {
+        Self::walk(actions, &mut |action| {
+            if let Self::Request(request) = action {
+                seen(request);
+            }
+        });
+    }
+
+    /// Calls `seen` with each of these actions and those within them, in the order of the plan.
+    pub fn walk<'a>(actions: &'a [Self], seen: &mut impl FnMut(&'a Self)) {
+        for action in actions {
+            seen(action);
+            match action {
+                Self::Request(_) | Self::Pause(_) | Self::Set(_) => {}
+                Self::Group(Group { actions, .. })
+                | Self::Parallel(Group { actions, .. })
+                | Self::Repeat(Repeat { actions, .. }) => Self::walk(actions, seen),
+                Self::If(If { then, otherwise, .. }) => {
+                    Self::walk(then, seen);
+                    Self::walk(otherwise, seen);
+                }
+                Self::OneOf(branches) => branches.iter().for_each(|branch| Self::walk(&branch.actions, seen)),
+            }
+        }
+    }
+
+    /// The same, where each may be changed.
+    pub fn walk_mut(actions: &mut [Self], seen: &mut impl FnMut(&mut Self)) {
+        for action in actions {
+            seen(action);
+            match action {
+                Self::Request(_) | Self::Pause(_) | Self::Set(_) => {}
+                Self::Group(Group { actions, .. })
+                | Self::Parallel(Group { actions, .. })
+                | Self::Repeat(Repeat { actions, .. }) => Self::walk_mut(actions, seen),
+                Self::If(If { then, otherwise, .. }) => {
+                    Self::walk_mut(then, seen);
+                    Self::walk_mut(otherwise, seen);
+                }
+                Self::OneOf(branches) => {
+                    branches.iter_mut().for_each(|branch| Self::walk_mut(&mut branch.actions, seen));
+                }
+            }
+        }
+    }
+}
+
+/// Actions that are timed together, from when the first is due to the end of the last.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Index into [`RunPlan::groups`].
+    pub group: u16,
+    /// What it does.
+    pub actions: Vec<Action>,
+}
+
+/// The same actions several times.
+#[derive(Debug, Clone)]
+pub struct Repeat {
+    /// How often at least.
+    pub min: u32,
+    /// How often at most; evenly drawn from `min..=max` by the seed.
+    pub max: u32,
+    /// What is repeated.
+    pub actions: Vec<Action>,
+}
+
+/// One thing or another.
+#[derive(Debug, Clone)]
+pub struct If {
+    /// What is looked at. A hole without a value makes it absent.
+    pub value: Template,
+    /// What it must be.
+    pub is: Comparison,
+    /// What is done where it is.
+    pub then: Vec<Action>,
+    /// What is done where it is not.
+    pub otherwise: Vec<Action>,
+}
+
+/// One of several things.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    /// Its share among the weights.
+    pub weight: u32,
+    /// What it does.
+    pub actions: Vec<Action>,
+}
+
+/// A value made for later steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// Its name in templates.
+    pub name: String,
+    /// Where it goes, as a [`Capture::slot`].
+    pub slot: u16,
+    /// The value.
+    pub value: Template,
+}
+
+/// When a request that failed is sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// How often again, at least once.
+    pub max: u32,
+    /// How long it waits before it sends the request again; twice as long each time after that.
+    pub backoff: Duration,
+    /// Failures of this kind are tried again.
+    pub outcomes: Vec<Outcome>,
+    /// So are answers with these statuses.
+    pub statuses: Vec<StatusRange>,
+}
+
+/// How a step is repeated until its answer says that something is done.
+#[derive(Debug, Clone)]
+pub struct Until {
+    /// What the answer must be in the end, beside what is always expected of it.
+    pub expect: Expect,
+    /// How long after an answer the next request is due.
+    pub every: Duration,
+    /// How long after the step was first due no further request is made: the step has failed then.
+    pub timeout: Duration,
 }
 
 /// A step: one request, with the redirects it leads to.
@@ -313,6 +560,10 @@ pub struct Request {
     pub measures: Vec<RequestMeasure>,
     /// What a failure does to the iteration.
     pub on_failure: OnFailure,
+    /// When it is sent again after a failure; `None`: never.
+    pub retry: Option<Retry>,
+    /// What its answer must become.
+    pub until: Option<Until>,
 }
 
 /// How values are escaped when they are filled into a body.
@@ -335,6 +586,8 @@ pub enum OnFailure {
     EndIteration,
     /// The iteration goes on.
     Continue,
+    /// The run ends, as failed.
+    StopRun,
 }
 
 /// What an answer must be. Without `status`, 200 to 399 is right.
@@ -346,8 +599,8 @@ pub struct Expect {
     pub headers: Vec<HeaderExpectation>,
     /// Texts the body must contain.
     pub body_contains: Vec<String>,
-    /// JSON paths (RFC 9535) whose first match must equal the value.
-    pub json: Vec<(String, serde_json::Value)>,
+    /// JSON paths (RFC 9535) and what the first match of each must be.
+    pub json: Vec<(String, Comparison)>,
     /// The longest response time.
     pub within: Option<Duration>,
     /// Whether something expected is secret; then no message quotes what was expected.
@@ -766,7 +1019,7 @@ impl CloudWatchExport {
         ["requests", "response_time", "dropped_arrivals", "offered_rate", "run_validity", "sla_met"];
 
     /// Every metric there is, as CloudWatch is told them.
-    pub const METRICS: [&str; 55] = [
+    pub const METRICS: [&str; 56] = [
         "response_time",
         "service_time",
         "schedule_lag",
@@ -775,6 +1028,7 @@ impl CloudWatchExport {
         "tls_time",
         "first_byte_time",
         "iteration_time",
+        "group_time",
         "requests",
         "dropped_arrivals",
         "received_bytes",
@@ -825,9 +1079,9 @@ impl CloudWatchExport {
     ];
 
     /// The labels of these metrics, which are dimensions and so no names for a plan's own.
-    pub const LABELS: [&str; 13] = [
-        "scenario", "step", "phase", "outcome", "status", "cause", "tls", "reason", "source", "resource",
-        "unit", "measure", "sla",
+    pub const LABELS: [&str; 14] = [
+        "scenario", "step", "group", "phase", "outcome", "status", "cause", "tls", "reason", "source",
+        "resource", "unit", "measure", "sla",
     ];
 }
 
@@ -841,7 +1095,7 @@ pub enum CloudWatchResolution {
 }
 
 /// Who may use Amazon Web Services.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsCredentials {
     /// Which key.
     pub access_key_id: Secret,

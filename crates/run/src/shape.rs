@@ -22,8 +22,13 @@ pub struct Shape {
     pub scenarios: Vec<ScenarioShape>,
     /// The steps in order; a series' step is an index into it.
     pub steps: Vec<StepShape>,
-    /// The stages in order.
+    /// The groups in order; a group's key has an index into it.
+    pub groups: Vec<GroupShape>,
+    /// The stages in order, of the load that scenarios share by weight.
     pub stages: Vec<StageShape>,
+    /// Loads that scenarios have by themselves, in the order of the scenarios. A key's stage is an index
+    /// into [`Shape::all_stages`].
+    pub own_loads: Vec<LoadShape>,
     /// Seconds of warm-up.
     pub warmup: f64,
     /// Seconds of grace.
@@ -41,6 +46,17 @@ pub struct Shape {
     pub measures: Vec<MeasureShape>,
     /// What measuring may cost.
     pub limits: Limits,
+}
+
+/// A load that a scenario has by itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoadShape {
+    /// Index of the scenario.
+    pub scenario: u16,
+    /// How it is offered.
+    pub model: Model,
+    /// Its stages in order.
+    pub stages: Vec<StageShape>,
 }
 
 /// One of several addresses.
@@ -83,6 +99,11 @@ impl Model {
         }
     }
 
+    /// The model with this word.
+    pub fn from_label(label: &str) -> Option<Self> {
+        [Self::Open, Self::Closed].into_iter().find(|model| model.label() == label)
+    }
+
     /// The unit of its levels, as people read it.
     pub fn unit(self) -> &'static str {
         match self {
@@ -112,6 +133,17 @@ pub struct StepShape {
     pub step: String,
 }
 
+/// The labels of a group of steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupShape {
+    /// The `scenario` label.
+    pub scenario: String,
+    /// Index of the scenario; `None` for setup and teardown.
+    pub scenario_index: Option<u16>,
+    /// The `group` label.
+    pub group: String,
+}
+
 /// A stage in seconds from the start of the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageShape {
@@ -130,17 +162,57 @@ pub struct StageShape {
 impl Shape {
     /// The highest level of any stage: arrivals per second, or users.
     pub fn peak(&self) -> f64 {
-        self.stages.iter().fold(0.0, |most, stage| most.max(stage.from).max(stage.to))
+        peak(&self.stages)
+    }
+
+    /// Every stage with the scenario it is about; `None`: several, which share the load by weight.
+    pub fn all_stages(&self) -> impl Iterator<Item = (&StageShape, Option<u16>)> {
+        let own = self.own_loads.iter();
+        let own = own.flat_map(|load| load.stages.iter().map(move |stage| (stage, Some(load.scenario))));
+        let sharing = self.alone_without_own_load();
+        self.stages.iter().map(move |stage| (stage, sharing)).chain(own)
+    }
+
+    /// The only scenario that has no load of its own, where others have one.
+    fn alone_without_own_load(&self) -> Option<u16> {
+        let has_own = |index: &u16| self.own_loads.iter().any(|load| load.scenario == *index);
+        let mut sharing = (0..self.scenarios.len() as u16).filter(|index| !has_own(index));
+        let first = sharing.next().filter(|_| !self.own_loads.is_empty());
+        first.filter(|_| sharing.next().is_none())
+    }
+
+    /// The highest rate of arrivals that the open loads can add up to.
+    pub fn peak_rate(&self) -> f64 {
+        let shared = if self.model == Model::Open { peak(&self.stages) } else { 0.0 };
+        let own = self.own_loads.iter().filter(|load| load.model == Model::Open);
+        shared + own.map(|load| peak(&load.stages)).sum::<f64>()
+    }
+
+    /// The mean rate of arrivals that the open loads ask for between two offsets in seconds.
+    pub fn mean_rate(&self, from: f64, to: f64) -> f64 {
+        let shared = if self.model == Model::Open { mean_level(&self.stages, from, to) } else { 0.0 };
+        let own = self.own_loads.iter().filter(|load| load.model == Model::Open);
+        shared + own.map(|load| mean_level(&load.stages, from, to)).sum::<f64>()
+    }
+
+    /// How iterations of a scenario are offered.
+    pub fn model_of(&self, scenario: u16) -> Model {
+        let own = self.own_loads.iter().find(|load| load.scenario == scenario);
+        own.map_or(self.model, |load| load.model)
     }
 
     /// The shape of a plan.
     pub fn of(plan: &RunPlan) -> Self {
-        let (model, stages, iterations) = match &plan.load.model {
-            LoadModel::Open { stages, .. } => (Model::Open, stage_shapes::<Rate>(stages), None),
-            LoadModel::Closed { stages, iterations } => {
-                (Model::Closed, stage_shapes::<Users>(stages), *iterations)
-            }
+        let (model, stages) = load_shape(&plan.load.model);
+        let iterations = match &plan.load.model {
+            // Where others have loads of their own, the run does not end with these.
+            LoadModel::Closed { limits, .. } if !plan.has_own_loads() => limits.iterations,
+            LoadModel::Open { .. } | LoadModel::Closed { .. } => None,
         };
+        let own_loads = plan.scenarios.iter().zip(0..).filter_map(|(scenario, index)| {
+            let (model, stages) = load_shape(scenario.load.as_ref()?);
+            Some(LoadShape { scenario: index, model, stages })
+        });
         let thresholds = plan.objectives.iter().flat_map(|objective| objective.expression.counted_nanos());
         Self {
             plan: plan.name.clone(),
@@ -152,7 +224,9 @@ impl Shape {
                 .map(|scenario| ScenarioShape { name: scenario.name.clone(), weight: scenario.weight })
                 .collect(),
             steps: plan.steps.clone(),
+            groups: plan.groups.clone(),
             stages,
+            own_loads: own_loads.collect(),
             warmup: plan.load.warmup.as_secs_f64(),
             grace: plan.load.grace.as_secs_f64(),
             iterations,
@@ -171,7 +245,8 @@ impl Shape {
 
     /// Seconds from the start to the planned end of the stages.
     pub fn stages_end(&self) -> f64 {
-        self.stages.last().map_or(0.0, |stage| stage.end)
+        let own = self.own_loads.iter().map(|load| end_of(&load.stages));
+        own.fold(end_of(&self.stages), f64::max)
     }
 
     /// The level asked for at an offset in seconds; `None` outside the stages.
@@ -181,34 +256,34 @@ impl Shape {
     }
 
     /// The mean of the level asked for between two offsets in seconds; outside the stages it is zero.
-    ///
-    /// A level is linear within a stage, so its mean over a part of one is the level in its middle.
+    /// Of the load that scenarios share.
     pub fn mean_level(&self, from: f64, to: f64) -> f64 {
-        let parts = self.stages.iter().map(|stage| {
-            let (start, end) = (stage.start.max(from), stage.end.min(to));
-            let middle = ((start + end) / 2.0 - stage.start) / (stage.end - stage.start);
-            if start < end { (stage.from + (stage.to - stage.from) * middle) * (end - start) } else { 0.0 }
-        });
-        parts.sum::<f64>() / (to - from)
+        mean_level(&self.stages, from, to)
     }
 
     /// The stage and phase that something due at an offset (nanoseconds) within the stages belongs to.
     pub fn place(&self, due: u64) -> (Phase, Option<u16>) {
-        self.place_until(due).1
+        self.place_until(0, due).1
     }
 
-    /// The same, behind the offset (nanoseconds) until which nothing due belongs elsewhere.
-    pub fn place_until(&self, due: u64) -> (u64, (Phase, Option<u16>)) {
+    /// The same of one of the loads (0: the shared one, then [`Shape::own_loads`]), behind the offset
+    /// (nanoseconds) until which nothing due belongs elsewhere.
+    pub fn place_until(&self, load: usize, due: u64) -> (u64, (Phase, Option<u16>)) {
+        let own = load.checked_sub(1);
+        let stages = own.and_then(|own| self.own_loads.get(own)).map_or(&self.stages, |load| &load.stages);
+        let before = own.map_or(0, |own| {
+            self.stages.len() + self.own_loads.iter().take(own).map(|load| load.stages.len()).sum::<usize>()
+        });
         // Compared in whole nanoseconds: seconds written as a fraction may miss a boundary by a hair.
         let nanos = |seconds: f64| (seconds * 1e9).round() as u64;
         let warmup = nanos(self.warmup);
         let (phase, phase_end) =
             if due < warmup { (Phase::Warmup, warmup) } else { (Phase::Measured, u64::MAX) };
-        let last = self.stages.len().saturating_sub(1);
-        let stage = self.stages.partition_point(|stage| nanos(stage.end) <= due).min(last);
-        let stage_end = self.stages.get(..last).and_then(|stages| stages.get(stage));
+        let last = stages.len().saturating_sub(1);
+        let stage = stages.partition_point(|stage| nanos(stage.end) <= due).min(last);
+        let stage_end = stages.get(..last).and_then(|stages| stages.get(stage));
         let until = phase_end.min(stage_end.map_or(u64::MAX, |stage| nanos(stage.end)));
-        (until, (phase, (!self.stages.is_empty()).then_some(stage as u16)))
+        (until, (phase, (!stages.is_empty()).then_some((before + stage) as u16)))
     }
 
     /// Where sliding windows may lie. The end is open while a run that ends by iterations goes on.
@@ -216,7 +291,13 @@ impl Shape {
         Span {
             first_second: self.warmup.ceil() as u64,
             end_second: self.iterations.is_none().then(|| self.stages_end().floor() as u64),
-            stages: self.stages.iter().map(|stage| (stage.start, stage.end)).collect(),
+            stages: self.all_stages().map(|(stage, _)| (stage.start, stage.end)).collect(),
+            spikes: self
+                .all_stages()
+                .zip(0..)
+                .filter(|((stage, _), _)| stage.kind == "spike")
+                .map(|(_, index)| index)
+                .collect(),
         }
     }
 }
@@ -237,6 +318,31 @@ fn measures(plan: &RunPlan) -> Vec<MeasureShape> {
         }
     };
     plan.measures.iter().enumerate().map(shape).collect()
+}
+
+fn load_shape(model: &LoadModel) -> (Model, Vec<StageShape>) {
+    match model {
+        LoadModel::Open { stages, .. } => (Model::Open, stage_shapes::<Rate>(stages)),
+        LoadModel::Closed { stages, .. } => (Model::Closed, stage_shapes::<Users>(stages)),
+    }
+}
+
+fn end_of(stages: &[StageShape]) -> f64 {
+    stages.last().map_or(0.0, |stage| stage.end)
+}
+
+fn peak(stages: &[StageShape]) -> f64 {
+    stages.iter().fold(0.0, |most, stage| most.max(stage.from).max(stage.to))
+}
+
+/// A level is linear within a stage, so its mean over a part of one is the level in its middle.
+fn mean_level(stages: &[StageShape], from: f64, to: f64) -> f64 {
+    let parts = stages.iter().map(|stage| {
+        let (start, end) = (stage.start.max(from), stage.end.min(to));
+        let middle = ((start + end) / 2.0 - stage.start) / (stage.end - stage.start);
+        if start < end { (stage.from + (stage.to - stage.from) * middle) * (end - start) } else { 0.0 }
+    });
+    parts.sum::<f64>() / (to - from)
 }
 
 fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {
@@ -275,7 +381,9 @@ mod tests {
             model: Model::Open,
             scenarios: Vec::new(),
             steps: Vec::new(),
+            groups: Vec::new(),
             stages,
+            own_loads: Vec::new(),
             warmup,
             grace: 0.0,
             iterations: None,
@@ -304,6 +412,25 @@ mod tests {
     }
 
     #[test]
+    fn loads_beside_each_other_have_their_own_places_and_add_up() {
+        let mut shape = shape(vec![stage(0.0, 4.0, 100.0, 100.0), stage(4.0, 6.0, 50.0, 50.0)], 1.0);
+        let load = |scenario, model, stages| LoadShape { scenario, model, stages };
+        shape.own_loads = vec![
+            load(1, Model::Closed, vec![stage(0.0, 9.0, 7.0, 7.0)]),
+            load(2, Model::Open, vec![stage(0.0, 2.0, 0.0, 0.0), stage(2.0, 5.0, 10.0, 10.0)]),
+        ];
+        let at = |load, seconds: u64| shape.place_until(load, seconds * 1_000_000_000).1.1;
+        assert_eq!([at(0, 0), at(0, 5), at(1, 5), at(2, 1), at(2, 4)], [0, 1, 2, 3, 4].map(Some));
+        assert_eq!((shape.stages_end(), shape.peak_rate()), (9.0, 110.0));
+        assert_eq!([0.0, 3.0, 4.0, 8.0].map(|at| shape.mean_rate(at, at + 1.0)), [100.0, 110.0, 60.0, 0.0]);
+        assert_eq!(
+            [0, 1, 2].map(|scenario| shape.model_of(scenario)),
+            [Model::Open, Model::Closed, Model::Open]
+        );
+        assert_eq!(shape.span().stages.len(), 5);
+    }
+
+    #[test]
     fn what_is_due_at_a_boundary_belongs_to_what_begins_there() {
         for millis in 1..5000 {
             let boundary = std::time::Duration::from_millis(millis);
@@ -313,8 +440,8 @@ mod tests {
             let due = boundary.as_nanos() as u64;
             assert_eq!(shape.place(due - 1), (Phase::Warmup, Some(0)), "{millis} ms");
             assert_eq!(shape.place(due), (Phase::Measured, Some(1)), "{millis} ms");
-            assert_eq!(shape.place_until(0).0, due, "{millis} ms");
-            assert_eq!(shape.place_until(due).0, u64::MAX, "{millis} ms: nothing begins after the last");
+            assert_eq!(shape.place_until(0, 0).0, due, "{millis} ms");
+            assert_eq!(shape.place_until(0, due).0, u64::MAX, "{millis} ms: nothing begins after the last");
         }
     }
 }

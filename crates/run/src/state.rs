@@ -9,6 +9,7 @@ use plimsoll_sla::{Evaluator, ValidityTracker};
 use plimsoll_units::Quantile;
 
 use crate::addresses;
+use crate::groups::Groups;
 use crate::kept::KeptRequests;
 use crate::measures::Measures;
 use crate::resources::Resources;
@@ -38,6 +39,7 @@ pub struct State {
     addresses: BTreeMap<AddressKey, AddressSeries>,
     kept: KeptRequests,
     measures: Measures,
+    groups: Groups,
     resources: Resources,
     overflow: Overflow,
     timeline: Timeline,
@@ -64,6 +66,7 @@ impl State {
             addresses: BTreeMap::new(),
             kept: KeptRequests::default(),
             measures: Measures::default(),
+            groups: Groups::default(),
             resources: Resources::default(),
             overflow: Overflow::default(),
             timeline: Timeline::new(shape.edges.clone()),
@@ -131,6 +134,7 @@ impl State {
             self.addresses.entry(*key).or_default().merge(series);
         }
         self.kept.add(frame);
+        self.groups.add(&frame.groups);
         self.measures.add(&frame.values, &self.started.shape.limits);
         for (key, series) in &frame.iterations {
             let total = self.iterations.entry(*key).or_default();
@@ -259,10 +263,12 @@ impl State {
                 .collect(),
             response_curve: curve(&response),
             service_curve: curve(&service),
+            response_times: response,
             errors: self.errors(),
             scenarios: self.scenarios(measured_seconds),
             steps: self.steps(measured_seconds),
             stages: self.stages(offered_seconds),
+            groups: self.groups.summaries(&started.shape),
             measures: self.measures.summaries(&started.shape, measured_seconds),
             resources: self.resources.summaries(),
             resource_sources: self.resources.sources(),
@@ -372,7 +378,9 @@ impl State {
 
     fn scenarios(&self, measured_seconds: f64) -> Vec<ScenarioSummary> {
         let shape = &self.started.shape;
-        let weights: u64 = shape.scenarios.iter().map(|scenario| u64::from(scenario.weight)).sum();
+        let shares = |index: usize| !shape.own_loads.iter().any(|load| usize::from(load.scenario) == index);
+        let weights = shape.scenarios.iter().enumerate().filter(|(index, _)| shares(*index));
+        let weights: u64 = weights.map(|(_, scenario)| u64::from(scenario.weight)).sum();
         let summary = |(index, scenario): (usize, &crate::ScenarioShape)| {
             let here = |key: &SeriesKey| self.scenario_of(key) == Some(index) && key.phase.is_measured();
             let counts = self.counts(here);
@@ -387,10 +395,7 @@ impl State {
                 .for_each(|distribution| time.add(distribution));
             ScenarioSummary {
                 name: scenario.name.clone(),
-                users: match shape.model {
-                    crate::Model::Closed => self.most_users * u64::from(scenario.weight) / weights.max(1),
-                    crate::Model::Open => 0,
-                },
+                users: self.users_of(index, u64::from(scenario.weight), weights),
                 iterations: iterations().map(|series| series.ended).sum(),
                 iterations_failed: iterations().map(|series| series.failed).sum(),
                 requests: counts.requests,
@@ -401,6 +406,23 @@ impl State {
             }
         };
         shape.scenarios.iter().enumerate().map(summary).collect()
+    }
+
+    /// The closed users of a scenario at most. Where scenarios have loads of their own, the gauge counts
+    /// all of them together, and what was asked for tells them apart.
+    fn users_of(&self, index: usize, weight: u64, weights: u64) -> u64 {
+        let shape = &self.started.shape;
+        let own = shape.own_loads.iter().find(|load| usize::from(load.scenario) == index);
+        let (model, stages) = own.map_or((shape.model, &shape.stages), |load| (load.model, &load.stages));
+        if model == crate::Model::Open {
+            return 0;
+        }
+        let asked = stages.iter().fold(0.0_f64, |most, stage| most.max(stage.from).max(stage.to)) as u64;
+        match (own, shape.own_loads.is_empty()) {
+            (Some(_), _) => asked,
+            (None, true) => self.most_users * weight / weights.max(1),
+            (None, false) => asked * weight / weights.max(1),
+        }
     }
 
     fn scenario_of(&self, key: &SeriesKey) -> Option<usize> {
@@ -444,16 +466,19 @@ impl State {
                 first_failed: self
                     .kept
                     .first_failed(|key| usize::from(key.step) == index && counted(key.phase)),
+                failed_sample: self
+                    .kept
+                    .failed_sample(|key| usize::from(key.step) == index && counted(key.phase)),
             }
         };
         self.started.shape.steps.iter().enumerate().map(summary).filter(|step| step.requests > 0).collect()
     }
 
     fn stages(&self, offered_seconds: f64) -> Vec<StageSummary> {
-        let began =
-            self.started.shape.stages.iter().enumerate().filter(|(_, stage)| stage.start < offered_seconds);
+        let run = &self.started.shape;
+        let began = run.all_stages().enumerate().filter(|(_, (stage, _))| stage.start < offered_seconds);
         began
-            .map(|(index, stage)| {
+            .map(|(index, (stage, scenario))| {
                 let here =
                     |key: &SeriesKey| key.stage.map(usize::from) == Some(index) && key.phase.is_measured();
                 let mut shape = stage.clone();
@@ -467,13 +492,18 @@ impl State {
                     .filter(|(key, _)| key.stage.map(usize::from) == Some(index) && key.phase.is_measured())
                     .map(|(_, series)| series.arrivals)
                     .sum();
+                let scenario =
+                    scenario.map(usize::from).and_then(|index| run.scenarios.get(index).zip(Some(index)));
                 StageSummary {
                     index,
+                    scenario: scenario.map(|(scenario, _)| scenario.name.clone()),
+                    model: scenario.map_or(run.model, |(_, index)| run.model_of(index as u16)),
                     shape,
                     offered: per_second(arrivals, seconds).unwrap_or(0.0),
                     throughput: per_second(counts.succeeded, seconds).unwrap_or(0.0),
                     error_ratio: counts.error_ratio(),
                     response_time: LatencyFigures::from(&self.latency(Timing::ResponseTime, here)),
+                    recovery: self.evaluator.recovery(index as u16),
                 }
             })
             .collect()
@@ -607,7 +637,9 @@ mod tests {
             model: Model::Open,
             scenarios: Vec::new(),
             steps: vec![StepShape { scenario: "s".into(), scenario_index: Some(0), step: "s".into() }],
+            groups: Vec::new(),
             stages: Vec::new(),
+            own_loads: Vec::new(),
             warmup: 0.0,
             grace: 0.0,
             iterations: None,

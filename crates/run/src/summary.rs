@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 
-use plimsoll_measure::{ConnectionFigures, ErrorSample, KeptRequest, LatencyFigures, Outcome, Phase, Timing};
-use plimsoll_sla::{Judgement, Measure, Severity, ValidityReport};
+use plimsoll_measure::{
+    ConnectionFigures, ErrorSample, Histogram, KeptRequest, LatencyFigures, Outcome, Phase, Timing,
+};
+use plimsoll_sla::{Judgement, Measure, Recovery, Severity, ValidityReport};
 
 use crate::{
-    AddressSummary, ExportCount, MeasureSummary, Model, Note, ResourceSourceSummary, ResourceSummary,
-    RunInfo, RunStatus, SamplesCount, Skew, StageShape, TimelinePoint,
+    AddressSummary, ExportCount, GroupSummary, MeasureSummary, Model, Note, ResourceSourceSummary,
+    ResourceSummary, RunInfo, RunStatus, SamplesCount, Skew, StageShape, TimelinePoint,
 };
 
 /// A run in figures. Seconds, shares of one, requests per second; what has no data is `None`.
@@ -43,6 +45,8 @@ pub struct Summary {
     pub unanswered: bool,
     /// Latency figures per timing.
     pub timings: BTreeMap<Timing, LatencyFigures>,
+    /// Every response time, for who counts them anew.
+    pub response_times: Histogram,
     /// The percentile curve of response time.
     pub response_curve: LatencyCurve,
     /// The percentile curve of service time.
@@ -55,6 +59,8 @@ pub struct Summary {
     pub steps: Vec<StepSummary>,
     /// One per stage that began.
     pub stages: Vec<StageSummary>,
+    /// One per group of steps, in the plan's order.
+    pub groups: Vec<GroupSummary>,
     /// One per value that the plan takes from replies, in the plan's order.
     pub measures: Vec<MeasureSummary>,
     /// One per figure of the target's resources, by source and name.
@@ -201,6 +207,8 @@ pub struct StepSummary {
     pub slowest: Vec<KeptRequest>,
     /// The first that failed in each minute (or longer stretch), in the order they ended.
     pub first_failed: Vec<KeptRequest>,
+    /// Of all that failed so many that each had the same chance to be here, in the order they ended.
+    pub failed_sample: Vec<KeptRequest>,
 }
 
 /// One stage.
@@ -208,6 +216,12 @@ pub struct StepSummary {
 pub struct StageSummary {
     /// Its place among the stages.
     pub index: usize,
+    /// The scenario it is about, where some have loads of their own; `None`: all that share a load by weight.
+    pub scenario: Option<String>,
+    /// What its levels are.
+    pub model: Model,
+    /// How long the target took to be itself again after it, where it is a spike.
+    pub recovery: Option<Recovery>,
     /// Its shape, with the end it really had.
     pub shape: StageShape,
     /// Arrivals that were due in it per second.

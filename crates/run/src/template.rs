@@ -32,6 +32,8 @@ pub enum Variable {
         /// Index of the column.
         column: u16,
     },
+    /// What a function makes, by its index in [`RunPlan::functions`](crate::RunPlan); each hole has one of its own.
+    Made(u16),
     /// The number of the iteration within the run, from 0.
     Iteration,
     /// The number of the virtual user, from 0; in the open model every iteration is a fresh user.

@@ -17,15 +17,17 @@ use plimsoll_sla::{Expression, Filter, Objective, OwnValue, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, Machine, MeasureShape, Model, Note,
-    RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, StepShape,
+    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, GroupShape, LoadShape, Machine,
+    MeasureShape, Model, Note, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape,
+    StageShape, Started, StepShape,
 };
 
 mod measured;
 
 use measured::{
-    AddressLine, ConnectionsLine, KeptLine, ScrapeLine, ValueLine, addresses_in, addresses_out,
-    connections_in, connections_out, kept_in, kept_out, scrapes_in, scrapes_out, values_in, values_out,
+    AddressLine, ConnectionsLine, GroupLine, KeptLine, ScrapeLine, ValueLine, addresses_in, addresses_out,
+    connections_in, connections_out, groups_in, groups_out, kept_in, kept_out, scrapes_in, scrapes_out,
+    values_in, values_out,
 };
 
 /// The version written into every `started` line. Readers accept it and every earlier one.
@@ -220,7 +222,11 @@ struct ShapeLine {
     model: String,
     scenarios: Vec<ScenarioLine>,
     steps: Vec<StepLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<GroupShapeLine>,
     stages: Vec<StageLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    own_loads: Vec<LoadLine>,
     #[serde(default)]
     warmup: f64,
     #[serde(default)]
@@ -236,6 +242,14 @@ struct ShapeLine {
     measures: Vec<MeasureLine>,
     #[serde(default)]
     limits: Option<LimitsLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct GroupShapeLine {
+    scenario: String,
+    #[serde(default)]
+    scenario_index: Option<u16>,
+    group: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -273,6 +287,14 @@ struct StepLine {
     #[serde(default)]
     scenario_index: Option<u16>,
     step: String,
+}
+
+/// A load that a scenario has by itself.
+#[derive(Serialize, Deserialize)]
+struct LoadLine {
+    scenario: u16,
+    model: String,
+    stages: Vec<StageLine>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -345,6 +367,8 @@ struct HeadLine {
     kept: Vec<KeptLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<ValueLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<GroupLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     resources: Vec<ScrapeLine>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -601,10 +625,24 @@ fn shape_out(shape: &Shape) -> ShapeLine {
                 step: s.step.clone(),
             })
             .collect(),
-        stages: shape
-            .stages
+        groups: shape
+            .groups
             .iter()
-            .map(|s| StageLine { kind: s.kind.clone(), start: s.start, end: s.end, from: s.from, to: s.to })
+            .map(|g| GroupShapeLine {
+                scenario: g.scenario.clone(),
+                scenario_index: g.scenario_index,
+                group: g.group.clone(),
+            })
+            .collect(),
+        stages: stages_out(&shape.stages),
+        own_loads: shape
+            .own_loads
+            .iter()
+            .map(|load| LoadLine {
+                scenario: load.scenario,
+                model: load.model.label().to_owned(),
+                stages: stages_out(&load.stages),
+            })
             .collect(),
         warmup: shape.warmup,
         grace: shape.grace,
@@ -621,12 +659,34 @@ fn shape_out(shape: &Shape) -> ShapeLine {
     }
 }
 
-fn shape_in(line: ShapeLine) -> Result<Shape, WireError> {
-    let model = match line.model.as_str() {
-        "open" => Model::Open,
-        "closed" => Model::Closed,
-        _ => return Err(WireError::Value { field: "model", found: line.model }),
+fn stages_out(stages: &[StageShape]) -> Vec<StageLine> {
+    let line = |s: &StageShape| StageLine {
+        kind: s.kind.clone(),
+        start: s.start,
+        end: s.end,
+        from: s.from,
+        to: s.to,
     };
+    stages.iter().map(line).collect()
+}
+
+fn stages_in(lines: Vec<StageLine>) -> Vec<StageShape> {
+    let shape =
+        |s: StageLine| StageShape { kind: s.kind, start: s.start, end: s.end, from: s.from, to: s.to };
+    lines.into_iter().map(shape).collect()
+}
+
+fn shape_in(line: ShapeLine) -> Result<Shape, WireError> {
+    let own_loads = line.own_loads.into_iter().map(|load| {
+        let LoadLine { scenario, model, stages } = load;
+        Ok(LoadShape {
+            scenario,
+            model: label("model", &model, Model::from_label)?,
+            stages: stages_in(stages),
+        })
+    });
+    let own_loads = own_loads.collect::<Result<Vec<_>, WireError>>()?;
+    let model = label("model", &line.model, Model::from_label)?;
     let measures = line.measures.into_iter().map(measure_in).collect::<Result<Vec<_>, _>>()?;
     let own: Vec<_> = measures.iter().zip(0..).map(|(measure, index)| own_value(measure, index)).collect();
     Ok(Shape {
@@ -643,11 +703,13 @@ fn shape_in(line: ShapeLine) -> Result<Shape, WireError> {
             .into_iter()
             .map(|s| StepShape { scenario: s.scenario, scenario_index: s.scenario_index, step: s.step })
             .collect(),
-        stages: line
-            .stages
+        groups: line
+            .groups
             .into_iter()
-            .map(|s| StageShape { kind: s.kind, start: s.start, end: s.end, from: s.from, to: s.to })
+            .map(|g| GroupShape { scenario: g.scenario, scenario_index: g.scenario_index, group: g.group })
             .collect(),
+        stages: stages_in(line.stages),
+        own_loads,
         warmup: line.warmup,
         grace: line.grace,
         iterations: line.iterations,
@@ -782,6 +844,7 @@ fn head_out(second: &Second) -> HeadLine {
         addresses: addresses_out(frame),
         kept: kept_out(frame),
         values: values_out(frame),
+        groups: groups_out(frame),
         resources: scrapes_out(&second.resources),
         overflowed_series: frame.overflowed_series,
     }
@@ -874,6 +937,7 @@ fn second_in(head: HeadLine, series: Vec<SeriesLine>, edges: &Edges) -> Result<S
     frame.addresses = addresses_in(head.addresses, edges)?;
     frame.kept = kept_in(head.kept)?;
     frame.values = values_in(head.values)?;
+    frame.groups = groups_in(head.groups, edges)?;
     frame.overflowed_series = head.overflowed_series;
     let gauges = Gauges {
         offered_rate: head.offered_rate,

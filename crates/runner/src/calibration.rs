@@ -19,8 +19,8 @@ use plimsoll_driver::{
 use plimsoll_measure::{Frame, Histogram, LatencyFigures, Limits, Outcome, Timing};
 use plimsoll_run::{
     Action, AddressChoice, Calibration, Expect, ExportSettings, Feed, FeedOrder, Floor, Header, HttpSettings,
-    HttpVersion, Load, LoadModel, OnFailure, Part, PlannedTarget, Request, RunPlan, Scenario, Shape,
-    Template, TlsSettings, Variable,
+    HttpVersion, Load, LoadModel, Network, OnFailure, Part, PlannedTarget, Request, RunPlan, Scenario, Shape,
+    Template, TlsSettings, UserLimits, Variable,
 };
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Spacing, Stage, StageKind};
@@ -91,7 +91,10 @@ pub async fn calibrate(
         let plan = bare(plan, &null.url(), connections, load);
         Box::pin(offer(plan, workers, control)).await
     };
-    let users = |length| LoadModel::Closed { stages: hold(Users(connections), length), iterations: None };
+    let users = |length| LoadModel::Closed {
+        stages: hold(Users(connections), length),
+        limits: UserLimits::default(),
+    };
     let mut lengths = [closed, PATIENCE].into_iter();
     let highest_rate = loop {
         let length = lengths.next().ok_or(CalibrationError::Unanswered)?;
@@ -164,6 +167,7 @@ async fn offer(
         transport: Transport::Network(network),
         setup: Arc::new([]),
         http1: Http1::default(),
+        observe: false,
     })?;
     let mut collector = Collector::new(driver.workers());
     let (mut frames, mut stopped) = (Vec::new(), false);
@@ -242,14 +246,17 @@ fn bare(plan: &RunPlan, target: &str, connections: u32, model: LoadModel) -> Run
             redirects: 0,
             max_body: http.max_body,
             headers: bare_headers(&http.headers),
+            network: Network::default(),
         },
         tls: TlsSettings::default(),
         feeds: plan.feeds.iter().map(endless).collect(),
+        functions: plan.functions.clone(),
         setup: Vec::new(),
         setup_captures: 0,
         teardown: Vec::new(),
         scenarios: plan.scenarios.iter().map(bare_scenario).collect(),
         steps: plan.steps.clone(),
+        groups: Vec::new(),
         objectives: Vec::new(),
         overload_objectives: Vec::new(),
         resources: Vec::new(),
@@ -272,11 +279,17 @@ fn endless(feed: &Feed) -> Feed {
 }
 
 fn bare_scenario(scenario: &Scenario) -> Scenario {
-    let requests = scenario.actions.iter().filter_map(|action| match action {
-        Action::Request(request) => Some(Action::Request(Box::new(bare_request(request)))),
-        Action::Pause(_) => None,
+    let mut requests = Vec::new();
+    Action::requests(&scenario.actions, &mut |request| {
+        requests.push(Action::Request(Box::new(bare_request(request))));
     });
-    Scenario { actions: requests.collect(), captures: 0, ..scenario.clone() }
+    Scenario {
+        name: scenario.name.clone(),
+        // One with a load of its own has no weight.
+        weight: if scenario.load.is_some() { 1 } else { scenario.weight },
+        actions: requests,
+        ..Scenario::default()
+    }
 }
 
 fn bare_request(request: &Request) -> Request {
@@ -288,6 +301,8 @@ fn bare_request(request: &Request) -> Request {
         captures: Vec::new(),
         measures: Vec::new(),
         on_failure: OnFailure::Continue,
+        retry: None,
+        until: None,
         ..request.clone()
     }
 }

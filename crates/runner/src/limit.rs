@@ -14,7 +14,7 @@ use plimsoll_capacity::{
 use plimsoll_exporters::{ExportError, LiveMetrics};
 use plimsoll_history::{History, Recorded};
 use plimsoll_measure::{DropCause, Frame, Timing};
-use plimsoll_run::{Load, LoadModel, ResourceUnit, RunEvent, RunPlan, RunStatus, State, Summary};
+use plimsoll_run::{Load, LoadModel, ResourceUnit, RunEvent, RunPlan, RunStatus, State, Summary, UserLimits};
 use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity, Status, Validity, Verdict};
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Level, Stage, StageKind};
@@ -404,7 +404,12 @@ fn judged_by_trials(plan: &RunPlan) -> (RunPlan, Vec<String>) {
         let Expression { measure, comparison, bound } = objective.expression;
         let wants_load = matches!(measure, Measure::Throughput | Measure::Count(_) | Measure::ByteRate)
             && !comparison.wants_less();
-        if wants_load || matches!(bound, Bound::Stage { .. }) || objective.filter.stage.is_some() {
+        let is_of_spikes = measure == Measure::RecoveryTime;
+        if wants_load
+            || is_of_spikes
+            || matches!(bound, Bound::Stage { .. })
+            || objective.filter.stage.is_some()
+        {
             warnings.push(format!("`{}` is left out: it cannot be judged at one load", objective.name));
             continue;
         }
@@ -439,7 +444,11 @@ fn at_load(plan: &RunPlan, load: f64, config: &LimitConfig, id: &str) -> RunPlan
         return offering(trial, vec![Stage { kind: StageKind::Hold(rate(load)), length }], config.warmup);
     }
     let stages = vec![Stage { kind: StageKind::Hold(Users(load as u32)), length }];
-    let model = LoadModel::Closed { stages, iterations: None };
+    let at_most = match &plan.load.model {
+        LoadModel::Closed { limits, .. } => limits.at_most,
+        LoadModel::Open { .. } => None,
+    };
+    let model = LoadModel::Closed { stages, limits: UserLimits { at_most, ..UserLimits::default() } };
     RunPlan { load: Load { model, warmup: config.warmup, grace: trial.load.grace }, ..trial }
 }
 

@@ -80,6 +80,11 @@ impl Control {
         self.stop.is_cancelled()
     }
 
+    /// Ends what is to be stopped with it.
+    pub(crate) fn token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// Waits until it was told to stop.
     pub(crate) async fn stopped(&self) {
         self.stop.cancelled().await;
@@ -140,6 +145,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
         setup: Arc::new([]),
         feeds: Feeds::new(&plan.feeds, seed),
         http1: Http1::default(),
+        observe: false,
     };
     let setup = before(&driver_config, &control).await?;
     let captures = setup.as_ref().map(|setup| Arc::clone(&setup.captures)).unwrap_or_default();
@@ -559,10 +565,13 @@ impl Course {
     }
 
     fn gauges(&self, driver: &Driver, frame: &Frame) -> Gauges {
-        let offered_rate = match self.shape.model {
-            Model::Open => self.shape.mean_level(frame.second as f64, frame.second as f64 + 1.0),
-            Model::Closed => frame.iterations.values().map(|series| series.arrivals).sum::<u64>() as f64,
-        };
+        let by_users = frame
+            .iterations
+            .iter()
+            .filter(|(key, _)| self.shape.model_of(key.scenario) == Model::Closed)
+            .map(|(_, series)| series.arrivals)
+            .sum::<u64>() as f64;
+        let offered_rate = by_users + self.shape.mean_rate(frame.second as f64, frame.second as f64 + 1.0);
         Gauges { offered_rate, virtual_users: driver.users(), connections: driver.connections() }
     }
 }

@@ -12,17 +12,17 @@ use tokio::runtime::{Builder, Runtime};
 /// Where sinks are written to and sent to, for all runs of this process.
 static SENDERS: OnceLock<Runtime> = OnceLock::new();
 
-/// Opens what a plan asks for. Unless it says otherwise, points wait in a folder beside the history. What it starts runs on
-/// threads of its own that let those go first that offer load.
+/// Opens what a plan asks for. Unless it says otherwise, points wait in a folder beside the history, where there is one.
+/// What it starts runs on threads of its own that let those go first that offer load.
 ///
 /// # Errors
 /// As [`Exporters::start`].
 pub async fn exporters(
     settings: &ExportSettings,
-    history: &History,
+    history: Option<&History>,
     live: Arc<LiveMetrics>,
 ) -> Result<Exporters, ExportError> {
-    let settings = beside(settings, history);
+    let settings = history.map_or_else(|| settings.clone(), |history| beside(settings, history));
     let started = senders()?.spawn(async move { Exporters::start(&settings, live).await });
     started.await.map_err(io::Error::other)?
 }

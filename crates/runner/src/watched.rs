@@ -28,7 +28,7 @@ pub(crate) async fn watched(
     control: &Control,
     mut see: impl FnMut(&RunEvent) -> ControlFlow<()>,
 ) -> Result<(State, Option<Recorded>), LimitError> {
-    let exporters = sinks::exporters(&plan.export, &config.history, Arc::clone(&config.live)).await?;
+    let exporters = sinks::exporters(&plan.export, Some(&config.history), Arc::clone(&config.live)).await?;
     let (watcher, mut events) = mpsc::channel(WATCHED);
     let control = control.for_one_run();
     let run = RunConfig {

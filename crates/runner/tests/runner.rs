@@ -11,13 +11,13 @@ use plimsoll_measure::Limits;
 use plimsoll_measure::Phase;
 use plimsoll_run::{
     Action, AddressChoice, BodyKind, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
-    OnFailure, PauseRange, PlannedTarget, Request, ResourceEndpoint, ResourceOrigin, ResourceSource,
-    RunEvent, RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
+    Network, OnFailure, PlannedTarget, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunEvent,
+    RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use plimsoll_units::Rate;
-use plimsoll_workload::{Spacing, Stage, StageKind};
+use plimsoll_workload::{Pause, Spacing, Stage, StageKind};
 use tokio::sync::mpsc;
 
 fn target() -> DemoTarget {
@@ -37,11 +37,13 @@ fn get(step: u16, path: &str) -> Action {
         captures: Vec::new(),
         measures: Vec::new(),
         on_failure: OnFailure::EndIteration,
+        retry: None,
+        until: None,
     }))
 }
 
 fn pause(length: Duration) -> Action {
-    Action::Pause(PauseRange { min: length, max: length })
+    Action::Pause(Pause::fixed(length))
 }
 
 /// A plan whose one scenario asks for `/` at this rate. Steps 1 and 2 are for setup and teardown.
@@ -79,18 +81,26 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
             redirects: 10,
             max_body: 16_000_000,
             headers: Vec::new(),
+            network: Network::default(),
         },
         tls: TlsSettings::default(),
         feeds: Vec::new(),
+        functions: Vec::new(),
         setup: Vec::new(),
         setup_captures: 0,
         teardown: Vec::new(),
-        scenarios: vec![Scenario { name: "main".into(), weight: 1, actions: vec![get(0, "/")], captures: 0 }],
+        scenarios: vec![Scenario {
+            name: "main".into(),
+            weight: 1,
+            actions: vec![get(0, "/")],
+            ..Scenario::default()
+        }],
         steps: vec![
             step("main", Some(0), "home"),
             step("setup", None, "prepare"),
             step("teardown", None, "tidy"),
         ],
+        groups: Vec::new(),
         objectives: Vec::new(),
         overload_objectives: Vec::new(),
         resources: Vec::new(),

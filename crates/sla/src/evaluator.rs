@@ -4,6 +4,7 @@ use plimsoll_measure::{Edges, Frame};
 
 use crate::health::{Breach, Health};
 use crate::judge::{Reading, explain, judge, judge_by_stage};
+use crate::recovery::{Recovery, RecoveryTracker};
 use crate::tally::{Score, Second, Selection, Stages, Sum, Waiting};
 use crate::windows::Windows;
 use crate::{Bound, Expression, Measure, Objective, OwnFigure, Verdict};
@@ -17,6 +18,8 @@ pub struct Span {
     pub end_second: Option<u64>,
     /// Start and end of each stage, in seconds from the start of the run.
     pub stages: Vec<(f64, f64)>,
+    /// Which of the stages are spikes.
+    pub spikes: Vec<u16>,
 }
 
 /// Judges objectives, second by second and at the end.
@@ -30,6 +33,7 @@ pub struct Evaluator {
     objectives: Vec<Objective>,
     trackers: Vec<Tracker>,
     span: Span,
+    recovery: RecoveryTracker,
     /// The last second folded.
     last: Option<u64>,
     /// The objective whose `abort_after` was reached first.
@@ -102,7 +106,8 @@ impl Evaluator {
         };
         let trackers =
             objectives.iter().map(|objective| Tracker::new(objective, edges_of(objective), &span)).collect();
-        Self { objectives, trackers, span, last: None, abort: None }
+        let recovery = RecoveryTracker::new(&span.spikes(), span.first_second, span.end_second);
+        Self { objectives, trackers, span, recovery, last: None, abort: None }
     }
 
     /// Folds the next closed second. Frames come in order, and a gap is seconds without data; a
@@ -112,6 +117,7 @@ impl Evaluator {
             return;
         }
         self.last = Some(frame.second);
+        self.recovery.second(frame);
         for (index, (tracker, objective)) in self.trackers.iter_mut().zip(&self.objectives).enumerate() {
             tracker.fold(frame, &self.span);
             // An abort after no seconds still takes a miss.
@@ -127,6 +133,7 @@ impl Evaluator {
     pub fn end_stages(&mut self, end_second: u64) {
         let end = self.span.end_second.map_or(end_second, |end| end.min(end_second));
         self.span.end_second = Some(end);
+        self.recovery.end_stages(end);
         for tracker in &mut self.trackers {
             if let Scope::Windows(windows) = &mut tracker.scope {
                 windows.end_at(end);
@@ -136,7 +143,31 @@ impl Evaluator {
 
     /// How each objective stands after the last second folded, in order.
     pub fn statuses(&self) -> Vec<Status> {
-        self.trackers.iter().map(Tracker::status).collect()
+        let all = self.trackers.iter().zip(&self.objectives);
+        let status = |(tracker, objective): (&Tracker, &Objective)| match self.recovered(objective) {
+            // What is kept so far may still be missed by the next spike.
+            Some((verdict, observed, _)) => Status {
+                verdict: Some(verdict).filter(|verdict| *verdict == Verdict::Missed),
+                observed,
+                ..Status::default()
+            },
+            None => tracker.status(),
+        };
+        all.map(status).collect()
+    }
+
+    /// What is known of the recovery from a spike; `None` where the stage is none.
+    pub fn recovery(&self, stage: u16) -> Option<Recovery> {
+        self.recovery.after(stage)
+    }
+
+    /// The verdict on an objective about recoveries, what was observed, and why.
+    fn recovered(&self, objective: &Objective) -> Option<(Verdict, Option<f64>, String)> {
+        let Expression { measure, comparison, bound } = objective.expression;
+        match (measure, bound) {
+            (Measure::RecoveryTime, Bound::Value(bound)) => Some(self.recovery.judge(comparison, bound)),
+            _ => None,
+        }
     }
 
     /// The objective whose `abort_after` was reached first, if any was. It stays even when the
@@ -150,6 +181,13 @@ impl Evaluator {
     pub fn finish(&self, measured_seconds: f64) -> Vec<Judgement> {
         let trackers = self.trackers.iter().zip(&self.objectives);
         let judgements = trackers.map(|(tracker, objective)| {
+            if let (Some((verdict, observed, why)), Bound::Value(bound)) =
+                (self.recovered(objective), objective.expression.bound)
+            {
+                let message = objective.message.as_ref().filter(|_| verdict == Verdict::Missed);
+                let why = message.map_or(why.clone(), |message| format!("{why}: {message}"));
+                return Judgement { verdict, observed, target: Some(bound), why };
+            }
             tracker.finish(objective.message.as_deref(), &self.span, measured_seconds)
         });
         judgements.collect()
@@ -162,6 +200,13 @@ impl Evaluator {
 }
 
 impl Span {
+    /// Each spike with its start and its end.
+    fn spikes(&self) -> Vec<(u16, f64, f64)> {
+        let lasts =
+            |index: &u16| self.stages.get(usize::from(*index)).map(|(start, end)| (*index, *start, *end));
+        self.spikes.iter().filter_map(lasts).collect()
+    }
+
     /// The whole seconds that windows may cover: those of the measured part, or of one stage in it.
     fn window_seconds(&self, stage: Option<u16>) -> Range<u64> {
         let all = self.first_second..self.end_second.unwrap_or(u64::MAX);
@@ -381,6 +426,7 @@ fn counts_events(expression: &Expression) -> bool {
         | Measure::Throughput
         | Measure::ByteRate
         | Measure::Own(OwnFigure::Mean | OwnFigure::Max | OwnFigure::Count | OwnFigure::Rate, _)
+        | Measure::RecoveryTime
         | Measure::GoodputRetained => false,
     }
 }

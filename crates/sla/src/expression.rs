@@ -41,6 +41,9 @@ pub enum Measure {
     Throughput,
     /// Bytes received per second.
     ByteRate,
+    /// How long the target takes after a spike until it is what it was before, in seconds: the longest of all
+    /// spikes of the run.
+    RecoveryTime,
     /// A figure of what the plan takes from replies.
     Own(OwnFigure, OwnValue),
     /// What is left of the throughput at the limit when several times the limit is offered. No run at one load shows
@@ -168,17 +171,18 @@ const COUNTABLES: [Countable; 6] = [
 ];
 
 /// Figures that take nothing in parentheses.
-const PLAIN: [Measure; 6] = [
+const PLAIN: [Measure; 7] = [
     Measure::ErrorRatio,
     Measure::Availability,
     Measure::DroppedRatio,
     Measure::Throughput,
     Measure::ByteRate,
+    Measure::RecoveryTime,
     Measure::GoodputRetained,
 ];
 
 /// The names of figures that a slip of the finger may have meant.
-const MEASURE_NAMES: [&str; 11] = [
+const MEASURE_NAMES: [&str; 12] = [
     "within",
     "apdex",
     "mean",
@@ -189,11 +193,12 @@ const MEASURE_NAMES: [&str; 11] = [
     "dropped_ratio",
     "throughput",
     "byte_rate",
+    "recovery_time",
     "goodput_retained",
 ];
 
 const ALLOWED_MEASURES: &str = "`p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, \
-                                `availability`, `within(X, 250ms)`, `apdex(X, 250ms)`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`";
+                                `availability`, `within(X, 250ms)`, `apdex(X, 250ms)`, `dropped_ratio`, `throughput`, `byte_rate`, `recovery_time` or `goodput_retained`";
 
 /// The names that figures have already, so that no value of a plan's own can be called so.
 pub fn figure_names() -> impl Iterator<Item = &'static str> {
@@ -233,6 +238,7 @@ impl Measure {
             | Self::DroppedRatio
             | Self::Throughput
             | Self::ByteRate
+            | Self::RecoveryTime
             | Self::Own(..)
             | Self::GoodputRetained => None,
         }
@@ -254,7 +260,7 @@ impl Measure {
     /// Writes a value of this figure so that an objective's bound reads it back exactly.
     fn exact(self, value: f64) -> String {
         match self {
-            Self::Quantile(..) | Self::Mean(_) | Self::Max(_) => {
+            Self::Quantile(..) | Self::Mean(_) | Self::Max(_) | Self::RecoveryTime => {
                 duration::format(Duration::from_nanos(nanos(value)))
             }
             Self::ErrorRatio
@@ -288,7 +294,7 @@ impl Measure {
     /// Writes a value of this figure for people, with about three significant digits.
     pub fn human(self, value: f64) -> String {
         match self {
-            Self::Quantile(..) | Self::Mean(_) | Self::Max(_) => duration::human(value),
+            Self::Quantile(..) | Self::Mean(_) | Self::Max(_) | Self::RecoveryTime => duration::human(value),
             Self::ErrorRatio
             | Self::Availability
             | Self::Within(..)
@@ -342,6 +348,7 @@ impl fmt::Display for Measure {
             Self::DroppedRatio => f.write_str("dropped_ratio"),
             Self::Throughput => f.write_str("throughput"),
             Self::ByteRate => f.write_str("byte_rate"),
+            Self::RecoveryTime => f.write_str("recovery_time"),
             Self::GoodputRetained => f.write_str("goodput_retained"),
             Self::Own(figure, value) => match figure {
                 OwnFigure::Quantile(quantile) => write!(f, "{quantile}({})", value.name),
@@ -665,7 +672,8 @@ impl<'a> Cursor<'a> {
     fn bound(&mut self, measure: Measure, comparison: Comparison) -> Result<Bound, ExpressionError> {
         self.skip_space();
         let (column, text) = (self.at, self.rest().trim_end());
-        if text.ends_with(')') && measure != Measure::GoodputRetained {
+        let has_stages = !matches!(measure, Measure::GoodputRetained | Measure::RecoveryTime);
+        if text.ends_with(')') && has_stages {
             return self.stage_bound();
         }
         let wrong = |allowed: String| {
@@ -675,6 +683,8 @@ impl<'a> Cursor<'a> {
         let value = bound_value(measure, text).map_err(|allowed| wrong(allowed.to_owned()))?;
         let hopeless = match measure {
             Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => value == 0.0,
+            // A recovery that is to take long is none that anybody wants.
+            Measure::RecoveryTime => !comparison.wants_less() || comparison == Comparison::Lt && value == 0.0,
             Measure::ErrorRatio
             | Measure::Availability
             | Measure::Within(..)
@@ -746,9 +756,11 @@ impl<'a> Cursor<'a> {
 /// Reads a bound in the unit of its figure, else says what is allowed.
 fn bound_value(measure: Measure, text: &str) -> Result<f64, &'static str> {
     match measure {
-        Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => duration::parse(text)
-            .map(|duration| duration.as_nanos() as f64 / 1e9)
-            .map_err(|_| "a duration with a unit, like `250ms` or `1.5s`"),
+        Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) | Measure::RecoveryTime => {
+            duration::parse(text)
+                .map(|duration| duration.as_nanos() as f64 / 1e9)
+                .map_err(|_| "a duration with a unit, like `250ms` or `1.5s`")
+        }
         Measure::ErrorRatio
         | Measure::Availability
         | Measure::Within(..)
@@ -917,7 +929,7 @@ mod tests {
         for (text, message) in [
             (
                 "",
-                "the end at byte 0 is not an objective; write `p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, `availability`, `within(X, 250ms)`, `apdex(X, 250ms)`, `dropped_ratio`, `throughput`, `byte_rate` or `goodput_retained`",
+                "the end at byte 0 is not an objective; write `p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, `availability`, `within(X, 250ms)`, `apdex(X, 250ms)`, `dropped_ratio`, `throughput`, `byte_rate`, `recovery_time` or `goodput_retained`",
             ),
             (
                 "p95(respons_time) <= 1s",
@@ -1150,7 +1162,7 @@ mod tests {
             stage in any::<Option<u16>>(),
         ) {
             let value = match measure {
-                Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) => whole as f64 / 1e9,
+                Measure::Quantile(..) | Measure::Mean(_) | Measure::Max(_) | Measure::RecoveryTime => whole as f64 / 1e9,
                 Measure::ErrorRatio
                 | Measure::Availability
                 | Measure::Within(..)
@@ -1161,7 +1173,9 @@ mod tests {
                 Measure::ByteRate | Measure::Count(_) => whole as f64,
                 Measure::Own(..) => unreachable!("tested by themselves"),
             };
-            let stage = stage.filter(|_| measure != Measure::GoodputRetained);
+            let is_plain = matches!(measure, Measure::GoodputRetained | Measure::RecoveryTime);
+            let stage = stage.filter(|_| !is_plain);
+            let comparison = if measure == Measure::RecoveryTime { Comparison::Le } else { comparison };
             let bound = stage.map_or(Bound::Value(value), |stage| Bound::Stage { factor: share * 10.0, stage });
             let expression = Expression { measure, comparison, bound };
             prop_assert_eq!(Expression::parse(&expression.to_string()), Ok(expression));

@@ -14,7 +14,8 @@ use plimsoll_measure::{
     DropCause, Edges, Frame, IterationKey, Outcome, PendingKey, Phase, Sample, SeriesKey, Shard,
 };
 use plimsoll_sla::{
-    Bound, Evaluator, Expression, Filter, Judgement, Measure, Objective, Severity, Span, Status, Verdict,
+    Bound, Evaluator, Expression, Filter, Judgement, Measure, Objective, Recovery, Severity, Span, Status,
+    Verdict,
 };
 use proptest::prelude::*;
 
@@ -122,7 +123,7 @@ fn judged(objective: Objective, span: Span, text: &str) -> Judgement {
 /// Each stage is ten seconds long.
 fn span(stages: u32) -> Span {
     let stages = (0..stages).map(|stage| (f64::from(stage) * 10.0, f64::from(stage + 1) * 10.0));
-    Span { first_second: 0, end_second: None, stages: stages.collect() }
+    Span { first_second: 0, end_second: None, stages: stages.collect(), ..Span::default() }
 }
 
 fn check(text: &str, seconds: &str, verdict: Verdict) {
@@ -521,7 +522,7 @@ fn observed_is_the_worst_window() {
 
 #[test]
 fn windows_lie_between_warm_up_and_the_end_of_the_stages() {
-    let span = Span { first_second: 2, end_second: Some(5), stages: vec![(0.0, 5.0)] };
+    let span = Span { first_second: 2, end_second: Some(5), stages: vec![(0.0, 5.0)], ..Span::default() };
     let seconds = "f5 | f5 | 5 | 5 | 5 | f5 | f5";
     let evaluator = folded(over("error_ratio <= 0%", 2), span.clone(), seconds);
     assert_eq!(evaluator.statuses()[0].windows, 2);
@@ -543,8 +544,12 @@ fn windows_lie_between_warm_up_and_the_end_of_the_stages() {
 fn windows_of_a_stage_lie_inside_it() {
     let filter = Filter { stage: Some(1), ..Filter::default() };
     let objective = Objective { filter, ..over("throughput >= 2/s", 3) };
-    let span =
-        Span { first_second: 0, end_second: Some(9), stages: vec![(0.0, 2.5), (2.5, 6.5), (6.5, 9.0)] };
+    let span = Span {
+        first_second: 0,
+        end_second: Some(9),
+        stages: vec![(0.0, 2.5), (2.5, 6.5), (6.5, 9.0)],
+        ..Span::default()
+    };
     let seconds = "5@0 | 5@0 | 5@1 | 5@1*2 | 5@1*2 | 5@1*2 | 5@1 | 5@2 | 5@2";
     let evaluator = folded(objective, span, seconds);
     assert_eq!(evaluator.statuses()[0].windows, 1, "the seconds 3, 4 and 5");
@@ -633,7 +638,12 @@ fn a_filter_narrows_requests_drops_and_requests_in_flight() {
 fn a_stage_has_its_own_length() {
     let filter = Filter { stage: Some(1), ..Filter::default() };
     let objective = Objective { filter, ..objective("throughput >= 2/s") };
-    let span = Span { first_second: 1, end_second: Some(6), stages: vec![(0.0, 4.0), (4.0, 6.0)] };
+    let span = Span {
+        first_second: 1,
+        end_second: Some(6),
+        stages: vec![(0.0, 4.0), (4.0, 6.0)],
+        ..Span::default()
+    };
     let evaluator = folded(objective, span, "5@0 | 5@0 | 5@0 | 5@0 | 5@1 5@1 | 5@1 5@1");
     assert_eq!(evaluator.finish(5.0)[0].observed, Some(2.0));
     assert_eq!(evaluator.finish(4.0)[0].observed, Some(4.0), "ended a second early");
@@ -946,6 +956,41 @@ proptest! {
 }
 
 #[test]
+fn a_recovery_is_judged_by_the_seconds_after_a_spike() {
+    let stages = vec![(0.0, 4.0), (4.0, 5.0), (5.0, 30.0)];
+    let span = Span { first_second: 0, end_second: Some(30), stages, spikes: vec![1] };
+    let course = |slow: usize, calm: usize| {
+        let seconds = ["20*30"; 4].into_iter().chain(["400*90"]);
+        let seconds =
+            seconds.chain(std::iter::repeat_n("300*30", slow)).chain(std::iter::repeat_n("21*30", calm));
+        seconds.collect::<Vec<_>>().join("|")
+    };
+    for (slow, calm, expected, observed) in [
+        (0, 10, Met, Some(0.0)),
+        (3, 10, Met, Some(3.0)),
+        (4, 10, Missed, Some(4.0)),
+        (4, 0, Missed, None),
+        (3, 0, Inconclusive, None),
+        (2, 9, Inconclusive, None),
+    ] {
+        let evaluator = folded(objective("recovery_time <= 3s"), span.clone(), &course(slow, calm));
+        let missed = evaluator.statuses()[0].verdict == Some(Missed);
+        assert_eq!(missed, expected == Missed, "{slow} slow, {calm} calm: told while it goes on");
+        assert!(evaluator.recovery(1).is_some_and(|it| it.seconds() == observed), "{slow}, {calm}");
+        let judgement = evaluator.finish(30.0).remove(0);
+        assert_eq!((judgement.verdict, judgement.observed), (expected, observed), "{slow} slow, {calm} calm");
+        assert!(!judgement.why.is_empty());
+        assert_eq!(evaluator.recovery(0), None);
+    }
+    // Failures keep it from being calm as slowness does.
+    let failing = format!("{}|f20*30|f20*30|{}", ["20*30"; 5].join("|"), ["20*30"; 10].join("|"));
+    assert_eq!(
+        folded(objective("recovery_time <= 9s"), span, &failing).recovery(1),
+        Some(Recovery::After(2.0))
+    );
+}
+
+#[test]
 fn one_of_each_is_one_of_each() {
     let quantiles = ONE_OF_EACH.iter().map(|text| Expression::parse(text).unwrap());
     let sorts: BTreeSet<_> = quantiles
@@ -963,6 +1008,7 @@ fn one_of_each_is_one_of_each() {
             Measure::GoodputRetained => 9,
             Measure::Within(..) => 10,
             Measure::Apdex(..) => 11,
+            Measure::RecoveryTime => unreachable!("judged by the seconds after a spike"),
             Measure::Own(..) => unreachable!("a plan of its own takes these"),
         })
         .collect();
@@ -973,7 +1019,8 @@ fn one_of_each_is_one_of_each() {
 fn what_goes_wrong_in_the_last_seconds_is_told_long_before_the_run_is_spoilt() {
     let hour = |objective: Objective, last: &str| {
         let edges = edges(&objective);
-        let span = Span { first_second: 0, end_second: Some(7200), stages: vec![(0.0, 7200.0)] };
+        let span =
+            Span { first_second: 0, end_second: Some(7200), stages: vec![(0.0, 7200.0)], ..Span::default() };
         let mut evaluator = Evaluator::new(vec![objective], &edges, span);
         for second in 0..3600 {
             evaluator.second(&frame(second, "5*100", &edges));

@@ -75,7 +75,7 @@ fn judged(objective: Objective, text: &str) -> Judgement {
     let value = objective.expression.measure.own().unwrap();
     let edges: Arc<[Edges]> =
         own().iter().map(|own| own.unit.edges(objective.expression.threshold())).collect();
-    let span = Span { first_second: 0, end_second: None, stages: vec![(0.0, 60.0)] };
+    let span = Span { first_second: 0, end_second: None, stages: vec![(0.0, 60.0)], ..Span::default() };
     let mut evaluator = Evaluator::with_values(vec![objective], &Edges::default(), &edges, span);
     for (second, text) in text.split('|').enumerate() {
         let mut shard = Shard::new(second as u64, Edges::default()).with_value_edges(Arc::clone(&edges));

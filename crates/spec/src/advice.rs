@@ -73,54 +73,59 @@ fn no_ramp(plan: &RunPlan, places: &Places) -> Option<Finding> {
 }
 
 fn users_that_never_think(plan: &RunPlan, places: &Places) -> Option<Finding> {
-    let LoadModel::Closed { .. } = plan.load.model else { return None };
     let never = |scenario: &Scenario| {
-        let pauses = scenario.actions.iter();
-        !pauses.clone().any(|action| matches!(action, Action::Pause(pause) if !pause.max.is_zero()))
+        let LoadModel::Closed { limits, .. } = load_of(plan, scenario) else { return false };
+        let rests = scenario.think_time.is_some() || scenario.pacing.is_some() || limits.at_most.is_some();
+        let mut thinks = false;
+        Action::walk(&scenario.actions, &mut |action| {
+            thinks |= matches!(action, Action::Pause(pause) if !pause.is_zero());
+        });
+        !rests && !thinks
     };
-    let position = plan.scenarios.iter().position(|scenario| scenario.weight > 0 && never(scenario))?;
+    let runs = |scenario: &Scenario| scenario.weight > 0 || scenario.load.is_some();
+    let position = plan.scenarios.iter().position(|scenario| runs(scenario) && never(scenario))?;
     let message = format!("the users of `{}` never think", plan.scenarios[position].name);
-    let help =
-        "without a `pause` they ask as fast as the target answers: users then say nothing about people";
+    let help = "without a `pause` or a `think_time` they ask as fast as the target answers: users then say nothing about people";
     Some(Finding::advice(places.scenarios.get(position).copied(), message).help(help))
 }
 
 fn few_rows(plan: &RunPlan, feed: &Feed, place: Place) -> Option<Finding> {
-    if let [_] = feed.rows.as_slice() {
+    let rows = feed.table.rows();
+    if rows == 1 {
         let message = format!("the feed `{}` has one row", feed.name);
         return Some(
             Finding::advice(place, message).help("every iteration sends the same, which caches answer well"),
         );
     }
-    let needed = iterations(plan)? * share_that_draws(plan, &feed.name)?;
-    let is_short = feed.order == FeedOrder::Unique && (feed.rows.len() as f64) < needed.floor();
+    let needed = rows_needed(plan, &feed.name)?;
+    let is_short = feed.order == FeedOrder::Unique && (rows as f64) < needed.floor();
     is_short.then(|| {
         let message = format!(
-            "the feed `{}` hands out each row once and has {} rows for about {needed:.0} iterations",
-            feed.name,
-            feed.rows.len()
+            "the feed `{}` hands out each row once and has {rows} rows for about {needed:.0} iterations",
+            feed.name
         );
         Finding::advice(place, message)
             .help("when they run out the run fails; `sequential` and `shuffled` start again")
     })
 }
 
-/// Iterations that the plan starts, where it says so.
-fn iterations(plan: &RunPlan) -> Option<f64> {
-    match &plan.load.model {
-        LoadModel::Open { stages, .. } => Some(RateProfile::new(stages).total()),
-        LoadModel::Closed { iterations, .. } => iterations.map(|iterations| iterations as f64),
-    }
+/// The load that a scenario is part of.
+fn load_of<'p>(plan: &'p RunPlan, scenario: &'p Scenario) -> &'p LoadModel {
+    scenario.load.as_ref().unwrap_or(&plan.load.model)
 }
 
-/// The share of a scenario among all iterations.
+/// The share of a scenario among the iterations of its load.
 fn share(plan: &RunPlan, scenario: &Scenario) -> f64 {
-    let total: f64 = plan.scenarios.iter().map(|scenario| f64::from(scenario.weight)).sum();
+    if scenario.load.is_some() {
+        return 1.0;
+    }
+    let sharing = plan.scenarios.iter().filter(|scenario| scenario.load.is_none());
+    let total: f64 = sharing.map(|scenario| f64::from(scenario.weight)).sum();
     f64::from(scenario.weight) / total
 }
 
-/// The share of iterations whose templates name a feed.
-fn share_that_draws(plan: &RunPlan, feed: &str) -> Option<f64> {
+/// How many iterations have templates that name a feed, where the plan says how many there are.
+fn rows_needed(plan: &RunPlan, feed: &str) -> Option<f64> {
     let wanted = plan.feeds.iter().position(|known| known.name == feed)?;
     let names = |template: &Template| {
         template.parts.iter().any(|part| {
@@ -128,22 +133,32 @@ fn share_that_draws(plan: &RunPlan, feed: &str) -> Option<f64> {
         })
     };
     let draws = |scenario: &&Scenario| {
-        scenario.actions.iter().any(|action| match action {
-            Action::Pause(_) => false,
-            Action::Request(request) => {
-                names(&request.url)
-                    || request.headers.iter().any(|header| names(&header.value))
-                    || request.body.as_ref().is_some_and(names)
-            }
-        })
+        let mut draws = false;
+        Action::walk(&scenario.actions, &mut |action| {
+            draws |= match action {
+                Action::Request(request) => {
+                    names(&request.url)
+                        || request.headers.iter().any(|header| names(&header.value))
+                        || request.body.as_ref().is_some_and(names)
+                }
+                Action::Set(values) => values.iter().any(|set| names(&set.value)),
+                Action::If(choice) => names(&choice.value),
+                _ => false,
+            };
+        });
+        draws
     };
-    Some(plan.scenarios.iter().filter(draws).map(|scenario| share(plan, scenario)).sum())
+    let drawing = plan.scenarios.iter().filter(draws);
+    drawing.map(|scenario| Some(load_of(plan, scenario).iterations()? * share(plan, scenario))).sum()
 }
 
 /// A quantile needs values: with fewer than 1/(1-q) it is not given, and the verdict stays open.
 fn too_few_requests(plan: &RunPlan, objective: &Objective, place: Place) -> Option<Finding> {
     let Measure::Quantile(quantile, _) = objective.expression.measure else { return None };
     let LoadModel::Open { stages, .. } = &plan.load.model else { return None };
+    if plan.has_own_loads() {
+        return None;
+    }
     let profile = RateProfile::new(stages);
     let seconds = profile.length().as_secs_f64();
     // Mean requests per second over all stages: a rough figure is enough for advice.
@@ -175,15 +190,10 @@ fn too_few_requests(plan: &RunPlan, objective: &Objective, place: Place) -> Opti
 
 fn never_aborts(plan: &RunPlan, objective: &Objective, place: Place) -> Option<Finding> {
     let (over, abort_after) = (objective.over?, objective.abort_after?);
-    if let LoadModel::Closed { iterations: Some(_), .. } = plan.load.model {
+    if plan.loads().any(LoadModel::may_end_early) {
         return None;
     }
-    let length = match &plan.load.model {
-        LoadModel::Open { stages, .. } => stages.iter().map(|stage| stage.length).sum(),
-        LoadModel::Closed { stages, .. } => {
-            stages.iter().map(|stage| stage.length).sum::<std::time::Duration>()
-        }
-    };
+    let length = plan.loads().map(LoadModel::length).max()?;
     let left = length.saturating_sub(plan.load.warmup).as_secs();
     (u64::from(over) + u64::from(abort_after) > left + 1).then(|| {
         let left = duration::format(std::time::Duration::from_secs(left));

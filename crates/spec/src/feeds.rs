@@ -1,12 +1,14 @@
-//! `data`: rows that templates draw from, read from CSV.
+//! `data`: rows that templates draw from.
 
 use std::sync::Arc;
 
+use plimsoll_data::{Format, Row, Source, Table, TableError};
 use plimsoll_run::{Feed, FeedOrder};
+use sha2::{Digest, Sha256};
 
 use crate::diagnostic::{Finding, Place};
 use crate::http::file;
-use crate::read::Reader;
+use crate::read::{Object, Reader};
 use crate::template::BUILTINS;
 use crate::tree::{Entry, Node};
 use crate::words;
@@ -38,16 +40,85 @@ fn feed(reader: &mut Reader<'_>, Entry { key, key_place, node }: &Entry) -> Opti
         }
         None => FeedOrder::Sequential,
     };
-    let node = object.get("csv")?;
-    let bytes = file(reader, node)?;
-    match table(&bytes) {
-        Ok((columns, rows)) => Some(Feed { name: key.clone(), columns, rows: Arc::new(rows), order }),
+    let (node, form) = form(reader, &object)?;
+    let source = source(reader, node)?;
+    // What stands for a table in the plan's hash: its values, however they were written.
+    let mut digest = Sha256::new();
+    let each = |columns: &[String], row: &Row| {
+        if row.number == 0 {
+            columns.iter().for_each(|column| add(&mut digest, column));
+        }
+        row.values().for_each(|value| add(&mut digest, value));
+    };
+    let table = match form {
+        Form::Lines(format) => Table::open(source, format, each),
+        Form::Json => Table::open_json(&source, each),
+    };
+    match table {
+        Ok(table) => {
+            let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            Some(Feed { name: key.clone(), table: Arc::new(table), digest, order })
+        }
         Err(error) => {
-            let message = format!("the file {} is not a table: {error}", node.kind());
-            let finding = Finding::error(node.place, message);
-            reader.report(finding.help(
-                "a table is CSV in UTF-8 with a header line and the same number of values in each line",
-            ));
+            let message = match &error {
+                TableError::Read(error) => format!("cannot read the file {}: {error}", node.kind()),
+                error => format!("the file {} is not a table: {error}", node.kind()),
+            };
+            reader.report(Finding::error(node.place, message).help(form.help()));
+            None
+        }
+    }
+}
+
+/// How the rows of a feed are written.
+enum Form {
+    Lines(Format),
+    /// One array.
+    Json,
+}
+
+impl Form {
+    fn help(&self) -> &'static str {
+        match self {
+            Self::Lines(Format::Csv { .. }) => {
+                "a table is CSV in UTF-8 with a header line and the same number of values in each line"
+            }
+            Self::Lines(Format::Ndjson) => "each line is a JSON object, all with the same keys",
+            Self::Json => "a table is an array of JSON objects, all with the same keys",
+        }
+    }
+}
+
+fn form<'n>(reader: &mut Reader<'_>, object: &Object<'n>) -> Option<(&'n Node, Form)> {
+    let found = match (object.get("csv"), object.get("json"), object.get("ndjson")) {
+        (Some(node), None, None) => {
+            let delimiter = match object.get("delimiter") {
+                Some(node) => delimiter(reader, node)?,
+                None => b',',
+            };
+            return Some((node, Form::Lines(Format::Csv { delimiter })));
+        }
+        (None, Some(node), None) => (node, Form::Json),
+        (None, None, Some(node)) => (node, Form::Lines(Format::Ndjson)),
+        _ => {
+            let finding = Finding::error(object.place, "a feed has one of `csv`, `json` and `ndjson`");
+            reader.report(finding.help("write `{ csv: users.csv }`"));
+            return None;
+        }
+    };
+    if object.get("delimiter").is_some() {
+        reader.error(object.key_place("delimiter"), "`delimiter` stands beside `csv` only");
+        return None;
+    }
+    Some(found)
+}
+
+fn delimiter(reader: &mut Reader<'_>, node: &Node) -> Option<u8> {
+    let text = reader.scalar(node, "a delimiter")?.text();
+    match text.as_bytes() {
+        [byte] if *byte == b'\t' || (byte.is_ascii_punctuation() && *byte != b'"') => Some(*byte),
+        _ => {
+            reader.expected(node, "a delimiter", Some("write one character like `;`, `|` or \"\\t\""));
             None
         }
     }
@@ -68,70 +139,25 @@ pub(crate) fn is_identifier(name: &str) -> bool {
         && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
 }
 
-/// Why bytes are not a table; lines count from 1.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum TableError {
-    #[error("line {0} is not UTF-8")]
-    NotText(u64),
-    #[error("line {line} has {found} values where the header has {expected}")]
-    Ragged { line: u64, found: u64, expected: u64 },
-    #[error("it has no header line")]
-    NoHeader,
-    #[error("it has a header and no rows")]
-    NoRows,
-    #[error("column {0} has no name")]
-    NamelessColumn(usize),
-    #[error("the name `{0}` of a column holds a brace or a control character")]
-    UnusableColumn(String),
-    #[error("two columns are called `{0}`")]
-    DoubledColumn(String),
-    #[error("it has more than {} columns", u16::MAX)]
-    TooWide,
-    #[error("{0}")]
-    Other(String),
+/// The bytes of a table that a value names, wherever the caller keeps them.
+fn source(reader: &mut Reader<'_>, node: &Node) -> Option<Source> {
+    let Some(open) = reader.inputs.open else {
+        return file(reader, node).map(|bytes| Source::Memory(bytes.into()));
+    };
+    let path = reader.text(node, "the path of a file")?;
+    match open(&path) {
+        Ok(source) => Some(source),
+        Err(why) => {
+            let message = format!("cannot read the file {}: {why}", node.kind());
+            reader.report(Finding::error(node.place, message).help("paths are relative to the plan"));
+            None
+        }
+    }
 }
 
-type Table = (Vec<String>, Vec<Box<[String]>>);
-
-fn table(bytes: &[u8]) -> Result<Table, TableError> {
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let mut csv = csv::ReaderBuilder::new().has_headers(false).flexible(false).from_reader(bytes);
-    let mut records = csv.records();
-    let header = records.next().ok_or(TableError::NoHeader)?.map_err(|error| wrong(&error))?;
-    let columns: Vec<String> = header.iter().map(|name| name.trim().to_owned()).collect();
-    if columns.len() > usize::from(u16::MAX) {
-        return Err(TableError::TooWide);
-    }
-    for (position, name) in columns.iter().enumerate() {
-        if name.is_empty() {
-            return Err(TableError::NamelessColumn(position + 1));
-        }
-        if name.contains(['{', '}']) || name.chars().any(char::is_control) {
-            return Err(TableError::UnusableColumn(name.escape_debug().to_string()));
-        }
-        if columns[..position].contains(name) {
-            return Err(TableError::DoubledColumn(name.clone()));
-        }
-    }
-    let rows = records.map(|record| {
-        record.map(|record| record.iter().map(str::to_owned).collect()).map_err(|error| wrong(&error))
-    });
-    let rows: Vec<Box<[String]>> = rows.collect::<Result<_, _>>()?;
-    if rows.is_empty() {
-        return Err(TableError::NoRows);
-    }
-    Ok((columns, rows))
-}
-
-fn wrong(error: &csv::Error) -> TableError {
-    let line = error.position().map_or(1, csv::Position::line);
-    match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => TableError::NotText(line),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            TableError::Ragged { line, found: *len, expected: *expected_len }
-        }
-        _ => TableError::Other(error.to_string()),
-    }
+fn add(digest: &mut Sha256, value: &str) {
+    digest.update((value.len() as u64).to_le_bytes());
+    digest.update(value.as_bytes());
 }
 
 /// Whether a name already stands for something that templates can use: then what.
@@ -139,55 +165,6 @@ pub(crate) fn taken(name: &str, feeds: &[Feed]) -> Option<String> {
     if BUILTINS.iter().any(|(builtin, _)| *builtin == name) {
         return Some("a name that every iteration has".to_owned());
     }
-    let feed = feeds.iter().find(|feed| feed.columns.iter().any(|column| column == name))?;
+    let feed = feeds.iter().find(|feed| feed.table.columns().iter().any(|column| column == name))?;
     Some(format!("a column of the feed `{}`", feed.name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn tables_are_read() {
-        let row = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Box<[String]>>();
-        for (csv, columns, rows) in [
-            ("user,id\nann,1\nbob,2\n", vec!["user", "id"], vec![row(&["ann", "1"]), row(&["bob", "2"])]),
-            ("\u{feff}user\r\nann\r\n", vec!["user"], vec![row(&["ann"])]),
-            ("a,b\n\"x, \"\"y\"\"\n z\",\n", vec!["a", "b"], vec![row(&["x, \"y\"\n z", ""])]),
-            (" a , b \n1,2", vec!["a", "b"], vec![row(&["1", "2"])]),
-        ] {
-            let columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
-            assert_eq!(table(csv.as_bytes()), Ok((columns, rows)), "{csv}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_table_is_refused_with_its_line() {
-        for (csv, error) in [
-            (&b""[..], TableError::NoHeader),
-            (b"a,b\n", TableError::NoRows),
-            (b"a,b\n1,2\n3\n", TableError::Ragged { line: 3, found: 1, expected: 2 }),
-            (b"a\n1\n\xff\n", TableError::NotText(3)),
-            (b"a,,c\n1,2,3\n", TableError::NamelessColumn(2)),
-            (b"a,a\n1,2\n", TableError::DoubledColumn("a".to_owned())),
-            (b"{a}\n1\n", TableError::UnusableColumn("{a}".to_owned())),
-        ] {
-            assert_eq!(table(csv), Err(error), "{csv:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = table(&bytes);
-        }
-
-        #[test]
-        fn every_row_is_as_long_as_the_header(text in "[a-c,\"\n]{0,60}") {
-            if let Ok((columns, rows)) = table(text.as_bytes()) {
-                prop_assert!(rows.iter().all(|row| row.len() == columns.len()));
-            }
-        }
-    }
 }

@@ -38,7 +38,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<Piece>, HoleError> {
         if open > at {
             pieces.push(Piece::Text(at..open));
         }
-        let close = text[open..].find("}}").ok_or(HoleError::Open(open..text.len()))?;
+        let close = closing(&text[open..]).ok_or(HoleError::Open(open..text.len()))?;
         let close = open + close + 2;
         match text[open + 2..close - 2].trim() {
             "" => return Err(HoleError::Empty(open..close)),
@@ -51,6 +51,26 @@ pub(crate) fn split(text: &str) -> Result<Vec<Piece>, HoleError> {
         pieces.push(Piece::Text(at..text.len()));
     }
     Ok(pieces)
+}
+
+/// Where the braces that close a hole begin. Those inside a quoted argument of a function do not.
+fn closing(hole: &str) -> Option<usize> {
+    let first = hole.find("}}")?;
+    let Some(open) = hole[..first].find('(') else { return Some(first) };
+    let (mut quote, mut is_escaped) = (None, false);
+    for (at, character) in hole.char_indices().skip_while(|(at, _)| *at < open) {
+        match (quote, character) {
+            (Some(_), _) if is_escaped => is_escaped = false,
+            (Some(_), '\\') => is_escaped = true,
+            (Some(open), _) if character == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(character),
+            (None, '}') if hole[at..].starts_with("}}") => return Some(at),
+            (None, _) => {}
+        }
+    }
+    // A quote that is never closed is told with the call.
+    Some(first)
 }
 
 #[cfg(test)]
@@ -68,6 +88,9 @@ mod tests {
             ("x{{a}}y", vec![Piece::Text(0..1), hole(1..6, "a"), Piece::Text(6..7)]),
             ("{{ \"{{\" }}", vec![Piece::Braces]),
             ("a } b { c }}", vec![Piece::Text(0..12)]),
+            ("{{ f('}}') }}", vec![hole(0..13, "f('}}')")]),
+            ("{{ f('}} }}", vec![hole(0..8, "f('"), Piece::Text(8..11)]),
+            ("{{ it's }}'", vec![hole(0..10, "it's"), Piece::Text(10..11)]),
         ] {
             assert_eq!(split(text), Ok(pieces), "{text}");
         }

@@ -7,11 +7,14 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use percent_encoding::percent_decode_str;
 use plimsoll_measure::Limits;
-use plimsoll_run::{Header, HttpSettings, HttpVersion, Part, Secret, Template, TlsSettings};
+use plimsoll_run::{
+    Header, HttpSettings, HttpVersion, Network, Part, Secret, Template, TlsSettings, TlsVersion,
+};
 use plimsoll_units::{ByteCount, Rate};
 use url::Url;
 
 use crate::diagnostic::{Finding, Place};
+use crate::network;
 use crate::read::{Object, Reader};
 use crate::template::{Scope, template};
 use crate::tree::{Entry, Node, Value};
@@ -50,38 +53,13 @@ pub(crate) fn take_userinfo(url: &mut Url) -> Option<Header> {
     Some(authorization(basic(&user, &password)))
 }
 
-fn basic(user: &str, password: &str) -> String {
+pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
-fn authorization(value: String) -> Header {
+pub(crate) fn authorization(value: String) -> Header {
     let value = Template { parts: vec![Part::Secret(Secret::new(value))] };
     Header { name: "authorization".to_owned(), value, secret: true }
-}
-
-/// `auth` as a header.
-pub(crate) fn auth(reader: &mut Reader<'_>, node: &Node) -> Option<Header> {
-    let object = reader.object(node, &words::AUTH)?;
-    match (object.get("basic"), object.get("bearer")) {
-        (Some(node), None) => {
-            let object = reader.object(node, &words::BASIC)?;
-            let user = reader.text(object.get("username")?, "a user name")?;
-            let password = reader.text(object.get("password")?, "a password")?;
-            Some(authorization(basic(&user, &password)))
-        }
-        (None, Some(node)) => {
-            let token = reader.text(node, "a token")?;
-            if !is_header_value(&token) {
-                reader.error(node.place, "a token cannot hold control characters");
-                return None;
-            }
-            Some(authorization(format!("Bearer {token}")))
-        }
-        _ => {
-            reader.report(Finding::error(object.place, "`auth` takes one of `basic` and `bearer`"));
-            None
-        }
-    }
 }
 
 /// `http`, or what holds without it.
@@ -97,6 +75,7 @@ pub(crate) fn settings(reader: &mut Reader<'_>, node: Option<&Node>, scope: &Sco
         redirects: DEFAULT_REDIRECTS,
         max_body: DEFAULT_MAX_BODY,
         headers: Vec::new(),
+        network: Network::default(),
     };
     let object = node.and_then(|node| reader.object(node, &words::HTTP));
     if let Some(object) = object {
@@ -126,6 +105,13 @@ pub(crate) fn settings(reader: &mut Reader<'_>, node: Option<&Node>, scope: &Sco
         if let Some(node) = object.get("headers") {
             settings.headers = headers(reader, node, scope);
         }
+        settings.network = network::read(reader, &object, version);
+    }
+    let compression = &settings.network.compression;
+    if !compression.is_empty() && !has_header(&settings.headers, "accept-encoding") {
+        let names: Vec<_> = compression.iter().map(|coding| coding.label()).collect();
+        let value = Template::text(names.join(", "));
+        settings.headers.push(Header { name: "accept-encoding".to_owned(), value, secret: false });
     }
     if !has_header(&settings.headers, "user-agent") {
         let value = Template::text(USER_AGENT);
@@ -285,7 +271,21 @@ pub(crate) fn tls(reader: &mut Reader<'_>, node: &Node) -> TlsSettings {
     settings.server_name = object.get("server_name").and_then(|node| reader.text(node, "a host name"));
     settings.insecure = object.get("insecure").and_then(|node| reader.flag(node)).unwrap_or(false);
     settings.always_full = !object.get("resumption").and_then(|node| reader.flag(node)).unwrap_or(true);
+    let (min, max) =
+        (tls_version(reader, &object, "min_version"), tls_version(reader, &object, "max_version"));
+    if min.zip(max).is_some_and(|(min, max)| min > max) {
+        let finding =
+            Finding::error(object.key_place("max_version"), "`max_version` is older than `min_version`");
+        reader.report(finding.help("no handshake could choose a version"));
+    }
+    (settings.min_version, settings.max_version) = (min.unwrap_or_default(), max);
     settings
+}
+
+fn tls_version(reader: &mut Reader<'_>, object: &Object<'_>, key: &str) -> Option<TlsVersion> {
+    let versions = [TlsVersion::V1_2, TlsVersion::V1_3];
+    let word = reader.word(object.get(key)?, "a version of TLS", &versions.map(TlsVersion::label))?;
+    versions.into_iter().find(|version| version.label() == word)
 }
 
 fn pem(reader: &mut Reader<'_>, node: &Node) -> Option<Vec<u8>> {

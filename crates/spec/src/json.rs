@@ -4,8 +4,8 @@ use plimsoll_run::{Part, Template};
 use serde_json::Value as Json;
 
 use crate::diagnostic::Finding;
+use crate::expect::fixed_text;
 use crate::read::Reader;
-use crate::steps::fixed_text;
 use crate::template::{Scope, joined, template_with};
 use crate::tree::{Node, Scalar, Value};
 

@@ -10,21 +10,30 @@
 //! kept text or the hash.
 
 mod advice;
+mod auth;
+mod bodies;
+mod captures;
 mod cloudwatch;
+mod comparison;
 mod diagnostic;
+mod expect;
 mod export;
 mod feeds;
+mod flow;
 mod holes;
 mod http;
 mod json;
 mod load;
 mod measures;
+mod network;
 mod objectives;
 pub mod openslo;
 mod overrides;
+mod pauses;
 mod promises;
 mod read;
 mod record;
+mod regular;
 mod remote_write;
 mod resources;
 mod schema;
@@ -59,6 +68,9 @@ pub struct Source {
     pub text: String,
 }
 
+/// Gives the bytes of a table by its path as the plan has it, or says to the plan's author why not.
+pub type OpenTable<'a> = dyn Fn(&str) -> Result<plimsoll_data::Source, String> + 'a;
+
 /// What a plan needs from outside, and what the command line says about it.
 pub struct Inputs<'a> {
     /// The value of an environment variable.
@@ -66,6 +78,8 @@ pub struct Inputs<'a> {
     /// The bytes of a file; the path is as the plan has it, relative to the plan. The error is said
     /// to the plan's author, and names no path.
     pub read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
+    /// The bytes of a table, for callers that leave large ones where they are; without it tables are read like other files.
+    pub open: Option<&'a OpenTable<'a>>,
     /// Overrides in the order they were typed: `load.stages[1].for=10s`.
     pub set: Vec<String>,
     /// The target, in place of the plan's.
@@ -84,7 +98,16 @@ impl<'a> Inputs<'a> {
         env: &'a dyn Fn(&str) -> Option<String>,
         read: &'a dyn Fn(&str) -> Result<Vec<u8>, String>,
     ) -> Self {
-        Self { env, read, set: Vec::new(), target: None, seed: None, tags: BTreeMap::new(), slas: &[] }
+        Self {
+            env,
+            read,
+            open: None,
+            set: Vec::new(),
+            target: None,
+            seed: None,
+            tags: BTreeMap::new(),
+            slas: &[],
+        }
     }
 }
 
@@ -116,7 +139,8 @@ const MOST_SHOWN: usize = 100;
 /// Everything that is wrong with it (the first 100 things and how many more there are), in the order of the text; of a text that is not YAML, the first
 /// thing.
 pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnostic>> {
-    let mut reader = Reader { inputs, sources: Sources::default(), findings: Vec::new() };
+    let mut reader =
+        Reader { inputs, sources: Sources::default(), findings: Vec::new(), functions: Vec::new() };
     let plan = tree(&mut reader, source).and_then(|root| plan(&mut reader, &root));
     let mut findings = std::mem::take(&mut reader.findings);
     findings.sort_by_key(Finding::order);
@@ -139,7 +163,8 @@ pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnos
 /// # Errors
 /// Everything that is wrong with that part; of a text that is not YAML, the first thing.
 pub fn parse_export(source: &Source, inputs: &Inputs<'_>) -> Result<ExportSettings, Vec<Diagnostic>> {
-    let mut reader = Reader { inputs, sources: Sources::default(), findings: Vec::new() };
+    let mut reader =
+        Reader { inputs, sources: Sources::default(), findings: Vec::new(), functions: Vec::new() };
     let settings = tree(&mut reader, source).map(|root| {
         let export = reader.object(&root, &words::PLAN).and_then(|plan| plan.get("export"));
         export.map(|node| export::read(&mut reader, node)).unwrap_or_default()
@@ -209,26 +234,40 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     // The plan's own headers go with setup's requests too, so they name only what every step knows.
     let mut http = http::settings(reader, object.get("http"), &Scope::default());
     let from_target = target.as_ref().and_then(|target| target.authorization.clone());
-    let from_auth = object.get("auth").and_then(|node| http::auth(reader, node));
+    let from_auth = match object.get("auth").and_then(|node| auth::read(reader, node)) {
+        Some(auth::Credentials::Header(header)) => Some(header),
+        Some(auth::Credentials::Made(auth)) => {
+            if http::has_header(&http.headers, "authorization") || from_target.is_some() {
+                reader.report(more_than_one_login(object.key_place("auth")));
+            }
+            http.network.auth = Some(auth);
+            None
+        }
+        None => None,
+    };
     for (header, place) in [(from_target, object.key_place("target")), (from_auth, object.key_place("auth"))]
     {
         let Some(header) = header else { continue };
         if http::has_header(&http.headers, &header.name) {
-            reader.report(Finding::error(place, "the plan has more than one set of credentials")
-                .help("they stand in `auth`, in the target's URL and in the `authorization` header: leave one of them"));
+            reader.report(more_than_one_login(place));
         } else {
             http.headers.push(header);
         }
     }
+    if let (Some(node), Some(target)) = (object.get("http"), &target) {
+        network::about_target(reader, node, target, http.version, &http.network);
+    }
     let tls = object.get("tls").map(|node| http::tls(reader, node)).unwrap_or_default();
-    let load = object.get("load").and_then(|node| load::read(reader, node, http.timeout));
     let nodes = steps::StepNodes {
         setup: object.get("setup"),
         teardown: object.get("teardown"),
         scenarios: object.get("scenarios"),
+        timeout: http.timeout,
     };
     let measures = measures::Measures::read(reader, object.get("measure"), nodes.scenarios);
-    let steps = steps::read(reader, &nodes, &feeds, target.as_ref().map(|target| &target.url), &measures);
+    let mut steps = steps::read(reader, &nodes, &feeds, target.as_ref().map(|target| &target.url), &measures);
+    let load = load::read(reader, object.get("load"), http.timeout, &mut steps.scenarios, object.place);
+    load::pacing(reader, load.as_ref(), &steps);
     let uses_tls = target.as_ref().is_none_or(|target| target.url.scheme() == "https") || sends_https(&steps);
     let subject = objectives::Subject {
         load: load.as_ref(),
@@ -267,11 +306,13 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         http,
         tls,
         feeds,
+        functions: std::mem::take(&mut reader.functions),
         setup: steps.setup,
         setup_captures: steps.setup_captures,
         teardown: steps.teardown,
         scenarios: steps.scenarios,
         steps: steps.steps,
+        groups: steps.groups,
         objectives,
         overload_objectives: overload_objectives.into_iter().map(|(objective, _)| objective).collect(),
         resources,
@@ -297,6 +338,12 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     Some(plan)
 }
 
+fn more_than_one_login(place: Place) -> Finding {
+    Finding::error(place, "the plan has more than one set of credentials").help(
+        "they stand in `auth`, in the target's URL and in the `authorization` header: leave one of them",
+    )
+}
+
 /// The plan's tags, if it has any, and those of the command line, which win.
 fn tags(reader: &mut Reader<'_>, node: Option<&Node>) -> BTreeMap<String, String> {
     let mut tags = BTreeMap::new();
@@ -311,14 +358,16 @@ fn tags(reader: &mut Reader<'_>, node: Option<&Node>) -> BTreeMap<String, String
 }
 
 fn sends_https(steps: &steps::ReadSteps) -> bool {
-    let actions = steps.scenarios.iter().flat_map(|scenario| &scenario.actions);
-    actions.into_iter().any(|action| match action {
-        Action::Pause(_) => false,
-        Action::Request(request) => match request.url.parts.first() {
-            Some(Part::Text(text)) => text.starts_with("https://"),
-            // A captured URL may lead anywhere.
-            Some(Part::Variable(_) | Part::Secret(_)) => true,
-            None => false,
-        },
-    })
+    let mut sends = false;
+    for scenario in &steps.scenarios {
+        Action::requests(&scenario.actions, &mut |request| {
+            sends |= match request.url.parts.first() {
+                Some(Part::Text(text)) => text.starts_with("https://"),
+                // A captured URL may lead anywhere.
+                Some(Part::Variable(_) | Part::Secret(_)) => true,
+                None => false,
+            };
+        });
+    }
+    sends
 }

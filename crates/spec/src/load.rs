@@ -1,14 +1,15 @@
-//! `load`: stages or a preset, of arrivals or of users.
+//! `load`: stages or a preset, of arrivals or of users; the plan's, and those of single scenarios.
 
 use std::str::FromStr;
 use std::time::Duration;
 
-use plimsoll_run::{Load, LoadModel};
+use plimsoll_run::{Load, LoadModel, Scenario, UserLimits};
 use plimsoll_units::{ParseError, Rate, Users, duration};
 use plimsoll_workload::{Level, Preset, RateProfile, Spacing, Stage, StageKind, UserProfile};
 
 use crate::diagnostic::{Finding, Place};
 use crate::read::{Object, Reader};
+use crate::steps::ReadSteps;
 use crate::tree::Node;
 use crate::words::{self, MOST_IN_FLIGHT, Table};
 
@@ -24,6 +25,12 @@ pub(crate) struct ReadLoad {
     pub(crate) place: Place,
     /// Where the first stage stands, or the preset.
     pub(crate) first_stage: Place,
+}
+
+/// A model, and what is known of its stages.
+struct ReadModel {
+    model: LoadModel,
+    first_stage: Place,
 }
 
 /// What tells the two models apart.
@@ -65,63 +72,156 @@ impl Unit for Users {
     }
 }
 
-/// Reads the load. `timeout` is the longest a step may take, which bounds what is in flight.
-pub(crate) fn read(reader: &mut Reader<'_>, node: &Node, timeout: Duration) -> Option<ReadLoad> {
-    let object = reader.object(node, &words::LOAD)?;
-    let closed = object.get("model").and_then(|node| reader.word(node, "a model", &["open", "closed"]));
-    let mut length = Some(Duration::ZERO);
-    let mut first_stage = object.place;
-    let mut counted = false;
-    let model = if closed == Some("closed") {
-        for key in ["arrivals", "max_in_flight"] {
-            if object.get(key).is_some() {
-                let message = format!("`{key}` belongs to the open model, and this load is closed");
-                reader.report(Finding::error(object.key_place(key), message).help("leave it out"));
-            }
-        }
-        let stages = stages::<Users>(reader, &object);
-        counted = stages.as_ref().is_some_and(|stages| stages.iterations.is_some());
-        stages.map(|read| {
-            (length, first_stage) = (read.length, read.place);
-            no_load(reader, &read, UserProfile::new(&read.stages).peak() == 0);
-            LoadModel::Closed { stages: read.stages, iterations: read.iterations }
-        })
-    } else {
-        let spacing = match object.get("arrivals") {
-            Some(node) => reader.word(node, "a spacing of arrivals", &["uniform", "poisson"]),
-            None => None,
-        };
-        let spacing = if spacing == Some("poisson") { Spacing::Poisson } else { Spacing::Uniform };
-        let asked = object.get("max_in_flight");
-        let asked = asked.and_then(|node| reader.whole(node, "a number of iterations", 1..=MOST_IN_FLIGHT));
-        stages::<Rate>(reader, &object).map(|read| {
-            (length, first_stage) = (read.length, read.place);
-            if let Some(iterations) = read.iterations {
-                let message =
-                    format!("`iterations: {iterations}` belongs to the closed model, and this load is open");
-                reader.report(Finding::error(read.place, message).help("write `model: closed` and users"));
-            }
-            let peak = RateProfile::new(&read.stages).peak();
-            no_load(reader, &read, peak == 0.0);
-            let by_itself = (peak * timeout.as_secs_f64()).ceil().clamp(1.0, MOST_IN_FLIGHT_BY_ITSELF);
-            let max_in_flight = asked.map_or(by_itself as u32, |asked| asked as u32);
-            LoadModel::Open { stages: read.stages, spacing, max_in_flight }
-        })
+/// Reads the plan's load. `timeout` is the longest a step may take, which bounds what is in flight.
+///
+/// Where every scenario has its own load, nobody shares the plan's, which then has no stages: what is left
+/// is a plan whose first scenario is the only one that shares.
+pub(crate) fn read(
+    reader: &mut Reader<'_>,
+    node: Option<&Node>,
+    timeout: Duration,
+    scenarios: &mut [Scenario],
+    place: Place,
+) -> Option<ReadLoad> {
+    let object = match node {
+        Some(node) => Some(reader.object(node, &words::LOAD)?),
+        None => None,
     };
-    let warmup = object.get("warmup").and_then(|node| reader.duration(node)).unwrap_or_default();
-    if let (Some(length), Some(node), false) = (length, object.get("warmup"), counted)
-        && model.is_some()
-        && warmup >= length
-    {
-        let message = format!(
-            "the warm-up takes {}, and the stages end after {}",
-            duration::format(warmup),
-            duration::format(length)
-        );
-        reader.report(Finding::error(node.place, message).help("leave something to be measured"));
+    let place = object.map_or(place, |object| object.place);
+    let says = |key: &str| object.is_some_and(|object| object.get(key).is_some());
+    let nobody_shares = !scenarios.is_empty() && scenarios.iter().all(|scenario| scenario.load.is_some());
+    let read = match (object, nobody_shares) {
+        (None, false) => {
+            let finding = Finding::error(place, format!("{} has no `load`", words::PLAN.name));
+            reader.report(finding.help(words::PLAN.about("load")));
+            None
+        }
+        (Some(object), true) if says("stages") || says("preset") => {
+            let finding =
+                Finding::error(object.place, "every scenario has its own load: nobody shares this one");
+            reader.report(finding.help("leave its stages out, or a scenario's own `load`"));
+            None
+        }
+        (_, true) => {
+            let first = scenarios.first_mut();
+            first.and_then(|first| Some(ReadModel { model: first.load.take()?, first_stage: place }))
+        }
+        (Some(object), false) => model(reader, &object, timeout),
+    };
+    let get = |key: &str| object.and_then(|object| object.get(key));
+    let warmup = get("warmup").and_then(|node| reader.duration(node)).unwrap_or_default();
+    if let (Some(ReadModel { model, .. }), Some(node)) = (&read, get("warmup")) {
+        let own = scenarios.iter().filter_map(|scenario| scenario.load.as_ref());
+        let longest = own.chain([model]).map(LoadModel::length).max().unwrap_or_default();
+        if warmup >= longest && !model.may_end_early() {
+            let message = format!(
+                "the warm-up takes {}, and the stages end after {}",
+                duration::format(warmup),
+                duration::format(longest)
+            );
+            reader.report(Finding::error(node.place, message).help("leave something to be measured"));
+        }
     }
-    let grace = object.get("grace").map_or(Some(DEFAULT_GRACE), |node| reader.duration(node))?;
-    Some(ReadLoad { load: Load { model: model?, warmup, grace }, place: object.place, first_stage })
+    let grace = get("grace").map_or(Some(DEFAULT_GRACE), |node| reader.duration(node))?;
+    let ReadModel { model, first_stage } = read?;
+    Some(ReadLoad { load: Load { model, warmup, grace }, place, first_stage })
+}
+
+/// Reads a scenario's own load, which begins so long after the start of the run.
+pub(crate) fn own(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    timeout: Duration,
+    start_after: Duration,
+) -> Option<LoadModel> {
+    fn later<L>(stages: &mut Vec<Stage<L>>, length: Duration) {
+        if !length.is_zero() {
+            stages.insert(0, Stage { kind: StageKind::Pause, length });
+        }
+    }
+    let object = reader.object(node, &words::OWN_LOAD)?;
+    let ReadModel { mut model, .. } = model(reader, &object, timeout)?;
+    match &mut model {
+        LoadModel::Open { stages, .. } => later(stages, start_after),
+        LoadModel::Closed { stages, .. } => later(stages, start_after),
+    }
+    if model.length() > duration::LONGEST {
+        reader.error(object.place, "the load lasts more than ten years");
+        return None;
+    }
+    Some(model)
+}
+
+fn model(reader: &mut Reader<'_>, object: &Object<'_>, timeout: Duration) -> Option<ReadModel> {
+    let model = object.get("model").and_then(|node| reader.word(node, "a model", &["open", "closed"]));
+    if model == Some("closed") {
+        foreign(reader, object, &["arrivals", "max_in_flight"], "open", "closed");
+        let limits = user_limits(reader, object);
+        let read = stages::<Users>(reader, object)?;
+        if let (Some(_), Some(node)) = (read.iterations, object.get("iterations")) {
+            reader.error(node.place, "`iterations` stands in the stage already");
+        }
+        no_load(reader, &read, UserProfile::new(&read.stages).peak() == 0);
+        let limits = UserLimits { iterations: read.iterations.or(limits.iterations), ..limits };
+        let model = LoadModel::Closed { stages: read.stages, limits };
+        return Some(ReadModel { model, first_stage: read.place });
+    }
+    foreign(reader, object, &["iterations", "iterations_per_user", "at_most"], "closed", "open");
+    let spacing = match object.get("arrivals") {
+        Some(node) => reader.word(node, "a spacing of arrivals", &["uniform", "poisson"]),
+        None => None,
+    };
+    let spacing = if spacing == Some("poisson") { Spacing::Poisson } else { Spacing::Uniform };
+    let asked = object.get("max_in_flight");
+    let asked = asked.and_then(|node| reader.whole(node, "a number of iterations", 1..=MOST_IN_FLIGHT));
+    let read = stages::<Rate>(reader, object)?;
+    if let Some(iterations) = read.iterations {
+        let message =
+            format!("`iterations: {iterations}` belongs to the closed model, and this load is open");
+        reader.report(Finding::error(read.place, message).help("write `model: closed` and users"));
+    }
+    let peak = RateProfile::new(&read.stages).peak();
+    no_load(reader, &read, peak == 0.0);
+    let by_itself = (peak * timeout.as_secs_f64()).ceil().clamp(1.0, MOST_IN_FLIGHT_BY_ITSELF);
+    let max_in_flight = asked.map_or(by_itself as u32, |asked| asked as u32);
+    let model = LoadModel::Open { stages: read.stages, spacing, max_in_flight };
+    Some(ReadModel { model, first_stage: read.place })
+}
+
+/// Only users who come again have a pace.
+pub(crate) fn pacing(reader: &mut Reader<'_>, shared: Option<&ReadLoad>, steps: &ReadSteps) {
+    for (scenario, place) in &steps.pacings {
+        let own = steps.scenarios.get(*scenario).and_then(|scenario| scenario.load.as_ref());
+        let model = own.or(shared.map(|shared| &shared.load.model));
+        if let Some(LoadModel::Open { .. }) = model {
+            let finding =
+                Finding::error(*place, "`pacing` belongs to the closed model, and this load is open");
+            reader.report(finding.help("an open load has a rate of arrivals: leave `pacing` out"));
+        }
+    }
+}
+
+/// Complains about keys that only the other model has.
+fn foreign(reader: &mut Reader<'_>, object: &Object<'_>, keys: &[&str], theirs: &str, this: &str) {
+    for key in keys.iter().filter(|key| object.get(key).is_some()) {
+        let message = format!("`{key}` belongs to the {theirs} model, and this load is {this}");
+        reader.report(Finding::error(object.key_place(key), message).help("leave it out"));
+    }
+}
+
+fn user_limits(reader: &mut Reader<'_>, object: &Object<'_>) -> UserLimits {
+    let mut count = |key: &str| {
+        object.get(key).and_then(|node| reader.whole(node, "a number of iterations", 1..=u64::MAX))
+    };
+    let (iterations, per_user) = (count("iterations"), count("iterations_per_user"));
+    let at_most = object.get("at_most").and_then(|node| {
+        let rate = reader.quantity::<Rate>(node, "a rate of iterations")?;
+        if rate == Rate::ZERO {
+            reader.expected(node, "a rate above zero", None);
+        }
+        (rate != Rate::ZERO).then_some(rate)
+    });
+    UserLimits { iterations, per_user, at_most }
 }
 
 fn no_load<L>(reader: &mut Reader<'_>, read: &Stages<L>, is_none: bool) {
@@ -133,8 +233,6 @@ fn no_load<L>(reader: &mut Reader<'_>, read: &Stages<L>, is_none: bool) {
 struct Stages<L> {
     stages: Vec<Stage<L>>,
     iterations: Option<u64>,
-    /// `None`: something was wrong with a length.
-    length: Option<Duration>,
     place: Place,
 }
 
@@ -167,7 +265,7 @@ fn stages<L: Unit>(reader: &mut Reader<'_>, object: &Object<'_>) -> Option<Stage
         reader.error(read.place, "the stages last more than ten years");
         return None;
     }
-    Some(Stages { length: Some(length), ..read })
+    Some(read)
 }
 
 fn from_preset<L: Unit>(reader: &mut Reader<'_>, object: &Object<'_>, node: &Node) -> Option<Stages<L>> {
@@ -190,7 +288,7 @@ fn from_preset<L: Unit>(reader: &mut Reader<'_>, object: &Object<'_>, node: &Nod
         return None;
     }
     let stages = preset.stages(base?, length, L::scaled);
-    Some(Stages { stages, iterations: None, length: None, place: node.place })
+    Some(Stages { stages, iterations: None, place: node.place })
 }
 
 fn listed<L: Unit>(reader: &mut Reader<'_>, node: &Node) -> Option<Stages<L>> {
@@ -212,7 +310,7 @@ fn listed<L: Unit>(reader: &mut Reader<'_>, node: &Node) -> Option<Stages<L>> {
         stages.push(stage);
     }
     let place = items.first().map_or(node.place, |first| first.place);
-    (reader.findings.len() == errors).then_some(Stages { stages, iterations, length: None, place })
+    (reader.findings.len() == errors).then_some(Stages { stages, iterations, place })
 }
 
 fn stage<L: Unit>(reader: &mut Reader<'_>, node: &Node) -> Option<(Stage<L>, Option<u64>)> {

@@ -5,9 +5,10 @@ use plimsoll_run::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 use plimsoll_sla::{OwnValue, figure_names};
 
 use crate::diagnostic::{Finding, Place, listed};
+use crate::expect::{fixed_text, is_jsonpath};
+use crate::flow::entries_within;
 use crate::http::any_header_name;
 use crate::read::{Object, Reader};
-use crate::steps::{fixed_text, is_jsonpath};
 use crate::tree::{Entry, Node, shortened};
 use crate::words;
 
@@ -37,8 +38,11 @@ impl Measures {
         if let Some(node) = plans {
             measures.everywhere = measures.map(reader, node);
         }
-        let steps = scenarios.into_iter().flat_map(|node| node.items()).filter_map(|item| item.get("steps"));
-        for node in steps.flat_map(|steps| steps.items()).filter_map(|step| step.get("measure")) {
+        let mut own = Vec::new();
+        for steps in scenarios.into_iter().flat_map(Node::items).filter_map(|item| item.get("steps")) {
+            entries_within(steps, &mut |step| own.extend(step.get("measure")));
+        }
+        for node in own {
             // Steps that share a text by an anchor take the same.
             if !measures.of_steps.iter().any(|(place, _)| *place == node.place) {
                 let of_step = measures.map(reader, node);

@@ -29,16 +29,13 @@ pub(crate) struct Subject<'s> {
 impl Subject<'_> {
     /// The steps whose replies a value is taken from, and whether those are all that are measured.
     fn carriers(&self, value: OwnValue) -> (BTreeSet<u16>, bool) {
-        let requests = self.scenarios.iter().flat_map(|scenario| &scenario.actions);
-        let requests = requests.filter_map(|action| match action {
-            Action::Request(request) => Some(request),
-            Action::Pause(_) => None,
-        });
         let (mut carriers, mut all) = (BTreeSet::new(), true);
-        for request in requests {
-            let takes = request.measures.iter().any(|measure| measure.measure == value.index);
-            all &= takes;
-            carriers.extend(takes.then_some(request.step));
+        for scenario in self.scenarios {
+            Action::requests(&scenario.actions, &mut |request| {
+                let takes = request.measures.iter().any(|measure| measure.measure == value.index);
+                all &= takes;
+                carriers.extend(takes.then_some(request.step));
+            });
         }
         (carriers, all)
     }
@@ -47,7 +44,7 @@ impl Subject<'_> {
 /// Reads the objectives; with each, where it stands.
 pub(crate) fn read(reader: &mut Reader<'_>, node: &Node, subject: &Subject<'_>) -> Vec<(Objective, Place)> {
     let mut names = HashSet::new();
-    let timeline = subject.load.map(Timeline::of);
+    let timeline = subject.load.map(|load| Timeline::of(load, subject.scenarios));
     let mut objectives = Vec::new();
     for item in reader.list(node, "objectives") {
         let Some(object) = reader.object(item, &words::OBJECTIVE) else { continue };
@@ -108,6 +105,9 @@ fn objective(
     if expression.measure == Measure::GoodputRetained {
         of_overload(reader, object, node, timeline);
     }
+    if expression.measure == Measure::RecoveryTime {
+        of_spikes(reader, object, node, subject);
+    }
     if let Some(value) = expression.measure.own() {
         narrow(reader, object, value, subject, &mut filter);
     }
@@ -146,6 +146,32 @@ fn of_overload(reader: &mut Reader<'_>, object: &Object<'_>, node: &Node, timeli
         let finding = Finding::error(node.place, "nobody can compute this: the load is users");
         reader
             .report(finding.help("users wait for answers, so that nobody can offer several times the limit"));
+    }
+}
+
+/// The recovery is that of all requests after each spike of the load.
+fn of_spikes(reader: &mut Reader<'_>, object: &Object<'_>, node: &Node, subject: &Subject<'_>) {
+    for key in ["over", "where", "abort_after"] {
+        if object.get(key).is_some() {
+            let message = format!("`{key}` has no meaning for `recovery_time`");
+            let finding = Finding::error(object.key_place(key), message);
+            reader.report(finding.help("it is judged over all requests after each spike"));
+        }
+    }
+    fn has_spike<L>(stages: &[Stage<L>]) -> bool {
+        stages.iter().any(|stage| matches!(stage.kind, StageKind::Spike(_)))
+    }
+    let own = subject.scenarios.iter().filter_map(|scenario| scenario.load.as_ref());
+    let spikes = |load: &LoadModel| match load {
+        LoadModel::Open { stages, .. } => has_spike(stages),
+        LoadModel::Closed { stages, .. } => has_spike(stages),
+    };
+    let Some(shared) = subject.load else { return };
+    if !std::iter::once(&shared.load.model).chain(own).any(spikes) {
+        let finding = Finding::error(node.place, "nobody can compute this: the load has no spike");
+        reader.report(
+            finding.help("a stage `{ spike: 2000/s, for: 20s }` is one, and then a hold to recover in"),
+        );
     }
 }
 
@@ -206,17 +232,23 @@ struct Timeline {
 }
 
 impl Timeline {
-    fn of(read: &ReadLoad) -> Self {
-        let (stages, counted) = match &read.load.model {
-            LoadModel::Open { stages, .. } => (spans(stages), false),
-            LoadModel::Closed { stages, iterations } => (spans(stages), iterations.is_some()),
-        };
-        let is_closed = matches!(read.load.model, LoadModel::Closed { .. });
-        Self { stages, warmup: read.load.warmup.as_secs_f64(), counted, is_closed }
+    fn of(read: &ReadLoad, scenarios: &[Scenario]) -> Self {
+        let own = scenarios.iter().filter_map(|scenario| scenario.load.as_ref());
+        let loads: Vec<_> = std::iter::once(&read.load.model).chain(own).collect();
+        let stages = loads.iter().flat_map(|load| match load {
+            LoadModel::Open { stages, .. } => spans(stages),
+            LoadModel::Closed { stages, .. } => spans(stages),
+        });
+        Self {
+            stages: stages.collect(),
+            warmup: read.load.warmup.as_secs_f64(),
+            counted: loads.iter().all(|load| load.may_end_early()),
+            is_closed: loads.iter().all(|load| matches!(load, LoadModel::Closed { .. })),
+        }
     }
 
     fn end(&self) -> f64 {
-        self.stages.last().map_or(0.0, |(_, end, _)| *end)
+        self.stages.iter().fold(0.0, |latest, (_, end, _)| end.max(latest))
     }
 
     /// Whole seconds that windows may cover, in one stage or in all.

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use plimsoll_data::Function;
 use plimsoll_units::{ParseError, duration};
 
 use crate::Inputs;
@@ -20,6 +21,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) inputs: &'a Inputs<'a>,
     pub(crate) sources: Sources,
     pub(crate) findings: Vec<Finding>,
+    /// Functions of the holes read so far.
+    pub(crate) functions: Vec<Function>,
 }
 
 /// A map whose keys were checked.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use plimsoll_measure::Limits;
 use plimsoll_run::{
-    Action, CaptureSource, FeedOrder, Header, HttpVersion, LoadModel, MeasureRead, MeasureSource, OnFailure,
-    Part, RequestMeasure, RunPlan, Template, Variable,
+    Action, AddressFamily, Assignment, Branch, CaptureSource, Expect, FeedOrder, Header, HttpVersion,
+    LoadModel, MeasureRead, MeasureSource, OnFailure, Part, Request, RequestMeasure, RunPlan, Scenario,
+    Template, TlsVersion, Variable,
 };
 use plimsoll_units::duration;
-use plimsoll_workload::{Level, Spacing, Stage, StageKind};
+use plimsoll_workload::{Level, Pause, Spacing, Stage, StageKind};
 use serde_json::{Value as Json, json};
 use sha2::{Digest, Sha256};
 
@@ -100,36 +101,18 @@ pub(crate) fn hash(plan: &RunPlan) -> String {
 /// The plan in one way of writing. Its words are part of the hash and do not change without need.
 fn normal(plan: &RunPlan) -> Json {
     let http = &plan.http;
-    let load = match &plan.load.model {
-        LoadModel::Open { stages, spacing, max_in_flight } => json!({
-            "model": "open",
-            "stages": normal_stages(stages),
-            "arrivals": if *spacing == Spacing::Poisson { "poisson" } else { "uniform" },
-            "max_in_flight": max_in_flight,
-        }),
-        LoadModel::Closed { stages, iterations } => json!({
-            "model": "closed",
-            "stages": normal_stages(stages),
-            "iterations": iterations,
-        }),
-    };
     let mut feeds: Vec<_> = plan.feeds.iter().collect();
     feeds.sort_by_key(|feed| &feed.name);
     let feeds: Vec<Json> = feeds
         .into_iter()
         .map(|feed| {
-            let mut rows = Sha256::new();
-            for value in feed.columns.iter().chain(feed.rows.iter().flat_map(|row| row.iter())) {
-                rows.update((value.len() as u64).to_le_bytes());
-                rows.update(value.as_bytes());
-            }
-            let rows: String = rows.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-            json!({ "name": feed.name, "columns": feed.columns, "rows": rows, "order": order(feed.order) })
+            let columns = feed.table.columns();
+            json!({ "name": feed.name, "columns": columns, "rows": feed.digest, "order": order(feed.order) })
         })
         .collect();
     let mut normal = json!({
         "name": plan.name,
-        "load": load,
+        "load": normal_load(&plan.load.model),
         "warmup": time(plan.load.warmup),
         "grace": time(plan.load.grace),
         "http": {
@@ -149,11 +132,7 @@ fn normal(plan: &RunPlan) -> Json {
         "feeds": feeds,
         "setup": normal_actions(plan, &plan.setup),
         "teardown": normal_actions(plan, &plan.teardown),
-        "scenarios": plan.scenarios.iter().map(|scenario| json!({
-            "name": scenario.name,
-            "weight": scenario.weight,
-            "steps": normal_actions(plan, &scenario.actions),
-        })).collect::<Vec<_>>(),
+        "scenarios": plan.scenarios.iter().map(|one| normal_scenario(plan, one)).collect::<Vec<_>>(),
         "objectives": plan.objectives.iter().chain(&plan.overload_objectives).map(|objective| json!({
             "name": objective.name,
             "objective": objective.expression.to_string(),
@@ -176,6 +155,13 @@ fn normal(plan: &RunPlan) -> Json {
     if !http.source.is_empty() {
         normal["http"]["source"] = json!(http.source);
     }
+    normal_network(plan, &mut normal["http"]);
+    if plan.tls.min_version != TlsVersion::default() {
+        normal["tls"]["min_version"] = json!(plan.tls.min_version.label());
+    }
+    if let Some(version) = plan.tls.max_version {
+        normal["tls"]["max_version"] = json!(version.label());
+    }
     if plan.tls.always_full {
         normal["tls"]["resumption"] = json!(false);
     }
@@ -187,6 +173,82 @@ fn normal(plan: &RunPlan) -> Json {
         normal["trace"] = json!(trace.share());
     }
     normal
+}
+
+/// How connections are had. Where hosts are and who knows it is the target's affair.
+fn normal_network(plan: &RunPlan, http: &mut Json) {
+    let network = &plan.http.network;
+    if let Some(per_host) = network.per_host {
+        http["connections_per_host"] = json!(per_host);
+    }
+    if let Some(reuse) = network.reuse {
+        http["reuse"] = json!(reuse.label());
+    }
+    for (name, limit) in [
+        ("idle_timeout", network.idle_timeout),
+        ("tls_timeout", network.tls_timeout),
+        ("first_byte_timeout", network.first_byte_timeout),
+    ] {
+        if let Some(limit) = limit {
+            http[name] = json!(time(limit));
+        }
+    }
+    if network.family != AddressFamily::Any {
+        http["ip"] = json!(if network.family == AddressFamily::V4 { 4 } else { 6 });
+    }
+    if let Some(auth) = &network.auth {
+        http["auth"] = json!(auth.label());
+    }
+    if !network.compression.is_empty() {
+        http["compression"] =
+            json!(network.compression.iter().map(|coding| coding.label()).collect::<Vec<_>>());
+    }
+    if network.proxy.is_some() {
+        http["proxy"] = json!(true);
+    }
+}
+
+fn normal_scenario(plan: &RunPlan, scenario: &Scenario) -> Json {
+    let mut normal = json!({
+        "name": scenario.name,
+        "weight": scenario.weight,
+        "steps": normal_actions(plan, &scenario.actions),
+    });
+    if let Some(load) = &scenario.load {
+        normal["load"] = normal_load(load);
+    }
+    if let Some(think_time) = scenario.think_time {
+        normal["think_time"] = normal_pause(think_time);
+    }
+    if let Some(pacing) = scenario.pacing {
+        normal["pacing"] = json!(time(pacing));
+    }
+    normal
+}
+
+fn normal_load(model: &LoadModel) -> Json {
+    match model {
+        LoadModel::Open { stages, spacing, max_in_flight } => json!({
+            "model": "open",
+            "stages": normal_stages(stages),
+            "arrivals": if *spacing == Spacing::Poisson { "poisson" } else { "uniform" },
+            "max_in_flight": max_in_flight,
+        }),
+        LoadModel::Closed { stages, limits } => {
+            let mut normal = json!({
+                "model": "closed",
+                "stages": normal_stages(stages),
+                "iterations": limits.iterations,
+            });
+            if let Some(per_user) = limits.per_user {
+                normal["iterations_per_user"] = json!(per_user);
+            }
+            if let Some(at_most) = limits.at_most {
+                normal["at_most"] = json!(at_most.per_second());
+            }
+            normal
+        }
+    }
 }
 
 fn time(time: Duration) -> String {
@@ -213,51 +275,100 @@ fn normal_stages<L: Level>(stages: &[Stage<L>]) -> Json {
     stages.iter().map(stage).collect()
 }
 
+fn normal_pause(pause: Pause) -> Json {
+    match pause {
+        Pause::Even { min, max } => json!([time(min), time(max)]),
+        Pause::Exponential { mean } => json!({ "exponential": time(mean) }),
+        Pause::LogNormal { median, sigma } => json!({ "log_normal": [time(median), sigma] }),
+    }
+}
+
 fn normal_actions(plan: &RunPlan, actions: &[Action]) -> Json {
     let names = Names::of(plan, actions);
-    let action = |action: &Action| match action {
-        Action::Pause(pause) => json!({ "pause": [time(pause.min), time(pause.max)] }),
-        Action::Request(request) => {
-            let expect = &request.expect;
-            let mut captures: Vec<_> = request.captures.iter().collect();
-            captures.sort_by_key(|capture| &capture.name);
-            let captures: Vec<Json> = captures
-                .into_iter()
-                .map(|capture| match &capture.source {
-                    CaptureSource::JsonPath(path) => json!([capture.name, "jsonpath", path]),
-                    CaptureSource::Regex(pattern) => json!([capture.name, "regex", pattern]),
-                    CaptureSource::Header(name) => json!([capture.name, "header", name]),
-                })
-                .collect();
-            let mut wanted: Vec<_> =
-                expect.headers.iter().map(|header| (&header.name, &header.value)).collect();
-            wanted.sort();
-            let mut paths: Vec<_> =
-                expect.json.iter().map(|(path, value)| (path, value.to_string())).collect();
-            paths.sort();
-            let mut normal = json!({
-                "name": plan.steps.get(usize::from(request.step)).map(|shape| &shape.step),
-                "method": request.method,
-                "url": names.template(&request.url),
-                "headers": names.headers(&request.headers),
-                "body": request.body.as_ref().map(|body| names.template(body)),
-                "expect": {
-                    "status": expect.status.iter().map(|range| [range.first, range.last]).collect::<Vec<_>>(),
-                    "headers": wanted,
-                    "contains": expect.body_contains,
-                    "json": paths,
-                    "within": expect.within.map(time),
-                },
-                "captures": captures,
-                "continues": request.on_failure == OnFailure::Continue,
-            });
-            if !request.measures.is_empty() {
-                normal["measures"] = normal_measures(plan, &request.measures);
-            }
-            normal
+    normal_list(plan, &names, actions)
+}
+
+fn normal_list(plan: &RunPlan, names: &Names<'_>, actions: &[Action]) -> Json {
+    actions.iter().map(|action| normal_action(plan, names, action)).collect()
+}
+
+fn normal_action(plan: &RunPlan, names: &Names<'_>, action: &Action) -> Json {
+    let list = |actions: &[Action]| normal_list(plan, names, actions);
+    let group = |group: u16| plan.groups.get(usize::from(group)).map(|group| &group.group);
+    match action {
+        Action::Pause(pause) => json!({ "pause": normal_pause(*pause) }),
+        Action::Request(request) => normal_request(plan, names, request),
+        Action::Set(values) => {
+            let value = |set: &Assignment| json!([set.name, names.template(&set.value)]);
+            json!({ "set": values.iter().map(value).collect::<Vec<_>>() })
         }
-    };
-    actions.iter().map(action).collect()
+        Action::Group(inner) => json!({ "group": group(inner.group), "steps": list(&inner.actions) }),
+        Action::Parallel(inner) => json!({ "name": group(inner.group), "parallel": list(&inner.actions) }),
+        Action::Repeat(repeat) => {
+            json!({ "repeat": [repeat.min, repeat.max], "steps": list(&repeat.actions) })
+        }
+        Action::If(choice) => json!({
+            "if": [names.template(&choice.value), choice.is.to_string()],
+            "steps": list(&choice.then),
+            "else": list(&choice.otherwise),
+        }),
+        Action::OneOf(branches) => {
+            let branch = |branch: &Branch| json!([branch.weight, list(&branch.actions)]);
+            json!({ "one_of": branches.iter().map(branch).collect::<Vec<_>>() })
+        }
+    }
+}
+
+fn normal_request(plan: &RunPlan, names: &Names<'_>, request: &Request) -> Json {
+    let mut captures: Vec<_> = request.captures.iter().collect();
+    captures.sort_by_key(|capture| &capture.name);
+    let captures: Vec<Json> = captures
+        .into_iter()
+        .map(|capture| match &capture.source {
+            CaptureSource::JsonPath(path) => json!([capture.name, "jsonpath", path]),
+            CaptureSource::Regex(pattern) => json!([capture.name, "regex", pattern]),
+            CaptureSource::Header(name) => json!([capture.name, "header", name]),
+        })
+        .collect();
+    let mut normal = json!({
+        "name": plan.steps.get(usize::from(request.step)).map(|shape| &shape.step),
+        "method": request.method,
+        "url": names.template(&request.url),
+        "headers": names.headers(&request.headers),
+        "body": request.body.as_ref().map(|body| names.template(body)),
+        "expect": normal_expect(&request.expect),
+        "captures": captures,
+        "continues": request.on_failure == OnFailure::Continue,
+    });
+    if !request.measures.is_empty() {
+        normal["measures"] = normal_measures(plan, &request.measures);
+    }
+    if request.on_failure == OnFailure::StopRun {
+        normal["stops"] = json!(true);
+    }
+    if let Some(retry) = &request.retry {
+        let outcomes: Vec<_> = retry.outcomes.iter().map(|outcome| outcome.label()).collect();
+        let statuses: Vec<_> = retry.statuses.iter().map(|range| [range.first, range.last]).collect();
+        normal["retry"] = json!([retry.max, time(retry.backoff), outcomes, statuses]);
+    }
+    if let Some(until) = &request.until {
+        normal["until"] = json!([normal_expect(&until.expect), time(until.every), time(until.timeout)]);
+    }
+    normal
+}
+
+fn normal_expect(expect: &Expect) -> Json {
+    let mut wanted: Vec<_> = expect.headers.iter().map(|header| (&header.name, &header.value)).collect();
+    wanted.sort();
+    let mut paths: Vec<_> = expect.json.iter().map(|(path, value)| (path, value.to_string())).collect();
+    paths.sort();
+    json!({
+        "status": expect.status.iter().map(|range| [range.first, range.last]).collect::<Vec<_>>(),
+        "headers": wanted,
+        "contains": expect.body_contains,
+        "json": paths,
+        "within": expect.within.map(time),
+    })
 }
 
 /// By name, since where a value stands among the plan's is nobody's business.
@@ -319,8 +430,12 @@ impl<'p> Names<'p> {
                 Variable::Setup(slot) => json!({ "setup": self.setup.get(slot) }),
                 Variable::Column { feed, column } => {
                     let feed = self.plan.feeds.get(usize::from(*feed));
-                    let column = feed.and_then(|feed| feed.columns.get(usize::from(*column)));
+                    let column = feed.and_then(|feed| feed.table.columns().get(usize::from(*column)));
                     json!({ "feed": feed.map(|feed| &feed.name), "column": column })
+                }
+                Variable::Made(function) => {
+                    let function = self.plan.functions.get(usize::from(*function));
+                    json!({ "function": function.map(ToString::to_string) })
                 }
                 Variable::Iteration => json!({ "builtin": "iteration" }),
                 Variable::User => json!({ "builtin": "user" }),
@@ -332,9 +447,13 @@ impl<'p> Names<'p> {
 }
 
 fn captured(actions: &[Action]) -> BTreeMap<u16, &str> {
-    let captures = actions.iter().flat_map(|action| match action {
-        Action::Pause(_) => &[],
-        Action::Request(request) => request.captures.as_slice(),
+    let mut captured = BTreeMap::new();
+    Action::walk(actions, &mut |action| match action {
+        Action::Request(request) => {
+            captured.extend(request.captures.iter().map(|capture| (capture.slot, capture.name.as_str())));
+        }
+        Action::Set(values) => captured.extend(values.iter().map(|set| (set.slot, set.name.as_str()))),
+        _ => {}
     });
-    captures.map(|capture| (capture.slot, capture.name.as_str())).collect()
+    captured
 }

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::words::{Kind, PLAN, Table};
+use crate::words::{Kind, PLAN, STEP, Table};
 
 const DURATION: &str = r"^\s*(0|(\d[\d_]*(\.\d+)?(w|d|h|min|m|s|ms|us|µs|ns)\s*)+)$|\$\{";
 const LEVEL: &str =
@@ -16,7 +16,7 @@ const SIZE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*(B|[kKMGT]B|[KMGT]iB)?\s*$|\$\{";
 const SHARE: &str = r"^\s*\d[\d_]*(\.\d+)?\s*%?\s*$|\$\{";
 const PAUSE: &str = r"^\s*[\d][^.]*(\.\d+[a-zµ]+)?\s*(\.\.\s*\d.*)?$|\$\{";
 const STATUS: &str = r"^[1-5](\d\d|xx)$|\$\{";
-const OBJECTIVE: &str = r"^\s*(p\d|mean|max|count|error_ratio|availability|dropped_ratio|throughput|byte_rate|ratio|rate|goodput_retained).*(<=|<|>=|>).+$|\$\{";
+const OBJECTIVE: &str = r"^\s*(p\d|mean|max|count|error_ratio|availability|dropped_ratio|throughput|byte_rate|recovery_time|ratio|rate|goodput_retained).*(<=|<|>=|>).+$|\$\{";
 const VARIABLE: &str = r"\$\{";
 
 /// The JSON Schema (draft 2020-12) that a plan's file validates against.
@@ -24,6 +24,7 @@ pub fn schema() -> Value {
     let mut schema = table(&PLAN);
     if let Some(members) = schema.as_object_mut() {
         members.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
+        members.insert("$defs".to_owned(), json!({ "step": kind(&STEP) }));
         members.insert("title".to_owned(), json!("Plimsoll plan"));
     }
     schema
@@ -66,6 +67,7 @@ fn kind(of: &Kind) -> Value {
         Kind::Whole(first, last) => {
             json!({ "anyOf": [{ "type": "integer", "minimum": first, "maximum": last }, variable()] })
         }
+        Kind::Number => json!({ "anyOf": [{ "type": "number" }, variable()] }),
         Kind::Flag => json!({ "anyOf": [{ "type": "boolean" }, variable()] }),
         Kind::OneOf(words) => json!({ "anyOf": [{ "enum": words }, variable()] }),
         Kind::Objective => json!({ "type": "string", "pattern": OBJECTIVE }),
@@ -76,6 +78,7 @@ fn kind(of: &Kind) -> Value {
         Kind::Object(inner) => table(inner),
         Kind::Map(value) => json!({ "type": "object", "additionalProperties": kind(value) }),
         Kind::List(item) => json!({ "type": "array", "items": kind(item) }),
+        Kind::Steps => json!({ "type": "array", "items": { "$ref": "#/$defs/step" } }),
         Kind::Either(kinds) => json!({ "anyOf": kinds.iter().map(kind).collect::<Vec<_>>() }),
         Kind::Any => json!({}),
     }

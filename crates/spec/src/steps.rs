@@ -1,24 +1,25 @@
 //! `setup`, `scenarios`, `teardown`: what users do, step after step.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use plimsoll_run::{
-    Action, BodyKind, Capture, CaptureSource, Expect, Feed, Header, HeaderExpectation, OnFailure, Part,
-    PauseRange, Request, Scenario, StatusRange, StepShape, Template, Variable,
+    Action, BodyKind, Feed, GroupShape, Header, LoadModel, OnFailure, Part, Request, Scenario, StepShape,
+    Template, Variable,
 };
-use plimsoll_units::duration;
-use plimsoll_workload::{Mix, MixError};
+use plimsoll_workload::{Mix, MixError, Pause};
 use url::Url;
 
 use crate::diagnostic::{Finding, Place};
-use crate::feeds::{is_identifier, taken};
-use crate::http::{any_header_name, has_header, headers, take_userinfo};
-use crate::json;
+use crate::expect::expect;
+use crate::flow::{direction, entries_within, retry, until};
+use crate::http::{has_header, headers, take_userinfo};
 use crate::measures::Measures;
+use crate::pauses::pause;
 use crate::read::{Object, Reader};
-use crate::template::{Scope, joined, template, template_with};
-use crate::tree::{Entry, Node, Value, shortened};
+use crate::template::{Scope, joined, template_with};
+use crate::tree::{Node, Value, shortened};
 use crate::words::{self, METHODS};
 
 /// Labels of setup's and teardown's steps, which no scenario may take.
@@ -32,8 +33,11 @@ pub(crate) struct ReadSteps {
     pub(crate) teardown: Vec<Action>,
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) steps: Vec<StepShape>,
+    pub(crate) groups: Vec<GroupShape>,
     /// Where each scenario stands.
     pub(crate) places: Vec<Place>,
+    /// Where the pacing of scenarios stands, by their index.
+    pub(crate) pacings: Vec<(usize, Place)>,
 }
 
 /// Nodes of the three lists of steps.
@@ -41,6 +45,8 @@ pub(crate) struct StepNodes<'n> {
     pub(crate) setup: Option<&'n Node>,
     pub(crate) teardown: Option<&'n Node>,
     pub(crate) scenarios: Option<&'n Node>,
+    /// The longest a step may take.
+    pub(crate) timeout: Duration,
 }
 
 /// Reads all steps. `target` is where relative URLs lead.
@@ -55,45 +61,56 @@ pub(crate) fn read(
     // Setup comes first, because its captures are known to all; its labels come after the scenarios'.
     let mut setup = Walk::new(feeds, target, "setup", None);
     if let Some(node) = nodes.setup {
-        read.setup = setup.actions(reader, node);
+        read.setup = setup.all(reader, node);
     }
     // Setup's own captures are slots of its one iteration; for everybody after it they are setup's.
     let names = setup.scope.captures.iter().map(|(name, _)| name.clone());
     let shared: Vec<_> = names.zip((0..=u16::MAX).map(Variable::Setup)).collect();
     if let Some(node) = nodes.scenarios {
-        scenarios(reader, node, &mut read, &shared, (feeds, measures), target);
+        scenarios(reader, (node, nodes.timeout), &mut read, &shared, (feeds, measures), target);
     }
-    adopt(&mut read.steps, setup.shapes, &mut read.setup);
+    adopt(&mut read.steps, &mut read.groups, (setup.shapes, setup.groups), &mut read.setup);
     let mut teardown = Walk::new(feeds, target, "teardown", None);
     teardown.slots = setup.slots;
     teardown.scope.captures = shared;
     if let Some(node) = nodes.teardown {
-        read.teardown = teardown.actions(reader, node);
+        read.teardown = teardown.all(reader, node);
     }
     read.setup_captures = teardown.slots as u16;
-    adopt(&mut read.steps, teardown.shapes, &mut read.teardown);
-    if read.steps.len() > usize::from(u16::MAX) {
-        let place = nodes.scenarios.map(|node| node.place);
-        reader.error(place, format!("the plan has more than {} steps", u16::MAX));
+    adopt(&mut read.steps, &mut read.groups, (teardown.shapes, teardown.groups), &mut read.teardown);
+    for (what, count) in [("steps", read.steps.len()), ("groups", read.groups.len())] {
+        if count > usize::from(u16::MAX) {
+            let place = nodes.scenarios.map(|node| node.place);
+            reader.error(place, format!("the plan has more than {} {what}", u16::MAX));
+        }
     }
     read
 }
 
 /// Appends labels; the requests that carry them were numbered from 0 and move along.
-fn adopt(steps: &mut Vec<StepShape>, shapes: Vec<StepShape>, actions: &mut [Action]) {
+fn adopt(
+    steps: &mut Vec<StepShape>,
+    groups: &mut Vec<GroupShape>,
+    (own_steps, own_groups): (Vec<StepShape>, Vec<GroupShape>),
+    actions: &mut [Action],
+) {
     // Beyond the limit the plan is refused anyway.
-    let first = u16::try_from(steps.len()).unwrap_or(u16::MAX);
-    steps.extend(shapes);
-    for action in actions {
-        if let Action::Request(request) = action {
-            request.step = request.step.saturating_add(first);
+    let first = |known: usize| u16::try_from(known).unwrap_or(u16::MAX);
+    let (first_step, first_group) = (first(steps.len()), first(groups.len()));
+    steps.extend(own_steps);
+    groups.extend(own_groups);
+    Action::walk_mut(actions, &mut |action| match action {
+        Action::Request(request) => request.step = request.step.saturating_add(first_step),
+        Action::Group(group) | Action::Parallel(group) => {
+            group.group = group.group.saturating_add(first_group);
         }
-    }
+        Action::Pause(_) | Action::Set(_) | Action::Repeat(_) | Action::If(_) | Action::OneOf(_) => {}
+    });
 }
 
 fn scenarios(
     reader: &mut Reader<'_>,
-    node: &Node,
+    (node, timeout): (&Node, Duration),
     read: &mut ReadSteps,
     shared: &[(String, Variable)],
     (feeds, measures): (&[Feed], &Measures),
@@ -115,22 +132,35 @@ fn scenarios(
             }
             None => 1,
         };
+        let load = own_load(reader, &object, timeout);
+        let think_time = object.get("think_time").and_then(|node| pause(reader, node));
+        let think_time = think_time.filter(|pause| !pause.is_zero());
+        let pacing = object.get("pacing").and_then(|node| reader.some_time(node));
+        read.pacings.extend(object.get("pacing").map(|node| (index, node.place)));
         let Some(steps) = object.get("steps") else { continue };
         let name = name.unwrap_or_default();
         let mut walk = Walk::new(feeds, target, &name, Some(index as u16));
         walk.scope.captures = shared.to_vec();
         walk.measures = Some(measures);
         let errors = reader.findings.len();
-        let mut actions = walk.actions(reader, steps);
-        let is_silent = !actions.iter().any(|action| matches!(action, Action::Request(_)));
+        let mut actions = walk.all(reader, steps);
+        let mut is_silent = true;
+        Action::requests(&actions, &mut |_| is_silent = false);
         if is_silent && reader.findings.len() == errors {
             reader.expected(steps, "at least one step that sends a request", None);
         }
-        adopt(&mut read.steps, walk.shapes, &mut actions);
-        read.scenarios.push(Scenario { name, weight, actions, captures: walk.slots as u16 });
+        adopt(&mut read.steps, &mut read.groups, (walk.shapes, walk.groups), &mut actions);
+        let ends_with_pause = matches!(actions.last(), Some(Action::Pause(_)));
+        if let Some(think_time) = think_time {
+            actions = thinking(actions, think_time);
+        }
+        let think_time = think_time.filter(|_| !ends_with_pause);
+        let captures = walk.slots as u16;
+        read.scenarios.push(Scenario { name, weight, load, think_time, pacing, actions, captures });
         read.places.push(object.place);
     }
-    let weights: Vec<u32> = read.scenarios.iter().map(|scenario| scenario.weight).collect();
+    let sharing = read.scenarios.iter().filter(|scenario| scenario.load.is_none());
+    let weights: Vec<u32> = sharing.map(|scenario| scenario.weight).collect();
     let place = weights_place.unwrap_or(node.place);
     match Mix::new(&weights, 0) {
         Ok(_) => {}
@@ -144,6 +174,61 @@ fn scenarios(
             reader.report(Finding::error(place, error.to_string()).help("round the weights"));
         }
     }
+}
+
+/// A scenario's own load, and what contradicts it.
+fn own_load(reader: &mut Reader<'_>, object: &Object<'_>, timeout: Duration) -> Option<LoadModel> {
+    let start_after = object.get("start_after").map(|node| (node.place, reader.duration(node)));
+    let Some(node) = object.get("load") else {
+        if let Some((place, _)) = start_after {
+            let finding =
+                Finding::error(place, "`start_after` belongs to a scenario's own `load`, and it has none");
+            reader.report(finding.help("write its `load`, or a `pause` as the first stage of the plan's"));
+        }
+        return None;
+    };
+    if let Some(weight) = object.get("weight") {
+        let finding = Finding::error(weight.place, "a scenario has a `weight` or a `load` of its own");
+        reader.report(finding.help("by weight it shares the plan's load: leave one of them out"));
+    }
+    let start_after = start_after.map_or(Some(Duration::ZERO), |(_, length)| length)?;
+    crate::load::own(reader, node, timeout, start_after)
+}
+
+/// The actions with a pause between two that send requests, at whatever depth, where no other stands there.
+fn thinking(actions: Vec<Action>, think_time: Pause) -> Vec<Action> {
+    let within = |actions: &mut Vec<Action>| *actions = thinking(std::mem::take(actions), think_time);
+    let mut thinking = Vec::with_capacity(2 * actions.len());
+    let mut has_sent = false;
+    for mut action in actions {
+        if matches!(action, Action::Pause(_) | Action::Set(_)) {
+            has_sent &= matches!(action, Action::Set(_));
+            thinking.push(action);
+            continue;
+        }
+        match &mut action {
+            Action::Group(group) => within(&mut group.actions),
+            Action::Repeat(repeat) => {
+                within(&mut repeat.actions);
+                if !matches!(repeat.actions.last(), Some(Action::Pause(_))) {
+                    repeat.actions.push(Action::Pause(think_time));
+                }
+            }
+            Action::If(choice) => {
+                within(&mut choice.then);
+                within(&mut choice.otherwise);
+            }
+            Action::OneOf(branches) => branches.iter_mut().for_each(|branch| within(&mut branch.actions)),
+            Action::Request(_) | Action::Parallel(_) | Action::Pause(_) | Action::Set(_) => {}
+        }
+        if has_sent {
+            thinking.push(Action::Pause(think_time));
+        }
+        // What is repeated ends with a pause of its own.
+        has_sent = !matches!(action, Action::Repeat(_));
+        thinking.push(action);
+    }
+    thinking
 }
 
 fn scenario_name(reader: &mut Reader<'_>, node: &Node, names: &mut HashSet<String>) -> Option<String> {
@@ -161,14 +246,19 @@ fn scenario_name(reader: &mut Reader<'_>, node: &Node, names: &mut HashSet<Strin
 }
 
 /// Reads the steps of one list, one after the other, and keeps what the next ones may name.
-struct Walk<'w> {
-    scope: Scope<'w>,
+pub(crate) struct Walk<'w> {
+    pub(crate) scope: Scope<'w>,
     target: Option<&'w Url>,
-    scenario: String,
-    scenario_index: Option<u16>,
+    pub(crate) scenario: String,
+    pub(crate) scenario_index: Option<u16>,
     /// Capture slots handed out.
-    slots: usize,
+    pub(crate) slots: usize,
     shapes: Vec<StepShape>,
+    pub(crate) groups: Vec<GroupShape>,
+    /// Captured where another way was taken: whoever captures the same takes the same slot.
+    pub(crate) elsewhere: HashMap<String, u16>,
+    /// Captured by steps that are made at the same time.
+    pub(crate) taken: Vec<(String, Variable)>,
     names: HashSet<String>,
     /// What may be measured; `None` where nothing is, in setup and teardown.
     measures: Option<&'w Measures>,
@@ -185,26 +275,33 @@ impl<'w> Walk<'w> {
             scenario_index,
             slots: 0,
             shapes: Vec::new(),
+            groups: Vec::new(),
+            elsewhere: HashMap::new(),
+            taken: Vec::new(),
             names: HashSet::new(),
             measures: None,
         }
     }
 
-    fn actions(&mut self, reader: &mut Reader<'_>, node: &Node) -> Vec<Action> {
-        let items = reader.list(node, "steps");
-        for item in items {
-            let Some(captures) = item.get("capture") else { continue };
+    /// Reads a whole list.
+    fn all(&mut self, reader: &mut Reader<'_>, node: &Node) -> Vec<Action> {
+        entries_within(node, &mut |item| {
+            let Some(captures) = item.get("capture") else { return };
             let step = item.get("name").and_then(Node::scalar).map(|scalar| scalar.shown());
             let step = step.or_else(|| method(item).map(|(method, url)| default_name(method, url)));
             if let Value::Map(entries) = &captures.value {
                 let names = entries.iter().map(|entry| (entry.key.clone(), step.clone().unwrap_or_default()));
                 self.scope.later.extend(names);
             }
-        }
-        items.iter().filter_map(|item| self.action(reader, item)).collect()
+        });
+        self.actions(reader, node)
     }
 
-    fn action(&mut self, reader: &mut Reader<'_>, node: &Node) -> Option<Action> {
+    pub(crate) fn actions(&mut self, reader: &mut Reader<'_>, node: &Node) -> Vec<Action> {
+        reader.list(node, "steps").iter().filter_map(|item| self.action(reader, item)).collect()
+    }
+
+    pub(crate) fn action(&mut self, reader: &mut Reader<'_>, node: &Node) -> Option<Action> {
         if node.get("pause").is_some() && method(node).is_none() {
             let object = reader.object(node, &words::PAUSE)?;
             return pause(reader, object.get("pause")?).map(Action::Pause);
@@ -213,6 +310,9 @@ impl<'w> Walk<'w> {
             let finding = Finding::error(node.place, "a pause is a step of its own");
             reader.report(finding.help("write `- pause: 1s` before or after this step"));
             return None;
+        }
+        if let Some(key) = direction(node) {
+            return self.directed(reader, key, node);
         }
         self.request(reader, node).map(|request| Action::Request(Box::new(request)))
     }
@@ -250,8 +350,9 @@ impl<'w> Walk<'w> {
             }
         };
         let on_failure = object.get("on_failure");
-        let on_failure =
-            on_failure.and_then(|node| reader.word(node, "a word", &["continue", "end_iteration"]));
+        let on_failure = on_failure.and_then(|node| reader.word(node, "a word", &words::ON_FAILURE));
+        let retry = object.get("retry").and_then(|node| retry(reader, node));
+        let until = object.get("until").and_then(|node| until(reader, node));
         let (url, credentials) = url?;
         if let Some(credentials) = credentials.filter(|_| !has_header(&headers, "authorization")) {
             headers.push(credentials);
@@ -270,11 +371,13 @@ impl<'w> Walk<'w> {
             expect,
             captures,
             measures,
-            on_failure: if on_failure == Some("continue") {
-                OnFailure::Continue
-            } else {
-                OnFailure::EndIteration
+            on_failure: match on_failure {
+                Some("continue") => OnFailure::Continue,
+                Some("stop") => OnFailure::StopRun,
+                _ => OnFailure::EndIteration,
             },
+            retry,
+            until,
         })
     }
 
@@ -369,100 +472,9 @@ impl<'w> Walk<'w> {
             }
         }
     }
-
-    fn body(
-        &self,
-        reader: &mut Reader<'_>,
-        object: &Object<'_>,
-        headers: &mut Vec<Header>,
-    ) -> Option<(Template, BodyKind)> {
-        let found: Vec<_> =
-            ["json", "body", "form"].into_iter().filter(|key| object.get(key).is_some()).collect();
-        let key = match found.as_slice() {
-            [] => return None,
-            [key] => *key,
-            [_, second, ..] => {
-                reader.error(object.key_place(second), "a step has one of `json`, `body` and `form`");
-                return None;
-            }
-        };
-        let node = object.get(key)?;
-        let (body, kind, content_type) = match key {
-            "json" => (json::template(reader, node, &self.scope)?, BodyKind::Json, Some("application/json")),
-            "form" => {
-                let form = self.form(reader, node)?;
-                (form, BodyKind::Form, Some("application/x-www-form-urlencoded"))
-            }
-            _ => (template(reader, node, &self.scope)?, BodyKind::Text, None),
-        };
-        if let Some(content_type) = content_type.filter(|_| !has_header(headers, "content-type")) {
-            let value = Template::text(content_type);
-            headers.push(Header { name: "content-type".to_owned(), value, secret: false });
-        }
-        Some((body, kind))
-    }
-
-    fn form(&self, reader: &mut Reader<'_>, node: &Node) -> Option<Template> {
-        let errors = reader.findings.len();
-        let mut parts = Vec::new();
-        for Entry { key, node, .. } in reader.entries(node, "form fields") {
-            let separator = if parts.is_empty() { "" } else { "&" };
-            parts.push(Part::Text(format!("{separator}{}=", component(key))));
-            // `name: ""` is an empty field.
-            if let Some(value) = template_with(reader, node, &self.scope, component) {
-                parts.extend(value.parts);
-            }
-        }
-        (reader.findings.len() == errors).then(|| Template { parts: joined(parts) })
-    }
-
-    fn captures(&mut self, reader: &mut Reader<'_>, node: &Node) -> Vec<Capture> {
-        let mut captures = Vec::new();
-        for Entry { key, key_place, node } in reader.entries(node, "captures") {
-            self.scope.later.retain(|(later, _)| later != key);
-            let source = capture_source(reader, node);
-            if !self.is_free(reader, key, *key_place) {
-                continue;
-            }
-            let Ok(slot) = u16::try_from(self.slots) else {
-                reader.error(*key_place, format!("there are more than {} captures", u16::MAX));
-                continue;
-            };
-            self.slots += 1;
-            self.scope.captures.push((key.clone(), Variable::Capture(slot)));
-            if let Some(source) = source {
-                captures.push(Capture { name: key.clone(), slot, source });
-            }
-        }
-        captures
-    }
-
-    /// Whether a capture may have this name.
-    fn is_free(&self, reader: &mut Reader<'_>, name: &str, place: Place) -> bool {
-        if !is_identifier(name) {
-            let message = format!("`{}` cannot be the name of a capture", shortened(name));
-            reader.report(
-                Finding::error(place, message)
-                    .help("a name has letters, digits, `_` and `-`, a letter first"),
-            );
-            return false;
-        }
-        let captured = self.scope.captures.iter().find(|(known, _)| known == name);
-        let taken = match captured {
-            Some((_, Variable::Setup(_))) => Some("captured by setup".to_owned()),
-            Some(_) => Some("captured by a step before".to_owned()),
-            None => taken(name, self.scope.feeds),
-        };
-        if let Some(taken) = taken {
-            let message = format!("the name `{name}` is taken: it is {taken}");
-            reader.report(Finding::error(place, message).help("give the capture another name"));
-            return false;
-        }
-        true
-    }
 }
 
-fn method(node: &Node) -> Option<(&'static str, &Node)> {
+pub(crate) fn method(node: &Node) -> Option<(&'static str, &Node)> {
     METHODS.into_iter().find_map(|method| Some((method, node.get(method)?)))
 }
 
@@ -500,153 +512,6 @@ const ILLEGAL: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
-const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ILLEGAL).to_string()
-}
-
-fn component(text: &str) -> String {
-    utf8_percent_encode(text, COMPONENT).to_string()
-}
-
-fn pause(reader: &mut Reader<'_>, node: &Node) -> Option<PauseRange> {
-    const HELP: &str = "write `1s`, or `200ms..2s` for anything between";
-    let text = reader.text(node, "a pause")?;
-    let (min, max) = text.split_once("..").unwrap_or((&text, &text));
-    let (Ok(min), Ok(max)) = (duration::parse(min), duration::parse(max)) else {
-        reader.expected(node, "a pause", Some(HELP));
-        return None;
-    };
-    if min > max {
-        reader.expected(node, "a pause that ends above its start", Some(HELP));
-        return None;
-    }
-    Some(PauseRange { min, max })
-}
-
-fn expect(reader: &mut Reader<'_>, node: &Node) -> Option<Expect> {
-    let object = reader.object(node, &words::EXPECT)?;
-    let mut expect = Expect { secret: holds_secret(node), ..Expect::default() };
-    if let Some(node) = object.get("status") {
-        let items = reader.one_or_more(node);
-        if items.is_empty() {
-            reader.expected(node, "at least one status", None);
-        }
-        expect.status = items.iter().filter_map(|item| status(reader, item)).collect();
-    }
-    for Entry { key, key_place, node } in
-        object.get("headers").map(|node| reader.entries(node, "headers")).unwrap_or_default()
-    {
-        let Some(name) = any_header_name(reader, key, *key_place) else { continue };
-        let Some(scalar) = reader.scalar(node, "the value of a header, or `true`") else { continue };
-        let present = scalar.plain && scalar.text() == "true";
-        let value = if present { None } else { fixed_text(reader, node) };
-        expect.headers.push(HeaderExpectation { name, value });
-    }
-    for key in ["body_contains", "contains"] {
-        let items = object.get(key).map(|node| reader.one_or_more(node)).unwrap_or_default();
-        expect.body_contains.extend(items.iter().filter_map(|item| fixed_text(reader, item)));
-    }
-    for Entry { key, key_place, node } in
-        object.get("json").map(|node| reader.entries(node, "JSONPaths and values")).unwrap_or_default()
-    {
-        let value = json::value(reader, node);
-        if is_jsonpath(reader, key, *key_place)
-            && let Some(value) = value
-        {
-            expect.json.push((key.clone(), value));
-        }
-    }
-    expect.within = object.get("within").and_then(|node| reader.some_time(node));
-    Some(expect)
-}
-
-fn holds_secret(node: &Node) -> bool {
-    match &node.value {
-        Value::Scalar(scalar) => scalar.has_secret(),
-        Value::List(items) => items.iter().any(holds_secret),
-        Value::Map(entries) => entries.iter().any(|entry| holds_secret(&entry.node)),
-        Value::Broken => false,
-    }
-}
-
-/// A text that is compared as it stands. A hole in it would never be filled, so it is refused.
-pub(crate) fn fixed_text(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
-    let text = reader.text(node, "a text")?;
-    if text.contains("{{") {
-        let finding = Finding::error(node.place, "templates are not filled in an expectation");
-        reader.report(finding.help("compare with a text that is the same for all"));
-        return None;
-    }
-    Some(text)
-}
-
-fn status(reader: &mut Reader<'_>, node: &Node) -> Option<StatusRange> {
-    const HELP: &str = "write a status from 100 to 599 like `200`, or a class like `2xx`";
-    let text = reader.text(node, "a status")?;
-    let class = text.strip_suffix("xx").and_then(|class| class.parse::<u16>().ok());
-    let range = match class {
-        Some(class) => StatusRange {
-            first: class.saturating_mul(100),
-            last: class.saturating_mul(100).saturating_add(99),
-        },
-        None => {
-            let status = text.parse().unwrap_or(0);
-            StatusRange { first: status, last: status }
-        }
-    };
-    if range.first < 100 || range.last > 599 {
-        reader.expected(node, "a status", Some(HELP));
-        return None;
-    }
-    Some(range)
-}
-
-fn capture_source(reader: &mut Reader<'_>, node: &Node) -> Option<CaptureSource> {
-    let object = reader.object(node, &words::CAPTURE)?;
-    match (object.get("jsonpath"), object.get("regex"), object.get("header")) {
-        (Some(node), None, None) => {
-            let path = reader.text(node, "a JSONPath")?;
-            is_jsonpath(reader, &path, node.place).then_some(CaptureSource::JsonPath(path))
-        }
-        (None, Some(node), None) => {
-            let pattern = reader.text(node, "a regular expression")?;
-            match regex::Regex::new(&pattern) {
-                Ok(_) => Some(CaptureSource::Regex(pattern)),
-                Err(error) => {
-                    let why = error.to_string();
-                    let why = why
-                        .lines()
-                        .last()
-                        .unwrap_or_default()
-                        .trim()
-                        .trim_start_matches("error: ")
-                        .to_owned();
-                    let message = format!("this is not a regular expression: {why}");
-                    reader.report(Finding::error(node.place, message));
-                    None
-                }
-            }
-        }
-        (None, None, Some(node)) => {
-            let name = reader.text(node, "the name of a header")?;
-            any_header_name(reader, &name, node.place).map(CaptureSource::Header)
-        }
-        _ => {
-            let finding =
-                Finding::error(object.place, "a capture has one of `jsonpath`, `regex` and `header`");
-            reader.report(finding.help("write `{ jsonpath: \"$.items[0].id\" }`"));
-            None
-        }
-    }
-}
-
-pub(crate) fn is_jsonpath(reader: &mut Reader<'_>, path: &str, place: Place) -> bool {
-    let right = jsonpath_rust::parser::parse_json_path(path).is_ok();
-    if !right {
-        let message = format!("`{}` is not a JSONPath", shortened(path));
-        reader.report(Finding::error(place, message).help("write one like `$.items[0].id` (RFC 9535)"));
-    }
-    right
 }

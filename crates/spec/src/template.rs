@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use plimsoll_data::{CallError, Function, signatures};
 use plimsoll_run::{Feed, Part, Secret, Template, Variable};
 
 use crate::diagnostic::{Finding, Place, listed};
@@ -11,8 +12,12 @@ use crate::tree::Node;
 use crate::variables::hint;
 
 /// Names that stand for something in every iteration.
-pub(crate) const BUILTINS: [(&str, Variable); 3] =
-    [("iteration", Variable::Iteration), ("user", Variable::User), ("run.id", Variable::RunId)];
+pub(crate) const BUILTINS: [(&str, Variable); 4] = [
+    ("iteration", Variable::Iteration),
+    ("user", Variable::User),
+    ("user.id", Variable::User),
+    ("run.id", Variable::RunId),
+];
 
 /// What a template may name where it stands.
 #[derive(Debug, Default)]
@@ -30,11 +35,17 @@ pub(crate) struct Scope<'s> {
 impl Scope<'_> {
     /// Every name with what it stands for.
     fn known(&self) -> Vec<(String, Variable)> {
-        let builtins = BUILTINS.iter().filter(|(name, _)| self.iterates || *name == "run.id");
+        // A feed called `user` keeps its columns.
+        let is_user_feed = self.feeds.iter().any(|feed| feed.name == "user");
+        let builtins = BUILTINS.iter().filter(|(name, _)| match *name {
+            "run.id" => true,
+            "user.id" => self.iterates && !is_user_feed,
+            _ => self.iterates,
+        });
         let mut known: Vec<_> = builtins.map(|(name, variable)| ((*name).to_owned(), *variable)).collect();
         known.extend(self.captures.iter().cloned());
-        for (feed, Feed { name, columns, .. }) in self.feeds.iter().enumerate() {
-            for (column, title) in columns.iter().enumerate() {
+        for (feed, Feed { name, table, .. }) in self.feeds.iter().enumerate() {
+            for (column, title) in table.columns().iter().enumerate() {
                 let variable = Variable::Column { feed: feed as u16, column: column as u16 };
                 known.push((format!("{name}.{title}"), variable));
                 known.push((title.clone(), variable));
@@ -66,6 +77,12 @@ impl Scope<'_> {
             return (
                 format!("`{name}` is captured by the step `{step}`, which has not been reached here"),
                 Some(help),
+            );
+        }
+        if let Some(function) = signatures().iter().find(|signature| signature.name == name) {
+            return (
+                format!("nothing here is called `{name}`"),
+                Some(format!("it is a function: `{}`", function.form)),
             );
         }
         // A name that is more than one thing is of no use here.
@@ -107,7 +124,7 @@ pub(crate) fn template_with(
         match piece {
             Piece::Text(range) => parts.extend(fixed(&text, range, &secrets, &rewrite)),
             Piece::Braces => parts.push(Part::Text(rewrite("{{"))),
-            Piece::Hole(range, name) => match scope.find(&name) {
+            Piece::Hole(range, name) => match variable(&mut reader.functions, scope, &name) {
                 Ok(variable) => parts.push(Part::Variable(variable)),
                 Err((message, help)) => {
                     unknown(reader, reader.within(node, &range), message, help);
@@ -117,6 +134,41 @@ pub(crate) fn template_with(
         }
     }
     right.then_some(Template { parts: joined(parts) })
+}
+
+/// What fills a hole: something known by this name, or a function.
+fn variable(
+    functions: &mut Vec<Function>,
+    scope: &Scope<'_>,
+    name: &str,
+) -> Result<Variable, (String, Option<String>)> {
+    // A column may well be called `price(eur)`.
+    if !Function::is_call(name) || scope.known().iter().any(|(known, _)| known == name) {
+        return scope.find(name);
+    }
+    let function = Function::parse(name).map_err(|error| {
+        let help = match &error {
+            CallError::Unknown(name) => {
+                let known = || signatures().iter().map(|signature| signature.name);
+                let hint = hint(name, known()).map(|hint| format!("; {hint}")).unwrap_or_default();
+                let forms = signatures().iter().map(|signature| signature.form);
+                Some(format!("functions are {}{hint}", listed(forms)))
+            }
+            CallError::Count { form, .. } | CallError::Argument { form, .. } => signatures()
+                .iter()
+                .find(|signature| signature.form == *form)
+                .map(|signature| format!("it makes {}", signature.about)),
+            CallError::Form(_) => {
+                Some("texts stand in single or double quotes: `{{ pick('red', 'green') }}`".to_owned())
+            }
+        };
+        (error.to_string(), help)
+    })?;
+    let Ok(index) = u16::try_from(functions.len()) else {
+        return Err((format!("there are more than {} functions", u16::MAX), None));
+    };
+    functions.push(function);
+    Ok(Variable::Made(index))
 }
 
 fn unknown(reader: &mut Reader<'_>, place: Place, message: String, help: Option<String>) {

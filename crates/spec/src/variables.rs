@@ -127,7 +127,11 @@ fn hide(reader: &mut Reader<'_>, node: &mut Node, around: Around, secret: bool) 
                             | "session_token"
                     ),
                     Around::Headers => is_secret_header(&key),
-                    Around::Credentials => true,
+                    // Where and what for is no secret.
+                    Around::Credentials => !matches!(
+                        key.as_str(),
+                        "token_url" | "scope" | "audience" | "region" | "service" | "credentials"
+                    ),
                     Around::Names => false,
                 };
                 let inner = match (around, key.as_str()) {

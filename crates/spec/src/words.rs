@@ -2,6 +2,8 @@
 
 use plimsoll_run::CloudWatchExport;
 
+use crate::flow::{MOST_RETRIES, MOST_TIMES};
+
 /// What may stand behind a key.
 #[derive(Debug)]
 pub(crate) enum Kind {
@@ -18,6 +20,8 @@ pub(crate) enum Kind {
     Share,
     /// A whole number from the first to the second.
     Whole(u64, u64),
+    /// A number, fractions too.
+    Number,
     Flag,
     OneOf(&'static [&'static str]),
     /// An objective.
@@ -30,6 +34,8 @@ pub(crate) enum Kind {
     /// A map with free keys.
     Map(&'static Kind),
     List(&'static Kind),
+    /// A list of [`STEP`]s, which may have lists of steps within.
+    Steps,
     Either(&'static [Kind]),
     /// Any YAML.
     Any,
@@ -94,10 +100,14 @@ pub(crate) static PLAN: Table = Table {
             Kind::Either(&[Kind::Text, Kind::Object(&TARGET), Kind::List(&Kind::Object(&WEIGHTED_TARGET))]),
             "where requests go: scheme and host, maybe with a port and a path that prefixes every step's, like `http://127.0.0.1:8080`; or all addresses of a name; or several by weight",
         ),
-        must("load", Kind::Object(&LOAD), "how much load, when"),
+        key("load", Kind::Object(&LOAD), "how much load, when; absent only where each scenario has its own"),
         key("http", Kind::Object(&HTTP), "how requests are made"),
         key("tls", Kind::Object(&TLS), "how TLS is made"),
-        key("auth", Kind::Object(&AUTH), "credentials sent with every request, as an `authorization` header"),
+        key(
+            "auth",
+            Kind::Object(&AUTH),
+            "credentials: sent with every request as an `authorization` header, or made for each request to the target",
+        ),
         key(
             "tags",
             Kind::Map(&Kind::Text),
@@ -111,10 +121,10 @@ pub(crate) static PLAN: Table = Table {
         key("data", Kind::Map(&Kind::Object(&FEED)), "rows for templates, by the name of the feed"),
         key(
             "setup",
-            Kind::List(&STEP),
+            Kind::Steps,
             "steps run once before the load, by one user; their captures are visible to all",
         ),
-        key("teardown", Kind::List(&STEP), "steps run once after the load, whatever happened"),
+        key("teardown", Kind::Steps, "steps run once after the load, whatever happened"),
         must(
             "scenarios",
             Kind::List(&Kind::Object(&SCENARIO)),
@@ -223,38 +233,91 @@ pub(crate) const MOST_SERIES: u64 = 1_000_000;
 pub(crate) static LOAD: Table = Table {
     name: "`load`",
     keys: &[
-        key(
-            "model",
-            Kind::OneOf(&["open", "closed"]),
-            "`open`: arrivals per second, each timed from when it was due; `closed`: virtual users who start again when they are done; default `open`",
-        ),
-        key(
-            "arrivals",
-            Kind::OneOf(&["uniform", "poisson"]),
-            "how arrivals of the open model spread along the rate: evenly or at random; default `uniform`",
-        ),
+        MODEL,
+        ARRIVALS,
         key(
             "warmup",
             Kind::Duration,
             "how much of the first stages is left out of verdicts and totals; default 0",
         ),
-        key("stages", Kind::List(&STAGE), "the load over time, stage after stage, from zero"),
-        key(
-            "preset",
-            Kind::OneOf(&["normal", "peak", "stress", "spike", "endurance"]),
-            "a ready-made shape around `base`, in place of `stages`: 1x, 2x, in steps to 5x, a moment at 10x, 1x for hours",
-        ),
-        key("base", Kind::Level, "the level that a preset multiplies: a rate, or users in the closed model"),
-        key("for", Kind::Duration, "how long a preset lasts; default 5m, endurance 4h"),
+        STAGES,
+        PRESET,
+        PRESET_BASE,
+        PRESET_FOR,
         key("grace", Kind::Duration, "how long requests in flight may finish after the stages; default 5s"),
-        key(
-            "max_in_flight",
-            Kind::Whole(1, MOST_IN_FLIGHT),
-            "iterations of the open model running at once; an arrival beyond is dropped; default: peak rate x timeout, from 1 to 100000",
-        ),
+        IN_FLIGHT,
+        ITERATIONS,
+        PER_USER,
+        STARTS_AT_MOST,
     ],
-    later: &["at_most"],
+    later: &[],
 };
+
+pub(crate) static OWN_LOAD: Table = Table {
+    name: "a scenario's `load`",
+    keys: &[
+        MODEL,
+        ARRIVALS,
+        STAGES,
+        PRESET,
+        PRESET_BASE,
+        PRESET_FOR,
+        IN_FLIGHT,
+        ITERATIONS,
+        PER_USER,
+        STARTS_AT_MOST,
+    ],
+    later: &[],
+};
+
+const MODEL: Key = key(
+    "model",
+    Kind::OneOf(&["open", "closed"]),
+    "`open`: arrivals per second, each timed from when it was due; `closed`: virtual users who start again when they are done; default `open`",
+);
+
+const ARRIVALS: Key = key(
+    "arrivals",
+    Kind::OneOf(&["uniform", "poisson"]),
+    "how arrivals of the open model spread along the rate: evenly or at random; default `uniform`",
+);
+
+const STAGES: Key = key("stages", Kind::List(&STAGE), "the load over time, stage after stage, from zero");
+
+const PRESET: Key = key(
+    "preset",
+    Kind::OneOf(&["normal", "peak", "stress", "spike", "endurance"]),
+    "a ready-made shape around `base`, in place of `stages`: 1x, 2x, in steps to 5x, a moment at 10x, 1x for hours",
+);
+
+const PRESET_BASE: Key =
+    key("base", Kind::Level, "the level that a preset multiplies: a rate, or users in the closed model");
+
+const PRESET_FOR: Key = key("for", Kind::Duration, "how long a preset lasts; default 5m, endurance 4h");
+
+const IN_FLIGHT: Key = key(
+    "max_in_flight",
+    Kind::Whole(1, MOST_IN_FLIGHT),
+    "iterations of the open model running at once; an arrival beyond is dropped; default: peak rate x timeout, from 1 to 100000",
+);
+
+const ITERATIONS: Key = key(
+    "iterations",
+    Kind::Whole(1, u64::MAX),
+    "closed model: ends the load when so many iterations were started; the stages bound its time",
+);
+
+const PER_USER: Key = key(
+    "iterations_per_user",
+    Kind::Whole(1, u64::MAX),
+    "closed model: each user starts so many iterations and leaves; the load ends when none is left",
+);
+
+const STARTS_AT_MOST: Key = key(
+    "at_most",
+    Kind::Rate,
+    "closed model: the most iterations started per second, over all users; default: no limit",
+);
 
 /// More iterations at once than any machine has ports for.
 pub(crate) const MOST_IN_FLIGHT: u64 = 1_000_000;
@@ -347,6 +410,52 @@ pub(crate) static HTTP: Table = Table {
             Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
             "addresses of this machine that connections are bound to in turn; default: the system chooses",
         ),
+        key(
+            "connections_per_host",
+            Kind::Whole(1, MOST_IN_FLIGHT),
+            "HTTP/1.1: the most shared connections to each host, in place of `connections`",
+        ),
+        key(
+            "reuse",
+            Kind::OneOf(&["always", "per_user", "never"]),
+            "HTTP/1.1: whose connections are: shared by all, a user's own from its first request to its end, or one for each request; default `always` in the open model and `per_user` in the closed one",
+        ),
+        key(
+            "idle_timeout",
+            Kind::Duration,
+            "HTTP/1.1: a connection that nobody used for longer is closed; default: the target decides",
+        ),
+        key(
+            "tls_timeout",
+            Kind::Duration,
+            "how long the TLS handshake may take, within `connect_timeout`; default: only that",
+        ),
+        key(
+            "first_byte_timeout",
+            Kind::Duration,
+            "how long the first byte of an answer may take once its request has a connection; default: only `timeout`",
+        ),
+        key(
+            "resolve",
+            Kind::Map(&Kind::Text),
+            "where hosts are: an IP address, maybe with a port, by name; without asking anybody",
+        ),
+        key(
+            "dns",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "name servers that are asked in place of the system's, like `127.0.0.1:5353`; how long an answer counts is theirs to say",
+        ),
+        key("ip", Kind::OneOf(&["4", "6", "any"]), "which addresses of names are used; default `any`"),
+        key(
+            "unix_socket",
+            Kind::Text,
+            "the path of the socket that connections to the target go to; the target's host is what the `host` header says",
+        ),
+        key(
+            "proxy",
+            Kind::Text,
+            "an HTTP proxy that everything goes through, like `http://127.0.0.1:3128`: requests without TLS in absolute form, those with TLS by CONNECT",
+        ),
         key("timeout", Kind::Duration, "how long a step may take, redirects included; default 5s"),
         key(
             "connect_timeout",
@@ -358,11 +467,18 @@ pub(crate) static HTTP: Table = Table {
             Kind::Whole(0, 100),
             "how many redirects a step follows; 0 takes a redirect as the answer; default 10",
         ),
+        key(
+            "compression",
+            Kind::Either(&[COMPRESSION_KIND, Kind::List(&COMPRESSION_KIND)]),
+            "how bodies of answers may be coded: an `accept-encoding` header, and decoding where a step looks at the body; default: as they come",
+        ),
         key("max_body", Kind::Size, "a larger answer ends the request as `too_large`; default 16MB"),
         key("headers", Kind::Map(&Kind::Template), "sent with every request, unless a step has its own"),
     ],
     later: &[],
 };
+
+const COMPRESSION_KIND: Kind = Kind::OneOf(&["gzip", "br", "zstd", "deflate"]);
 
 pub(crate) static TLS: Table = Table {
     name: "`tls`",
@@ -381,6 +497,8 @@ pub(crate) static TLS: Table = Table {
             Kind::Flag,
             "new connections resume TLS sessions where the target lets them; `false` makes every handshake in full; default true",
         ),
+        key("min_version", Kind::OneOf(&["1.2", "1.3"]), "the oldest version that is spoken; default 1.2"),
+        key("max_version", Kind::OneOf(&["1.2", "1.3"]), "the newest version that is spoken; default 1.3"),
     ],
     later: &[],
 };
@@ -390,6 +508,63 @@ pub(crate) static AUTH: Table = Table {
     keys: &[
         key("basic", Kind::Object(&BASIC), "user name and password"),
         key("bearer", Kind::Text, "a token"),
+        key(
+            "digest",
+            Kind::Object(&DIGEST),
+            "user name and password, for a target that asks for them (RFC 7616)",
+        ),
+        key(
+            "oauth2",
+            Kind::Object(&OAUTH2),
+            "a token for client credentials (RFC 6749, section 4.4), renewed in time",
+        ),
+        key("aws", Kind::Object(&AWS), "a signature of AWS (Signature Version 4) for each request"),
+    ],
+    later: &[],
+};
+
+pub(crate) static DIGEST: Table = Table {
+    name: "`auth.digest`",
+    keys: &[
+        must("username", Kind::Text, "the user name"),
+        must("password", Kind::Text, "the password, best as `${NAME}`"),
+    ],
+    later: &[],
+};
+
+pub(crate) static OAUTH2: Table = Table {
+    name: "`auth.oauth2`",
+    keys: &[
+        must("token_url", Kind::Text, "the token endpoint"),
+        must("client_id", Kind::Text, "who asks"),
+        must("client_secret", Kind::Text, "its secret, best as `${NAME}`"),
+        key("scope", Kind::Text, "what the token is for"),
+        key("audience", Kind::Text, "for whom the token is"),
+        key(
+            "credentials",
+            Kind::OneOf(&["header", "body"]),
+            "where id and secret stand: in an `authorization` header or in the body; default `header`",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static AWS: Table = Table {
+    name: "`auth.aws`",
+    keys: &[
+        must("service", Kind::Text, "the service's name in signatures, like `execute-api` or `s3`"),
+        key(
+            "region",
+            Kind::Text,
+            "like `eu-central-1`; default: AWS_REGION or AWS_DEFAULT_REGION of the environment",
+        ),
+        key("access_key_id", Kind::Text, "default: AWS_ACCESS_KEY_ID of the environment"),
+        key("secret_access_key", Kind::Text, "default: AWS_SECRET_ACCESS_KEY of the environment"),
+        key(
+            "session_token",
+            Kind::Text,
+            "of temporary credentials; default: AWS_SESSION_TOKEN of the environment",
+        ),
     ],
     later: &[],
 };
@@ -406,7 +581,18 @@ pub(crate) static BASIC: Table = Table {
 pub(crate) static FEED: Table = Table {
     name: "a feed",
     keys: &[
-        must("csv", Kind::Text, "CSV file with a header line, relative to the plan; values are text"),
+        key("csv", Kind::Text, "CSV file with a header line, relative to the plan; values are text"),
+        key(
+            "json",
+            Kind::Text,
+            "JSON file, relative to the plan: an array of objects with the same keys, at most 64 MiB",
+        ),
+        key(
+            "ndjson",
+            Kind::Text,
+            "file with a JSON object on each line, relative to the plan; all have the same keys",
+        ),
+        key("delimiter", Kind::Text, "with `csv`: the character between values; default `,`"),
         key(
             "order",
             Kind::OneOf(&["unique", "sequential", "random", "shuffled"]),
@@ -421,12 +607,41 @@ pub(crate) static SCENARIO: Table = Table {
     keys: &[
         must("name", Kind::Text, "the scenario's name: the `scenario` label"),
         key("weight", Kind::Whole(0, u32::MAX as u64), "its share among the weights; default 1"),
-        must("steps", Kind::List(&STEP), "what an iteration does, one after the other"),
+        key("load", Kind::Object(&OWN_LOAD), "its own load beside the plan's, in place of a weight"),
+        key(
+            "start_after",
+            Kind::Duration,
+            "how long after the start of the run its own `load` begins; default 0",
+        ),
+        key(
+            "think_time",
+            PAUSE_KIND,
+            "how long its users think between two steps, and in the closed model between two iterations; a `pause` after a step stands in its place",
+        ),
+        key(
+            "pacing",
+            Kind::Duration,
+            "closed model: iterations of a user start at least so far apart; default 0",
+        ),
+        must("steps", Kind::Steps, "what an iteration does, one after the other"),
     ],
-    later: &["load", "start_after"],
+    later: &[],
 };
 
-static STEP: Kind = Kind::Either(&[Kind::Object(&REQUEST), Kind::Object(&PAUSE)]);
+/// A step, or what stands in its place.
+pub(crate) static STEP: Kind = Kind::Either(&[
+    Kind::Object(&REQUEST),
+    Kind::Object(&PAUSE),
+    Kind::Object(&GROUP),
+    Kind::Object(&REPEAT),
+    Kind::Object(&IF),
+    Kind::Object(&ONE_OF),
+    Kind::Object(&PARALLEL),
+    Kind::Object(&SET),
+]);
+
+/// What a failure of a step does.
+pub(crate) const ON_FAILURE: [&str; 4] = ["continue", "end_journey", "end_iteration", "stop"];
 
 pub(crate) const METHODS: [&str; 7] = ["get", "post", "put", "patch", "delete", "head", "options"];
 
@@ -458,20 +673,185 @@ pub(crate) static REQUEST: Table = Table {
         ),
         key(
             "on_failure",
-            Kind::OneOf(&["continue", "end_iteration"]),
-            "what a failure does to the iteration; default `end_iteration`",
+            Kind::OneOf(&ON_FAILURE),
+            "what a failure does: `end_journey` (or `end_iteration`) ends the iteration, `continue` goes on with the next step, `stop` ends the run as failed; default `end_journey`",
+        ),
+        key("retry", Kind::Object(&RETRY), "sends the request again after a failure; without it, never"),
+        key(
+            "until",
+            Kind::Object(&UNTIL),
+            "makes the step again and again until its answer says that something is done",
         ),
     ],
-    later: &["check", "retry"],
+    later: &["check"],
+};
+
+pub(crate) static RETRY: Table = Table {
+    name: "`retry`",
+    keys: &[
+        must("max", Kind::Whole(1, MOST_RETRIES), "how often it is sent again at most"),
+        key(
+            "backoff",
+            Kind::Duration,
+            "how long it waits before the first of these, and twice as long before each further one, up to a minute; default 100ms",
+        ),
+        key(
+            "on",
+            Kind::Either(&[Kind::Text, Kind::Status, Kind::List(&Kind::Either(&[Kind::Text, Kind::Status]))]),
+            "failures that are tried again: outcomes like `timeout`, and statuses like `503` or `5xx`; default connect, reset, timeout, 502, 503 and 504",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static UNTIL: Table = Table {
+    name: "`until`",
+    keys: &[
+        key("jsonpath", Kind::Text, "a JSONPath whose first match must become what the words beside it say"),
+        key("expect", Kind::Object(&EXPECT), "what the answer must become, in place of `jsonpath`"),
+        EQUALS,
+        NOT,
+        ONE_OF_THESE,
+        EXISTS,
+        CONTAINS,
+        MATCHES,
+        ABOVE,
+        AT_LEAST,
+        BELOW,
+        AT_MOST,
+        key("every", Kind::Duration, "how long after an answer the next request is due; default 1s"),
+        key(
+            "timeout",
+            Kind::Duration,
+            "how long after the step was first due it is not made again: then it has failed; default 30s",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static GROUP: Table = Table {
+    name: "a group",
+    keys: &[
+        must("group", Kind::Text, "its name: the `group` label of its time, pauses included"),
+        must("steps", Kind::Steps, "what is timed together"),
+    ],
+    later: &[],
+};
+
+pub(crate) static REPEAT: Table = Table {
+    name: "a repetition",
+    keys: &[
+        must(
+            "repeat",
+            Kind::Either(&[Kind::Whole(0, MOST_TIMES), Kind::Text]),
+            "how often: `3`, or `2..5` for anything between, drawn by the seed",
+        ),
+        must("steps", Kind::Steps, "what is repeated"),
+    ],
+    later: &[],
+};
+
+pub(crate) static IF: Table = Table {
+    name: "a choice",
+    keys: &[
+        must("if", Kind::Object(&CONDITION), "the condition"),
+        must("steps", Kind::Steps, "what is done where it holds"),
+        key("else", Kind::Steps, "what is done where it does not hold"),
+    ],
+    later: &[],
+};
+
+pub(crate) static CONDITION: Table = Table {
+    name: "`if`",
+    keys: &[
+        must("value", Kind::Template, "what is looked at; a hole without a value makes it absent"),
+        EQUALS,
+        NOT,
+        ONE_OF_THESE,
+        EXISTS,
+        CONTAINS,
+        MATCHES,
+        ABOVE,
+        AT_LEAST,
+        BELOW,
+        AT_MOST,
+    ],
+    later: &[],
+};
+
+pub(crate) static ONE_OF: Table = Table {
+    name: "a draw",
+    keys: &[must(
+        "one_of",
+        Kind::List(&Kind::Object(&BRANCH)),
+        "branches of which one is taken, drawn by weight",
+    )],
+    later: &[],
+};
+
+pub(crate) static BRANCH: Table = Table {
+    name: "a branch",
+    keys: &[
+        key("weight", Kind::Whole(0, 1_000_000), "its share among the weights; default 1"),
+        must("steps", Kind::Steps, "what it does"),
+    ],
+    later: &[],
+};
+
+pub(crate) static PARALLEL: Table = Table {
+    name: "steps at once",
+    keys: &[
+        must(
+            "parallel",
+            Kind::List(&Kind::Object(&REQUEST)),
+            "requests that are sent at the same time, each on a connection of its own",
+        ),
+        key("name", Kind::Text, "the `group` label of their time together; default `parallel`"),
+    ],
+    later: &[],
+};
+
+pub(crate) static SET: Table = Table {
+    name: "`set`",
+    keys: &[must("set", Kind::Map(&Kind::Template), "values made once for the steps that follow, by name")],
+    later: &[],
 };
 
 pub(crate) static PAUSE: Table = Table {
     name: "a pause",
     keys: &[must(
         "pause",
-        Kind::Pause,
-        "waits so long before the next step is due: `1s`, or evenly drawn from `200ms..2s`",
+        PAUSE_KIND,
+        "waits so long before the next step is due: `1s`, evenly drawn from `200ms..2s`, or drawn otherwise",
     )],
+    later: &[],
+};
+
+const PAUSE_KIND: Kind = Kind::Either(&[Kind::Pause, Kind::Object(&DRAWN_PAUSE)]);
+
+pub(crate) static DRAWN_PAUSE: Table = Table {
+    name: "a pause that is drawn",
+    keys: &[
+        key(
+            "exponential",
+            Kind::Duration,
+            "exponentially distributed with this mean; at most ten times as long",
+        ),
+        key("log_normal", Kind::Object(&LOG_NORMAL), "log-normally distributed"),
+    ],
+    later: &[],
+};
+
+pub(crate) static LOG_NORMAL: Table = Table {
+    name: "`log_normal`",
+    keys: &[
+        must("median", Kind::Duration, "half of the pauses are shorter"),
+        must(
+            "sigma",
+            Kind::Number,
+            "standard deviation of the logarithm, above 0 and up to 2; pauses lie within four of it",
+        ),
+    ],
     later: &[],
 };
 
@@ -496,9 +876,32 @@ pub(crate) static EXPECT: Table = Table {
             "texts that the body must contain",
         ),
         key("contains", Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]), "short for `body_contains`"),
-        key("json", Kind::Map(&Kind::Any), "JSONPaths whose first match must equal the value"),
+        key(
+            "json",
+            Kind::Map(&COMPARISON_KIND),
+            "JSONPaths and what the first match of each must be: a value, or a comparison like `{ at_least: 3 }`",
+        ),
         key("within", Kind::Duration, "the longest response time"),
     ],
+    later: &[],
+};
+
+const EQUALS: Key = key("equals", Kind::Any, "this very value");
+const NOT: Key = key("not", Kind::Any, "none of what is written here: a value, or a comparison");
+const ONE_OF_THESE: Key = key("one_of", Kind::List(&Kind::Any), "any of these values");
+const EXISTS: Key = key("exists", Kind::Flag, "`true`: the value is there; `false`: it is not");
+const CONTAINS: Key = key("contains", Kind::Text, "a text with this in it");
+const MATCHES: Key = key("matches", Kind::Text, "a text in which this regular expression matches");
+const ABOVE: Key = key("above", Kind::Number, "a number above this");
+const AT_LEAST: Key = key("at_least", Kind::Number, "a number of at least this");
+const BELOW: Key = key("below", Kind::Number, "a number below this");
+const AT_MOST: Key = key("at_most", Kind::Number, "a number of at most this");
+
+static COMPARISON_KIND: Kind = Kind::Either(&[Kind::Object(&COMPARISON), Kind::Any]);
+
+pub(crate) static COMPARISON: Table = Table {
+    name: "a comparison",
+    keys: &[EQUALS, NOT, ONE_OF_THESE, EXISTS, CONTAINS, MATCHES, ABOVE, AT_LEAST, BELOW, AT_MOST],
     later: &[],
 };
 

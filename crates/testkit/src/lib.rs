@@ -1,4 +1,4 @@
-//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, ministack, noida-db, nginx and Chromium.
+//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, ministack, noida-db, nginx, caddy, tinyproxy and Chromium.
 //!
 //! What we export has to be understood by the programs other people run, so tests ask those
 //! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
@@ -14,6 +14,7 @@ mod alertmanager;
 mod aws;
 mod binary;
 mod browser;
+mod caddy;
 mod certificate;
 mod half;
 mod influxdb;
@@ -29,6 +30,7 @@ mod receiver;
 pub mod remote_write;
 mod rotel;
 mod scripted;
+mod tinyproxy;
 mod victoria_metrics;
 mod wait;
 
@@ -36,6 +38,7 @@ pub use alertmanager::Alertmanager;
 pub use aws::Aws;
 pub use binary::binary;
 pub use browser::{Browser, ColorScheme};
+pub use caddy::Caddy;
 pub use certificate::Authority;
 pub use influxdb::{InfluxDb, Row};
 pub use kafka::Kafka;
@@ -49,6 +52,7 @@ pub use pushgateway::Pushgateway;
 pub use receiver::{Answer, Plain, Received, Receiver};
 pub use rotel::{Rotel, RotelPoint, RotelSpan};
 pub use scripted::{Body, Protocol, Reply, Scripted};
+pub use tinyproxy::Tinyproxy;
 pub use victoria_metrics::VictoriaMetrics;
 pub use wait::{wait_for, wait_until};
 

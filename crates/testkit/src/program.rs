@@ -32,6 +32,8 @@ impl Program {
     pub const INFLUXD: Self = Self { name: "influxd", package: "influxdb" };
     pub const VICTORIA_METRICS: Self = Self { name: "victoria-metrics", package: "victoria-metrics" };
     pub const NGINX: Self = Self { name: "nginx", package: "nginx" };
+    pub const CADDY: Self = Self { name: "caddy", package: "caddy" };
+    pub const TINYPROXY: Self = Self { name: "tinyproxy", package: "tinyproxy-bin" };
     pub const CHROMIUM: Self = Self { name: "chromium", package: "chromium" };
     pub const CHROMEDRIVER: Self = Self { name: "chromedriver", package: "chromium-driver" };
     pub const OPENSEARCH: Self = Self { name: "osmem-server", package: "osmem-server" };

@@ -1,4 +1,4 @@
-//! What arrives when: arrival schedules, user counts over time, and which scenario comes next.
+//! What arrives when: arrival schedules, user counts over time, which scenario comes next, how long people think.
 //!
 //! Everything here is a pure function of the plan and a seed. When arrival `n` is due depends on `n`
 //! alone, never on replies: a stalled target cannot push later arrivals back, so the stall shows up
@@ -6,12 +6,14 @@
 
 mod arrivals;
 mod mix;
+mod pause;
 mod profile;
 mod stage;
 mod users;
 
 pub use arrivals::{Arrivals, Spacing};
 pub use mix::{Mix, MixError};
+pub use pause::{FARTHEST_DEVIATIONS, LONGEST_MEANS, Pause};
 pub use profile::RateProfile;
 pub use stage::{Level, Preset, Stage, StageKind};
 pub use users::UserProfile;

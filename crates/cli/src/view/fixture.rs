@@ -40,11 +40,13 @@ pub(super) fn started() -> Started {
                 scenario_index: Some(0),
                 step: "list".into(),
             }],
+            groups: Vec::new(),
             stages: vec![
                 stage("ramp", 0.0, 10.0, 0.0, 200.0),
                 stage("hold", 10.0, 50.0, 200.0, 200.0),
                 stage("spike", 50.0, 60.0, 400.0, 400.0),
             ],
+            own_loads: Vec::new(),
             warmup: 5.0,
             grace: 5.0,
             iterations: None,

@@ -6,6 +6,34 @@ use crate::client::{Client, eventually, target};
 use plimsoll_demo_target::Model;
 
 #[test]
+fn headers_decide_what_a_payment_a_medium_and_a_tenant_are() {
+    let target = target(Model::default());
+    let mut client = Client::to(target.addr());
+    let mut pay = |key: &str, body: &str| {
+        let reply = client.ask("POST", "/payments", &[&format!("idempotency-key: {key}")], body);
+        (reply.status, reply.text().to_owned())
+    };
+    let first = pay("one", r#"{"amount":5}"#);
+    assert_eq!(first.0, 201);
+    assert_eq!(first, pay("one", r#"{"amount":5}"#), "the same key is the same payment");
+    assert_ne!(first, pay("other", r#"{"amount":5}"#));
+    assert_eq!(pay("one", r#"{"amount":10001}"#).0, 402);
+    assert_eq!(pay("one", r#"{"amount":0}"#).0, 422);
+    assert_eq!(pay("one", "").0, 422);
+
+    let part = client.ask("GET", "/media/1000", &["range: bytes=990-2000"], "");
+    assert_eq!((part.status, part.text().len()), (206, 10));
+    assert_eq!(part.header("content-range"), Some("bytes 990-999/1000"));
+    let none = client.ask("GET", "/media/1000", &["range: bytes=1000-"], "");
+    assert_eq!((none.status, none.header("content-range")), (416, Some("bytes */1000")));
+
+    let own = client.ask("GET", "/tenants/acme", &["x-tenant: acme"], "");
+    assert_eq!(own.status, 200);
+    assert!(own.text().starts_with(r#"{"tenant":"acme","items":[{"id":"#), "{}", own.text());
+    assert_eq!(client.ask("GET", "/tenants/acme", &["x-tenant: other"], "").status, 403);
+}
+
+#[test]
 fn every_route_answers_as_described() {
     let target = target(Model::default());
     let mut client = Client::to(target.addr());
@@ -49,6 +77,20 @@ fn every_route_answers_as_described() {
         ("GET", "/latency/0.5", "", 200, "late"),
         ("GET", "/latency/-1", "", 400, "0 to 600000"),
         ("GET", "/latency/nan", "", 400, "0 to 600000"),
+        ("POST", "/payments", r#"{"amount":5}"#, 400, "idempotency-key"),
+        ("POST", "/jobs", r#"{"takes_ms":0}"#, 202, r#"{"job":"1-"#),
+        ("POST", "/jobs", r#"{"takes_ms":600001}"#, 400, "takes_ms"),
+        ("GET", "/jobs/1-0-0", "", 200, r#"{"job":"1-0-0","state":"done","percent":100}"#),
+        ("GET", "/jobs/1-0-600000", "", 200, r#""state":"running""#),
+        ("GET", "/jobs/1-x-0", "", 404, "no such job"),
+        ("GET", "/jobs/1-99999999999-0", "", 404, "no such job"),
+        ("GET", "/limited?per_second=1000", "", 200, "within"),
+        ("GET", "/limited?per_second=0", "", 429, "the limit"),
+        ("GET", "/limited?per_second=x", "", 400, "a number"),
+        ("GET", "/media/5", "", 200, "     "),
+        ("GET", "/media/0", "", 400, "from 1 to"),
+        ("GET", "/tenants/acme", "", 403, "x-tenant"),
+        ("GET", "/tenants/", "", 404, "no such tenant"),
         ("GET", "/nowhere", "", 404, "nothing at this path"),
         ("DELETE", "/products", "", 405, "other methods"),
     ];

@@ -15,6 +15,9 @@ pub const MAX_HEADERS: usize = 100;
 /// The most informational responses (1xx) before the final one. Early hints come once or twice.
 pub const MAX_INFORMATIONAL: u8 = 32;
 
+/// From this status on an answer failed (RFC 9110, section 15).
+const FAILED: u16 = 400;
+
 /// What the caller wants of a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
@@ -24,6 +27,9 @@ pub struct Want {
     pub keep_headers: bool,
     /// The body is wanted. Without it, it is counted and thrown away.
     pub keep_body: bool,
+    /// Of an answer that failed, by a status from 400, the headers and so many bytes of the body are kept whatever else is
+    /// wanted, so that somebody can look at them; headers that are none are left out.
+    pub keep_failed: usize,
     /// The most bytes a body may have, chunk sizes and the like not counted.
     pub max_body: u64,
 }
@@ -34,7 +40,8 @@ pub struct Want {
 /// use plimsoll_driver::http1::{ResponseReader, Want};
 ///
 /// let mut reader = ResponseReader::new();
-/// reader.begin(Want { head_request: false, keep_headers: false, keep_body: true, max_body: 1024 });
+/// let want = Want { head_request: false, keep_headers: false, keep_body: true, keep_failed: 0, max_body: 1024 };
+/// reader.begin(want);
 /// assert_eq!(reader.read(b"HTTP/1.1 200 OK\r\ncontent-len")?, None);
 /// assert_eq!(reader.read(b"gth: 5\r\n\r\nhello")?, Some(15));
 /// assert_eq!((reader.status(), reader.keeps_alive()), (200, true));
@@ -48,6 +55,7 @@ pub struct ResponseReader {
     informational: u8,
     head_request: bool,
     keep_headers: bool,
+    keep_failed: usize,
     has_begun: bool,
     /// What headers and version say so far.
     persistent: bool,
@@ -75,6 +83,8 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Body {
     kept: Option<Vec<u8>>,
+    /// How many bytes of it are kept.
+    most: usize,
     /// How many more bytes it may have.
     room: u64,
 }
@@ -130,9 +140,10 @@ impl ResponseReader {
             informational: 0,
             head_request: false,
             keep_headers: false,
+            keep_failed: 0,
             has_begun: false,
             persistent: false,
-            body: Body { kept: None, room: 0 },
+            body: Body { kept: None, most: usize::MAX, room: 0 },
             kept: Vec::new(),
             parsed: 0,
             headers: HeaderMap::new(),
@@ -146,9 +157,10 @@ impl ResponseReader {
         self.informational = 0;
         self.head_request = want.head_request;
         self.keep_headers = want.keep_headers;
+        self.keep_failed = want.keep_failed;
         self.has_begun = false;
         self.persistent = false;
-        self.body = Body { kept: want.keep_body.then(Vec::new), room: want.max_body };
+        self.body = Body { kept: want.keep_body.then(Vec::new), most: usize::MAX, room: want.max_body };
         self.kept.clear();
         if !self.headers.is_empty() {
             self.headers = HeaderMap::new();
@@ -354,7 +366,12 @@ impl ResponseReader {
         self.follow(&head)?;
         if self.keep_headers || head.framing.keeps {
             self.keep_headers(parsed.headers)?;
-        } else if let Some(known) = known
+        }
+        if self.keep_failed > 0 && status >= FAILED {
+            self.keep_failed(parsed.headers);
+        } else if !self.keep_headers
+            && !head.framing.keeps
+            && let Some(known) = known
             && let Some(bytes) = window.get(..end).filter(|bytes| bytes.len() <= LONGEST_KNOWN)
         {
             known.bytes.clear();
@@ -414,6 +431,22 @@ impl ResponseReader {
         Ok(())
     }
 
+    /// Keeps what is looked at of an answer that failed.
+    #[cold]
+    fn keep_failed(&mut self, headers: &[httparse::Header<'_>]) {
+        let left =
+            headers.iter().filter(|header| !self.keep_headers && !is_kept_always(header.name.as_bytes()));
+        for header in left {
+            let name = HeaderName::from_bytes(header.name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(header.value)) {
+                self.headers.append(name, value);
+            }
+        }
+        if self.body.kept.is_none() {
+            (self.body.kept, self.body.most) = (Some(Vec::new()), self.keep_failed);
+        }
+    }
+
     fn fail(&mut self, error: ReadError) {
         self.state = State::Failed(error);
         self.persistent = false;
@@ -439,6 +472,7 @@ impl Body {
     pub(super) fn take(&mut self, piece: &[u8]) -> Result<(), ReadError> {
         self.allow(piece.len() as u64)?;
         if let Some(kept) = &mut self.kept {
+            let piece = piece.get(..self.most.saturating_sub(kept.len())).unwrap_or(piece);
             let most = usize::try_from(self.room).unwrap_or(usize::MAX).saturating_add(kept.len());
             keep(kept, piece, most);
         }

@@ -9,8 +9,9 @@ use plimsoll_measure::{
     ConnectionFigures, Distribution, Edges, Frame, Limits, Outcome, Phase, SeriesKey, Timing,
 };
 use plimsoll_run::{
-    Action, AddressChoice, BodyKind, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
-    OnFailure, PlannedTarget, Request, RunPlan, Scenario, Shape, StepShape, Template, TlsSettings,
+    Action, AddressChoice, BodyKind, Expect, ExportSettings, GroupShape, HttpSettings, HttpVersion, Load,
+    LoadModel, Network, OnFailure, PlannedTarget, Request, RunPlan, Scenario, Shape, StepShape, Template,
+    TlsSettings, UserLimits,
 };
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Spacing, Stage, StageKind};
@@ -31,6 +32,8 @@ pub(crate) fn get(step: u16, path: &str) -> Request {
         captures: Vec::new(),
         measures: Vec::new(),
         on_failure: OnFailure::EndIteration,
+        retry: None,
+        until: None,
     }
 }
 
@@ -45,24 +48,26 @@ pub(crate) fn open(rate: f64, length: f64) -> LoadModel {
 pub(crate) fn closed(users: u32, length: f64) -> LoadModel {
     LoadModel::Closed {
         stages: vec![Stage { kind: StageKind::Hold(Users(users)), length: seconds(length) }],
-        iterations: None,
+        limits: UserLimits::default(),
     }
 }
 
 pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunPlan {
-    let steps = actions.iter().filter(|action| matches!(action, Action::Request(_))).enumerate();
-    let steps: Vec<_> = steps
-        .map(|(index, _)| StepShape {
-            scenario: "main".into(),
-            scenario_index: Some(0),
-            step: format!("step {index}"),
-        })
-        .collect();
-    let captures = actions.iter().map(|action| match action {
-        Action::Request(request) => request.captures.len(),
-        Action::Pause(_) => 0,
+    let (mut steps, mut groups, mut captures) = (Vec::new(), Vec::new(), 0);
+    let (scenario, scenario_index) = ("main".to_owned(), Some(0));
+    Action::walk(&actions, &mut |action| match action {
+        Action::Request(request) => {
+            captures += request.captures.len() as u16;
+            let (scenario, step) = (scenario.clone(), format!("step {}", steps.len()));
+            steps.push(StepShape { scenario, scenario_index, step });
+        }
+        Action::Set(values) => captures += values.len() as u16,
+        Action::Group(_) | Action::Parallel(_) => {
+            let (scenario, group) = (scenario.clone(), format!("group {}", groups.len()));
+            groups.push(GroupShape { scenario, scenario_index, group });
+        }
+        _ => {}
     });
-    let captures = captures.sum::<usize>() as u16;
     RunPlan {
         name: "test".into(),
         hash: String::new(),
@@ -86,14 +91,23 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
             redirects: 10,
             max_body: 16_000_000,
             headers: Vec::new(),
+            network: Network::default(),
         },
         tls: TlsSettings::default(),
         feeds: Vec::new(),
+        functions: Vec::new(),
         setup: Vec::new(),
         setup_captures: 0,
         teardown: Vec::new(),
-        scenarios: vec![Scenario { name: "main".into(), weight: 1, actions, captures }],
+        scenarios: vec![Scenario {
+            name: "main".into(),
+            weight: 1,
+            actions,
+            captures,
+            ..Scenario::default()
+        }],
         steps,
+        groups,
         objectives: Vec::new(),
         overload_objectives: Vec::new(),
         resources: Vec::new(),
@@ -115,6 +129,7 @@ pub(crate) fn config(plan: RunPlan, transport: Transport, http1: Http1) -> Drive
         setup: Arc::new([]),
         feeds: Feeds::new(&plan.feeds, 1),
         http1,
+        observe: false,
         plan: Arc::new(plan),
     }
 }

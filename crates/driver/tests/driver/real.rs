@@ -9,11 +9,11 @@ use plimsoll_demo_target::{Config, DemoTarget};
 use plimsoll_driver::{NetworkTransport, Transport};
 use plimsoll_measure::{Outcome, Timing};
 use plimsoll_run::{
-    Action, BodyKind, Capture, CaptureSource, Header, HeaderExpectation, LoadModel, OnFailure, Part,
-    PauseRange, Request, RunPlan, StatusRange, Template, TlsSettings, Variable,
+    Action, BodyKind, Capture, CaptureSource, Comparison, Header, HeaderExpectation, LoadModel, OnFailure,
+    Part, Request, RunPlan, StatusRange, Template, TlsSettings, UserLimits, Variable,
 };
 use plimsoll_units::Rate;
-use plimsoll_workload::{Spacing, Stage, StageKind};
+use plimsoll_workload::{Pause, Spacing, Stage, StageKind};
 
 async fn network(plan: &RunPlan) -> Transport {
     Transport::Network(NetworkTransport::new(plan).await.unwrap())
@@ -100,7 +100,7 @@ async fn a_journey_captures_keeps_cookies_and_fills_templates() {
     buy.expect.status = vec![StatusRange { first: 201, last: 201 }];
     let mut look = get(3, "");
     look.url = Template { parts: vec![Part::Text("/products/".into()), hole(0)] };
-    look.expect.json = vec![("$.id".into(), serde_json::Value::Null)];
+    look.expect.json = vec![("$.id".into(), Comparison::Equals(serde_json::Value::Null))];
     look.on_failure = OnFailure::Continue;
     let mut order = json(get(4, "/checkout"), Template::text("{}"));
     order.captures =
@@ -177,7 +177,10 @@ async fn exactly_the_iterations_asked_for_are_made() {
     for users in [1, 3, 16] {
         let target = target();
         let model = match closed(users, 60.0) {
-            LoadModel::Closed { stages, .. } => LoadModel::Closed { stages, iterations: Some(500) },
+            LoadModel::Closed { stages, .. } => LoadModel::Closed {
+                stages,
+                limits: UserLimits { iterations: Some(500), ..UserLimits::default() },
+            },
             other => other,
         };
         let measured = run(plan(&url(&target), model, steps(vec![get(0, "/")]))).await;
@@ -342,7 +345,7 @@ async fn tls_is_verified_unless_told_otherwise() {
     let unknown = with(TlsSettings::default()).await;
     assert_eq!(unknown.outcomes(), [(Outcome::Tls, 5)]);
     assert!(
-        unknown.message(Outcome::Tls).unwrap().contains("invalid peer certificate"),
+        unknown.message(Outcome::Tls).unwrap().contains("signed by nobody who is trusted"),
         "{:?}",
         unknown.message(Outcome::Tls)
     );
@@ -387,7 +390,7 @@ async fn forgetful_server(resets: bool) -> std::net::SocketAddr {
 async fn a_connection_closed_while_idle_is_replaced_and_counted() {
     for resets in [false, true] {
         let address = forgetful_server(resets).await;
-        let pause = PauseRange { min: Duration::from_millis(200), max: Duration::from_millis(200) };
+        let pause = Pause::fixed(Duration::from_millis(200));
         let mut actions = steps(vec![get(0, "/")]);
         actions.push(Action::Pause(pause));
         for model in [closed(1, 1.9), open(4.0, 1.9)] {

@@ -1,7 +1,7 @@
 //! What a real run can only show, proved on a simulated clock: to the request and to the millisecond.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::CLIENT;
@@ -10,13 +10,14 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use plimsoll_data::{Format, Function, Source, Table};
 use plimsoll_driver::{Message, Simulation, Transport};
 use plimsoll_measure::{Distribution, Outcome, Timing};
 use plimsoll_run::{
-    Action, Feed, FeedOrder, Header, LoadModel, Part, PauseRange, RunPlan, Template, Variable,
+    Action, Feed, FeedOrder, Header, LoadModel, Part, RunPlan, Template, UserLimits, Variable,
 };
 use plimsoll_units::Users;
-use plimsoll_workload::{Stage, StageKind};
+use plimsoll_workload::{Pause, Stage, StageKind};
 use tokio::time::Instant;
 
 /// A server in the same simulation: answers after `service`, and not at all between two moments.
@@ -170,7 +171,7 @@ async fn a_timeout_counts_at_the_time_waited() {
 
 #[tokio::test(start_paused = true)]
 async fn a_later_step_is_due_when_the_step_before_it_ended_plus_its_pause() {
-    let pause = PauseRange { min: Duration::from_millis(300), max: Duration::from_millis(300) };
+    let pause = Pause::fixed(Duration::from_millis(300));
     let actions = vec![
         Action::Request(Box::new(get(0, "/a"))),
         Action::Pause(pause),
@@ -206,7 +207,10 @@ async fn a_request_belongs_to_the_phase_its_iteration_was_due_in() {
 #[tokio::test(start_paused = true)]
 async fn a_closed_run_ends_when_its_iterations_are_done() {
     let model = match closed(4, 60.0) {
-        LoadModel::Closed { stages, .. } => LoadModel::Closed { stages, iterations: Some(1000) },
+        LoadModel::Closed { stages, .. } => LoadModel::Closed {
+            stages,
+            limits: UserLimits { iterations: Some(1000), ..UserLimits::default() },
+        },
         other => other,
     };
     let measured =
@@ -237,8 +241,13 @@ fn unsendable() -> Vec<Action> {
 }
 
 fn feed(row: &str) -> Feed {
-    let rows = Arc::new(vec![vec![row.to_owned()].into_boxed_slice()]);
-    Feed { name: "users".into(), columns: vec!["name".into()], rows, order: FeedOrder::Sequential }
+    rows(&format!("name\n\"{row}\"\n"), FeedOrder::Sequential)
+}
+
+fn rows(csv: &str, order: FeedOrder) -> Feed {
+    let source = Source::Memory(csv.as_bytes().into());
+    let table = Table::open(source, Format::Csv { delimiter: b',' }, |_, _| {}).unwrap();
+    Feed { name: "users".into(), table: Arc::new(table), digest: String::new(), order }
 }
 
 #[tokio::test(start_paused = true)]
@@ -327,7 +336,7 @@ async fn users_come_and_go_with_their_stages() {
         stage(StageKind::Ramp(Users(0)), 1000),
         stage(StageKind::Pause, 1000),
     ];
-    let model = LoadModel::Closed { stages, iterations: None };
+    let model = LoadModel::Closed { stages, limits: UserLimits::default() };
     let measured =
         simulate(plan("http://simulated", model, step()), server(Duration::from_millis(10), 0..0)).await;
     let arrivals: Vec<u64> = measured.frames[..7]
@@ -340,4 +349,74 @@ async fn users_come_and_go_with_their_stages() {
     assert_eq!(arrivals, [0, ramp_up, 1000, 0, 400, ramp_down, 0]);
     assert_eq!(measured.offering_ended, [7_000_000_000]);
     assert_eq!(measured.arrivals(), measured.ended());
+}
+
+/// What a server in the same simulation was asked for, in some order.
+async fn asked(model: LoadModel, workers: usize, feed: FeedOrder) -> Vec<String> {
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let heard = Arc::clone(&asked);
+    let transport = Transport::Memory(Arc::new(move || {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let heard = Arc::clone(&heard);
+        let answer = service_fn(move |request: http::Request<_>| {
+            heard.lock().unwrap().push(request.uri().to_string());
+            std::future::ready(Ok::<_, Infallible>(http::Response::new(Full::new(Bytes::new()))))
+        });
+        tokio::task::spawn_local(
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(far), answer),
+        );
+        near
+    }));
+    let hole = |variable| [Part::Text("/".to_owned()), Part::Variable(variable)];
+    let [mut first, mut second] = [get(0, "/"), get(1, "/")];
+    let variables = [Variable::User, Variable::Made(0), Variable::Made(1), Variable::Made(1)];
+    first.url = Template { parts: variables.into_iter().flat_map(hole).collect() };
+    let variables = [Variable::Made(2), Variable::Column { feed: 0, column: 1 }];
+    second.url = Template { parts: variables.into_iter().flat_map(hole).collect() };
+    let actions = [first, second].map(|request| Action::Request(Box::new(request))).to_vec();
+    let mut plan = plan("http://simulated", model, actions);
+    plan.functions =
+        ["int(0, 1000000)", "uuid()", "sequence()"].map(|call| Function::parse(call).unwrap()).to_vec();
+    let lines: String = (0..50).map(|n| format!("{n},\"row {n}\"\n")).collect();
+    plan.feeds = vec![rows(&format!("n,name\n{lines}"), feed)];
+    let config = plimsoll_driver::DriverConfig { workers, ..config(plan, transport, CLIENT) };
+    let measured = Measured::of(Simulation::run(&config).await.unwrap());
+    assert_eq!(measured.arrivals(), measured.ended());
+    let mut asked = std::mem::take(&mut *asked.lock().unwrap());
+    asked.sort_unstable();
+    asked
+}
+
+#[tokio::test(start_paused = true)]
+async fn made_values_are_the_same_however_many_workers_make_them() {
+    let first = asked(open(50.0, 1.0), 1, FeedOrder::Unique).await;
+    assert_eq!(first, asked(open(50.0, 1.0), 3, FeedOrder::Unique).await);
+    assert_eq!(first.len(), 100);
+    let rows: Vec<_> = first.iter().filter(|url| url.contains("row%20")).collect();
+    assert!((0..50).all(|n| rows.contains(&&format!("/0/row%20{n}"))), "{rows:?}");
+    let made: Vec<_> = first.iter().filter(|url| !url.contains("row")).collect();
+    for url in &made {
+        let parts: Vec<_> = url.split('/').collect();
+        assert!(parts[2].parse::<u32>().is_ok_and(|n| n <= 1_000_000) && parts[3] != parts[4], "{url}");
+    }
+    let users: std::collections::BTreeSet<_> = made.iter().map(|url| url.split('/').nth(3)).collect();
+    assert_eq!(users.len(), 50, "each user has values of its own");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sequence_counts_for_each_user() {
+    let stages = vec![Stage { kind: StageKind::Hold(Users(3)), length: Duration::from_secs(1) }];
+    let model =
+        LoadModel::Closed { stages, limits: UserLimits { iterations: Some(12), ..UserLimits::default() } };
+    let asked = asked(model, 1, FeedOrder::Sequential).await;
+    let count = |n: &str| asked.iter().filter(|url| url.starts_with(&format!("/{n}/row"))).count();
+    assert_eq!(["0", "1", "2", "3", "4"].map(count), [3, 3, 3, 3, 0], "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shuffled_rows_come_once_before_any_comes_again() {
+    let asked = asked(open(100.0, 1.0), 2, FeedOrder::Shuffled).await;
+    let rows: Vec<_> = asked.iter().filter(|url| url.contains("row%20")).collect();
+    assert_eq!(rows.len(), 100);
+    assert!((0..50).all(|n| rows.iter().filter(|url| ***url == format!("/0/row%20{n}")).count() == 2));
 }

@@ -21,7 +21,7 @@ pub(crate) const MAX_BODY: u64 = 100_000;
 const MAX_MEMORY: usize = 2 * MAX_HEAD + 64 * 1024;
 
 pub(crate) fn want(head_request: bool) -> Want {
-    Want { head_request, keep_headers: true, keep_body: true, max_body: MAX_BODY }
+    Want { head_request, keep_headers: true, keep_body: true, keep_failed: 0, max_body: MAX_BODY }
 }
 
 /// Reads the pieces one after the other, and then the end of the stream.

@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_driver::{Collector, DriverConfig, Http1, Message, Simulation, Transport};
-use plimsoll_run::{Action, Gauges, RunEvent, RunInfo, RunPlan, Second, Shape, Started, State};
+use plimsoll_run::{Action, Gauges, LoadModel, RunEvent, RunInfo, RunPlan, Second, Shape, Started, State};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
+use plimsoll_workload::Pause;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 #[global_allocator]
@@ -54,7 +55,7 @@ fn check(short: (f64, u64), whole: (f64, u64)) {
     let (rate, seconds) = if is_whole { whole } else { short };
     let length = Duration::from_secs(seconds);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let simulated = runtime.unwrap().block_on(simulate(rate, length));
+    let simulated = runtime.unwrap().block_on(simulate_rate(rate, length));
     assert_eq!(simulated.requests, (rate * length.as_secs_f64()) as u64, "every request succeeded");
     let (first, last) = thirds(&simulated.held).unwrap();
     let growth = last as f64 / first as f64 - 1.0;
@@ -71,9 +72,32 @@ struct Simulated {
     held: Vec<isize>,
 }
 
-async fn simulate(rate: f64, length: Duration) -> Simulated {
+/// The most memory that a user of a ten-step journey may take with its cookies, its connection, and here the
+/// server's end of it too.
+const PER_USER: usize = 20_000;
+
+#[test]
+fn users_with_cookies_and_a_ten_step_journey_are_small() {
+    let is_whole = std::env::var("PLIMSOLL_SIMULATE").is_ok_and(|form| form == "whole");
+    let users = if is_whole { 10_000 } else { 1_000 };
+    let pause = || Action::Pause(Pause::fixed(Duration::from_millis(900)));
+    let steps = (0..10).flat_map(|step| [Action::Request(Box::new(common::get(step, "/"))), pause()]);
+    let plan = common::plan("http://simulated", common::closed(users, 20.0), steps.collect());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let simulated = runtime.unwrap().block_on(simulate(plan, 0.0, Duration::from_secs(20)));
+    assert!(simulated.requests >= u64::from(users) * 20, "{} requests", simulated.requests);
+    let most = simulated.held.iter().copied().max().unwrap();
+    println!("{users} users: {most} bytes, {} each", most as usize / users as usize);
+    assert!(most as usize <= users as usize * PER_USER, "{most} bytes for {users} users");
+}
+
+async fn simulate_rate(rate: f64, length: Duration) -> Simulated {
     let home = Action::Request(Box::new(common::get(0, "/")));
-    let mut plan = common::plan("http://simulated", common::open(rate, length.as_secs_f64()), vec![home]);
+    let plan = common::plan("http://simulated", common::open(rate, length.as_secs_f64()), vec![home]);
+    simulate(plan, rate, length).await
+}
+
+async fn simulate(mut plan: RunPlan, rate: f64, length: Duration) -> Simulated {
     plan.objectives = vec![
         objective("quick", "p95(response_time) <= 250ms"),
         objective("few errors", "error_ratio <= 0.1%"),
@@ -81,7 +105,9 @@ async fn simulate(rate: f64, length: Duration) -> Simulated {
     // What is looked at is not part of what is measured: it has its room beforehand.
     let mut held = Vec::with_capacity(length.as_secs() as usize + 60);
     let before = allocations::held();
-    let transport = Transport::Memory(Arc::new(serve));
+    // Users of the closed model stay, and keep what they are given.
+    let is_closed = matches!(plan.load.model, LoadModel::Closed { .. });
+    let transport = Transport::Memory(Arc::new(move || serve(is_closed)));
     let config = DriverConfig { workers: 1, ..common::config(plan, transport, Http1::default()) };
     let mut state = State::new(Arc::new(started(&config.plan)));
     let mut collector = Collector::new(1);
@@ -111,8 +137,14 @@ async fn simulate(rate: f64, length: Duration) -> Simulated {
     Simulated { requests, held }
 }
 
-/// Answers each request of a connection after a while.
-fn serve() -> DuplexStream {
+/// A session, a basket and a choice of language, as shops set them.
+const WITH_COOKIES: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\
+    set-cookie: session=0123456789abcdef0123456789abcdef; Path=/; HttpOnly; SameSite=Lax\r\n\
+    set-cookie: basket=7c9e6679-7425-40de-944b-e07fc1f90ae7; Path=/; Max-Age=86400\r\n\
+    set-cookie: language=de; Path=/\r\n\r\nhello\n";
+
+/// Answers each request of a connection after a while, with cookies or without.
+fn serve(is_served_cookies: bool) -> DuplexStream {
     let (near, mut far) = tokio::io::duplex(4 * 1024);
     drop(tokio::task::spawn_local(async move {
         let (mut buffer, mut filled) = ([0; 1024], 0);
@@ -121,7 +153,12 @@ fn serve() -> DuplexStream {
             if buffer[..filled].ends_with(b"\r\n\r\n") {
                 filled = 0;
                 tokio::time::sleep(SERVICE).await;
-                if far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello\n").await.is_err() {
+                let answer: &[u8] = if is_served_cookies {
+                    WITH_COOKIES
+                } else {
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello\n"
+                };
+                if far.write_all(answer).await.is_err() {
                     break;
                 }
             }

@@ -220,6 +220,15 @@ fn load() -> Row {
                 quantiles(&catalogue::ITERATION_TIME, SCENARIO),
             ),
             panel(
+                "Time of groups",
+                "From when the first step of a group was due to the end of its last, pauses included.",
+                "s",
+                vec![
+                    query("{{group}} p50", quantile("0.5", "group", &catalogue::GROUP_TIME, SCENARIO)),
+                    query("{{group}} p95", quantile("0.95", "group", &catalogue::GROUP_TIME, SCENARIO)),
+                ],
+            ),
+            panel(
                 "Bytes",
                 "Bytes of requests that ended.",
                 "Bps",

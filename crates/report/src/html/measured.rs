@@ -83,13 +83,18 @@ pub(super) fn addresses(page: &mut Page, summary: &Summary) {
     });
 }
 
-/// The slowest requests of each step over the run, and the first that failed, with what each spent its
-/// time on.
+/// The slowest requests of each step over the run, and of those that failed the first and a sample, with
+/// what each spent its time on and what went over the wire.
 pub(super) fn kept(page: &mut Page, run: &Run) {
     let slowest = |step: &StepSummary| step.slowest.iter().take(SLOWEST_KEPT).cloned().collect::<Vec<_>>();
-    let failed = |step: &StepSummary| step.first_failed.iter().take(FAILED_KEPT).cloned().collect::<Vec<_>>();
+    let failed = |step: &StepSummary| {
+        let mut failed: Vec<_> = step.first_failed.iter().take(FAILED_KEPT).cloned().collect();
+        let others = step.failed_sample.iter().filter(|request| !failed.contains(request));
+        failed.extend(others.cloned().collect::<Vec<_>>());
+        failed
+    };
     requests(page, run, "Slowest requests", slowest);
-    requests(page, run, "First failed requests", failed);
+    requests(page, run, "Failed requests: the first, and a sample", failed);
 }
 
 fn requests(page: &mut Page, run: &Run, heading: &str, of: impl Fn(&StepSummary) -> Vec<KeptRequest>) {
@@ -117,6 +122,9 @@ fn requests(page: &mut Page, run: &Run, heading: &str, of: impl Fn(&StepSummary)
     let shown: Vec<usize> =
         (0..about.len()).filter(|column| about_all.iter().any(|(_, _, of)| of[*column].is_some())).collect();
     columns.extend(shown.iter().map(|column| about[*column]));
+    let has_exchange =
+        steps.iter().flat_map(|(_, requests)| requests).any(|request| request.exchange.is_some());
+    columns.extend(has_exchange.then_some("Exchange"));
     table(page, heading, &columns, &[1, 2, 4, 5, 6, 7, 9], |page| {
         for (step, request, about) in &about_all {
             page.put("<tr><th scope=\"row\">{}</th>", &[&step.step]);
@@ -133,9 +141,31 @@ fn requests(page: &mut Page, run: &Run, heading: &str, of: impl Fn(&StepSummary)
                 let text = about[*column].as_deref().unwrap_or_default();
                 page.put("<td class=\"{}\">{}</td>", &[&class, &text]);
             }
+            if has_exchange {
+                exchange(page, request);
+            }
             page.put("</tr>\n", &[]);
         }
     });
+}
+
+/// What went over the wire, behind its first line.
+fn exchange(page: &mut Page, request: &KeptRequest) {
+    let Some(exchange) = &request.exchange else {
+        page.put("<td></td>", &[]);
+        return;
+    };
+    let headers = exchange.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+    let status = request.sample.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    let answer = format!(
+        "{status}\n{}\n{}",
+        headers.collect::<String>(),
+        exchange.body.as_deref().unwrap_or_default()
+    );
+    page.put(
+        "<td class=\"why\"><details><summary>{} {}</summary><pre tabindex=\"0\">{}</pre></details></td>",
+        &[&exchange.method, &exchange.url, &answer.trim_end()],
+    );
 }
 
 /// Which of these is free text.

@@ -198,6 +198,8 @@ fn bands(run: &Run) -> Vec<Band> {
     let mut bands: Vec<_> = summary
         .stages
         .iter()
+        // Loads of single scenarios lie beside each other: bands would cover one another.
+        .filter(|stage| stage.scenario.is_none())
         .map(|stage| {
             let class = if stage.index % 2 == 0 { "even" } else { "odd" };
             band(stage.shape.start, stage.shape.end, class, words::stage(&stage.shape, summary.model))

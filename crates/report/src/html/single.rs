@@ -16,11 +16,13 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     banner(page, run);
     key_figures(page, &run.summary);
     objectives(page, &run.summary);
+    next_steps(page, &run.summary);
     charts(page, run);
     latencies(page, run);
     stages(page, run);
     steps(page, &run.summary);
     scenarios(page, &run.summary);
+    crate::groups::section(page, &run.summary);
     errors(page, run);
     measured::kept(page, run);
     measured::addresses(page, &run.summary);
@@ -59,6 +61,22 @@ fn banner(page: &mut Page, run: &Run) {
         page.put("<p class=\"caveat\">{}</p>", &[&caveat]);
     }
     page.put("</header>\n", &[]);
+}
+
+/// What to do next about what was found.
+fn next_steps(page: &mut Page, summary: &Summary) {
+    let found = crate::recommendations(summary);
+    if found.is_empty() {
+        return;
+    }
+    table(page, "What to do next", &["Seen", "Likely", "Next"], &[], |page| {
+        for one in &found {
+            page.put(
+                "<tr><td class=\"why\">{}</td><td>{}</td><td class=\"why\">{}</td></tr>\n",
+                &[&one.seen, &one.likely.label(), &one.next],
+            );
+        }
+    });
 }
 
 fn key_figures(page: &mut Page, summary: &Summary) {
@@ -186,11 +204,15 @@ fn stages(page: &mut Page, run: &Run) {
     if summary.stages.is_empty() {
         return;
     }
-    let columns = ["Stage", "From", "To", "Offered", "Throughput", "Errors", "p50", "p95", "p99", "Max"];
-    table(page, "Stages", &columns, &(1..10).collect::<Vec<_>>(), |page| {
+    let mut columns =
+        vec!["Stage", "From", "To", "Offered", "Throughput", "Errors", "p50", "p95", "p99", "Max"];
+    let has_spikes = summary.stages.iter().any(|stage| stage.recovery.is_some());
+    columns.extend(has_spikes.then_some("Recovery"));
+    table(page, "Stages", &columns, &(1..columns.len()).collect::<Vec<_>>(), |page| {
         for stage in &summary.stages {
             let response = &stage.response_time;
-            let name = format!("{}: {}", stage.index, words::stage(&stage.shape, summary.model));
+            let whose = stage.scenario.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+            let name = format!("{}: {}{whose}", stage.index, words::stage(&stage.shape, stage.model));
             let mut cells = vec![
                 words::offset(stage.shape.start),
                 words::offset(stage.shape.end),
@@ -199,6 +221,7 @@ fn stages(page: &mut Page, run: &Run) {
                 words::ratio(stage.error_ratio),
             ];
             cells.extend([response.p50, response.p95, response.p99, response.max].map(words::seconds));
+            cells.extend(has_spikes.then(|| words::recovery(stage.recovery)));
             row(page, &name, &cells);
         }
     });

@@ -108,6 +108,12 @@ pub(super) fn kept(requests: &[KeptRequest], run: &Run) -> Vec<Value> {
             "row": request.row.as_ref().map(|row| json!({ "feed": row.feed, "row": row.row })),
             "address": parts::address(request, run),
             "worker": request.worker,
+            "exchange": request.exchange.as_ref().map(|exchange| json!({
+                "method": exchange.method,
+                "url": exchange.url,
+                "headers": exchange.headers.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>(),
+                "body": exchange.body,
+            })),
         })
     });
     kept.collect()

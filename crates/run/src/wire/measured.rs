@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use plimsoll_measure::{
-    AddressKey, AddressSeries, CloseReason, ConnectionFigures, DataRow, Edges, Frame, Kept, KeptKey,
-    KeptRequest, Opening, Outcome, Phase, RequestCounts, Sample, SeriesKey, ValueKey, ValueSeries,
+    AddressKey, AddressSeries, CloseReason, ConnectionFigures, DataRow, Edges, Exchange, Frame, GroupKey,
+    GroupSeries, Kept, KeptKey, KeptRequest, Opening, Outcome, Phase, RequestCounts, Sample, SeriesKey,
+    ValueKey, ValueSeries,
 };
 use serde::{Deserialize, Serialize};
 
@@ -128,12 +129,60 @@ pub(super) struct KeptLine {
     row: Option<RowLine>,
     #[serde(default)]
     worker: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exchange: Option<ExchangeLine>,
+}
+
+/// What went over the wire.
+#[derive(Serialize, Deserialize)]
+struct ExchangeLine {
+    method: String,
+    url: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    headers: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct RowLine {
     feed: String,
     row: u64,
+}
+
+/// Passes through a group of steps.
+#[derive(Serialize, Deserialize)]
+pub(super) struct GroupLine {
+    group: u16,
+    phase: String,
+    ended: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    time: Option<DistributionLine>,
+}
+
+pub(super) fn groups_out(frame: &Frame) -> Vec<GroupLine> {
+    let groups = frame.groups.iter().map(|(key, series)| GroupLine {
+        group: key.group,
+        phase: key.phase.label().to_owned(),
+        ended: series.ended,
+        failed: series.failed,
+        time: series.time.as_ref().map(distribution_out),
+    });
+    groups.collect()
+}
+
+pub(super) fn groups_in(
+    lines: Vec<GroupLine>,
+    edges: &Edges,
+) -> Result<BTreeMap<GroupKey, GroupSeries>, WireError> {
+    let group = |line: GroupLine| {
+        let key = GroupKey { group: line.group, phase: label("phase", &line.phase, Phase::from_label)? };
+        let time = line.time.map(|time| distribution_in("group_time", &time, edges)).transpose()?;
+        Ok((key, GroupSeries { ended: line.ended, failed: line.failed, time }))
+    };
+    lines.into_iter().map(group).collect()
 }
 
 /// What was taken from replies.
@@ -264,7 +313,7 @@ pub(super) fn connections_in(line: ConnectionsLine, edges: &Edges) -> Result<Con
 }
 
 fn request_out(request: &KeptRequest) -> KeptLine {
-    let KeptRequest { sample, message, iteration, user, row, worker } = request;
+    let KeptRequest { sample, message, iteration, user, row, worker, exchange } = request;
     let SeriesKey { step, phase, stage, outcome } = sample.key;
     KeptLine {
         step,
@@ -287,6 +336,10 @@ fn request_out(request: &KeptRequest) -> KeptLine {
         user: *user,
         row: row.as_ref().map(|row| RowLine { feed: row.feed.clone(), row: row.row }),
         worker: *worker,
+        exchange: exchange.as_ref().map(|exchange| {
+            let Exchange { method, url, headers, body } = Exchange::clone(exchange);
+            ExchangeLine { method, url, headers, body }
+        }),
     }
 }
 
@@ -317,5 +370,9 @@ fn request_in(line: KeptLine) -> Result<KeptRequest, WireError> {
         user: line.user,
         row: line.row.map(|row| DataRow { feed: row.feed, row: row.row }),
         worker: line.worker,
+        exchange: line.exchange.map(|line| {
+            let ExchangeLine { method, url, headers, body } = line;
+            Exchange { method, url, headers, body }.bounded()
+        }),
     })
 }

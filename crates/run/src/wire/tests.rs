@@ -1,6 +1,8 @@
 use super::*;
 use crate::{ResourceFigure, ResourceScrape, ResourceUnit};
-use plimsoll_measure::{CloseReason, DataRow, KeptRequest, Observed, Opening, Sample, Shard, ValueKey};
+use plimsoll_measure::{
+    CloseReason, DataRow, Exchange, GroupKey, KeptRequest, Observed, Opening, Sample, Shard, ValueKey,
+};
 use proptest::prelude::*;
 
 pub(crate) fn started() -> Started {
@@ -27,7 +29,17 @@ pub(crate) fn started() -> Started {
                 scenario_index: Some(0),
                 step: "list".into(),
             }],
+            groups: vec![GroupShape {
+                scenario: "browse".into(),
+                scenario_index: Some(0),
+                group: "look".into(),
+            }],
             stages: vec![StageShape { kind: "hold".into(), start: 0.0, end: 10.0, from: 5.0, to: 5.0 }],
+            own_loads: vec![LoadShape {
+                scenario: 0,
+                model: Model::Closed,
+                stages: vec![StageShape { kind: "spike".into(), start: 0.0, end: 9.0, from: 3.0, to: 3.0 }],
+            }],
             warmup: 1.0,
             grace: 5.0,
             iterations: None,
@@ -112,6 +124,12 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
             user: (took % 2 == 0).then_some(7),
             row: (took % 5 == 0).then(|| DataRow { feed: "users".into(), row: 3 }),
             worker: 1,
+            exchange: (took % 3 == 0).then(|| {
+                let headers = vec![("server".to_owned(), "a \"shop\"".to_owned())];
+                let body = (took % 2 == 0).then(|| "{}".to_owned());
+                Exchange { method: "GET".to_owned(), url: "http://a.test/".to_owned(), headers, body }
+                    .bounded()
+            }),
         });
         shard.connection_opened(Opening::ALL[(took % 4) as usize]);
         shard.connection_closed(CloseReason::ALL[(took % 9) as usize], took % 2500);
@@ -130,6 +148,7 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
         let key = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
         shard.arrival(key);
         shard.iteration(key, *took, false);
+        shard.group(GroupKey { group: 0, phase: Phase::Measured }, *took, took.is_multiple_of(2));
     }
     let mut frame = Frame::new(4);
     shard.merge_into(&mut frame);

@@ -4,6 +4,7 @@
 
 mod advice;
 mod cases;
+mod journeys;
 mod measures;
 mod openslo;
 mod plans;
@@ -23,6 +24,11 @@ pub(crate) fn file(path: &str) -> Result<Vec<u8>, String> {
         "one.csv" => b"id\n7\n",
         "ragged.csv" => b"a,b\n1,2\n3\n",
         "latin.csv" => b"a\nx\n\xfc\n",
+        "quotes.csv" => b"a;b\n1;5\" pipe\n",
+        "users.json" => br#"[{"name":"ann","at":{"city":"Rome"}},{"name":"bob","at":{"city":"Oslo"}}]"#,
+        "users.ndjson" => b"{\"name\":\"ann\"}\n{\"name\":\"bob\"}\n",
+        "names.json" => br#"[{"name": "ann"}, {"name": "bob"}]"#,
+        "keys.ndjson" => b"{\"a\":1}\n{\"b\":1}\n",
         "same.csv" => b"name,user\nx,y\n",
         "ca.pem" => b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         "key.pem" => b"-----BEGIN PRIVATE KEY-----\nthekeyitself\n-----END PRIVATE KEY-----\n",

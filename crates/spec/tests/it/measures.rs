@@ -45,7 +45,7 @@ sla:
         .iter()
         .filter_map(|action| match action {
             Action::Request(request) => Some(request),
-            Action::Pause(_) => None,
+            _ => None,
         })
         .collect();
     let taken: Vec<Vec<u16>> = requests

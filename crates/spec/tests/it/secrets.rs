@@ -102,7 +102,7 @@ fn an_expectation_says_whether_it_is_secret() {
     let plan = plan();
     let expected = plan.scenarios[0].actions.iter().map(|action| match action {
         Action::Request(request) => request.expect.secret,
-        Action::Pause(_) => false,
+        _ => false,
     });
     assert_eq!(expected.collect::<Vec<_>>(), [false, true, false]);
 }

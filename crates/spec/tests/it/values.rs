@@ -11,18 +11,18 @@ use plimsoll_run::{
     ResourceOrigin, RunPlan, SamplesFormat, SearchCredentials, StatsdAddress, StatsdExport, Template,
     Variable,
 };
+use plimsoll_run::{AddressFamily, Auth, AwsSigning, HostAddress, Network, OAuth2, Reuse, Secret};
 use plimsoll_sla::Severity;
-use plimsoll_workload::{Spacing, StageKind};
+use plimsoll_workload::{Pause, Spacing, StageKind};
 
 use crate::{LOAD, STEPS, parse_with, plan, with};
 
 fn request(plan: &RunPlan, index: usize) -> &Request {
-    let actions = plan.scenarios.iter().flat_map(|scenario| &scenario.actions);
-    let mut requests = actions.filter_map(|action| match action {
-        Action::Request(request) => Some(&**request),
-        Action::Pause(_) => None,
-    });
-    requests.nth(index).unwrap()
+    let mut requests = Vec::new();
+    plan.scenarios
+        .iter()
+        .for_each(|scenario| Action::requests(&scenario.actions, &mut |request| requests.push(request)));
+    requests[index]
 }
 
 /// The template with names in its holes, as a person would write it.
@@ -60,6 +60,82 @@ fn what_is_not_said_has_its_default() {
     assert_eq!((http.version, http.streams, http.connect_rate), (HttpVersion::Http1, 100, None));
     assert!(http.source.is_empty() && plan.targets.len() == 1);
     assert_eq!(plan.limits, plimsoll_measure::Limits::default());
+}
+
+#[test]
+fn pauses_are_fixed_or_drawn() {
+    let second = Duration::from_secs(1);
+    for (text, expected) in [
+        ("1s", Pause::fixed(second)),
+        ("0", Pause::fixed(Duration::ZERO)),
+        ("1s..2s", Pause::Even { min: second, max: 2 * second }),
+        ("{ exponential: 1s }", Pause::Exponential { mean: second }),
+        ("{ log_normal: { median: 1s, sigma: 0.5 } }", Pause::LogNormal { median: second, sigma: 0.5 }),
+    ] {
+        let plan = plan(&with(LOAD, &format!("[{{ get: / }}, {{ pause: {text} }}]"), ""));
+        let Some(Action::Pause(pause)) = plan.scenarios[0].actions.last() else { panic!("a pause") };
+        assert_eq!(*pause, expected, "{text}");
+    }
+}
+
+/// A plan with these scenarios, and a load before them where one is given.
+fn scenarios(load: &str, scenarios: &str) -> RunPlan {
+    plan(&format!("name: a\ntarget: http://shop.example/\n{load}\nscenarios: [{scenarios}]\n"))
+}
+
+#[test]
+fn scenarios_may_have_loads_of_their_own() {
+    let shared = "load: { stages: [{ ramp: 10/s, over: 10s }] }";
+    let own = "{ name: b, start_after: 5s, load: { model: closed, stages: [{ hold: 3 users, for: 20s }], at_most: 7/s, iterations_per_user: 2 }, steps: [{ get: / }] }";
+    let read = scenarios(shared, &format!("{{ name: a, steps: [{{ get: / }}] }}, {own}"));
+    assert_eq!(read.loads().map(LoadModel::length).collect::<Vec<_>>(), [10, 25].map(Duration::from_secs));
+    let Some(LoadModel::Closed { stages, limits }) = &read.scenarios[1].load else { panic!("closed") };
+    assert!(matches!(stages[0].kind, StageKind::Pause), "{stages:?}");
+    assert_eq!((limits.per_user, limits.at_most.map(|rate| rate.per_second())), (Some(2), Some(7.0)));
+    assert_eq!(read.scenarios[0].load, None);
+
+    // Where every scenario has its own, the first is the only one that shares the plan's.
+    let open = "{ name: a, load: { stages: [{ hold: 5/s, for: 5s }] }, steps: [{ get: / }] }";
+    for load in ["", "load: { warmup: 1s, grace: 3s }"] {
+        let read = scenarios(load, &format!("{open}, {own}"));
+        assert!(matches!(read.load.model, LoadModel::Open { .. }));
+        assert_eq!(read.load.warmup.is_zero(), load.is_empty());
+        assert_eq!(read.scenarios.iter().map(|one| one.load.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
+}
+
+#[test]
+fn users_think_between_steps_and_between_iterations() {
+    let closed =
+        "load: { model: closed, iterations: 9, stages: [{ ramp: 3 users, over: 5s }, { hold: 3, for: 5s }] }";
+    let steps = |think: &str, steps: &str| {
+        scenarios(closed, &format!("{{ name: a, {think} steps: [{steps}] }}")).scenarios.remove(0)
+    };
+    let shown = |scenario: &plimsoll_run::Scenario| {
+        let action = |action: &Action| match action {
+            Action::Pause(pause) => pause.always().map_or(0, |length| length.as_secs()).to_string(),
+            Action::Request(_) => "-".to_owned(),
+            other => panic!("{other:?}"),
+        };
+        scenario.actions.iter().map(action).collect::<Vec<_>>().join(" ")
+    };
+    let second = Some(Pause::fixed(Duration::from_secs(1)));
+    for (text, expected, between) in [
+        ("{ get: / }", "-", second),
+        ("{ get: / }, { get: /b }", "- 1 -", second),
+        ("{ get: / }, { pause: 5s }, { get: /b }, { get: /c }", "- 5 - 1 -", second),
+        ("{ get: / }, { pause: 0 }", "- 0", None),
+    ] {
+        let scenario = steps("think_time: 1s, pacing: 10s,", text);
+        assert_eq!((shown(&scenario).as_str(), scenario.think_time), (expected, between), "{text}");
+        assert_eq!(scenario.pacing, Some(Duration::from_secs(10)));
+    }
+    assert_eq!(steps("think_time: 0,", "{ get: / }, { get: /b }").think_time, None);
+    let LoadModel::Closed { limits, .. } = scenarios(closed, "{ name: a, steps: [{ get: / }] }").load.model
+    else {
+        panic!("closed")
+    };
+    assert_eq!(limits.iterations, Some(9));
 }
 
 #[test]
@@ -288,7 +364,7 @@ fn urls_are_written_as_they_can_be_sent() {
 #[test]
 fn expectations_and_captures_are_read() {
     let request = step(
-        r#"{ get: /, expect: { status: [200, 4xx], headers: { ETag: true, x-a: "true", x-b: 5 }, contains: one, body_contains: [two, three], json: { "$.a": 1, "$.b": { c: [x] }, "$.d": "" }, within: 1s },
+        r#"{ get: /, expect: { status: [200, 4xx], headers: { ETag: true, x-a: "true", x-b: 5 }, contains: one, body_contains: [two, three], json: { "$.a": 1, "$.b": { c: [x] }, "$.d": "", "$.e": { at_least: 2, not: { one_of: [3, 4] } } }, within: 1s },
              capture: { a: { jsonpath: "$.a" }, b: { regex: "x(\\d+)" }, c: { header: X-Id } }, on_failure: continue }"#,
     );
     let expect = &request.expect;
@@ -297,7 +373,11 @@ fn expectations_and_captures_are_read() {
     let headers: Vec<_> = expect.headers.iter().map(|h| (h.name.as_str(), h.value.as_deref())).collect();
     assert_eq!(headers, [("etag", None), ("x-a", Some("true")), ("x-b", Some("5"))]);
     assert_eq!(expect.body_contains, ["two", "three", "one"]);
-    assert_eq!(serde_json::to_string(&expect.json).unwrap(), r#"[["$.a",1],["$.b",{"c":["x"]}],["$.d",""]]"#);
+    let json: Vec<_> = expect.json.iter().map(|(path, is)| format!("{path} {is}")).collect();
+    assert_eq!(
+        json,
+        ["$.a 1", r#"$.b {"c":["x"]}"#, r#"$.d """#, "$.e at least 2 and other than one of 3, 4"]
+    );
     assert_eq!(expect.within, Some(Duration::from_secs(1)));
     let sources: Vec<_> = request.captures.iter().map(|c| (c.slot, c.source.clone())).collect();
     assert_eq!(
@@ -310,6 +390,38 @@ fn expectations_and_captures_are_read() {
     );
     assert_eq!(request.on_failure, OnFailure::Continue);
     assert_eq!(step("{ get: / }").expect, plimsoll_run::Expect::default());
+}
+
+#[test]
+fn each_hole_of_a_function_has_a_place_of_its_own() {
+    let steps = r#"[{ get: "/{{ uuid() }}/{{ int(1, 9) }}?q={{ pick('a}}', 'b') }}", headers: { x-u: "{{ user.id }}" }, json: { id: "{{ uuid() }}", n: ["{{ user }}"] } }]"#;
+    let rest = "setup: [{ name: s, post: /, body: \"{{ uuid() }}\" }]\nhttp: { headers: { x-id: \"{{ uuid() }}\" } }";
+    let plan = plan(&with(LOAD, steps, rest));
+    let functions: Vec<_> = plan.functions.iter().map(ToString::to_string).collect();
+    assert_eq!(functions, ["uuid()", "uuid()", "uuid()", "int(1, 9)", "pick(\"a}}\", \"b\")", "uuid()"]);
+    let request = request(&plan, 0);
+    assert_eq!(shown(&request.url), "/Made(2)/Made(3)?q=Made(4)");
+    assert_eq!(shown(&request.headers[0].value), "User");
+    assert_eq!(request.body.as_ref().map(shown).unwrap(), r#"{"id":"Made(5)","n":["User"]}"#);
+}
+
+#[test]
+fn feeds_are_read_from_each_form() {
+    let rest = r#"data: { a: { csv: users.csv, delimiter: "," }, b: { json: users.json, order: random }, c: { ndjson: users.ndjson, order: shuffled } }"#;
+    let plan = plan(&with(LOAD, "[{ get: \"/{{ b.at.city }}/{{ at }}/{{ c.name }}\" }]", rest));
+    let columns = |feed: usize| plan.feeds[feed].table.columns().join(" ");
+    assert_eq!([columns(0), columns(1), columns(2)], ["name wish", "name at at.city", "name"]);
+    assert_eq!(plan.feeds.iter().map(|feed| feed.table.rows()).collect::<Vec<_>>(), [2, 2, 2]);
+    let url = "/Column { feed: 1, column: 2 }/Column { feed: 1, column: 1 }/Column { feed: 2, column: 0 }";
+    assert_eq!(shown(&request(&plan, 0).url), url);
+}
+
+#[test]
+fn the_hash_says_what_a_table_holds_and_not_how_it_is_written() {
+    let hash =
+        |feed: &str| plan(&with(LOAD, "[{ get: \"/{{ name }}\" }]", &format!("data: {{ a: {feed} }}"))).hash;
+    assert_eq!(hash("{ json: names.json }"), hash("{ ndjson: users.ndjson }"));
+    assert_ne!(hash("{ csv: users.csv }"), hash("{ ndjson: users.ndjson }"));
 }
 
 #[test]
@@ -331,7 +443,9 @@ fn holes_are_filled_by_what_their_names_stand_for() {
     let Action::Request(second) = &plan.setup[1] else { panic!("a request") };
     assert_eq!(second.url.variables().collect::<Vec<_>>(), [Variable::Capture(0)]);
     assert_eq!((plan.feeds[0].order, plan.feeds[1].order), (FeedOrder::Unique, FeedOrder::Sequential));
-    assert_eq!(&*plan.feeds[0].rows[1], ["bob".to_owned(), "rope".to_owned()]);
+    let (mut reader, mut row) = (plimsoll_data::RowReader::default(), plimsoll_data::Row::default());
+    reader.read(&plan.feeds[0].table, 1, &mut row).unwrap();
+    assert_eq!(row.values().collect::<Vec<_>>(), ["bob", "rope"]);
 }
 
 #[test]
@@ -553,6 +667,152 @@ fn the_engine_does_what_the_plan_says() {
     assert_eq!(one.http.source.len(), 1);
 }
 
+#[test]
+fn the_way_to_the_target_is_what_the_plan_says() {
+    let http = "http: { connections_per_host: 6, reuse: always, idle_timeout: 30s, tls_timeout: 1s, first_byte_timeout: 500ms, \
+                resolve: { Shop.Example: 127.0.0.1, api.example: \"[::1]:8443\" }, dns: [127.0.0.1, \"127.0.0.1:5353\"], ip: 4, \
+                proxy: \"http://ann:open%20sesame@127.0.0.1:3128\" }";
+    let network = plan(&with(LOAD, STEPS, &format!("{http}\ntls: {{ min_version: 1.3 }}"))).http.network;
+    let time = |millis| Some(Duration::from_millis(millis));
+    assert_eq!((network.per_host, network.reuse), (Some(6), Some(Reuse::Always)));
+    assert_eq!(
+        (network.idle_timeout, network.tls_timeout, network.first_byte_timeout),
+        (time(30_000), time(1000), time(500))
+    );
+    let host = |host: &str, ip: &str, port| HostAddress { host: host.into(), ip: ip.parse().unwrap(), port };
+    assert_eq!(
+        network.resolve,
+        [host("shop.example", "127.0.0.1", None), host("api.example", "::1", Some(8443))]
+    );
+    assert_eq!(network.dns, ["127.0.0.1:53".parse().unwrap(), "127.0.0.1:5353".parse().unwrap()]);
+    assert_eq!(network.family, AddressFamily::V4);
+    let proxy = network.proxy.unwrap();
+    assert_eq!((proxy.host.as_str(), proxy.port), ("127.0.0.1", 3128));
+    assert_eq!(proxy.authorization.unwrap().expose(), "Basic YW5uOm9wZW4gc2VzYW1l");
+    let socket = plan_of("http: { unix_socket: /run/app.sock }").http.network.unix_socket;
+    assert_eq!(socket.unwrap().to_str(), Some("/run/app.sock"));
+    assert_eq!(plan_of("http: {}").http.network, Network::default());
+}
+
+#[test]
+fn credentials_are_made_as_the_plan_says() {
+    let auth = |text: &str, env: &[(&str, &str)]| {
+        let text = with(LOAD, STEPS, &format!("auth: {text}"));
+        parse_with(&text, env, &[]).map(|parsed| parsed.plan.http.network.auth)
+    };
+    let secret = |text: &str| Secret::new(text);
+    assert_eq!(
+        auth("{ digest: { username: ann, password: p } }", &[]).unwrap(),
+        Some(Auth::Digest { username: secret("ann"), password: secret("p") })
+    );
+    let oauth2 = "{ oauth2: { token_url: \"http://127.0.0.1:1/token\", client_id: id, client_secret: s, scope: read, credentials: body } }";
+    assert_eq!(
+        auth(oauth2, &[]).unwrap(),
+        Some(Auth::OAuth2(OAuth2 {
+            token_url: "http://127.0.0.1:1/token".into(),
+            client_id: secret("id"),
+            client_secret: secret("s"),
+            scope: Some("read".into()),
+            audience: None,
+            in_body: true,
+        }))
+    );
+    let aws = |region: &str, id: &str, key: &str, token: Option<&str>| {
+        let (access_key_id, secret_access_key) = (secret(id), secret(key));
+        let credentials =
+            AwsCredentials { access_key_id, secret_access_key, session_token: token.map(secret) };
+        Some(Auth::Aws(AwsSigning { region: region.into(), service: "s3".into(), credentials }))
+    };
+    let env = [
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "AKID"),
+        ("AWS_SECRET_ACCESS_KEY", "key"),
+        ("AWS_SESSION_TOKEN", "token"),
+    ];
+    assert_eq!(
+        auth("{ aws: { service: s3 } }", &env).unwrap(),
+        aws("eu-central-1", "AKID", "key", Some("token"))
+    );
+    let own = "{ aws: { service: s3, region: us-east-1, access_key_id: MINE, secret_access_key: mine } }";
+    assert_eq!(auth(own, &env).unwrap(), aws("us-east-1", "MINE", "mine", None), "none is mixed");
+    for (wrong, env, expected) in [
+        ("{ aws: { service: s3 } }", &env[..1], "`auth.aws` has no credentials"),
+        ("{ aws: { service: s3 } }", &env[1..], "`auth.aws` has no region"),
+        (
+            "{ aws: { service: s3, access_key_id: a } }",
+            &env[..],
+            "`auth.aws.access_key_id` needs `auth.aws.secret_access_key` beside it",
+        ),
+        (
+            "{ bearer: t, digest: { username: a, password: b } }",
+            &[],
+            "`auth` takes one of `basic`, `bearer`, `digest`, `oauth2` and `aws`",
+        ),
+        ("{}", &[], "`auth` takes one of `basic`, `bearer`, `digest`, `oauth2` and `aws`"),
+        (
+            "{ oauth2: { token_url: \"http://a:b@127.0.0.1/\", client_id: i, client_secret: s } }",
+            &[],
+            "a token endpoint has no credentials and no fragment in its URL",
+        ),
+    ] {
+        let errors = auth(wrong, env).unwrap_err();
+        assert!(errors[0].to_string().contains(expected), "{wrong}: {}", errors[0]);
+    }
+    let plan = plan(&with(LOAD, STEPS, &format!("auth: {oauth2}")));
+    for text in [plan.text.clone(), format!("{plan:?}")] {
+        assert!(text.contains("127.0.0.1:1/token") && !text.contains("client_secret: s"), "{text}");
+    }
+}
+
+#[test]
+fn compression_is_asked_for_once() {
+    let headers = |http: &str| {
+        let plan = plan_of(&format!("http: {{ {http} }}"));
+        let found = plan.http.headers.iter().find(|header| header.name == "accept-encoding").cloned();
+        (
+            found.and_then(|header| header.value.as_text().map(str::to_owned)),
+            plan.http.network.compression.len(),
+        )
+    };
+    assert_eq!(
+        headers("compression: [gzip, br, zstd, deflate]"),
+        (Some("gzip, br, zstd, deflate".to_owned()), 4)
+    );
+    assert_eq!(headers("compression: br"), (Some("br".to_owned()), 1));
+    assert_eq!(
+        headers("compression: gzip, headers: { accept-encoding: identity }"),
+        (Some("identity".to_owned()), 1)
+    );
+    assert_eq!(headers("{}".trim_matches(['{', '}'])), (None, 0));
+}
+
+#[test]
+fn where_hosts_are_is_no_part_of_the_hash_and_how_connections_are_had_is() {
+    let hash = |http: &str| plan_of(&format!("http: {{ {http} }}")).hash;
+    let plain = plan_of("").hash;
+    for same in
+        ["resolve: { shop.example: 127.0.0.1 }", "dns: 127.0.0.1", "unix_socket: /run/app.sock", "ip: any"]
+    {
+        assert_eq!(hash(same), plain, "{same}");
+    }
+    let others = [
+        "reuse: never",
+        "reuse: per_user",
+        "connections_per_host: 6",
+        "idle_timeout: 1s",
+        "tls_timeout: 1s",
+        "first_byte_timeout: 1s",
+        "ip: 4",
+        "compression: gzip",
+        "ip: 6",
+        "proxy: \"http://127.0.0.1:1\"",
+    ];
+    let mut hashes: Vec<_> = others.iter().map(|http| hash(http)).chain([plain]).collect();
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), others.len() + 1);
+}
+
 fn plan_of(rest: &str) -> RunPlan {
     plan(&with(LOAD, STEPS, rest))
 }
@@ -569,6 +829,11 @@ fn how_many_connections_a_plan_needs() {
         (open, "{ version: 2, connections: 9 }", 9, false),
         (closed, "{}", 300, false),
         (closed, "{ connections: 7 }", 300, false),
+        (closed, "{ connections: 7, reuse: always }", 7, false),
+        (closed, "{ connections_per_host: 7, reuse: always }", 7, false),
+        (closed, "{ reuse: never }", 300, false),
+        (open, "{ connections_per_host: 6 }", 6, false),
+        (open, "{ reuse: per_user }", 450, true),
         (closed, "{ version: 2, streams: 7 }", 43, false),
         (closed, "{ version: 2, connections: 9 }", 9, false),
     ] {

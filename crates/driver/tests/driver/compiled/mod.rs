@@ -2,6 +2,10 @@
 
 const CLIENT: plimsoll_driver::Http1 = plimsoll_driver::Http1::Compiled;
 
+#[path = "../flows.rs"]
+mod flows;
+#[path = "../loads.rs"]
+mod loads;
 #[path = "../measures.rs"]
 mod measures;
 #[path = "../real.rs"]
