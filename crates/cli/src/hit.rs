@@ -210,7 +210,7 @@ mod tests {
     use super::*;
     use crate::arguments::{Arguments, Command};
     use clap::Parser as _;
-    use plimsoll_run::{Action, LoadModel, RunPlan};
+    use plimsoll_run::{Action, Body, LoadModel, RunPlan};
     use plimsoll_spec::{Inputs, Source};
     use proptest::prelude::*;
 
@@ -345,7 +345,7 @@ scenarios:
             let arguments = flags(&["http://a.test/", "-m", "put"]);
             let plan = parsed(&plan_text(&arguments, Some(&literal(&body))).unwrap());
             let Action::Request(request) = &plan.scenarios[0].actions[0] else { panic!("it asks") };
-            let sent: String = request.body.iter().flat_map(|body| &body.parts).map(|part| match part {
+            let sent: String = request.body.iter().flat_map(Body::templates).flat_map(|body| &body.parts).map(|part| match part {
                 plimsoll_run::Part::Text(text) => text.as_str(),
                 other => panic!("{other:?}"),
             }).collect();

@@ -27,6 +27,8 @@ use crate::user::User;
 pub(crate) struct Signer {
     /// Credentials are for the target and nobody else.
     target: Rc<Origin>,
+    /// Steps that go out without them.
+    without: Box<[u16]>,
     way: Way,
 }
 
@@ -46,6 +48,7 @@ impl Signer {
         auth: Option<&Auth>,
         tokens: Option<&Arc<Tokens>>,
         target: &Rc<Origin>,
+        without: Box<[u16]>,
     ) -> Option<Box<Self>> {
         let way = match auth? {
             Auth::Digest { username, password } => {
@@ -58,12 +61,13 @@ impl Signer {
             }
             Auth::Aws(signing) => Way::Aws(Box::new(signing.clone())),
         };
-        Some(Box::new(Self { target: Rc::clone(target), way }))
+        Some(Box::new(Self { target: Rc::clone(target), without, way }))
     }
 
-    /// What a request gets: nothing where it goes elsewhere or brings credentials of its own.
-    pub(crate) fn sign(&self, user: &mut User, message: &Message) -> Signature {
-        if *message.origin != *self.target || message.headers.contains_key(AUTHORIZATION) {
+    /// What a request of a step gets: nothing where it goes elsewhere, brings credentials of its own or wants none.
+    pub(crate) fn sign(&self, user: &mut User, message: &Message, step: u16) -> Signature {
+        let is_without = self.without.contains(&step);
+        if is_without || *message.origin != *self.target || message.headers.contains_key(AUTHORIZATION) {
             return Vec::new();
         }
         match &self.way {
@@ -93,8 +97,15 @@ impl Signer {
     }
 
     /// Whether an answer asks for credentials that the user now knows how to give.
-    pub(crate) fn is_challenged(&self, user: &mut User, message: &Message, answer: &Answer) -> bool {
+    pub(crate) fn is_challenged(
+        &self,
+        user: &mut User,
+        message: &Message,
+        step: u16,
+        answer: &Answer,
+    ) -> bool {
         if answer.status != StatusCode::UNAUTHORIZED
+            || self.without.contains(&step)
             || !matches!(self.way, Way::Digest { .. })
             || *message.origin != *self.target
             || message.headers.contains_key(AUTHORIZATION)

@@ -4,18 +4,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Uri};
 use plimsoll_run::{
-    Action, Auth, BodyKind, Header, HttpVersion, OnFailure, Request, Retry, Reuse, RunPlan, Template, Until,
+    Action, Auth, Body, Header, HttpVersion, OnFailure, Request, Retry, Reuse, RunPlan, Template, Until,
 };
 
 use crate::evidence::Hidden;
-use crate::fill::fill;
+use crate::fill::{fill, fill_url};
 use crate::judge::{CompiledCapture, CompiledExpect, CompiledSource};
 use crate::measures::CompiledMeasure;
 use crate::message::{Message, decides_framing};
+use crate::payload::Payload;
 use crate::proxy::Via;
 use crate::transport::Origin;
 
@@ -46,7 +46,7 @@ pub(crate) struct Step {
     pub(crate) fixed: Option<Rc<Message>>,
     pub(crate) url: CompiledUrl,
     pub(crate) headers: CompiledHeaders,
-    pub(crate) body: CompiledBody,
+    pub(crate) body: Payload,
     pub(crate) expect: CompiledExpect,
     pub(crate) captures: Vec<CompiledCapture>,
     pub(crate) measures: Vec<CompiledMeasure>,
@@ -83,8 +83,8 @@ impl CompiledUntil {
 pub(crate) enum CompiledUrl {
     /// Without holes.
     Fixed(Rc<Origin>, Uri),
-    /// Path and query, or an absolute URL, to be filled.
-    Filled(Template),
+    /// Path and query, or an absolute URL, to be filled, and what is added to its query.
+    Filled(Template, Option<Template>),
 }
 
 #[derive(Debug)]
@@ -92,12 +92,6 @@ pub(crate) struct CompiledHeaders {
     /// Everything without holes; `host` too where it is known before the load starts.
     pub(crate) fixed: HeaderMap,
     pub(crate) filled: Vec<(HeaderName, Template)>,
-}
-
-#[derive(Debug)]
-pub(crate) enum CompiledBody {
-    Fixed(Bytes),
-    Filled(Template, BodyKind),
 }
 
 impl Target {
@@ -119,13 +113,6 @@ impl Step {
     pub(crate) fn new(plan: &RunPlan, target: &Target, request: &Request) -> Result<Self, CompileError> {
         let label = plan.steps.get(usize::from(request.step)).map_or("?", |step| step.step.as_str());
         let wrong = |reason: String| CompileError { step: label.to_owned(), reason };
-        let body = match &request.body {
-            None => CompiledBody::Fixed(Bytes::new()),
-            Some(template) => match fixed_text(template) {
-                Some(text) => CompiledBody::Fixed(Bytes::copy_from_slice(text.as_bytes())),
-                None => CompiledBody::Filled(template.clone(), request.body_kind),
-            },
-        };
         let expect = CompiledExpect::new(&request.expect).map_err(wrong)?;
         let until = request.until.as_ref().map(CompiledUntil::new).transpose().map_err(wrong)?.map(Box::new);
         let captures = request
@@ -140,13 +127,13 @@ impl Step {
         let reads_body = expects().any(CompiledExpect::reads_body)
             || measures.iter().any(CompiledMeasure::reads_body)
             || captures.iter().any(|capture| !matches!(capture.source, CompiledSource::Header(_)));
-        let url = CompiledUrl::new(target, &request.url).map_err(wrong)?;
+        let url = CompiledUrl::new(target, &request.url, request.query.as_ref()).map_err(wrong)?;
         let origin = match &url {
             CompiledUrl::Fixed(origin, _) => Some(&**origin),
-            CompiledUrl::Filled(_) => None,
+            CompiledUrl::Filled(..) => None,
         };
-        let mut headers =
-            CompiledHeaders::new(&plan.http.headers, &request.headers, origin).map_err(wrong)?;
+        let mut headers = CompiledHeaders::new(&plan.http.headers, request, origin).map_err(wrong)?;
+        let body = Payload::new(request.body.as_ref(), request.gzip, &mut headers.fixed);
         if plan.reuse() == Reuse::Never && plan.http.version == HttpVersion::Http1 {
             // Whoever means to send one request says so (RFC 9112, section 9.6).
             headers.fixed.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -161,10 +148,10 @@ impl Step {
             || (reads_body && !network.compression.is_empty());
         let method = Method::from_bytes(request.method.as_bytes())
             .map_err(|_| wrong(format!("`{}` is no HTTP method", request.method)))?;
-        let values = plan.http.headers.iter().chain(&request.headers).map(|header| &header.value);
-        let hidden = Hidden::of(values.chain([&request.url]).chain(&request.body));
+        let common = plan.http.headers.iter().map(|header| &header.value);
+        let hidden = Hidden::of(common.chain(request.templates()));
         let fixed = match (&url, &body) {
-            (CompiledUrl::Fixed(origin, uri), CompiledBody::Fixed(body))
+            (CompiledUrl::Fixed(origin, uri), Payload::Fixed(body))
                 if headers.filled.is_empty() && headers.fixed.contains_key(HOST) =>
             {
                 let (origin, uri) = (Rc::clone(origin), uri.clone());
@@ -197,20 +184,45 @@ pub(crate) fn is_plain(plan: &RunPlan) -> bool {
     let plain =
         |headers: &[Header]| !headers.iter().any(|header| decides_framing(&header.name.to_ascii_lowercase()));
     let mut is_plain = plain(&plan.http.headers);
-    let scenarios = plan.scenarios.iter().map(|scenario| &scenario.actions);
-    for actions in scenarios.chain([&plan.setup, &plan.teardown]) {
-        Action::requests(actions, &mut |request| {
-            is_plain &= request.method != "CONNECT" && plain(&request.headers);
-        });
-    }
+    every_request(plan, &mut |request| {
+        is_plain &= request.method != "CONNECT" && plain(&request.headers);
+    });
     is_plain
 }
 
+/// How long the steps that say so may take, by their index; empty where none says so.
+pub(crate) fn own_timeouts(plan: &RunPlan) -> Box<[Option<Duration>]> {
+    let mut timeouts = Vec::new();
+    every_request(plan, &mut |request| {
+        let step = usize::from(request.step);
+        if request.timeout.is_some() && timeouts.len() <= step {
+            timeouts.resize(step + 1, None);
+        }
+        timeouts.get_mut(step).into_iter().for_each(|timeout| *timeout = request.timeout);
+    });
+    timeouts.into()
+}
+
+/// The steps that go out without the plan's credentials.
+pub(crate) fn without_auth(plan: &RunPlan) -> Box<[u16]> {
+    let mut without = Vec::new();
+    every_request(plan, &mut |request| without.extend(request.without_auth.then_some(request.step)));
+    without.into()
+}
+
+fn every_request(plan: &RunPlan, seen: &mut impl FnMut(&Request)) {
+    let scenarios = plan.scenarios.iter().map(|scenario| &scenario.actions);
+    for actions in scenarios.chain([&plan.setup, &plan.teardown]) {
+        Action::requests(actions, seen);
+    }
+}
+
 impl CompiledUrl {
-    fn new(target: &Target, template: &Template) -> Result<Self, String> {
-        match fixed_text(template) {
-            None => Ok(Self::Filled(template.clone())),
-            Some(text) => {
+    fn new(target: &Target, template: &Template, query: Option<&Template>) -> Result<Self, String> {
+        let none = |_, _: &mut dyn FnMut(&str)| false;
+        match fill_url(template, query, none) {
+            Err(_) => Ok(Self::Filled(template.clone(), query.cloned())),
+            Ok(text) => {
                 let (origin, uri) = resolve(target, &text)?;
                 Ok(Self::Fixed(origin, uri))
             }
@@ -244,10 +256,19 @@ pub(crate) fn path_and_query(url: &url::Url) -> Result<Uri, String> {
 }
 
 impl CompiledHeaders {
-    fn new(common: &[Header], own: &[Header], origin: Option<&Origin>) -> Result<Self, String> {
+    fn new(common: &[Header], request: &Request, origin: Option<&Origin>) -> Result<Self, String> {
         let (mut fixed, mut filled) = (HeaderMap::new(), Vec::new());
-        let overridden = |header: &&Header| !own.iter().any(|mine| mine.name == header.name);
-        for header in common.iter().filter(overridden).chain(own) {
+        let own = &request.headers;
+        let goes_along = |header: &&Header| {
+            let is_written = match header.name.as_str() {
+                "authorization" => request.without_auth,
+                "content-encoding" => request.gzip,
+                "content-type" => matches!(request.body, Some(Body::Multipart(_))),
+                _ => false,
+            };
+            !is_written && !own.iter().any(|mine| mine.name == header.name)
+        };
+        for header in common.iter().filter(goes_along).chain(own) {
             let name = HeaderName::from_bytes(header.name.as_bytes())
                 .map_err(|_| format!("`{}` is no header name", header.name))?;
             match fixed_text(&header.value) {
@@ -274,7 +295,7 @@ impl CompiledHeaders {
 }
 
 /// The text of a template without holes, secrets exposed: from here on it goes to the target only.
-fn fixed_text(template: &Template) -> Option<String> {
+pub(crate) fn fixed_text(template: &Template) -> Option<String> {
     let none = |_, _: &mut dyn FnMut(&str)| false;
     fill(template, none, |value, out| out.push_str(value)).ok()
 }

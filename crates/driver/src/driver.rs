@@ -14,7 +14,7 @@ use tokio::task::LocalSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Signer;
-use crate::compile::{Target, is_plain};
+use crate::compile::{Target, is_plain, own_timeouts, without_auth};
 use crate::connection::Http1;
 use crate::evidence::Observer;
 use crate::feed::Feeds;
@@ -29,7 +29,7 @@ use crate::singles::Singles;
 use crate::timers::Timers;
 use crate::tokens::Tokens;
 use crate::user::User;
-use crate::worker::{Offer, Share, Shared, SharedLoad, Worker};
+use crate::worker::{Offer, Share, Shared, SharedLoad, Worker, nanos};
 use crate::{Clock, CompileError, Room, Transport, priority};
 
 /// How far ahead the start lies, so that every worker is up when the first arrival is due.
@@ -306,7 +306,10 @@ impl Build<'_> {
         let hosts = network.per_host.map(|most| Hosts::new(my(most).max(1), turns.clone(), turn));
         let idle_limit =
             network.idle_timeout.map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
-        let signer = Signer::new(network.auth.as_ref(), self.config.transport.tokens(), &target.origin);
+        let tokens = self.config.transport.tokens();
+        let signer = Signer::new(network.auth.as_ref(), tokens, &target.origin, without_auth(plan));
+        let singles = Singles::of(plan, self.config.seed, &self.config.run_id, place);
+        let own_timeouts = own_timeouts(plan);
         let ledger = Ledger::new(self.clock);
         let sessions = shared.map(|(connections, streams)| {
             Sessions::new(connections, streams, Rc::clone(&pool), Rc::clone(&ledger))
@@ -321,9 +324,11 @@ impl Build<'_> {
             transport: self.config.transport.for_worker(),
             target,
             http: plan.http.clone(),
-            timeout: u64::try_from(plan.http.timeout.as_nanos()).unwrap_or(u64::MAX),
+            timeout: nanos(plan.http.timeout),
+            has_more: singles.is_some() || !own_timeouts.is_empty(),
+            own_timeouts,
             http1: if is_plain(plan) { self.config.http1 } else { Http1::Hyper },
-            singles: Singles::of(plan, self.config.seed, &self.config.run_id, place),
+            singles,
             observer: self.config.observe.then(Observer::default),
             sessions,
             shape: Arc::clone(&self.config.shape),

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE, PROXY_AUTHORIZATION, SET_COOKIE};
 use percent_encoding::{AsciiSet, utf8_percent_encode};
 use plimsoll_measure::{Exchange, Sample};
 use plimsoll_run::{Observed, Part, Template};
@@ -85,6 +85,14 @@ impl Hidden {
         Some(text)
     }
 
+    /// The beginning of what was sent. Nobody can read what is compressed, nor find in it what to hide.
+    fn request_body(&self, message: &Message) -> Option<String> {
+        if message.headers.contains_key(CONTENT_ENCODING) && !message.body.is_empty() {
+            return Some(format!("({} bytes, coded)", message.body.len()));
+        }
+        self.body(&message.body)
+    }
+
     fn headers(&self, headers: &HeaderMap) -> Vec<(String, String)> {
         let shown = headers.iter().map(|(name, value)| {
             let is_secret = value.is_sensitive()
@@ -160,7 +168,7 @@ impl Observer {
             sample: Some(*sample),
             exchange: hidden.exchange(message, answer),
             request_headers: hidden.headers(&message.headers),
-            request_body: hidden.body(&message.body),
+            request_body: hidden.request_body(message),
             message: failure.map(|failure| failure.message.clone()),
             captures: captures.collect(),
         });

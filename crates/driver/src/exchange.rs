@@ -28,10 +28,10 @@ use crate::judge::judge;
 use crate::measures::Json;
 use crate::message::{Extra, Message};
 use crate::recorder::{InFlight, Recorder};
-use crate::singles::{Begun, Singles};
+use crate::singles::Begun;
 use crate::transport::Origin;
 use crate::user::{Connecting, User};
-use crate::worker::Worker;
+use crate::worker::{Worker, nanos};
 
 /// How often a request is taken to another connection because its own turned out to be closed, or its
 /// stream to be refused. A target that goes on so is told instead of being hammered.
@@ -112,7 +112,7 @@ impl Worker {
         };
         let request = InFlight { key, due, ready, first_sent, address: 0, traffic: None };
         let slot = self.recorder.borrow_mut().begin(request, now.saturating_add(self.timeout));
-        let mut begun = self.singles.as_ref().map(|singles| self.begin_single(singles, slot, &message));
+        let mut begun = if self.has_more { self.begin_more(slot, now, &message) } else { None };
         let observes = self.observer.is_some();
         let limit = AnswerLimit {
             headers: step.reads_headers || observes,
@@ -221,13 +221,33 @@ impl Worker {
         }
     }
 
-    /// Decides about a request whether it is told by itself, and in which trace.
+    /// What most plans have not: a time of its own for the step, and single requests. Of these it decides
+    /// whether the request is told by itself, and in which trace.
     #[cold]
     #[inline(never)]
-    fn begin_single(&self, singles: &Singles, slot: usize, message: &Message) -> Begun {
-        let begun = singles.begin(message.is_traced);
+    fn begin_more(&self, slot: usize, now: u64, message: &Message) -> Option<Begun> {
+        if let Some(timeout) = self.own_timeout(slot) {
+            self.recorder.borrow_mut().end_apart(slot, now.saturating_add(nanos(timeout)));
+        }
+        let begun = self.singles.as_ref()?.begin(message.is_traced);
         self.recorder.borrow_mut().begun(slot, begun);
-        begun
+        Some(begun)
+    }
+
+    /// The step whose request is in flight there.
+    #[cold]
+    fn step_of(&self, slot: usize) -> u16 {
+        self.recorder.borrow_mut().in_flight(slot).map_or(u16::MAX, |request| request.key.step)
+    }
+
+    fn own_timeout(&self, slot: usize) -> Option<Duration> {
+        *self.own_timeouts.get(usize::from(self.step_of(slot)))?
+    }
+
+    /// How long the request of a slot may take.
+    #[cold]
+    fn timeout_of(&self, slot: usize) -> Duration {
+        self.own_timeout(slot).unwrap_or(self.http.timeout)
     }
 
     /// Tells a request that was recorded, if it was chosen; the next of its slot is another span.
@@ -292,7 +312,7 @@ impl Worker {
                             if user.connecting.get() == Connecting::Opens {
                                 self.recorder.borrow_mut().opened(now, Opening::Failed);
                             }
-                            return (Err(user.timed_out(self.http.timeout)), None);
+                            return (Err(user.timed_out(self.timeout_of(slot))), None);
                         }
                     }
                 }
@@ -306,7 +326,7 @@ impl Worker {
             }
             let signature = match &self.signer {
                 None => Vec::new(),
-                Some(signer) => signer.sign(user, message),
+                Some(signer) => signer.sign(user, message, self.step_of(slot)),
             };
             let extra = Extra { cookies: user.cookies_for(message), trace, signature };
             let result = match self.http.network.first_byte_timeout {
@@ -328,7 +348,7 @@ impl Worker {
             };
             let Some(result) = result else {
                 held.connection.closes(CloseReason::Timeout);
-                return (Err(user.timed_out(self.http.timeout)), opened);
+                return (Err(user.timed_out(self.timeout_of(slot))), opened);
             };
             match &result {
                 Ok(_) if self.reuse == Reuse::Never => held.connection.closes(CloseReason::NotReused),
@@ -402,7 +422,7 @@ impl Worker {
             user.keep_cookies(message, headers);
         }
         if let Some(signer) = &self.signer
-            && signer.is_challenged(user, message, answer)
+            && signer.is_challenged(user, message, step.index, answer)
         {
             return Ok(Some(Rc::clone(message)));
         }

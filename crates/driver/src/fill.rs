@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue};
 use plimsoll_data::{Row, Turn};
 use plimsoll_run::{BodyKind, Part, Template, Variable};
 
-use crate::compile::{CompiledBody, CompiledUrl, Step, resolve};
+use crate::compile::{CompiledUrl, Step, resolve};
 use crate::message::Message;
 use crate::worker::Worker;
 
@@ -82,8 +82,8 @@ impl Worker {
         let value = |variable, take: &mut dyn FnMut(&str)| self.value(variable, values, take);
         let (origin, uri) = match &step.url {
             CompiledUrl::Fixed(origin, uri) => (Rc::clone(origin), uri.clone()),
-            CompiledUrl::Filled(template) => {
-                let text = fill_url(template, value).map_err(unknown)?;
+            CompiledUrl::Filled(template, query) => {
+                let text = fill_url(template, query.as_ref(), value).map_err(unknown)?;
                 resolve(&self.target, &text)
                     .map_err(|_| Unsendable::Filled("its URL is no URL".to_owned()))?
             }
@@ -101,12 +101,7 @@ impl Worker {
             let host = host.ok_or_else(|| Unsendable::Filled("its host cannot be named".to_owned()))?;
             headers.insert(HOST, host);
         }
-        let body = match &step.body {
-            CompiledBody::Fixed(bytes) => bytes.clone(),
-            CompiledBody::Filled(template, kind) => {
-                fill(template, value, |value, out| escape_body(*kind, value, out)).map_err(unknown)?.into()
-            }
-        };
+        let body = step.body.bytes(value, &mut headers).map_err(unknown)?;
         Ok(Message::new(origin, step.method.clone(), uri, headers, body))
     }
 
@@ -184,19 +179,35 @@ pub(crate) const NOT_IN_QUERY: percent_encoding::AsciiSet =
     NOT_IN_PATH.add(b'&').add(b'=').add(b'+').add(b'/');
 
 /// Fills a URL. A hole at its very start stands for a whole link and keeps its separators; one in the
-/// path or the query is a value and cannot become anything else.
+/// path or the query is a value and cannot become anything else. What is added to the query comes behind
+/// that of the URL.
 pub(crate) fn fill_url(
     template: &Template,
+    query: Option<&Template>,
     value: impl Fn(Variable, &mut dyn FnMut(&str)) -> bool,
 ) -> Result<String, Variable> {
-    fill(template, value, |value, out| {
+    let mut url = fill(template, &value, |value, out| {
         let unsafe_here = match (out.is_empty(), out.contains('?')) {
             (true, _) => &NOT_IN_URL,
             (false, false) => &NOT_IN_PATH,
             (false, true) => &NOT_IN_QUERY,
         };
         out.extend(percent_encoding::utf8_percent_encode(value, unsafe_here));
-    })
+    })?;
+    if let Some(query) = query {
+        // A link that was captured may have a fragment, which is never sent.
+        url.truncate(url.find('#').unwrap_or(url.len()));
+        url.push_str(match url.contains('?') {
+            false => "?",
+            true if url.ends_with(['?', '&']) => "",
+            true => "&",
+        });
+        let encode = |value: &str, out: &mut String| {
+            out.extend(percent_encoding::utf8_percent_encode(value, &NOT_IN_QUERY));
+        };
+        url.push_str(&fill(query, value, encode)?);
+    }
+    Ok(url)
 }
 
 pub(crate) fn escape_body(kind: BodyKind, value: &str, out: &mut String) {
@@ -231,6 +242,25 @@ mod tests {
     }
 
     #[test]
+    fn a_query_comes_behind_that_of_the_url() {
+        let hole = || Part::Variable(Variable::Iteration);
+        let query = Template { parts: vec![Part::Text("q=".into()), hole(), Part::Text("&n=1".into())] };
+        let filled = |url: Template| {
+            let take = |_, take: &mut dyn FnMut(&str)| {
+                take("/a?b=c&d#e");
+                true
+            };
+            fill_url(&url, Some(&query), take).unwrap()
+        };
+        let added = "q=%2Fa%3Fb%3Dc%26d%23e&n=1";
+        for (url, expected) in [("/x", "/x?"), ("/x?", "/x?"), ("/x?a=b", "/x?a=b&"), ("/x?a=b&", "/x?a=b&")]
+        {
+            assert_eq!(filled(Template::text(url)), format!("{expected}{added}"), "{url}");
+        }
+        assert_eq!(filled(Template { parts: vec![hole()] }), format!("/a?b=c&d&{added}"), "a captured link");
+    }
+
+    #[test]
     fn a_value_in_a_url_stays_one_value() {
         let hole = || Part::Variable(Variable::Iteration);
         let filled = |before: &str, value: &str| {
@@ -239,7 +269,7 @@ mod tests {
                 take(value);
                 true
             };
-            fill_url(&template, take).unwrap()
+            fill_url(&template, None, take).unwrap()
         };
         assert_eq!(
             filled("", "/next page?x=ü&y=1"),

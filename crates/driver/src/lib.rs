@@ -37,6 +37,7 @@ mod measures;
 mod message;
 mod names;
 mod pacer;
+mod payload;
 mod pool;
 mod priority;
 mod proxy;

@@ -1,6 +1,6 @@
 //! A worker's open seconds and the requests it has in flight.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -39,6 +39,8 @@ pub(crate) struct Recorder {
     /// The oldest and the youngest request in flight that has a deadline ahead.
     oldest: Option<usize>,
     youngest: Option<usize>,
+    /// Deadlines and slots of requests whose step has a time of its own.
+    apart: BTreeSet<(u64, usize)>,
     running: Running,
     /// Where the first open second ends; never where it does not close by time.
     first_end: u64,
@@ -74,16 +76,27 @@ impl Running {
     }
 }
 
-/// A request in flight, in the order of the deadlines. All wait equally long, so that is the order in
-/// which they began, and a list costs less per request than a timer.
+/// A request in flight, in the order of the deadlines. All but a few wait equally long, so that is the order
+/// in which they began, and a list costs less per request than a timer.
 #[derive(Debug)]
 struct Flight {
     request: InFlight,
     deadline: u64,
     older: Option<usize>,
     younger: Option<usize>,
-    overdue: bool,
+    waits: Waits,
     waker: Option<Waker>,
+}
+
+/// Where the deadline of a request in flight is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// In the list.
+    InLine,
+    /// Apart, in no order of beginning.
+    Apart,
+    /// It has come.
+    Overdue,
 }
 
 /// A request between its due and its end.
@@ -144,6 +157,7 @@ impl Recorder {
             begun: Vec::new(),
             oldest: None,
             youngest: None,
+            apart: BTreeSet::new(),
             running: Running::default(),
             first_end: SECOND,
         }
@@ -191,7 +205,7 @@ impl Recorder {
             deadline,
             older,
             younger: None,
-            overdue: false,
+            waits: Waits::InLine,
             waker: None,
         });
         match older.and_then(|older| self.in_flight.get_mut(older)) {
@@ -212,9 +226,22 @@ impl Recorder {
         self.in_flight.try_remove(slot);
     }
 
-    /// Takes a request out of the list of those with a deadline ahead.
+    /// The request of this slot, which has just begun, may last until another deadline than the others.
+    #[cold]
+    pub(crate) fn end_apart(&mut self, slot: usize, deadline: u64) {
+        self.unlink(slot);
+        let Some(flight) = self.in_flight.get_mut(slot) else { return };
+        (flight.deadline, flight.waits) = (deadline, Waits::Apart);
+        self.apart.insert((deadline, slot));
+    }
+
+    /// Takes a request out of those with a deadline ahead.
     fn unlink(&mut self, slot: usize) {
-        let Some(flight) = self.in_flight.get_mut(slot).filter(|flight| !flight.overdue) else { return };
+        let Some(flight) = self.in_flight.get_mut(slot) else { return };
+        if flight.waits != Waits::InLine {
+            let place = (flight.deadline, slot);
+            return self.forget_apart(place);
+        }
         let (older, younger) = (flight.older.take(), flight.younger.take());
         match older.and_then(|older| self.in_flight.get_mut(older)) {
             Some(older) => older.younger = younger,
@@ -226,10 +253,15 @@ impl Recorder {
         }
     }
 
+    #[cold]
+    fn forget_apart(&mut self, place: (u64, usize)) {
+        self.apart.remove(&place);
+    }
+
     /// Whether the request of this slot has outlived its deadline; if not, `waker` is told when it does.
     pub(crate) fn is_overdue(&mut self, slot: usize, waker: &Waker) -> bool {
         let Some(flight) = self.in_flight.get_mut(slot) else { return false };
-        if flight.overdue {
+        if flight.waits == Waits::Overdue {
             return true;
         }
         match &mut flight.waker {
@@ -242,14 +274,14 @@ impl Recorder {
     /// Wakes the requests whose deadline has come and says when the next one comes, if any is waiting.
     pub(crate) fn wake_overdue(&mut self, now: u64) -> Option<u64> {
         loop {
-            let slot = self.oldest?;
-            let deadline = self.in_flight.get(slot)?.deadline;
+            let in_line = self.oldest.and_then(|slot| Some((self.in_flight.get(slot)?.deadline, slot)));
+            let (deadline, slot) = in_line.into_iter().chain(self.apart.first().copied()).min()?;
             if deadline > now {
                 return Some(deadline);
             }
             self.unlink(slot);
             let flight = self.in_flight.get_mut(slot)?;
-            flight.overdue = true;
+            flight.waits = Waits::Overdue;
             flight.waker.take().into_iter().for_each(Waker::wake);
         }
     }
@@ -377,6 +409,7 @@ impl Recorder {
     /// Counts everything still in flight as cut at `now`.
     pub(crate) fn cut(&mut self, now: u64, singles: Option<&Singles>) {
         (self.oldest, self.youngest) = (None, None);
+        self.apart.clear();
         for request in std::mem::take(&mut self.in_flight) {
             let (slot, Flight { request, .. }) = request;
             let PendingKey { step, phase, stage } = request.key;
@@ -451,6 +484,26 @@ mod tests {
         assert_eq!(recorder.wake_overdue(19), Some(20));
         assert_eq!(recorder.wake_overdue(20), None);
         assert!(recorder.is_overdue(again, waker));
+    }
+
+    #[test]
+    fn a_deadline_apart_comes_in_its_turn() {
+        let mut recorder = recorder();
+        let slots: Vec<_> = (0..5).map(|n| recorder.begin(in_flight(n), 100 + n)).collect();
+        for (slot, deadline) in [(1, 500), (2, 20), (3, 20), (4, 30)] {
+            recorder.end_apart(slots[slot], deadline);
+        }
+        assert_eq!(recorder.wake_overdue(0), Some(20));
+        recorder.end(slots[3]);
+        assert_eq!(recorder.wake_overdue(20), Some(30), "3 has ended");
+        let overdue =
+            |recorder: &mut Recorder| [0, 1, 2, 4].map(|n| recorder.is_overdue(slots[n], Waker::noop()));
+        assert_eq!(overdue(&mut recorder), [false, false, true, false]);
+        assert_eq!(recorder.wake_overdue(99), Some(100), "4 is overdue, and 0 is in line");
+        assert_eq!(recorder.wake_overdue(100), Some(500));
+        assert_eq!(overdue(&mut recorder), [true, false, true, true]);
+        slots.iter().for_each(|slot| recorder.end(*slot));
+        assert_eq!(recorder.wake_overdue(1000), None);
     }
 
     #[test]

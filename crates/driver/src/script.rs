@@ -202,15 +202,7 @@ impl Writer<'_> {
 /// What an action itself fills in, and not what is within it.
 fn variables(action: &Action) -> Vec<Variable> {
     match action {
-        Action::Request(request) => {
-            let headers = request.headers.iter().flat_map(|header| header.value.variables());
-            request
-                .url
-                .variables()
-                .chain(headers)
-                .chain(request.body.iter().flat_map(Template::variables))
-                .collect()
-        }
+        Action::Request(request) => request.templates().flat_map(Template::variables).collect(),
         Action::Set(assignments) => assignments.iter().flat_map(|set| set.value.variables()).collect(),
         Action::If(choice) => choice.value.variables().collect(),
         Action::Pause(_) | Action::Group(_) | Action::Repeat(_) | Action::OneOf(_) | Action::Parallel(_) => {

@@ -192,6 +192,10 @@ pub(crate) struct Worker {
     pub(crate) http: HttpSettings,
     /// The plan's timeout in nanoseconds.
     pub(crate) timeout: u64,
+    /// How long the steps that say so may take, by their index; empty where none says so.
+    pub(crate) own_timeouts: Box<[Option<Duration>]>,
+    /// Whether there is more to a request than most have: single requests, or a step's own timeout.
+    pub(crate) has_more: bool,
     pub(crate) http1: Http1,
     /// Where the plan asks for single requests.
     pub(crate) singles: Option<Singles>,
@@ -448,13 +452,18 @@ impl Worker {
         }
     }
 
-    /// Ends requests that have outlived the plan's timeout, for as long as it is polled.
+    /// Ends requests that have outlived their time, for as long as it is polled.
     pub(crate) async fn end_overdue(self: Rc<Self>) {
+        // A step that has less time than this is ended as much too late.
+        const FINEST: u64 = SECOND / 1000;
+        let own = self.own_timeouts.iter().flatten().map(|timeout| nanos(*timeout).max(FINEST));
+        let shortest = own.fold(self.timeout, u64::min);
         loop {
             let now = self.clock.now();
             let next = self.recorder.borrow_mut().wake_overdue(now);
-            // What begins later than now is not due before this either.
-            self.timers.sleep_until(next.unwrap_or(now.saturating_add(self.timeout))).await;
+            // What begins later than now is not due before this.
+            let unknown = now.saturating_add(shortest);
+            self.timers.sleep_until(next.map_or(unknown, |next| next.min(unknown))).await;
         }
     }
 
@@ -552,6 +561,11 @@ impl Worker {
         // Nobody listens any more only when the run is being torn down.
         let _ = self.messages.send(message);
     }
+}
+
+/// A time in nanoseconds.
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// How long a pause lasts, in nanoseconds.

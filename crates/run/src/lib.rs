@@ -7,6 +7,7 @@
 
 mod addresses;
 mod auth;
+mod body;
 mod calibration;
 mod comparison;
 mod event;
@@ -30,6 +31,7 @@ pub mod wire;
 
 pub use addresses::{AddressSummary, Skew};
 pub use auth::{Auth, AwsSigning, Coding, OAuth2};
+pub use body::{Body, BodyKind, FormPart, PartContent};
 pub use calibration::{Calibration, Floor};
 pub use comparison::Comparison;
 pub use event::{
@@ -45,11 +47,11 @@ pub use network::{AddressFamily, HostAddress, Network, Proxy, Reuse};
 pub use observed::Observed;
 pub use plan::TlsVersion;
 pub use plan::{
-    Action, AddressChoice, Assignment, AwsCredentials, BodyKind, Branch, Capture, CaptureSource,
-    CloudWatchExport, CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed,
-    FeedOrder, FileExport, FileFormat, Group, Header, HeaderExpectation, HttpSettings, HttpVersion, If,
-    InfluxExport, InfluxPlace, KafkaExport, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms,
-    OtlpProtocol, OtlpTemporality, PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms,
+    Action, AddressChoice, Assignment, AwsCredentials, Branch, Capture, CaptureSource, CloudWatchExport,
+    CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed, FeedOrder,
+    FileExport, FileFormat, Group, Header, HeaderExpectation, HttpSettings, HttpVersion, If, InfluxExport,
+    InfluxPlace, KafkaExport, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol,
+    OtlpTemporality, PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms,
     RemoteWriteVersion, Repeat, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, Retry, RunPlan,
     SamplesFormat, SamplesSettings, Scenario, SearchCredentials, Secret, SpoolSettings, SpoolSync,
     StatsdAddress, StatsdExport, StatusRange, TlsSettings, Until, UserLimits, WhenFull,

@@ -11,7 +11,7 @@ use plimsoll_sla::Objective;
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Pause, RateProfile, Spacing, Stage, UserProfile};
 
-use crate::{Comparison, GroupShape, Network, Reuse, StepShape, Template};
+use crate::{Body, Comparison, GroupShape, Network, Reuse, StepShape, Template};
 
 /// A plan as it is meant: valid, resolved, ready to be run.
 #[derive(Debug, Clone)]
@@ -139,6 +139,13 @@ impl RunPlan {
     pub fn loads(&self) -> impl Iterator<Item = &LoadModel> {
         let own = self.scenarios.iter().filter_map(|scenario| scenario.load.as_ref());
         std::iter::once(&self.load.model).chain(own)
+    }
+
+    /// The longest that a request of the scenarios that share the plan's load may take.
+    pub fn longest_timeout(&self) -> Duration {
+        let sharing = self.scenarios.iter().filter(|scenario| scenario.load.is_none());
+        let longest = sharing.map(|one| Request::longest_timeout(&one.actions, self.http.timeout));
+        longest.max().unwrap_or(self.http.timeout)
     }
 
     /// Whether a scenario has a load by itself.
@@ -542,16 +549,22 @@ pub struct Until {
 pub struct Request {
     /// Index into [`RunPlan::steps`].
     pub step: u16,
-    /// HTTP method, upper case.
+    /// HTTP method, upper case; not CONNECT.
     pub method: String,
     /// Path and query below the target, or an absolute URL.
     pub url: Template,
+    /// What is added to the query of `url`: pairs with `&` between them, encoded but for the holes.
+    pub query: Option<Template>,
     /// Its own headers; they win over the plan's.
     pub headers: Vec<Header>,
+    /// Whether it goes out without the plan's credentials.
+    pub without_auth: bool,
     /// What is sent, if anything.
-    pub body: Option<Template>,
-    /// How values are escaped when they are filled into `body`.
-    pub body_kind: BodyKind,
+    pub body: Option<Body>,
+    /// Whether the body is compressed with gzip.
+    pub gzip: bool,
+    /// How long it may take; `None`: as the plan says.
+    pub timeout: Option<Duration>,
     /// What its answer must be.
     pub expect: Expect,
     /// What is taken from its answer.
@@ -566,16 +579,22 @@ pub struct Request {
     pub until: Option<Until>,
 }
 
-/// How values are escaped when they are filled into a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum BodyKind {
-    /// As they are.
-    #[default]
-    Text,
-    /// As the inside of a JSON string.
-    Json,
-    /// As `application/x-www-form-urlencoded`.
-    Form,
+impl Request {
+    /// Every template in what is sent.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let headers = self.headers.iter().map(|header| &header.value);
+        let body = self.body.iter().flat_map(Body::templates);
+        std::iter::once(&self.url).chain(&self.query).chain(headers).chain(body)
+    }
+
+    /// The longest that one of the requests in these actions may take; `timeout` is the plan's.
+    pub fn longest_timeout(actions: &[Action], timeout: Duration) -> Duration {
+        let mut longest = None;
+        Action::requests(actions, &mut |request| {
+            longest = longest.max(Some(request.timeout.unwrap_or(timeout)));
+        });
+        longest.unwrap_or(timeout)
+    }
 }
 
 /// What a failed step does.

@@ -296,7 +296,9 @@ fn bare_request(request: &Request) -> Request {
     Request {
         url: below(&request.url),
         headers: bare_headers(&request.headers),
-        body: request.body.as_ref().map(filled),
+        query: request.query.as_ref().map(filled),
+        body: request.body.as_ref().map(|body| body.map(filled)),
+        timeout: None,
         expect: Expect::default(),
         captures: Vec::new(),
         measures: Vec::new(),

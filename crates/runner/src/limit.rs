@@ -455,9 +455,10 @@ fn at_load(plan: &RunPlan, load: f64, config: &LimitConfig, id: &str) -> RunPlan
 /// A plan of the open model with these stages, and with as much in flight at most as a plan of its highest rate
 /// has by itself.
 pub(crate) fn offering(plan: RunPlan, stages: Vec<Stage<Rate>>, warmup: Duration) -> RunPlan {
+    let longest = plan.longest_timeout();
     let LoadModel::Open { spacing, max_in_flight, .. } = plan.load.model else { return plan };
     let highest = levels(&stages).fold(0.0, f64::max);
-    let enough = (highest * plan.http.timeout.as_secs_f64()).ceil().clamp(1.0, MOST_IN_FLIGHT) as u32;
+    let enough = (highest * longest.as_secs_f64()).ceil().clamp(1.0, MOST_IN_FLIGHT) as u32;
     let model = LoadModel::Open { stages, spacing, max_in_flight: enough.max(max_in_flight) };
     RunPlan { load: Load { model, warmup, grace: plan.load.grace }, ..plan }
 }

@@ -10,9 +10,9 @@ use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_measure::Limits;
 use plimsoll_measure::Phase;
 use plimsoll_run::{
-    Action, AddressChoice, BodyKind, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
-    Network, OnFailure, PlannedTarget, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunEvent,
-    RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
+    Action, AddressChoice, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel, Network,
+    OnFailure, PlannedTarget, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunEvent, RunPlan,
+    RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
@@ -31,8 +31,11 @@ fn get(step: u16, path: &str) -> Action {
         method: "GET".into(),
         url: Template::text(path),
         headers: Vec::new(),
+        query: None,
+        without_auth: false,
         body: None,
-        body_kind: BodyKind::Text,
+        gzip: false,
+        timeout: None,
         expect: Expect::default(),
         captures: Vec::new(),
         measures: Vec::new(),

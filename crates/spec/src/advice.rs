@@ -136,11 +136,7 @@ fn rows_needed(plan: &RunPlan, feed: &str) -> Option<f64> {
         let mut draws = false;
         Action::walk(&scenario.actions, &mut |action| {
             draws |= match action {
-                Action::Request(request) => {
-                    names(&request.url)
-                        || request.headers.iter().any(|header| names(&header.value))
-                        || request.body.as_ref().is_some_and(names)
-                }
+                Action::Request(request) => request.templates().any(names),
                 Action::Set(values) => values.iter().any(|set| names(&set.value)),
                 Action::If(choice) => names(&choice.value),
                 _ => false,

@@ -240,13 +240,17 @@ fn header_name(reader: &mut Reader<'_>, key: &str, place: Place) -> Option<Strin
 
 /// The name of any header, in lower case.
 pub(crate) fn any_header_name(reader: &mut Reader<'_>, name: &str, place: Place) -> Option<String> {
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if name.is_empty() || !name.chars().all(is_token) {
         let message = format!("`{}` is not the name of a header", crate::tree::shortened(name));
         reader.report(Finding::error(place, message).help("a name has letters, digits and `-`"));
         return None;
     }
     Some(name.to_ascii_lowercase())
+}
+
+/// A character of a token (RFC 9110, section 5.6.2).
+pub(crate) fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c)
 }
 
 /// `tls`, its files read.

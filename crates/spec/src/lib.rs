@@ -37,6 +37,7 @@ mod regular;
 mod remote_write;
 mod resources;
 mod schema;
+mod sending;
 mod singles;
 mod steps;
 mod target;
@@ -48,7 +49,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use plimsoll_run::{Action, ExportSettings, Part, RunPlan};
+use plimsoll_run::{Action, ExportSettings, Part, Request, RunPlan};
 use plimsoll_sla::Sla;
 
 pub use diagnostic::{Diagnostic, Excerpt, Weight};
@@ -266,7 +267,10 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     };
     let measures = measures::Measures::read(reader, object.get("measure"), nodes.scenarios);
     let mut steps = steps::read(reader, &nodes, &feeds, target.as_ref().map(|target| &target.url), &measures);
-    let load = load::read(reader, object.get("load"), http.timeout, &mut steps.scenarios, object.place);
+    let sharing = steps.scenarios.iter().filter(|scenario| scenario.load.is_none());
+    let longest = sharing.map(|one| Request::longest_timeout(&one.actions, http.timeout)).max();
+    let longest = longest.unwrap_or(http.timeout);
+    let load = load::read(reader, object.get("load"), longest, &mut steps.scenarios, object.place);
     load::pacing(reader, load.as_ref(), &steps);
     let uses_tls = target.as_ref().is_none_or(|target| target.url.scheme() == "https") || sends_https(&steps);
     let subject = objectives::Subject {

@@ -7,7 +7,7 @@ use plimsoll_sla::{OwnValue, figure_names};
 use crate::diagnostic::{Finding, Place, listed};
 use crate::expect::{fixed_text, is_jsonpath};
 use crate::flow::entries_within;
-use crate::http::any_header_name;
+use crate::http::{any_header_name, is_token};
 use crate::read::{Object, Reader};
 use crate::tree::{Entry, Node, shortened};
 use crate::words;
@@ -219,7 +219,6 @@ fn metric_elsewhere(reader: &mut Reader<'_>, object: &Object<'_>) {
 
 fn server_timing(reader: &mut Reader<'_>, node: &Node) -> Option<MeasureSource> {
     let metric = reader.text(node, "the name of an entry")?;
-    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if !metric.chars().all(is_token) {
         reader.expected(node, "the name of an entry", Some("a name has letters, digits, `-` and `_`"));
         return None;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use plimsoll_measure::Limits;
 use plimsoll_run::{
-    Action, AddressFamily, Assignment, Branch, CaptureSource, Expect, FeedOrder, Header, HttpVersion,
-    LoadModel, MeasureRead, MeasureSource, OnFailure, Part, Request, RequestMeasure, RunPlan, Scenario,
-    Template, TlsVersion, Variable,
+    Action, AddressFamily, Assignment, Body, Branch, CaptureSource, Expect, FeedOrder, FormPart, Header,
+    HttpVersion, LoadModel, MeasureRead, MeasureSource, OnFailure, Part, PartContent, Request,
+    RequestMeasure, RunPlan, Scenario, Template, TlsVersion, Variable,
 };
 use plimsoll_units::duration;
 use plimsoll_workload::{Level, Pause, Spacing, Stage, StageKind};
@@ -335,7 +335,7 @@ fn normal_request(plan: &RunPlan, names: &Names<'_>, request: &Request) -> Json 
         "method": request.method,
         "url": names.template(&request.url),
         "headers": names.headers(&request.headers),
-        "body": request.body.as_ref().map(|body| names.template(body)),
+        "body": request.body.as_ref().map(|body| normal_body(names, body)),
         "expect": normal_expect(&request.expect),
         "captures": captures,
         "continues": request.on_failure == OnFailure::Continue,
@@ -351,10 +351,45 @@ fn normal_request(plan: &RunPlan, names: &Names<'_>, request: &Request) -> Json 
         let statuses: Vec<_> = retry.statuses.iter().map(|range| [range.first, range.last]).collect();
         normal["retry"] = json!([retry.max, time(retry.backoff), outcomes, statuses]);
     }
+    if let Some(query) = &request.query {
+        normal["query"] = names.template(query);
+    }
+    if let Some(timeout) = request.timeout {
+        normal["timeout"] = json!(time(timeout));
+    }
+    if request.without_auth {
+        normal["auth"] = json!("none");
+    }
+    if request.gzip {
+        normal["compress_body"] = json!("gzip");
+    }
     if let Some(until) = &request.until {
         normal["until"] = json!([normal_expect(&until.expect), time(until.every), time(until.timeout)]);
     }
     normal
+}
+
+/// Of a file its content counts, wherever it lies.
+fn normal_body(names: &Names<'_>, body: &Body) -> Json {
+    let file = |bytes: &[u8]| {
+        let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({ "file": digest })
+    };
+    match body {
+        Body::Text(template, _) => names.template(template),
+        Body::File(bytes) => file(bytes),
+        Body::Multipart(parts) => {
+            let part = |part: &FormPart| {
+                let content = match &part.content {
+                    PartContent::Text(template) => names.template(template),
+                    PartContent::File(bytes) => file(bytes),
+                };
+                let filename = part.filename.as_ref().map(|filename| names.template(filename));
+                json!([part.name, filename, part.media_type, content])
+            };
+            json!({ "multipart": parts.iter().map(part).collect::<Vec<_>>() })
+        }
+    }
 }
 
 fn normal_expect(expect: &Expect) -> Json {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use plimsoll_run::{
-    Action, BodyKind, Feed, GroupShape, Header, LoadModel, OnFailure, Part, Request, Scenario, StepShape,
-    Template, Variable,
+    Action, Feed, GroupShape, Header, LoadModel, OnFailure, Part, Request, Scenario, StepShape, Template,
+    Variable,
 };
 use plimsoll_workload::{Mix, MixError, Pause};
 use url::Url;
 
+use crate::bodies::compressed;
 use crate::diagnostic::{Finding, Place};
 use crate::expect::expect;
 use crate::flow::{direction, entries_within, retry, until};
@@ -18,9 +19,10 @@ use crate::http::{has_header, headers, take_userinfo};
 use crate::measures::Measures;
 use crate::pauses::pause;
 use crate::read::{Object, Reader};
+use crate::sending::{line, method};
 use crate::template::{Scope, joined, template_with};
 use crate::tree::{Node, Value, shortened};
-use crate::words::{self, METHODS};
+use crate::words;
 
 /// Labels of setup's and teardown's steps, which no scenario may take.
 const RESERVED: [&str; 2] = ["setup", "teardown"];
@@ -132,12 +134,14 @@ fn scenarios(
             }
             None => 1,
         };
-        let load = own_load(reader, &object, timeout);
         let think_time = object.get("think_time").and_then(|node| pause(reader, node));
         let think_time = think_time.filter(|pause| !pause.is_zero());
         let pacing = object.get("pacing").and_then(|node| reader.some_time(node));
         read.pacings.extend(object.get("pacing").map(|node| (index, node.place)));
-        let Some(steps) = object.get("steps") else { continue };
+        let Some(steps) = object.get("steps") else {
+            own_load(reader, &object, timeout);
+            continue;
+        };
         let name = name.unwrap_or_default();
         let mut walk = Walk::new(feeds, target, &name, Some(index as u16));
         walk.scope.captures = shared.to_vec();
@@ -149,6 +153,8 @@ fn scenarios(
         if is_silent && reader.findings.len() == errors {
             reader.expected(steps, "at least one step that sends a request", None);
         }
+        // What is in flight of a load is bounded by how long its own requests may take.
+        let load = own_load(reader, &object, Request::longest_timeout(&actions, timeout));
         adopt(&mut read.steps, &mut read.groups, (walk.shapes, walk.groups), &mut actions);
         let ends_with_pause = matches!(actions.last(), Some(Action::Pause(_)));
         if let Some(think_time) = think_time {
@@ -288,7 +294,7 @@ impl<'w> Walk<'w> {
         entries_within(node, &mut |item| {
             let Some(captures) = item.get("capture") else { return };
             let step = item.get("name").and_then(Node::scalar).map(|scalar| scalar.shown());
-            let step = step.or_else(|| method(item).map(|(method, url)| default_name(method, url)));
+            let step = step.or_else(|| method(item).map(|(method, url)| default_name(&method, url)));
             if let Value::Map(entries) = &captures.value {
                 let names = entries.iter().map(|entry| (entry.key.clone(), step.clone().unwrap_or_default()));
                 self.scope.later.extend(names);
@@ -319,23 +325,16 @@ impl<'w> Walk<'w> {
 
     fn request(&mut self, reader: &mut Reader<'_>, node: &Node) -> Option<Request> {
         let object = reader.object(node, &words::REQUEST)?;
-        let methods: Vec<_> = METHODS.iter().filter(|method| object.get(method).is_some()).collect();
-        let [method] = methods.as_slice() else {
-            let message = match methods.as_slice() {
-                [] => "the step sends nothing: it has no method",
-                _ => "the step has more than one method",
-            };
-            let help =
-                "write one of `get`, `post`, `put`, `patch`, `delete`, `head`, `options`, or a `pause`";
-            reader.report(Finding::error(object.place, message).help(help));
-            return None;
-        };
-        let url_node = object.get(method)?;
-        let name = self.name(reader, &object, method, url_node);
+        let (method, url_node) = line(reader, &object)?;
+        let name = self.name(reader, &object, &method, url_node);
         let url = self.url(reader, url_node);
+        let query = object.get("query").and_then(|node| self.query(reader, node));
         let mut headers =
             object.get("headers").map(|node| headers(reader, node, &self.scope)).unwrap_or_default();
         let body = self.body(reader, &object, &mut headers);
+        let gzip = compressed(reader, &object, &headers).unwrap_or(false);
+        let timeout = object.get("timeout").and_then(|node| reader.some_time(node));
+        let auth = object.get("auth").and_then(|node| reader.word(node, "`none`", &["none"]));
         let expect = object.get("expect").and_then(|node| expect(reader, node)).unwrap_or_default();
         let captures = object.get("capture").map(|node| self.captures(reader, node)).unwrap_or_default();
         let measures = match (self.measures, object.get("measure")) {
@@ -360,14 +359,16 @@ impl<'w> Walk<'w> {
         let step = u16::try_from(self.shapes.len()).unwrap_or(u16::MAX);
         let scenario = self.scenario.clone();
         self.shapes.push(StepShape { scenario, scenario_index: self.scenario_index, step: name? });
-        let (body, body_kind) = body.map_or((None, BodyKind::Text), |(body, kind)| (Some(body), kind));
         Some(Request {
             step,
-            method: method.to_ascii_uppercase(),
+            method,
             url,
+            query,
             headers,
+            without_auth: auth.is_some(),
             body,
-            body_kind,
+            gzip,
+            timeout,
             expect,
             captures,
             measures,
@@ -472,10 +473,6 @@ impl<'w> Walk<'w> {
             }
         }
     }
-}
-
-pub(crate) fn method(node: &Node) -> Option<(&'static str, &Node)> {
-    METHODS.into_iter().find_map(|method| Some((method, node.get(method)?)))
 }
 
 /// Method and path, holes as they are written.

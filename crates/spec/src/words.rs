@@ -298,7 +298,7 @@ const PRESET_FOR: Key = key("for", Kind::Duration, "how long a preset lasts; def
 const IN_FLIGHT: Key = key(
     "max_in_flight",
     Kind::Whole(1, MOST_IN_FLIGHT),
-    "iterations of the open model running at once; an arrival beyond is dropped; default: peak rate x timeout, from 1 to 100000",
+    "iterations of the open model running at once; an arrival beyond is dropped; default: peak rate x the longest `timeout` of a step, from 1 to 100000",
 );
 
 const ITERATIONS: Key = key(
@@ -656,10 +656,46 @@ pub(crate) static REQUEST: Table = Table {
         key("delete", Kind::Template, "path and query of a DELETE below the target, or a whole URL"),
         key("head", Kind::Template, "path and query of a HEAD below the target, or a whole URL"),
         key("options", Kind::Template, "path and query of an OPTIONS below the target, or a whole URL"),
+        key(
+            "method",
+            Kind::Text,
+            "any other method, like `PROPFIND`, with its `url` beside it; sent in upper case",
+        ),
+        key("url", Kind::Template, "path and query below the target, or a whole URL, of `method`"),
+        key(
+            "query",
+            Kind::Map(&Kind::Either(&[Kind::Template, Kind::List(&Kind::Template)])),
+            "names and values that are added to the URL's query, encoded; a list repeats its name",
+        ),
         key("headers", Kind::Map(&Kind::Template), "headers of this step; they win over the plan's"),
+        key("auth", Kind::OneOf(&["none"]), "`none` leaves the plan's credentials out of this step"),
         key("json", Kind::Any, "body as JSON; strings in it are templates"),
         key("body", Kind::Template, "body as text"),
         key("form", Kind::Map(&Kind::Template), "body as a form"),
+        key(
+            "file",
+            Kind::Text,
+            "body from a file of up to 16MB, relative to the plan, as it is; without a `content-type` of its own",
+        ),
+        key(
+            "multipart",
+            Kind::Map(&Kind::Either(&[
+                Kind::Template,
+                Kind::Object(&FORM_PART),
+                Kind::List(&FORM_PART_KIND),
+            ])),
+            "body as `multipart/form-data` (RFC 7578): texts and files by the names of their fields",
+        ),
+        key(
+            "compress_body",
+            Kind::OneOf(&["gzip"]),
+            "sends the body compressed, with its `content-encoding`",
+        ),
+        key(
+            "timeout",
+            Kind::Duration,
+            "how long the step may take, redirects included; default: `http.timeout`",
+        ),
         key("expect", Kind::Object(&EXPECT), "what the answer must be; without it, a status from 200 to 399"),
         key(
             "capture",
@@ -684,6 +720,19 @@ pub(crate) static REQUEST: Table = Table {
         ),
     ],
     later: &["check"],
+};
+
+const FORM_PART_KIND: Kind = Kind::Either(&[Kind::Template, Kind::Object(&FORM_PART)]);
+
+pub(crate) static FORM_PART: Table = Table {
+    name: "a part of `multipart`",
+    keys: &[
+        key("file", Kind::Text, "the path of a file of up to 16MB, relative to the plan"),
+        key("text", Kind::Template, "a text, in place of `file`"),
+        key("filename", Kind::Template, "what the file is called; default of a `file`: its own name"),
+        key("type", Kind::Text, "its media type; default of a `file`: `application/octet-stream`"),
+    ],
+    later: &[],
 };
 
 pub(crate) static RETRY: Table = Table {

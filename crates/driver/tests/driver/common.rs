@@ -9,9 +9,9 @@ use plimsoll_measure::{
     ConnectionFigures, Distribution, Edges, Frame, Limits, Outcome, Phase, SeriesKey, Timing,
 };
 use plimsoll_run::{
-    Action, AddressChoice, BodyKind, Expect, ExportSettings, GroupShape, HttpSettings, HttpVersion, Load,
-    LoadModel, Network, OnFailure, PlannedTarget, Request, RunPlan, Scenario, Shape, StepShape, Template,
-    TlsSettings, UserLimits,
+    Action, AddressChoice, Expect, ExportSettings, GroupShape, HttpSettings, HttpVersion, Load, LoadModel,
+    Network, OnFailure, PlannedTarget, Request, RunPlan, Scenario, Shape, StepShape, Template, TlsSettings,
+    UserLimits,
 };
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Spacing, Stage, StageKind};
@@ -26,8 +26,11 @@ pub(crate) fn get(step: u16, path: &str) -> Request {
         method: "GET".into(),
         url: Template::text(path),
         headers: Vec::new(),
+        query: None,
+        without_auth: false,
         body: None,
-        body_kind: BodyKind::Text,
+        gzip: false,
+        timeout: None,
         expect: Expect::default(),
         captures: Vec::new(),
         measures: Vec::new(),

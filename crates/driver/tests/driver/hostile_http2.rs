@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use plimsoll_driver::{Http1, NetworkTransport, Transport};
 use plimsoll_measure::{CloseReason, Opening, Outcome};
-use plimsoll_run::{Action, HttpVersion, LoadModel, RunPlan, Template};
+use plimsoll_run::{Action, Body, BodyKind, HttpVersion, LoadModel, RunPlan, Template};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -200,7 +200,7 @@ async fn a_body_for_which_there_is_never_room_is_a_timeout_and_holds_nothing() {
     let (address, asked) = server(Attack::NoWindow).await;
     let mut step = get(0, "/upload");
     step.method = "POST".into();
-    step.body = Some(Template::text("x".repeat(1000)));
+    step.body = Some(Body::Text(Template::text("x".repeat(1000)), BodyKind::Text));
     let mut plan = http2(address, open(40.0, 0.5), 4);
     plan.scenarios[0].actions = vec![Action::Request(Box::new(step))];
     plan.http.timeout = seconds(0.1);

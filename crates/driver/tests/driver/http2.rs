@@ -10,7 +10,7 @@ use http::{Request, Response, StatusCode};
 use plimsoll_demo_target::{Config, DemoTarget};
 use plimsoll_driver::{Http1, NetworkTransport, Transport};
 use plimsoll_measure::{Outcome, Timing};
-use plimsoll_run::{Action, HttpVersion, LoadModel, RunPlan, Template};
+use plimsoll_run::{Action, Body, BodyKind, HttpVersion, LoadModel, RunPlan, Template};
 use tokio::net::TcpListener;
 
 use crate::common::{Measured, closed, config, get, open, plan, seconds};
@@ -187,7 +187,7 @@ async fn a_body_larger_than_every_window_goes_out_whole() {
     let address = server(Manners { reads: true, ..Manners::default() }).await;
     let mut step = get(0, "/upload");
     step.method = "POST".into();
-    step.body = Some(Template::text("x".repeat(1_000_000)));
+    step.body = Some(Body::Text(Template::text("x".repeat(1_000_000)), BodyKind::Text));
     step.expect.body_contains = vec!["1000000".into()];
     let mut plan = http2(&format!("http://{address}"), closed(4, 0.5), 2, 2);
     plan.scenarios[0].actions = vec![Action::Request(Box::new(step))];

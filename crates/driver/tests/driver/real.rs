@@ -9,8 +9,8 @@ use plimsoll_demo_target::{Config, DemoTarget};
 use plimsoll_driver::{NetworkTransport, Transport};
 use plimsoll_measure::{Outcome, Timing};
 use plimsoll_run::{
-    Action, BodyKind, Capture, CaptureSource, Comparison, Header, HeaderExpectation, LoadModel, OnFailure,
-    Part, Request, RunPlan, StatusRange, Template, TlsSettings, UserLimits, Variable,
+    Action, Body, BodyKind, Capture, CaptureSource, Comparison, Header, HeaderExpectation, LoadModel,
+    OnFailure, Part, Request, RunPlan, StatusRange, Template, TlsSettings, UserLimits, Variable,
 };
 use plimsoll_units::Rate;
 use plimsoll_workload::{Pause, Spacing, Stage, StageKind};
@@ -82,8 +82,7 @@ async fn a_journey_captures_keeps_cookies_and_fills_templates() {
             value: Template::text("application/json"),
             secret: false,
         }];
-        request.body = Some(body);
-        request.body_kind = BodyKind::Json;
+        request.body = Some(Body::Text(body, BodyKind::Json));
         request
     };
     let login = json(get(0, "/login"), Template::text(r#"{"user":"ada","password":"x"}"#));

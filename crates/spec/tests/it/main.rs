@@ -11,6 +11,7 @@ mod plans;
 mod promises;
 mod properties;
 mod secrets;
+mod sends;
 mod slas;
 mod values;
 
@@ -20,6 +21,10 @@ use plimsoll_spec::{Diagnostic, Inputs, Parsed, Source, parse};
 /// Files that plans of these tests name.
 pub(crate) fn file(path: &str) -> Result<Vec<u8>, String> {
     let bytes: &[u8] = match path {
+        "body.bin" => b"\x00\xff{{ body }}",
+        "files/deep/a.csv" => b"a,b\n",
+        "a.png" => b"\x89PNG",
+        "files/huge.bin" => return Ok(vec![0; 16_000_001]),
         "users.csv" => b"name,wish\nann,oar\nbob,rope\n",
         "one.csv" => b"id\n7\n",
         "ragged.csv" => b"a,b\n1,2\n3\n",

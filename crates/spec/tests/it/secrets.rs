@@ -65,8 +65,7 @@ fn filled(plan: &RunPlan) -> String {
     let mut out = String::new();
     for action in &plan.scenarios[0].actions {
         let Action::Request(request) = action else { continue };
-        let headers = request.headers.iter().map(|header| &header.value);
-        for template in std::iter::once(&request.url).chain(headers).chain(&request.body) {
+        for template in request.templates() {
             template
                 .fill(&mut out, |_, out| {
                     out.push_str("HOLE");

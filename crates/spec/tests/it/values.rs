@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use plimsoll_measure::SingleRule;
 use plimsoll_run::{
-    Action, AddressChoice, AwsCredentials, BodyKind, CaptureSource, CloudWatchExport, CloudWatchResolution,
-    Connections, FeedOrder, FileFormat, HttpVersion, InfluxPlace, KafkaExport, LoadModel, OnFailure,
-    OtlpHistograms, OtlpProtocol, OtlpTemporality, Part, RemoteWriteHistograms, RemoteWriteVersion, Request,
-    ResourceOrigin, RunPlan, SamplesFormat, SearchCredentials, StatsdAddress, StatsdExport, Template,
-    Variable,
+    Action, AddressChoice, AwsCredentials, Body, BodyKind, CaptureSource, CloudWatchExport,
+    CloudWatchResolution, Connections, FeedOrder, FileFormat, HttpVersion, InfluxPlace, KafkaExport,
+    LoadModel, OnFailure, OtlpHistograms, OtlpProtocol, OtlpTemporality, Part, RemoteWriteHistograms,
+    RemoteWriteVersion, Request, ResourceOrigin, RunPlan, SamplesFormat, SearchCredentials, StatsdAddress,
+    StatsdExport, Template, Variable,
 };
 use plimsoll_run::{AddressFamily, Auth, AwsSigning, HostAddress, Network, OAuth2, Reuse, Secret};
 use plimsoll_sla::Severity;
@@ -316,7 +316,8 @@ fn bodies_are_written() {
         let request = step(text);
         let kind = request.headers.iter().find(|header| header.name == "content-type");
         let kind = kind.map(|header| header.value.as_text().unwrap().to_owned()).unwrap_or_default();
-        (shown(&request.body.unwrap()), request.body_kind, kind)
+        let Some(Body::Text(body, escaped)) = &request.body else { panic!("a text") };
+        (shown(body), *escaped, kind)
     };
     let json = |body: &str| (body.to_owned(), BodyKind::Json, "application/json".to_owned());
     for (text, expected) in [
@@ -402,7 +403,10 @@ fn each_hole_of_a_function_has_a_place_of_its_own() {
     let request = request(&plan, 0);
     assert_eq!(shown(&request.url), "/Made(2)/Made(3)?q=Made(4)");
     assert_eq!(shown(&request.headers[0].value), "User");
-    assert_eq!(request.body.as_ref().map(shown).unwrap(), r#"{"id":"Made(5)","n":["User"]}"#);
+    assert_eq!(
+        request.body.iter().flat_map(Body::templates).map(shown).collect::<String>(),
+        r#"{"id":"Made(5)","n":["User"]}"#
+    );
 }
 
 #[test]

@@ -10,6 +10,8 @@ mod loads;
 mod measures;
 #[path = "../real.rs"]
 mod real;
+#[path = "../sends.rs"]
+mod sends;
 #[path = "../simulated.rs"]
 mod simulated;
 #[path = "../singles.rs"]
