@@ -53,6 +53,8 @@ pub(crate) struct Step {
     pub(crate) on_failure: OnFailure,
     pub(crate) retry: Option<Retry>,
     pub(crate) until: Option<Box<CompiledUntil>>,
+    /// Whether its answers are judged by their status alone, and nothing is taken from them.
+    pub(crate) is_plain: bool,
     /// Whether anybody looks at the headers of the answer.
     pub(crate) reads_headers: bool,
     /// Whether anybody looks at the body.
@@ -159,8 +161,10 @@ impl Step {
             }
             _ => None,
         };
+        let takes_nothing = captures.is_empty() && measures.is_empty() && until.is_none();
         Ok(Self {
             index: request.step,
+            is_plain: takes_nothing && expect.is_status_alone(),
             method,
             fixed,
             url,

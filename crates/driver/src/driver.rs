@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -354,6 +354,7 @@ impl Build<'_> {
             stop: self.stop,
             messages: self.messages,
             spare: self.spare,
+            drains: Cell::default(),
             ended: Notify::new(),
         }))
     }

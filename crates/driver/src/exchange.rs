@@ -24,7 +24,7 @@ use crate::compile::{CompiledUntil, Step, path_and_query};
 use crate::connection::{Answer, AnswerLimit, within};
 use crate::evidence;
 use crate::fill::{Unsendable, Values};
-use crate::judge::judge;
+use crate::judge::{CompiledExpect, judge};
 use crate::measures::Json;
 use crate::message::{Extra, Message};
 use crate::recorder::{InFlight, Recorder};
@@ -73,6 +73,47 @@ pub(crate) struct StepEnd {
     pub(crate) no_answer: bool,
 }
 
+/// One request of a step, whose result is known.
+#[derive(Debug, Clone, Copy)]
+struct Sent<'a> {
+    step: &'a Step,
+    message: &'a Rc<Message>,
+    place: Place,
+    since: Since,
+    /// Redirects before it.
+    followed: u32,
+    done: u64,
+}
+
+/// What became of one request of a step.
+#[derive(Debug)]
+struct Hop {
+    outcome: Outcome,
+    failure: Option<Failure>,
+    /// The request that it leads to.
+    next: Option<Rc<Message>>,
+    answer: Option<Answer>,
+    /// The answer was right, but not yet what the step waits for.
+    waits: bool,
+}
+
+impl Hop {
+    fn ok(answer: Answer) -> Self {
+        Self { outcome: Outcome::Ok, failure: None, next: None, answer: Some(answer), waits: false }
+    }
+
+    fn failed(failure: Failure, answer: Option<Answer>) -> Self {
+        Self { outcome: failure.outcome, failure: Some(failure), next: None, answer, waits: false }
+    }
+}
+
+impl Answer {
+    /// Whether its status is right, and it has no headers that lead on or set cookies.
+    fn is_right_as_it_is(&self, expect: &CompiledExpect) -> bool {
+        self.headers().is_none() && expect.is_right(self.status.as_u16())
+    }
+}
+
 impl Worker {
     /// Runs one step that is due now and records each of its requests.
     pub(crate) async fn step(
@@ -98,7 +139,11 @@ impl Worker {
         };
         let (phase, stage) = place;
         let key = PendingKey { step: step.index, phase, stage };
-        let mut message = match self.message(step, values) {
+        let message = match &step.fixed {
+            Some(message) => Ok(Rc::clone(message)),
+            None => self.message(step, values),
+        };
+        let mut message = match message {
             Ok(message) => message,
             Err(unsendable) => {
                 let unsent = unsendable.to_string();
@@ -129,31 +174,15 @@ impl Worker {
             let sent = traffic.as_ref().and_then(|traffic| traffic.sent());
             first_sent = first_sent.or(sent);
             let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
-            let next = match &result {
-                Ok(answer) => self.redirect(user, &message, step, answer, followed),
-                Err(_) => Ok(None),
-            };
-            let mut waits = false;
-            let (outcome, failure, next, answer) = match (result, next) {
-                (result, Ok(Some(next))) => (Outcome::Redirect, None, Some(next), result.ok()),
-                (result, Err(failure)) => (failure.outcome, Some(failure), None, result.ok()),
-                (Err(failure), _) => (failure.outcome, Some(failure), None, None),
-                (Ok(answer), Ok(None)) => {
-                    let json = Json::of(&answer);
-                    self.measure(step, place, &answer, &json);
-                    let is_last = |until: &CompiledUntil| {
-                        let give_up = since.give_up.unwrap_or(due.saturating_add(until.timeout));
-                        done.saturating_add(until.every) > give_up
-                    };
-                    match judge(step, values, &answer, &json, done.saturating_sub(due), is_last) {
-                        Ok(is_done) => {
-                            waits = !is_done;
-                            (Outcome::Ok, None, None, Some(answer))
-                        }
-                        Err(failure) => (failure.outcome, Some(failure), None, Some(answer)),
-                    }
+            let hop = match result {
+                // The usual case, at the price of a comparison.
+                Ok(answer) if step.is_plain && answer.is_right_as_it_is(&step.expect) => Hop::ok(answer),
+                result => {
+                    let sent = Sent { step, message: &message, place, since, followed, done };
+                    self.judged(user, values, &sent, result)
                 }
             };
+            let Hop { outcome, failure, next, answer, waits } = hop;
             if let Some(failure) = &failure
                 && failure.ours
             {
@@ -210,6 +239,37 @@ impl Worker {
             };
         }
         unreachable!("redirects are bounded by the plan")
+    }
+
+    /// What became of a request: where it goes on, or whether its answer is what the step expects.
+    #[inline(never)]
+    fn judged(
+        &self,
+        user: &mut User,
+        values: &mut Values,
+        sent: &Sent<'_>,
+        result: Result<Answer, Failure>,
+    ) -> Hop {
+        let answer = match result {
+            Ok(answer) => answer,
+            Err(failure) => return Hop::failed(failure, None),
+        };
+        let Sent { step, message, place, since, followed, done } = *sent;
+        match self.redirect(user, message, step, &answer, followed) {
+            Ok(None) => {}
+            Ok(next) => return Hop { outcome: Outcome::Redirect, next, ..Hop::ok(answer) },
+            Err(failure) => return Hop::failed(failure, Some(answer)),
+        }
+        let json = Json::of(&answer);
+        self.measure(step, place, &answer, &json);
+        let is_last = |until: &CompiledUntil| {
+            let give_up = since.give_up.unwrap_or(since.due.saturating_add(until.timeout));
+            done.saturating_add(until.every) > give_up
+        };
+        match judge(step, values, &answer, &json, done.saturating_sub(since.due), is_last) {
+            Ok(is_done) => Hop { waits: !is_done, ..Hop::ok(answer) },
+            Err(failure) => Hop::failed(failure, Some(answer)),
+        }
     }
 
     /// Counts what an answer says of the plan's own values.

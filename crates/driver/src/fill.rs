@@ -73,11 +73,8 @@ impl Worker {
         fill(template, |variable, take| self.value(variable, values, take), |value, out| out.push_str(value))
     }
 
-    /// The step's request: made before the load where it has no holes, else filled now.
+    /// The request of a step that has holes, filled now.
     pub(crate) fn message(&self, step: &Step, values: &Values) -> Result<Rc<Message>, Unsendable> {
-        if let Some(message) = &step.fixed {
-            return Ok(Rc::clone(message));
-        }
         let unknown = |_| Unsendable::Unknown;
         let value = |variable, take: &mut dyn FnMut(&str)| self.value(variable, values, take);
         let (origin, uri) = match &step.url {

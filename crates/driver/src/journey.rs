@@ -21,7 +21,7 @@ use crate::again::Again;
 use crate::compile::Step;
 use crate::exchange::{Place, Since, StepEnd};
 use crate::fill::Values;
-use crate::script::{Instruction, Parallel, Script};
+use crate::script::{Instruction, Parallel, Rest, Script};
 use crate::user::User;
 use crate::worker::{Worker, pause, random};
 
@@ -275,18 +275,15 @@ impl Worker {
                 return self.journeys.keep(journey);
             }
             journey.between = true;
-            if self.rests(&mut journey) {
+            let rest = self.scripts[usize::from(journey.key.scenario)].rest.as_deref();
+            if (rest.is_some() || journey.no_answer) && self.rests(rest, &mut journey) {
                 return self.think(journey);
             }
         }
     }
 
     /// Whether a closed user waits before its next iteration: it thinks, keeps its pace, or got no answer.
-    fn rests(&self, journey: &mut Journey) -> bool {
-        let rest = self.scripts[usize::from(journey.key.scenario)].rest.as_deref();
-        if rest.is_none() && !journey.no_answer {
-            return false;
-        }
+    fn rests(&self, rest: Option<&Rest>, journey: &mut Journey) -> bool {
         let ended = journey.done;
         if journey.no_answer {
             journey.done += NO_ANSWER_PAUSE;
@@ -378,7 +375,9 @@ impl Worker {
                     journey.again = None;
                     journey.done = end.done;
                     journey.due = end.done;
-                    if self.takes(journey, step, &end) {
+                    if end.succeeded {
+                        journey.no_answer &= end.no_answer;
+                    } else if self.ends_with(journey, step, &end) {
                         return self.leave_all(journey);
                     }
                 }
@@ -398,17 +397,14 @@ impl Worker {
         Halt::End
     }
 
-    /// What the end of a step means for its journey. True: it goes no further.
-    fn takes(&self, journey: &mut Journey, step: &Step, end: &StepEnd) -> bool {
+    /// What a step that failed means for its journey. True: it goes no further.
+    fn ends_with(&self, journey: &mut Journey, step: &Step, end: &StepEnd) -> bool {
         // Also where earlier steps were answered: the target did not fail this one.
         if end.not_offered {
             (journey.end, journey.no_answer) = (ScriptEnd::NotOffered, true);
             return true;
         }
         journey.no_answer &= end.no_answer;
-        if end.succeeded {
-            return false;
-        }
         journey.fails();
         if step.on_failure == OnFailure::StopRun {
             let label = self.shape.steps.get(usize::from(step.index)).map_or("?", |step| &*step.step);
@@ -491,7 +487,11 @@ impl Worker {
         let mut is_over = false;
         for (step, end, mut values) in made {
             journey.done = journey.done.max(end.done);
-            is_over |= self.takes(journey, step, &end);
+            if end.succeeded {
+                journey.no_answer &= end.no_answer;
+            } else {
+                is_over |= self.ends_with(journey, step, &end);
+            }
             for capture in &step.captures {
                 let taken = values.captures.get_mut(capture.slot).and_then(Option::take);
                 if let (Some(slot), Some(taken)) = (journey.values.captures.get_mut(capture.slot), taken) {
@@ -545,7 +545,9 @@ impl Worker {
         if script.captures > 0 {
             journey.values.captures.resize(script.captures, None);
         }
-        if self.draw(script, &mut journey.values.rows) {
+        let rows = &mut journey.values.rows;
+        // The usual script draws nothing, and its user did not before.
+        if (script.feeds.is_empty() && rows.is_empty()) || self.draw(script, rows) {
             return true;
         }
         journey.done = self.clock.now();
@@ -563,7 +565,9 @@ impl Worker {
             ScriptEnd::Failed => recorder.iteration(*key, *arrival, *done, true),
         }
         drop(recorder);
-        self.ended.notify_one();
+        if self.drains.get() {
+            self.ended.notify_one();
+        }
     }
 
     /// Begins a closed user's next iteration, unless it is not wanted any more or has to wait for its turn.

@@ -60,16 +60,25 @@ impl CompiledExpect {
         !self.plain.headers.is_empty()
     }
 
+    /// Whether an answer is judged by its status alone.
+    pub(crate) fn is_status_alone(&self) -> bool {
+        !self.reads_body() && !self.reads_headers() && self.plain.within.is_none()
+    }
+
+    /// Whether an answer may have this status.
+    #[inline]
+    pub(crate) fn is_right(&self, status: u16) -> bool {
+        match self.plain.status.as_slice() {
+            [] => (200..400).contains(&status),
+            ranges => ranges.iter().any(|range| (range.first..=range.last).contains(&status)),
+        }
+    }
+
     /// Whether an answer, which `took` so many nanoseconds since its request was due, is what it must be.
     pub(crate) fn meets(&self, answer: &Answer, json: &Json<'_>, took: u64) -> Result<(), Failure> {
         let expect = &self.plain;
         let status = answer.status.as_u16();
-        let right = if expect.status.is_empty() {
-            (200..400).contains(&status)
-        } else {
-            expect.status.iter().any(|range| (range.first..=range.last).contains(&status))
-        };
-        if !right {
+        if !self.is_right(status) {
             return Err(Failure::new(Outcome::Status, format!("status {status}")));
         }
         let unexpected = |message: String| Err(Failure::new(Outcome::Expectation, message));

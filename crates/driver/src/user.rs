@@ -107,17 +107,9 @@ impl User {
 
 impl User {
     /// The `cookie` header for a request, where the user has any for it.
+    #[inline]
     pub(crate) fn cookies_for(&self, message: &Message) -> Option<HeaderValue> {
-        let store = self.cookies.as_ref()?.borrow();
-        let url = message.url()?;
-        let pairs: Vec<_> =
-            store.get_request_values(&url).map(|(name, value)| format!("{name}={value}")).collect();
-        if pairs.is_empty() {
-            return None;
-        }
-        let mut value = HeaderValue::from_str(&pairs.join("; ")).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        cookies_of(self.cookies.as_ref()?, message)
     }
 
     /// Why the time of a step ran out. Where the plan let no connection start, that is not the target's doing.
@@ -144,6 +136,21 @@ impl User {
             }
         }
     }
+}
+
+/// The `cookie` header of those in a store that are for a request.
+#[cold]
+fn cookies_of(store: &RefCell<CookieStore>, message: &Message) -> Option<HeaderValue> {
+    let store = store.borrow();
+    let url = message.url()?;
+    let pairs: Vec<_> =
+        store.get_request_values(&url).map(|(name, value)| format!("{name}={value}")).collect();
+    if pairs.is_empty() {
+        return None;
+    }
+    let mut value = HeaderValue::from_str(&pairs.join("; ")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Whether a cookie is meant for all hosts below a name like `com`, which no host can speak for (RFC 6265,

@@ -235,7 +235,9 @@ pub(crate) struct Worker {
     pub(crate) stop: CancellationToken,
     pub(crate) messages: mpsc::UnboundedSender<Message>,
     pub(crate) spare: std::sync::mpsc::Receiver<Shard>,
-    /// Told when an iteration ends.
+    /// Whether it offers nothing more and waits for what runs.
+    pub(crate) drains: Cell<bool>,
+    /// Told when an iteration ends, once it does.
     pub(crate) ended: Notify,
 }
 
@@ -320,6 +322,7 @@ impl Worker {
 
     /// Waits until nothing runs, or until `deadline`.
     async fn drain(self: &Rc<Self>, deadline: u64) {
+        self.drains.set(true);
         let mut deadline = pin!(self.timers.sleep_until(deadline));
         while self.recorder.borrow().running() > 0 {
             tokio::select! {
