@@ -432,7 +432,9 @@ impl Worker {
                 }
                 Err(_) => held.connection.closes(CloseReason::Error),
             }
-            let result = if self.decodes && limit.body { decoded(result, limit) } else { result };
+            if self.decodes && limit.body {
+                return (decoded(result, limit), opened);
+            }
             return (result, opened);
         }
         unreachable!("replacing is bounded")

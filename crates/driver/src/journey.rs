@@ -575,7 +575,7 @@ impl Worker {
         let load = usize::from(journey.load);
         let (offer, shared) = (&self.offers[load], &self.shared.loads[load]);
         let number = journey.user.number / self.offers.len() as u64;
-        let slot = self.share.slot(number);
+        let slot = || self.share.slot(number);
         // Whoever stops the run wants no user any more.
         let wanted = number < offer.crowd.wanted.get();
         if let Some(interval) = offer.interval.filter(|_| wanted && !journey.has_turn) {
@@ -587,7 +587,7 @@ impl Worker {
                 return Next::Later;
             }
         }
-        let may = wanted && offer.limits.per_user.is_none_or(|most| offer.crowd.goes_on(slot, most));
+        let may = wanted && offer.limits.per_user.is_none_or(|most| offer.crowd.goes_on(slot(), most));
         if wanted && !may && shared.spent.fetch_add(1, Ordering::Relaxed) + 1 >= offer.crowd.most.get() {
             shared.exhausted.store(true, Ordering::Relaxed);
         }
@@ -598,7 +598,7 @@ impl Worker {
             }
             // Whoever has done all its iterations keeps its place, so that nobody takes it.
             if may == wanted {
-                offer.crowd.left(slot);
+                offer.crowd.left(slot());
             }
             self.shared.users.fetch_sub(1, Ordering::Relaxed);
             return Next::Never;
