@@ -22,7 +22,7 @@ const LAYERS: [(u8, &[&str]); 10] = [
     (3, &["run"]),
     (2, &["sla", "capacity"]),
     (1, &["workload", "measure", "data", "stats", "faults"]),
-    (0, &["units"]),
+    (0, &["units", "query"]),
 ];
 
 /// Crates without runtime, files, network, clock or environment: every layer up to this one.
