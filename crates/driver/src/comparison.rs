@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 
+use plimsoll_query::regular;
 use plimsoll_run::Comparison;
 use serde_json::Value;
-
-/// The most memory a compiled expression may take: an expression that would explode is refused before the
-/// load, and matching takes time linear in the text whatever it is.
-const REGEX_BYTES: usize = 1 << 20;
 
 /// A comparison whose expressions are compiled.
 #[derive(Debug)]
@@ -21,7 +18,7 @@ pub(crate) enum CompiledComparison {
 impl CompiledComparison {
     pub(crate) fn new(comparison: &Comparison) -> Result<Self, String> {
         Ok(match comparison {
-            Comparison::Matches(pattern) => Self::Matches(regular(pattern)?),
+            Comparison::Matches(pattern) => Self::Matches(expression(pattern)?),
             Comparison::Not(other) => Self::Not(Box::new(Self::new(other)?)),
             Comparison::All(all) => Self::All(all.iter().map(Self::new).collect::<Result<_, _>>()?),
             plain => Self::Plain(plain.clone()),
@@ -37,14 +34,40 @@ impl CompiledComparison {
             Self::Plain(plain) => plain_holds(plain, found),
         }
     }
+
+    /// The same of a text.
+    pub(crate) fn holds_of_text(&self, found: Option<&str>) -> bool {
+        match self {
+            Self::Matches(regex) => found.is_some_and(|found| regex.is_match(found)),
+            Self::Not(other) => !other.holds_of_text(found),
+            Self::All(all) => all.iter().all(|each| each.holds_of_text(found)),
+            Self::Plain(plain) => text_holds(plain, found),
+        }
+    }
 }
 
 /// A regular expression of a plan.
-pub(crate) fn regular(pattern: &str) -> Result<regex::Regex, String> {
-    regex::RegexBuilder::new(pattern)
-        .size_limit(REGEX_BYTES)
-        .build()
-        .map_err(|error| format!("`{pattern}` is no regular expression: {error}"))
+pub(crate) fn expression(pattern: &str) -> Result<regex::Regex, String> {
+    regular(pattern).map_err(|why| format!("`{pattern}` is no regular expression: {why}"))
+}
+
+/// Whether a comparison that is not compiled into a form of its own holds of a text.
+fn text_holds(comparison: &Comparison, found: Option<&str>) -> bool {
+    let equals = |value: &Value| found.is_some_and(|found| value.as_str() == Some(found));
+    match comparison {
+        Comparison::Equals(value) => equals(value),
+        Comparison::OneOf(values) => values.iter().any(equals),
+        Comparison::Contains(part) => found.is_some_and(|found| found.contains(part.as_str())),
+        // What is left asks whether it is there, or for its number.
+        other => plain_holds(other, found.map(|found| Value::from(first_of(found))).as_ref()),
+    }
+}
+
+/// As much of a text as could be a number: a body of megabytes is not copied to find that it is none.
+fn first_of(text: &str) -> &str {
+    const LONGEST_NUMBER: usize = 400;
+    let text = text.trim();
+    if text.len() > LONGEST_NUMBER { "" } else { text }
 }
 
 fn plain_holds(comparison: &Comparison, found: Option<&Value>) -> bool {
@@ -139,6 +162,30 @@ mod tests {
                 assert!(!compiled.holds(found.as_ref()), "{found:?} is not {comparison}");
             }
         }
+    }
+
+    #[test]
+    fn a_text_is_compared_as_one() {
+        let not = |other| Comparison::Not(Box::new(other));
+        for (comparison, found, holds) in [
+            (Comparison::Equals(json!("5")), Some("5"), true),
+            (Comparison::Equals(json!(5)), Some("5"), false),
+            (Comparison::Equals(json!("")), None, false),
+            (Comparison::OneOf(vec![json!("a"), json!("b")]), Some("b"), true),
+            (Comparison::Exists(true), Some(""), true),
+            (Comparison::Exists(false), None, true),
+            (Comparison::Contains("b".into()), Some("abc"), true),
+            (Comparison::Matches("^a".into()), Some("abc"), true),
+            (Comparison::AtLeast(5.0), Some(" 5.5 "), true),
+            (Comparison::AtLeast(0.0), Some(""), false),
+            (not(Comparison::Equals(json!("a"))), None, true),
+            (Comparison::All(vec![Comparison::Above(1.0), not(Comparison::Above(2.0))]), Some("2"), true),
+        ] {
+            let compiled = CompiledComparison::new(&comparison).unwrap();
+            assert_eq!(compiled.holds_of_text(found), holds, "{found:?} is {comparison}");
+        }
+        let long = format!("1{}", "0".repeat(1000));
+        assert!(!CompiledComparison::new(&Comparison::Above(0.0)).unwrap().holds_of_text(Some(&long)));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use plimsoll_run::{
 
 use crate::evidence::Hidden;
 use crate::fill::{fill, fill_url};
-use crate::judge::{CompiledCapture, CompiledExpect, CompiledSource};
+use crate::judge::{CompiledCapture, CompiledExpect};
 use crate::measures::CompiledMeasure;
 use crate::message::{Message, decides_framing};
 use crate::payload::Payload;
@@ -128,7 +128,7 @@ impl Step {
         let expects = || [&expect].into_iter().chain(until.iter().map(|until| &until.expect));
         let reads_body = expects().any(CompiledExpect::reads_body)
             || measures.iter().any(CompiledMeasure::reads_body)
-            || captures.iter().any(|capture| !matches!(capture.source, CompiledSource::Header(_)));
+            || captures.iter().any(CompiledCapture::reads_body);
         let url = CompiledUrl::new(target, &request.url, request.query.as_ref()).map_err(wrong)?;
         let origin = match &url {
             CompiledUrl::Fixed(origin, _) => Some(&**origin),
@@ -142,7 +142,7 @@ impl Step {
         }
         let reads_headers = expects().any(CompiledExpect::reads_headers)
             || measures.iter().any(CompiledMeasure::reads_headers)
-            || captures.iter().any(|capture| matches!(capture.source, CompiledSource::Header(_)));
+            || captures.iter().any(CompiledCapture::reads_headers);
         // What a challenge asks and how a body is coded stands in them.
         let network = &plan.http.network;
         let reads_headers = reads_headers

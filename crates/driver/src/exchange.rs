@@ -24,7 +24,7 @@ use crate::compile::{CompiledUntil, Step, path_and_query};
 use crate::connection::{Answer, AnswerLimit, within};
 use crate::evidence;
 use crate::fill::{Unsendable, Values};
-use crate::judge::{CompiledExpect, judge};
+use crate::judge::{Around, CompiledExpect, judge};
 use crate::measures::Json;
 use crate::message::{Extra, Message};
 use crate::recorder::{InFlight, Recorder};
@@ -83,6 +83,8 @@ struct Sent<'a> {
     /// Redirects before it.
     followed: u32,
     done: u64,
+    /// When the first byte of its answer came, and when its own had left.
+    first_byte: Option<(u64, u64)>,
 }
 
 /// What became of one request of a step.
@@ -178,7 +180,8 @@ impl Worker {
                 // The usual case, at the price of a comparison.
                 Ok(answer) if step.is_plain && answer.is_right_as_it_is(&step.expect) => Hop::ok(answer),
                 result => {
-                    let sent = Sent { step, message: &message, place, since, followed, done };
+                    let first_byte = traffic.as_ref().and_then(|traffic| traffic.first_byte()).zip(sent);
+                    let sent = Sent { step, message: &message, place, since, followed, done, first_byte };
                     self.judged(user, values, &sent, result)
                 }
             };
@@ -254,7 +257,7 @@ impl Worker {
             Ok(answer) => answer,
             Err(failure) => return Hop::failed(failure, None),
         };
-        let Sent { step, message, place, since, followed, done } = *sent;
+        let Sent { step, message, place, since, followed, done, first_byte } = *sent;
         match self.redirect(user, message, step, &answer, followed) {
             Ok(None) => {}
             Ok(next) => return Hop { outcome: Outcome::Redirect, next, ..Hop::ok(answer) },
@@ -266,7 +269,8 @@ impl Worker {
             let give_up = since.give_up.unwrap_or(since.due.saturating_add(until.timeout));
             done.saturating_add(until.every) > give_up
         };
-        match judge(step, values, &answer, &json, done.saturating_sub(since.due), is_last) {
+        let around = Around { first_byte, user, message, seed: self.seed };
+        match judge(step, values, &answer, &json, done.saturating_sub(since.due), around, is_last) {
             Ok(is_done) => Hop { waits: !is_done, ..Hop::ok(answer) },
             Err(failure) => Hop::failed(failure, Some(answer)),
         }
@@ -494,7 +498,7 @@ impl Worker {
         };
         // A plan that expects this very status wants to see it.
         let status = answer.status.as_u16();
-        if step.expect.plain.status.iter().any(|range| (range.first..=range.last).contains(&status)) {
+        if step.expect.names(status) {
             return Ok(None);
         }
         if followed >= self.http.redirects {

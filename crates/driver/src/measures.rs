@@ -3,13 +3,12 @@
 use std::cell::OnceCell;
 
 use http::HeaderName;
-use jsonpath_rust::parser::model::JpQuery;
 use plimsoll_measure::{MOST_COUNTED, Observed, ValueUnit};
+use plimsoll_query::JsonPath;
 use plimsoll_run::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 use serde_json::Value;
 
 use crate::connection::Answer;
-use crate::judge::json_path;
 use crate::server_timing;
 
 /// A value that is taken from the answers of a step.
@@ -26,7 +25,7 @@ pub(crate) struct CompiledMeasure {
 enum Source {
     Header(HeaderName),
     ServerTiming(String),
-    JsonPath(JpQuery),
+    JsonPath(JsonPath),
     BodySize,
 }
 
@@ -42,11 +41,19 @@ impl<'a> Json<'a> {
         Self { body: &answer.body, read: OnceCell::new() }
     }
 
-    /// The first match of a path; `None` also of a body that is no JSON.
-    pub(crate) fn first_match(&self, query: &JpQuery) -> Option<Value> {
-        let json = self.read.get_or_init(|| serde_json::from_slice(self.body).ok()).as_ref()?;
-        let found = jsonpath_rust::query::js_path_process(query, json).ok()?;
-        found.into_iter().next().map(|reference| reference.val().clone())
+    /// All of it; `None` of what is no JSON.
+    pub(crate) fn value(&self) -> Option<&Value> {
+        self.read.get_or_init(|| plimsoll_query::json(self.body)).as_ref()
+    }
+
+    /// What a path finds; nothing in a body that is no JSON.
+    pub(crate) fn matches(&self, path: &JsonPath) -> Vec<&Value> {
+        self.value().map(|value| path.all(value)).unwrap_or_default()
+    }
+
+    /// The first match of a path.
+    pub(crate) fn first_match(&self, path: &JsonPath) -> Option<&Value> {
+        self.matches(path).into_iter().next()
     }
 }
 
@@ -65,7 +72,7 @@ impl CompiledMeasure {
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is no header name"))?,
             ),
             MeasureSource::ServerTiming(metric) => Source::ServerTiming(metric.clone()),
-            MeasureSource::JsonPath(path) => Source::JsonPath(json_path(path)?),
+            MeasureSource::JsonPath(path) => Source::JsonPath(JsonPath::new(path)?),
             MeasureSource::BodySize => Source::BodySize,
         };
         let unit =
@@ -88,7 +95,7 @@ impl CompiledMeasure {
                 answer.header(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
             }
             Source::ServerTiming(metric) => self.server_timing(answer, metric),
-            Source::JsonPath(query) => json.first_match(query).as_ref().map(as_text),
+            Source::JsonPath(query) => json.first_match(query).map(as_text),
             Source::BodySize => Some(answer.body.len().to_string()),
         };
         text.map_or(Observed::Absent, |text| self.read(text.trim()))

@@ -112,6 +112,13 @@ impl User {
         cookies_of(self.cookies.as_ref()?, message)
     }
 
+    /// A cookie that the user would send to where an answer came from.
+    pub(crate) fn cookie(&self, name: &str, message: &Message) -> Option<String> {
+        let store = self.cookies.as_ref()?.borrow();
+        let url = message.url()?;
+        store.get_request_values(&url).find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+    }
+
     /// Why the time of a step ran out. Where the plan let no connection start, that is not the target's doing.
     pub(crate) fn timed_out(&self, timeout: Duration) -> Failure {
         let timeout = plimsoll_units::duration::format(timeout);

@@ -47,14 +47,15 @@ pub use network::{AddressFamily, HostAddress, Network, Proxy, Reuse};
 pub use observed::Observed;
 pub use plan::TlsVersion;
 pub use plan::{
-    Action, AddressChoice, Assignment, AwsCredentials, Branch, Capture, CaptureSource, CloudWatchExport,
-    CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed, FeedOrder,
-    FileExport, FileFormat, Group, Header, HeaderExpectation, HttpSettings, HttpVersion, If, InfluxExport,
-    InfluxPlace, KafkaExport, Load, LoadModel, OnFailure, OtlpExport, OtlpHistograms, OtlpProtocol,
-    OtlpTemporality, PlannedTarget, PrometheusExport, RemoteWriteExport, RemoteWriteHistograms,
-    RemoteWriteVersion, Repeat, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, Retry, RunPlan,
-    SamplesFormat, SamplesSettings, Scenario, SearchCredentials, Secret, SpoolSettings, SpoolSync,
-    StatsdAddress, StatsdExport, StatusRange, TlsSettings, Until, UserLimits, WhenFull,
+    Absent, Action, AddressChoice, Assignment, AwsCredentials, Branch, Capture, CaptureSource,
+    CloudWatchExport, CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed,
+    FeedOrder, FileExport, FileFormat, Group, Header, HeaderExpectation, HttpSettings, HttpVersion, If,
+    InfluxExport, InfluxPlace, KafkaExport, Load, LoadModel, MOST_CAPTURED, OnFailure, OtlpExport,
+    OtlpHistograms, OtlpProtocol, OtlpTemporality, Pick, PlannedTarget, PrometheusExport, RemoteWriteExport,
+    RemoteWriteHistograms, RemoteWriteVersion, Repeat, Request, ResourceEndpoint, ResourceOrigin,
+    ResourceSource, Retry, RunPlan, SamplesFormat, SamplesSettings, Scenario, SearchCredentials, Secret,
+    SpoolSettings, SpoolSync, StatsdAddress, StatsdExport, StatusRange, TlsSettings, Until, UserLimits,
+    WhenFull,
 };
 pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};

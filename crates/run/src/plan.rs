@@ -10,6 +10,7 @@ use plimsoll_measure::{Limits, Outcome, SingleRule, ValueForm, ValueName, ValueU
 use plimsoll_sla::Objective;
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Pause, RateProfile, Spacing, Stage, UserProfile};
+use serde_json::Value;
 
 use crate::{Body, Comparison, GroupShape, Network, Reuse, StepShape, Template};
 
@@ -618,10 +619,22 @@ pub struct Expect {
     pub headers: Vec<HeaderExpectation>,
     /// Texts the body must contain.
     pub body_contains: Vec<String>,
+    /// What the whole body must be, as text.
+    pub body: Option<Comparison>,
+    /// What the length of the body in bytes must be.
+    pub size: Option<Comparison>,
     /// JSON paths (RFC 9535) and what the first match of each must be.
     pub json: Vec<(String, Comparison)>,
+    /// XPath 1.0 expressions and what the text that each finds first must be.
+    pub xpath: Vec<(String, Comparison)>,
+    /// A JSON Schema that the body must keep to.
+    pub schema: Option<Value>,
     /// The longest response time.
     pub within: Option<Duration>,
+    /// The longest time from the request's first byte to the answer's.
+    pub first_byte_within: Option<Duration>,
+    /// None of these may hold, each by itself. It has no `not` within.
+    pub not: Option<Box<Expect>>,
     /// Whether something expected is secret; then no message quotes what was expected.
     pub secret: bool,
 }
@@ -630,9 +643,11 @@ impl fmt::Debug for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Expect");
         shown.field("status", &self.status).field("within", &self.within);
+        shown.field("first_byte_within", &self.first_byte_within);
         if !self.secret {
             shown.field("headers", &self.headers).field("body_contains", &self.body_contains);
-            shown.field("json", &self.json);
+            shown.field("body", &self.body).field("size", &self.size).field("json", &self.json);
+            shown.field("xpath", &self.xpath).field("schema", &self.schema).field("not", &self.not);
         }
         shown.finish_non_exhaustive()
     }
@@ -648,12 +663,12 @@ pub struct StatusRange {
 }
 
 /// What a header must be.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HeaderExpectation {
     /// Its name, lower case.
     pub name: String,
-    /// Its exact value; `None`: it must be there.
-    pub value: Option<String>,
+    /// What its value must be, as text; the first of several.
+    pub is: Comparison,
 }
 
 /// What is taken from an answer.
@@ -665,17 +680,66 @@ pub struct Capture {
     pub slot: u16,
     /// Where it comes from.
     pub source: CaptureSource,
+    /// Which of many.
+    pub pick: Pick,
+    /// What happens where nothing is found.
+    pub absent: Absent,
 }
+
+impl Capture {
+    /// The first of what is found, without which the step fails.
+    pub fn new(name: impl Into<String>, slot: u16, source: CaptureSource) -> Self {
+        Self { name: name.into(), slot, source, pick: Pick::First, absent: Absent::Fails }
+    }
+}
+
+/// The longest value that is captured, in bytes: what an iteration keeps has to be bounded by its plan.
+pub const MOST_CAPTURED: usize = 64 << 10;
 
 /// Where a captured value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CaptureSource {
-    /// The first match of a JSON path (RFC 9535) in the body.
+    /// The matches of a JSON path (RFC 9535) in the body.
     JsonPath(String),
-    /// The first group of a regular expression's first match in the body, or the match.
-    Regex(String),
-    /// A response header.
+    /// The matches of a regular expression in the body.
+    Regex {
+        /// The expression.
+        pattern: String,
+        /// The group that is taken, by its number or name; `None`: the first, or the match where it has none.
+        group: Option<String>,
+    },
+    /// What an XPath 1.0 expression finds in a body of XML.
+    XPath(String),
+    /// The values of a response header, lower case.
     Header(String),
+    /// A cookie that the answer sets, or that the user has for where it came from.
+    Cookie(String),
+}
+
+/// Which of the values that were found is captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pick {
+    /// The first.
+    #[default]
+    First,
+    /// The last.
+    Last,
+    /// This one, counted from 1.
+    Nth(u32),
+    /// One that is drawn.
+    Random,
+}
+
+/// What it means that nothing is found to capture.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Absent {
+    /// The step fails.
+    #[default]
+    Fails,
+    /// The value stays unknown.
+    Unknown,
+    /// This is captured in its place.
+    Is(String),
 }
 
 /// How a value is taken from the answers of a step.

@@ -23,6 +23,7 @@ mod flow;
 mod holes;
 mod http;
 mod json;
+mod json_schema;
 mod load;
 mod measures;
 mod network;

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use plimsoll_measure::Limits;
 use plimsoll_run::{
-    Action, AddressFamily, Assignment, Body, Branch, CaptureSource, Expect, FeedOrder, FormPart, Header,
-    HttpVersion, LoadModel, MeasureRead, MeasureSource, OnFailure, Part, PartContent, Request,
-    RequestMeasure, RunPlan, Scenario, Template, TlsVersion, Variable,
+    Absent, Action, AddressFamily, Assignment, Body, Branch, Capture, CaptureSource, Comparison, Expect,
+    FeedOrder, FormPart, Header, HeaderExpectation, HttpVersion, LoadModel, MeasureRead, MeasureSource,
+    OnFailure, Part, PartContent, Pick, Request, RequestMeasure, RunPlan, Scenario, Template, TlsVersion,
+    Variable,
 };
 use plimsoll_units::duration;
 use plimsoll_workload::{Level, Pause, Spacing, Stage, StageKind};
@@ -322,14 +323,7 @@ fn normal_action(plan: &RunPlan, names: &Names<'_>, action: &Action) -> Json {
 fn normal_request(plan: &RunPlan, names: &Names<'_>, request: &Request) -> Json {
     let mut captures: Vec<_> = request.captures.iter().collect();
     captures.sort_by_key(|capture| &capture.name);
-    let captures: Vec<Json> = captures
-        .into_iter()
-        .map(|capture| match &capture.source {
-            CaptureSource::JsonPath(path) => json!([capture.name, "jsonpath", path]),
-            CaptureSource::Regex(pattern) => json!([capture.name, "regex", pattern]),
-            CaptureSource::Header(name) => json!([capture.name, "header", name]),
-        })
-        .collect();
+    let captures: Vec<Json> = captures.into_iter().map(normal_capture).collect();
     let mut normal = json!({
         "name": plan.steps.get(usize::from(request.step)).map(|shape| &shape.step),
         "method": request.method,
@@ -392,18 +386,70 @@ fn normal_body(names: &Names<'_>, body: &Body) -> Json {
     }
 }
 
+fn normal_capture(capture: &Capture) -> Json {
+    let mut normal = match &capture.source {
+        CaptureSource::JsonPath(path) => vec![json!("jsonpath"), json!(path)],
+        CaptureSource::Regex { pattern, group } => {
+            let group = group.as_ref().map(|group| json!({ "group": group }));
+            [json!("regex"), json!(pattern)].into_iter().chain(group).collect()
+        }
+        CaptureSource::XPath(path) => vec![json!("xpath"), json!(path)],
+        CaptureSource::Header(name) => vec![json!("header"), json!(name)],
+        CaptureSource::Cookie(name) => vec![json!("cookie"), json!(name)],
+    };
+    normal.insert(0, json!(capture.name));
+    match capture.pick {
+        Pick::First => {}
+        Pick::Last => normal.push(json!({ "match": "last" })),
+        Pick::Nth(number) => normal.push(json!({ "match": number })),
+        Pick::Random => normal.push(json!({ "match": "random" })),
+    }
+    match &capture.absent {
+        Absent::Fails => {}
+        Absent::Unknown => normal.push(json!({ "optional": true })),
+        Absent::Is(text) => normal.push(json!({ "default": text })),
+    }
+    json!(normal)
+}
+
 fn normal_expect(expect: &Expect) -> Json {
-    let mut wanted: Vec<_> = expect.headers.iter().map(|header| (&header.name, &header.value)).collect();
-    wanted.sort();
-    let mut paths: Vec<_> = expect.json.iter().map(|(path, value)| (path, value.to_string())).collect();
-    paths.sort();
-    json!({
+    let header = |header: &HeaderExpectation| match &header.is {
+        Comparison::Exists(true) => (header.name.clone(), Json::Null),
+        Comparison::Equals(Json::String(text)) => (header.name.clone(), json!(text)),
+        other => (header.name.clone(), json!({ "is": other.to_string() })),
+    };
+    let mut wanted: Vec<_> = expect.headers.iter().map(header).collect();
+    wanted.sort_by_cached_key(|(name, value)| (name.clone(), value.to_string()));
+    let sorted = |pairs: &[(String, Comparison)]| {
+        let mut pairs: Vec<_> = pairs.iter().map(|(path, value)| (path.clone(), value.to_string())).collect();
+        pairs.sort();
+        pairs
+    };
+    let mut normal = json!({
         "status": expect.status.iter().map(|range| [range.first, range.last]).collect::<Vec<_>>(),
         "headers": wanted,
         "contains": expect.body_contains,
-        "json": paths,
+        "json": sorted(&expect.json),
         "within": expect.within.map(time),
-    })
+    });
+    for (word, is) in [("body", &expect.body), ("size", &expect.size)] {
+        if let Some(is) = is {
+            normal[word] = json!(is.to_string());
+        }
+    }
+    if !expect.xpath.is_empty() {
+        normal["xpath"] = json!(sorted(&expect.xpath));
+    }
+    if let Some(schema) = &expect.schema {
+        normal["schema"] = schema.clone();
+    }
+    if let Some(limit) = expect.first_byte_within {
+        normal["first_byte_within"] = json!(time(limit));
+    }
+    if let Some(not) = &expect.not {
+        normal["not"] = normal_expect(not);
+    }
+    normal
 }
 
 /// By name, since where a value stands among the plan's is nobody's business.

@@ -5,9 +5,7 @@ use crate::read::Reader;
 
 /// Whether a text is a regular expression; says why where it is none.
 pub(crate) fn is_regex(reader: &mut Reader<'_>, pattern: &str, place: Place) -> bool {
-    let Err(error) = regex::Regex::new(pattern) else { return true };
-    let why = error.to_string();
-    let why = why.lines().last().unwrap_or_default().trim().trim_start_matches("error: ");
+    let Err(why) = plimsoll_query::regular(pattern) else { return true };
     reader.report(Finding::error(place, format!("this is not a regular expression: {why}")));
     false
 }

@@ -906,31 +906,113 @@ pub(crate) static LOG_NORMAL: Table = Table {
 
 static STATUSES: Kind = Kind::Status;
 
+static STATUS_KINDS: &[Kind] = &[Kind::Status, Kind::List(&STATUSES)];
+static HEADER_KIND: Kind = Kind::Either(&[Kind::Text, Kind::Flag, Kind::Object(&COMPARISON)]);
+static TEXT_KINDS: &[Kind] = &[Kind::Text, Kind::Object(&COMPARISON)];
+static TEXT_KIND: Kind = Kind::Either(&[Kind::Text, Kind::Object(&COMPARISON)]);
+static SIZE_KINDS: &[Kind] = &[Kind::Size, Kind::Object(&SIZES)];
+
+const STATUS: Key = key(
+    "status",
+    Kind::Either(STATUS_KINDS),
+    "any of these: `200`, `[200, 201]` or `2xx`; default 200 to 399, in `not` and `check` none",
+);
+const HEADERS: Key = key(
+    "headers",
+    Kind::Map(&HEADER_KIND),
+    "headers and what their values must be: a text, a comparison, or `true`: it is there",
+);
+const BODY_CONTAINS: Key = key(
+    "body_contains",
+    Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+    "texts that the body must contain",
+);
+const SHORT_CONTAINS: Key =
+    key("contains", Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]), "short for `body_contains`");
+const BODY: Key = key(
+    "body",
+    Kind::Either(TEXT_KINDS),
+    "what the whole body must be, as text: this text, or a comparison like `{ matches: \"^ok\" }`",
+);
+const SIZE: Key = key(
+    "size",
+    Kind::Either(SIZE_KINDS),
+    "how long the body must be in bytes, decoded: `2KB`, or a comparison like `{ at_most: 64KiB }`",
+);
+const JSON: Key = key(
+    "json",
+    Kind::Map(&COMPARISON_KIND),
+    "JSONPaths and what the first match of each must be: a value, or a comparison like `{ at_least: 3 }`",
+);
+const XPATH: Key = key(
+    "xpath",
+    Kind::Map(&TEXT_KIND),
+    "XPath 1.0 expressions and what the text that each finds first in a body of XML must be; not for HTML",
+);
+const SCHEMA: Key = key(
+    "schema",
+    Kind::Either(&[Kind::Text, Kind::Any]),
+    "a JSON Schema that the body must keep to: a map, or the path of a file beside the plan; nothing is fetched",
+);
+const WITHIN: Key = key("within", Kind::Duration, "the longest response time");
+const FIRST_BYTE_WITHIN: Key = key(
+    "first_byte_within",
+    Kind::Duration,
+    "the longest time from the request's first byte to the answer's",
+);
+
 pub(crate) static EXPECT: Table = Table {
     name: "`expect`",
     keys: &[
+        STATUS,
+        HEADERS,
+        BODY_CONTAINS,
+        SHORT_CONTAINS,
+        BODY,
+        SIZE,
+        JSON,
+        XPATH,
+        SCHEMA,
+        WITHIN,
+        FIRST_BYTE_WITHIN,
         key(
-            "status",
-            Kind::Either(&[Kind::Status, Kind::List(&STATUSES)]),
-            "any of these: `200`, `[200, 201]` or `2xx`; default 200 to 399",
+            "not",
+            Kind::Object(&EXPECT_NOT),
+            "the same words: none of what they say may hold, each by itself",
         ),
-        key(
-            "headers",
-            Kind::Map(&Kind::Either(&[Kind::Text, Kind::Flag])),
-            "headers that must have this value, or, with `true`, be there",
-        ),
-        key(
-            "body_contains",
-            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
-            "texts that the body must contain",
-        ),
-        key("contains", Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]), "short for `body_contains`"),
-        key(
-            "json",
-            Kind::Map(&COMPARISON_KIND),
-            "JSONPaths and what the first match of each must be: a value, or a comparison like `{ at_least: 3 }`",
-        ),
-        key("within", Kind::Duration, "the longest response time"),
+    ],
+    later: &[],
+};
+
+pub(crate) static EXPECT_NOT: Table = Table {
+    name: "`not`",
+    keys: &[
+        STATUS,
+        HEADERS,
+        BODY_CONTAINS,
+        SHORT_CONTAINS,
+        BODY,
+        SIZE,
+        JSON,
+        XPATH,
+        SCHEMA,
+        WITHIN,
+        FIRST_BYTE_WITHIN,
+    ],
+    later: &[],
+};
+
+/// The words of a comparison as they are written of sizes.
+static SIZES: Table = Table {
+    name: "a comparison",
+    keys: &[
+        key("equals", Kind::Size, "this very size"),
+        key("not", Kind::Either(&[Kind::Size, Kind::Any]), "none of what is written here"),
+        key("one_of", Kind::List(&Kind::Size), "any of these sizes"),
+        key("above", Kind::Size, "more than this"),
+        key("at_least", Kind::Size, "at least this"),
+        key("below", Kind::Size, "less than this"),
+        key("at_most", Kind::Size, "at most this"),
     ],
     later: &[],
 };
@@ -959,13 +1041,27 @@ static CAPTURE_KIND: Kind = Kind::Object(&CAPTURE);
 pub(crate) static CAPTURE: Table = Table {
     name: "a capture",
     keys: &[
-        key("jsonpath", Kind::Text, "the first match of a JSONPath (RFC 9535) in the body"),
+        key("jsonpath", Kind::Text, "the matches of a JSONPath (RFC 9535) in the body"),
+        key("regex", Kind::Text, "the matches of a regular expression in the body"),
+        key("xpath", Kind::Text, "what an XPath 1.0 expression finds in a body of XML; not for HTML"),
+        key("header", Kind::Text, "the values of a response header"),
         key(
-            "regex",
+            "cookie",
             Kind::Text,
-            "the first group of a regular expression's first match in the body, or the match",
+            "a cookie that the answer sets, or that the user has for where it came from",
         ),
-        key("header", Kind::Text, "a response header"),
+        key(
+            "group",
+            Kind::Text,
+            "of a regex: a group by its number or name, 0 for the whole match; default the first, or the match where it has none",
+        ),
+        key(
+            "match",
+            Kind::Either(&[Kind::OneOf(&["first", "last", "random"]), Kind::Whole(1, 1_000_000)]),
+            "which of many: `first`, `last`, `random` (drawn by the seed) or a number from 1; default first",
+        ),
+        key("default", Kind::Text, "what is captured where nothing is found; default the step fails"),
+        key("optional", Kind::Flag, "`true`: where nothing is found the value stays unknown; default false"),
     ],
     later: &[],
 };

@@ -98,7 +98,7 @@ fn group(measured: &Measured, wanted: u16) -> (u64, u64, u128) {
 }
 
 fn capture(slot: u16, path: &str) -> Capture {
-    Capture { name: format!("c{slot}"), slot, source: CaptureSource::JsonPath(path.to_owned()) }
+    Capture::new(format!("c{slot}"), slot, CaptureSource::JsonPath(path.to_owned()))
 }
 
 fn hole(slot: u16) -> Template {

@@ -37,6 +37,8 @@ pub(crate) fn file(path: &str) -> Result<Vec<u8>, String> {
         "same.csv" => b"name,user\nx,y\n",
         "ca.pem" => b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         "key.pem" => b"-----BEGIN PRIVATE KEY-----\nthekeyitself\n-----END PRIVATE KEY-----\n",
+        "schemas/error.json" => b"{\n\t\"required\": [\"error\"]\n}\n",
+        "schemas/wrong.yaml" => b"type: object\nproperties:\n  id: { type: whole }\n",
         "garbage.pem" => b"nothing of the kind",
         _ => return Err("no such file".to_owned()),
     };

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use plimsoll_measure::SingleRule;
 use plimsoll_run::{
-    Action, AddressChoice, AwsCredentials, Body, BodyKind, CaptureSource, CloudWatchExport,
-    CloudWatchResolution, Connections, FeedOrder, FileFormat, HttpVersion, InfluxPlace, KafkaExport,
-    LoadModel, OnFailure, OtlpHistograms, OtlpProtocol, OtlpTemporality, Part, RemoteWriteHistograms,
-    RemoteWriteVersion, Request, ResourceOrigin, RunPlan, SamplesFormat, SearchCredentials, StatsdAddress,
-    StatsdExport, Template, Variable,
+    Absent, Action, AddressChoice, AwsCredentials, Body, BodyKind, CaptureSource, CloudWatchExport,
+    CloudWatchResolution, Comparison, Connections, Expect, FeedOrder, FileFormat, HttpVersion, InfluxPlace,
+    KafkaExport, LoadModel, OnFailure, OtlpHistograms, OtlpProtocol, OtlpTemporality, Part, Pick,
+    RemoteWriteHistograms, RemoteWriteVersion, Request, ResourceOrigin, RunPlan, SamplesFormat,
+    SearchCredentials, StatsdAddress, StatsdExport, Template, Variable,
 };
 use plimsoll_run::{AddressFamily, Auth, AwsSigning, HostAddress, Network, OAuth2, Reuse, Secret};
 use plimsoll_sla::Severity;
@@ -371,8 +371,9 @@ fn expectations_and_captures_are_read() {
     let expect = &request.expect;
     let status: Vec<_> = expect.status.iter().map(|range| (range.first, range.last)).collect();
     assert_eq!(status, [(200, 200), (400, 499)]);
-    let headers: Vec<_> = expect.headers.iter().map(|h| (h.name.as_str(), h.value.as_deref())).collect();
-    assert_eq!(headers, [("etag", None), ("x-a", Some("true")), ("x-b", Some("5"))]);
+    let headers: Vec<_> = expect.headers.iter().map(|h| (h.name.as_str(), h.is.to_string())).collect();
+    let texts = [("etag", "there"), ("x-a", r#""true""#), ("x-b", r#""5""#)];
+    assert_eq!(headers, texts.map(|(name, is)| (name, is.to_owned())));
     assert_eq!(expect.body_contains, ["two", "three", "one"]);
     let json: Vec<_> = expect.json.iter().map(|(path, is)| format!("{path} {is}")).collect();
     assert_eq!(
@@ -385,12 +386,83 @@ fn expectations_and_captures_are_read() {
         sources,
         [
             (0, CaptureSource::JsonPath("$.a".to_owned())),
-            (1, CaptureSource::Regex("x(\\d+)".to_owned())),
+            (1, CaptureSource::Regex { pattern: "x(\\d+)".to_owned(), group: None }),
             (2, CaptureSource::Header("x-id".to_owned())),
         ]
     );
     assert_eq!(request.on_failure, OnFailure::Continue);
-    assert_eq!(step("{ get: / }").expect, plimsoll_run::Expect::default());
+    assert!(request.captures.iter().all(|c| (c.pick, &c.absent) == (Pick::First, &Absent::Fails)));
+    assert_eq!(step("{ get: / }").expect, Expect::default());
+}
+
+#[test]
+fn whatever_an_answer_can_be_asked_is_read() {
+    let request = step(
+        r#"{ get: /, expect: { headers: { x-n: { at_least: 3, not: 5 }, x-w: { one_of: [1, b] } }, body: { not: "" }, size: { at_least: 2KB, not: 3KiB },
+             xpath: { "//a/@id": 5, "count(//a)": { above: 1 } }, schema: { type: object, required: [id] }, first_byte_within: 200ms,
+             not: { status: 5xx, contains: oops, schema: schemas/error.json, json: { "$.error": { exists: true } }, within: 1ms } },
+             capture: { a: { cookie: sid, default: "" }, b: { regex: "x(\\d+)(?P<word>y)", group: word, match: last }, c: { regex: "x", group: 0, match: 3 },
+             d: { xpath: "//a", match: random, optional: true }, e: { jsonpath: "$.*", match: first, default: none } } }"#,
+    );
+    let expect = &request.expect;
+    let headers: Vec<_> = expect.headers.iter().map(|h| h.is.to_string()).collect();
+    assert_eq!(headers, [r#"at least 3 and other than "5""#, r#"one of "1", "b""#]);
+    assert_eq!(expect.body, Some(Comparison::Not(Box::new(Comparison::Equals("".into())))));
+    assert_eq!(
+        expect.size.as_ref().map(ToString::to_string).as_deref(),
+        Some("at least 2000 and other than 3072")
+    );
+    let xpath: Vec<_> = expect.xpath.iter().map(|(path, is)| format!("{path} {is}")).collect();
+    assert_eq!(xpath, [r#"//a/@id "5""#, "count(//a) above 1"]);
+    assert_eq!(expect.schema, Some(serde_json::json!({ "type": "object", "required": ["id"] })));
+    assert_eq!(expect.first_byte_within, Some(Duration::from_millis(200)));
+    let not = expect.not.as_deref().unwrap();
+    assert_eq!((not.status.len(), &*not.body_contains), (1, &["oops".to_owned()][..]));
+    assert_eq!(not.schema, Some(serde_json::json!({ "required": ["error"] })));
+    assert_eq!((not.json.len(), not.within), (1, Some(Duration::from_millis(1))));
+    let captures: Vec<_> =
+        request.captures.iter().map(|c| (c.source.clone(), c.pick, c.absent.clone())).collect();
+    let regex = |pattern: &str, group: &str| CaptureSource::Regex {
+        pattern: pattern.to_owned(),
+        group: Some(group.to_owned()),
+    };
+    assert_eq!(
+        captures,
+        [
+            (CaptureSource::Cookie("sid".to_owned()), Pick::First, Absent::Is(String::new())),
+            (regex("x(\\d+)(?P<word>y)", "word"), Pick::Last, Absent::Fails),
+            (regex("x", "0"), Pick::Nth(3), Absent::Fails),
+            (CaptureSource::XPath("//a".to_owned()), Pick::Random, Absent::Unknown),
+            (CaptureSource::JsonPath("$.*".to_owned()), Pick::First, Absent::Is("none".to_owned())),
+        ]
+    );
+}
+
+#[test]
+fn what_is_asked_of_an_answer_is_part_of_the_plan() {
+    let hash = |expect: &str, capture: &str| {
+        let steps = format!(
+            "[{{ get: /, expect: {{ {expect} }}, capture: {{ a: {{ jsonpath: $.a, {capture} }} }} }}]"
+        );
+        plan(&with(LOAD, &steps, "")).hash
+    };
+    let usual = hash("status: 200, headers: { x-a: b }", "match: first, optional: false");
+    assert_eq!(hash("status: 200, headers: { x-a: { equals: b } }", ""), usual);
+    for (expect, capture) in [
+        ("status: 200, headers: { x-a: { not: b } }", ""),
+        ("status: 200, headers: { x-a: b }, body: x", ""),
+        ("status: 200, headers: { x-a: b }, size: 1", ""),
+        ("status: 200, headers: { x-a: b }, xpath: { //a: b }", ""),
+        ("status: 200, headers: { x-a: b }, schema: {}", ""),
+        ("status: 200, headers: { x-a: b }, first_byte_within: 1s", ""),
+        ("status: 200, headers: { x-a: b }, not: { contains: x }", ""),
+        ("status: 200, headers: { x-a: b }", "match: last"),
+        ("status: 200, headers: { x-a: b }", "optional: true"),
+        ("status: 200, headers: { x-a: b }", "default: x"),
+    ] {
+        assert_ne!(hash(expect, capture), usual, "{expect} {capture}");
+    }
+    assert_ne!(Expect::default(), step("{ get: /, expect: { not: { size: 0 } } }").expect);
 }
 
 #[test]

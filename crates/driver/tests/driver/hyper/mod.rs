@@ -2,6 +2,8 @@
 
 const CLIENT: plimsoll_driver::Http1 = plimsoll_driver::Http1::Hyper;
 
+#[path = "../answers.rs"]
+mod answers;
 #[path = "../flows.rs"]
 mod flows;
 #[path = "../loads.rs"]
