@@ -144,7 +144,7 @@ impl XPath {
         match Factory::new().build(text) {
             Ok(Some(built)) => Ok(Self(built)),
             Ok(None) => Err("it is empty".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(in_words(&error.to_string())),
         }
     }
 
@@ -160,6 +160,16 @@ impl XPath {
             }
             other => choose(1).filter(|chosen| *chosen == 0).map(|_| other.into_string()),
         }
+    }
+}
+
+/// The library's name of a mistake as words: `EmptyPredicate` is an empty predicate.
+fn in_words(error: &str) -> String {
+    let word =
+        |c: char| if c.is_ascii_uppercase() { format!(" {}", c.to_ascii_lowercase()) } else { c.to_string() };
+    match error.chars().all(|c| c.is_ascii_alphabetic()) {
+        true => error.chars().map(word).collect::<String>().trim().to_owned(),
+        false => error.to_owned(),
     }
 }
 
@@ -254,7 +264,7 @@ mod tests {
         for (expression, part) in [
             ("", "empty"),
             ("//", ""),
-            ("//item[", ""),
+            ("//item[", "empty predicate"),
             ("//e:item", "prefixes"),
             ("$x", "variables"),
             ("matches(//item, 'a')", "no function `matches`"),
