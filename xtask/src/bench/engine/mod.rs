@@ -8,6 +8,7 @@ mod cost;
 mod floor;
 mod frozen;
 mod http2;
+mod journey;
 mod memory;
 mod open;
 
@@ -33,6 +34,8 @@ pub(super) enum Part {
     Cost,
     /// HTTP/2 beside h2load
     Http2,
+    /// A step that is filled in and looked into
+    Journey,
     /// Users and streams by the thousand
     Memory,
     /// Instructions per request
@@ -124,6 +127,7 @@ impl Part {
             Self::Frozen => frozen::measure(bench),
             Self::Cost => cost::measure(bench),
             Self::Http2 => http2::measure(bench),
+            Self::Journey => journey::measure(bench),
             Self::Memory => memory::measure(bench),
             Self::Instructions => instructions(),
         }
