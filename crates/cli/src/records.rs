@@ -15,7 +15,7 @@ use crate::{Outcome, Stop, files, spool};
 pub(crate) async fn runs(command: RunsCommand) -> Outcome {
     match command {
         RunsCommand::List { plan, tags, limit, json, history } => {
-            let history = files::history(&history).await?;
+            let history = files::past(&history).await?;
             let filter =
                 Filter { plan, tags: tags.into_iter().collect(), limit: Some(limit), ..Filter::default() };
             let mut rows = history.list(&filter).await.map_err(Stop::usage)?;
@@ -29,11 +29,11 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             }
         }
         RunsCommand::Show { run, files, history } => {
-            let history = files::history(&history).await?;
+            let history = files::past(&history).await?;
             show(&[recorded(&history, &run).await?], &files)?;
         }
         RunsCommand::Export { run, to, plan, history } => {
-            let history = files::history(&history).await?;
+            let history = files::past(&history).await?;
             let id = history.find(&run).await.map_err(Stop::usage)?;
             if let Some(sink) = spool::sink_named(&to) {
                 return spool::replay(&history, &id, sink, plan.as_deref()).await;
@@ -43,7 +43,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             files::put(&to, &String::from_utf8_lossy(&text)).map_err(Stop::internal)?;
         }
         RunsCommand::Delete { runs, history } => {
-            let history = files::history(&history).await?;
+            let history = files::past(&history).await?;
             let mut ids = Vec::new();
             for run in &runs {
                 ids.push(history.find(run).await.map_err(Stop::usage)?);
@@ -55,7 +55,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             let run = if Path::new(&source).is_file() {
                 from_file(Path::new(&source))?
             } else {
-                recorded(&files::history(&history).await?, &source).await?
+                recorded(&files::past(&history).await?, &source).await?
             };
             show(&[run], &files)?;
         }
@@ -64,7 +64,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
 }
 
 pub(crate) async fn report(arguments: ReportArguments) -> Outcome {
-    let history = files::history(&arguments.history).await?;
+    let history = files::past(&arguments.history).await?;
     let mut runs = Vec::new();
     for run in &arguments.runs {
         runs.push(recorded(&history, run).await?);
