@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 mod connection;
+mod files;
 mod floor;
 mod gate;
 mod metrics;

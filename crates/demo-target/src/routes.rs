@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use crate::connection::{Connection, Content, Reply, Served};
+use crate::files::{Files, uploaded};
 use crate::gate::Full;
 use crate::model::{LARGEST_BODY, LONGEST_DELAY, Model, from_ms, mix};
 use crate::operator::{self, Operator};
@@ -66,12 +67,17 @@ pub(crate) enum Route {
     Limited,
     Media,
     Tenant,
+    Files,
+    PutFile,
+    File,
+    DeleteFile,
+    Upload,
     Other,
 }
 
 impl Route {
     /// Every route, in the order of the enum.
-    pub(crate) const ALL: [Self; 23] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::Home,
         Self::Products,
         Self::Product,
@@ -94,6 +100,11 @@ impl Route {
         Self::Limited,
         Self::Media,
         Self::Tenant,
+        Self::Files,
+        Self::PutFile,
+        Self::File,
+        Self::DeleteFile,
+        Self::Upload,
         Self::Other,
     ];
 
@@ -121,6 +132,11 @@ impl Route {
             Self::Limited => "GET /limited",
             Self::Media => "GET /media/{n}",
             Self::Tenant => "GET /tenants/{tenant}",
+            Self::Files => "GET /files",
+            Self::PutFile => "PUT /files/{name}",
+            Self::File => "GET /files/{name}",
+            Self::DeleteFile => "DELETE /files/{name}",
+            Self::Upload => "POST /uploads",
             Self::Other => "other",
         }
     }
@@ -161,6 +177,8 @@ fn destination<'p>(method: &Method, path: &'p str) -> Destination<'p> {
         "/payments" => post(Route::Pay),
         "/jobs" => post(Route::BeginJob),
         "/limited" => get(Route::Limited, ""),
+        "/files" => get(Route::Files, ""),
+        "/uploads" => post(Route::Upload),
         _ => {
             if let Some(operator) = Operator::at(path) {
                 return Destination::Operator(operator);
@@ -174,6 +192,12 @@ fn destination<'p>(method: &Method, path: &'p str) -> Destination<'p> {
                 Some(("jobs", id)) => get(Route::Job, id),
                 Some(("media", count)) => get(Route::Media, count),
                 Some(("tenants", tenant)) => get(Route::Tenant, tenant),
+                Some(("files", name)) if reads => Destination::Shop(Route::File, name),
+                Some(("files", name)) if method == Method::PUT => Destination::Shop(Route::PutFile, name),
+                Some(("files", name)) if method == Method::DELETE => {
+                    Destination::Shop(Route::DeleteFile, name)
+                }
+                Some(("files", _)) => Destination::WrongMethod("GET, HEAD, PUT, DELETE"),
                 _ => Destination::Unknown,
             }
         }
@@ -307,6 +331,15 @@ impl Asked<'_> {
             Route::Limited => shop.limited(self.query),
             Route::Media => media(self.part, self.headers),
             Route::Tenant => tenant(self.part, self.headers),
+            Route::Files => shop.files.list(),
+            Route::File => shop.files.get(self.part),
+            Route::DeleteFile => shop.files.delete(self.part),
+            Route::PutFile => {
+                collect(body).await.map_or_else(|page| page, |body| shop.files.put(self.part, body))
+            }
+            Route::Upload => {
+                collect(body).await.map_or_else(|page| page, |body| uploaded(self.headers, &body))
+            }
             Route::Other => problem(StatusCode::NOT_FOUND, "there is nothing at this path"),
         }
     }
@@ -351,6 +384,7 @@ pub(crate) struct Shop {
     /// Session n lives in slot n modulo their number until a later session needs the slot.
     carts: Vec<Mutex<Cart>>,
     jobs: AtomicU64,
+    files: Files,
     /// The second that `/limited` counts, and how many it has let through in it.
     window: Mutex<(u64, u64)>,
     opened: Instant,
@@ -388,6 +422,7 @@ impl Shop {
             orders: AtomicU64::new(0),
             carts,
             jobs: AtomicU64::new(0),
+            files: Files::default(),
             window: Mutex::default(),
             opened: Instant::now(),
         }
@@ -811,6 +846,10 @@ mod tests {
             (Method::POST, "/products", WrongMethod("GET, HEAD")),
             (Method::DELETE, "/cart", WrongMethod("GET, HEAD, POST")),
             (Method::GET, "/login", WrongMethod("POST")),
+            (Method::GET, "/files", Shop(Route::Files, "")),
+            (Method::PUT, "/files/a", Shop(Route::PutFile, "a")),
+            (Method::DELETE, "/files/a", Shop(Route::DeleteFile, "a")),
+            (Method::POST, "/files/a", WrongMethod("GET, HEAD, PUT, DELETE")),
             (Method::GET, "/nothing", Unknown),
             (Method::GET, "/jobs/1-0-5", Shop(Route::Job, "1-0-5")),
             (Method::GET, "/jobs", WrongMethod("POST")),
