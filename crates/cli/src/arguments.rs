@@ -459,6 +459,28 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         history: HistoryArgument,
     },
+    /// Makes the teardown of a run that was killed before it could
+    Teardown {
+        /// Id, the beginning of one, or `last`
+        run: String,
+        /// Makes it also where it was made already
+        #[arg(long)]
+        again: bool,
+        /// The plan's own file, where the record alone does not do [default: the plan as the record keeps it]
+        #[arg(long, value_name = "PLAN")]
+        plan: Option<PathBuf>,
+        /// Replaces or adds a value of the plan, like `target=http://127.0.0.1:8080`
+        #[arg(long, value_name = "PATH=VALUE")]
+        set: Vec<String>,
+        /// Prints JSON to this file; - for standard output
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        /// Prints no result
+        #[arg(long)]
+        quiet: bool,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
     /// Folds an export, or a recorded run, back to its figures
     Replay {
         /// A file that `runs export` wrote, or a run

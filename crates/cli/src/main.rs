@@ -22,6 +22,7 @@ mod signals;
 mod sla;
 mod spool;
 mod tables;
+mod teardown;
 mod telemetry;
 mod validate;
 mod view;

@@ -41,7 +41,7 @@ pub(crate) async fn once(plan: RunPlan, output: &OutputArguments) -> Outcome {
 }
 
 /// As a run would end of which every step is an objective.
-fn code(tried: &Tried) -> ExitCode {
+pub(crate) fn code(tried: &Tried) -> ExitCode {
     if tried.stopped {
         ExitCode::Interrupted
     } else if !tried.was_answered() {

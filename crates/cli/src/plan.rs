@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
-use plimsoll_run::{ExitCode, ExportSettings};
+use plimsoll_run::{ExitCode, ExportSettings, RunPlan};
 use plimsoll_sla::Sla;
 use plimsoll_spec::{Diagnostic, Inputs, OpenTable, Parsed, Source};
 
@@ -62,6 +62,29 @@ fn parse_from(
     inputs.slas = &changes.slas;
     let source = Source { name: name.to_owned(), text };
     plimsoll_spec::parse(&source, &inputs).map_err(|diagnostics| {
+        tell(&diagnostics);
+        Stop::told(ExitCode::Usage)
+    })
+}
+
+/// Reads of a plan what undoes its run. Without a folder the text is that of a record.
+pub(crate) fn teardown(
+    name: &str,
+    text: String,
+    folder: Option<&Path>,
+    set: Vec<String>,
+) -> Result<RunPlan, Stop> {
+    let env = |name: &str| std::env::var(name).ok();
+    let read = |file: &str| match folder {
+        Some(folder) => std::fs::read(folder.join(file)).map_err(|error| error.to_string()),
+        None => std::fs::read(file).map_err(|error| {
+            format!("{error} (the record does not keep where the plan was: `--plan FILE` says it)")
+        }),
+    };
+    let mut inputs = Inputs::new(&env, &read);
+    inputs.set = set;
+    let source = Source { name: name.to_owned(), text };
+    plimsoll_spec::parse_teardown(&source, &inputs, folder.is_none()).map_err(|diagnostics| {
         tell(&diagnostics);
         Stop::told(ExitCode::Usage)
     })

@@ -5,12 +5,12 @@ use std::io::BufReader;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use plimsoll_history::{Filter, History, RunRow};
+use plimsoll_history::{Filter, History, KeptTeardown, RunRow};
 use plimsoll_report::{Run, Text};
 use plimsoll_run::{ExitCode, RunEvent, State};
 
 use crate::arguments::{FileArguments, ReportArguments, RunsCommand};
-use crate::{Outcome, Stop, files, spool};
+use crate::{Outcome, Stop, files, spool, teardown};
 
 pub(crate) async fn runs(command: RunsCommand) -> Outcome {
     match command {
@@ -30,7 +30,13 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
         }
         RunsCommand::Show { run, files, history } => {
             let history = files::past(&history).await?;
-            show(&[recorded(&history, &run).await?], &files)?;
+            let run = recorded(&history, &run).await?;
+            let filter = Filter { id: Some(run.summary.info.id.clone()), ..Filter::default() };
+            show(&[run], &files)?;
+            for row in history.list(&filter).await.map_err(Stop::usage)? {
+                let note = teardown_note(&row);
+                note.into_iter().for_each(|note| crate::say::errln!("teardown  {note}"));
+            }
         }
         RunsCommand::Export { run, to, plan, history } => {
             let history = files::past(&history).await?;
@@ -50,6 +56,12 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             }
             history.delete(&ids).await.map_err(Stop::usage)?;
             ids.iter().for_each(|id| crate::say::errln!("deleted {id}"));
+        }
+        RunsCommand::Teardown { run, again, plan, set, json, quiet, history } => {
+            let history = files::past(&history).await?;
+            let (plan, json) = (plan.as_deref(), json.as_deref());
+            let asked = teardown::Asked { run: &run, again, plan, set, json, quiet };
+            return Box::pin(teardown::teardown(&history, asked)).await;
         }
         RunsCommand::Replay { source, files, history } => {
             let run = if Path::new(&source).is_file() {
@@ -155,10 +167,11 @@ fn list(rows: &[RunRow]) {
         } else {
             format!("  (new {})", row.crosses.join(", "))
         };
+        let teardown = teardown_word(row).map(|word| format!("  (teardown {word})")).unwrap_or_default();
         crate::say::outln!(
-            "{:<36}  {:<19}  {:>8}  {:<11}  {:<12}  {}{crosses}",
+            "{:<36}  {:<19}  {:>8}  {:<11}  {:<12}  {}{crosses}{teardown}",
             row.id,
-            started(row.started_nanos),
+            moment(row.started_nanos),
             row.duration_seconds.map_or_else(|| "-".to_owned(), |seconds| format!("{seconds:.0} s")),
             row.status.map_or("running", |status| status.label()),
             verdict,
@@ -167,7 +180,32 @@ fn list(rows: &[RunRow]) {
     }
 }
 
-fn started(nanos: i64) -> String {
+/// What is to be said of the teardown of a run that is gone.
+fn teardown_note(row: &RunRow) -> Option<String> {
+    match &row.teardown {
+        Some(KeptTeardown { made_nanos, failure: None }) => {
+            Some(format!("made afterwards, on {}", moment(*made_nanos)))
+        }
+        Some(KeptTeardown { made_nanos, failure: Some(why) }) => {
+            Some(format!("failed on {}: {why}", moment(*made_nanos)))
+        }
+        None => row
+            .owes_teardown
+            .then(|| format!("not made, since the run was killed: `plimsoll runs teardown {}`", row.id)),
+    }
+}
+
+/// The same in a word, for lists.
+fn teardown_word(row: &RunRow) -> Option<&'static str> {
+    match &row.teardown {
+        Some(kept) if kept.failure.is_some() => Some("failed"),
+        Some(_) => Some("made"),
+        None => row.owes_teardown.then_some("owed"),
+    }
+}
+
+/// A moment on this machine's clock.
+pub(crate) fn moment(nanos: i64) -> String {
     let moment = jiff::Timestamp::from_nanosecond(i128::from(nanos)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     moment.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
@@ -199,6 +237,7 @@ fn list_json(rows: &[RunRow]) -> serde_json::Value {
             "plimsoll": row.plimsoll,
             "lost_seconds": row.lost_seconds,
             "crosses": row.crosses,
+            "teardown": teardown_word(row),
         })
     };
     rows.iter().map(json).collect()

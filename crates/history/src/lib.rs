@@ -28,6 +28,7 @@ mod schema;
 mod service;
 mod slas;
 mod store;
+mod teardowns;
 
 pub use answers::{AnswerBy, AnswerText, KeptAnswer};
 pub use error::Error;
@@ -39,6 +40,7 @@ pub use runs::{Filter, RunRow};
 pub use service::ServiceLock;
 pub use slas::{KeptSla, KeptState, SlaBreach, SlaChanges, SlaMonth, SlaStatus};
 pub use store::History;
+pub use teardowns::KeptTeardown;
 
 /// What can go wrong with a record, or what was asked for.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -6,6 +6,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use crate::owner::Owner;
 use crate::store::now;
+use crate::teardowns::{self, KeptTeardown};
 use crate::{Error, History, Result};
 
 /// How many of the ids that a prefix may mean are named.
@@ -49,6 +50,10 @@ pub struct RunRow {
     pub summary: Option<String>,
     /// In what it differs from the run of the same plan before it: `hash`, `plimsoll`, `machine`.
     pub crosses: Vec<&'static str>,
+    /// Its teardown, where one was made after it was gone.
+    pub teardown: Option<KeptTeardown>,
+    /// Whether it ended without its teardown, or the one made afterwards failed.
+    pub owes_teardown: bool,
 }
 
 impl RunRow {
@@ -61,6 +66,8 @@ impl RunRow {
 /// Which runs to list; empty means every one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// With this very id.
+    pub id: Option<String>,
     /// Of this plan.
     pub plan: Option<String>,
     /// Of this hash.
@@ -238,10 +245,13 @@ fn list_query(filter: &Filter) -> QueryBuilder<Sqlite> {
              owner_space, owner_process, owner_started, seen_at, \
              before.plan_hash <> runs.plan_hash AS crosses_hash, \
              before.plimsoll <> runs.plimsoll AS crosses_plimsoll, \
-             before.fingerprint <> runs.fingerprint AS crosses_machine \
-         FROM runs JOIN before USING (run) WHERE true",
+             before.fingerprint <> runs.fingerprint AS crosses_machine, \
+             teardowns.made_at AS teardown_at, teardowns.failure AS teardown_failure, \
+             CASE WHEN ended IS NULL THEN started END AS without_end \
+         FROM runs JOIN before USING (run) LEFT JOIN teardowns USING (run) WHERE true",
     );
     for (column, value) in [
+        ("id", &filter.id),
         ("plan", &filter.plan),
         ("runs.plan_hash", &filter.plan_hash),
         ("version", &filter.version),
@@ -278,6 +288,7 @@ fn run_row(row: &SqliteRow, now: i64) -> std::result::Result<RunRow, sqlx::Error
             crossed.push(word);
         }
     }
+    let (status, teardown) = (status(row, now)?, teardowns::kept(row)?);
     let ended: Option<i64> = row.try_get("ended_offset")?;
     let last_second: Option<i64> = row.try_get("last_second")?;
     Ok(RunRow {
@@ -298,10 +309,12 @@ fn run_row(row: &SqliteRow, now: i64) -> std::result::Result<RunRow, sqlx::Error
             (None, Some(second)) => Some(second as f64 + 1.0),
             (None, None) => None,
         },
-        status: status(row, now)?,
+        status,
         lost_seconds: row.try_get::<i64, _>("lost_seconds")? as u64,
         summary: row.try_get("summary")?,
         crosses: crossed,
+        owes_teardown: teardowns::is_owed(row, status, teardown.as_ref())?,
+        teardown,
     })
 }
 

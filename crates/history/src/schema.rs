@@ -14,13 +14,14 @@ use crate::Error;
 /// The mark of our files in SQLite's header: "PLIM".
 const APPLICATION: i64 = 0x504C_494D;
 
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "runs", include_str!("../migrations/0001_runs.sql")),
     (2, "predictions", include_str!("../migrations/0002_predictions.sql")),
     (3, "answers", include_str!("../migrations/0003_answers.sql")),
     (4, "plateaus", include_str!("../migrations/0004_plateaus.sql")),
     (5, "deliveries", include_str!("../migrations/0005_deliveries.sql")),
     (6, "slas", include_str!("../migrations/0006_slas.sql")),
+    (7, "teardowns", include_str!("../migrations/0007_teardowns.sql")),
 ];
 
 fn latest() -> i64 {

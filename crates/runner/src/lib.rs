@@ -22,7 +22,7 @@ mod watched;
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
 pub use limit::{LIMIT_TAG, LimitConfig, LimitError, SearchEnd, Searched, first_load, limit};
 pub use machine::machine;
-pub use once::{Tried, TriedPart, once};
+pub use once::{Tried, TriedPart, once, undo};
 pub use overload::{judge_overload, overload};
 pub use plimsoll_driver::keep_real_time_for_workers;
 pub use run::{Control, Finished, RunConfig, RunError, run};

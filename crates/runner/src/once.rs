@@ -51,21 +51,8 @@ impl Tried {
 /// # Errors
 /// When connections cannot be made ready or a step cannot be sent as it stands.
 pub async fn once(plan: Arc<RunPlan>, control: &Control) -> Result<Tried, RunError> {
-    let network = NetworkTransport::new(&plan).await?;
     let seed = plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
-    let config = DriverConfig {
-        shape: Arc::new(Shape::of(&plan)),
-        seed,
-        run_id: uuid::Uuid::now_v7().to_string(),
-        workers: 1,
-        transport: Transport::Network(network),
-        setup: Arc::new([]),
-        feeds: Feeds::new(&plan.feeds, seed),
-        http1: Http1::default(),
-        observe: true,
-        plan: Arc::clone(&plan),
-    };
-    let mut trial = Trial { config, clock: Clock::real(Instant::now()), parts: Vec::new() };
+    let mut trial = Trial::new(&plan, uuid::Uuid::now_v7().to_string(), seed).await?;
     let stop = control.token();
     let mut goes_on = true;
     if !plan.setup.is_empty() {
@@ -85,6 +72,22 @@ pub async fn once(plan: Arc<RunPlan>, control: &Control) -> Result<Tried, RunErr
     Ok(Tried { parts: trial.parts, stopped: stop.is_cancelled() })
 }
 
+/// Makes the teardown of a run that is gone: with its id as `{{ run.id }}`, and with what its seed decides.
+///
+/// # Errors
+/// When connections cannot be made ready or a step cannot be sent as it stands.
+pub async fn undo(
+    plan: Arc<RunPlan>,
+    run_id: String,
+    seed: u64,
+    control: &Control,
+) -> Result<Tried, RunError> {
+    let mut trial = Trial::new(&plan, run_id, seed).await?;
+    let stop = control.token();
+    trial.part("teardown", &plan.teardown, Phase::Teardown, stop.clone()).await?;
+    Ok(Tried { parts: trial.parts, stopped: stop.is_cancelled() })
+}
+
 struct Trial {
     config: DriverConfig,
     clock: Clock,
@@ -92,6 +95,23 @@ struct Trial {
 }
 
 impl Trial {
+    async fn new(plan: &Arc<RunPlan>, run_id: String, seed: u64) -> Result<Self, RunError> {
+        let network = NetworkTransport::new(plan).await?;
+        let config = DriverConfig {
+            shape: Arc::new(Shape::of(plan)),
+            seed,
+            run_id,
+            workers: 1,
+            transport: Transport::Network(network),
+            setup: Arc::new([]),
+            feeds: Feeds::new(&plan.feeds, seed),
+            http1: Http1::default(),
+            observe: true,
+            plan: Arc::clone(plan),
+        };
+        Ok(Self { config, clock: Clock::real(Instant::now()), parts: Vec::new() })
+    }
+
     /// Runs a list of steps and says what it captured.
     async fn part(
         &mut self,

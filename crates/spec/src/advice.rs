@@ -13,6 +13,7 @@ use crate::diagnostic::{Finding, Place};
 /// Where the parts of a plan stand.
 pub(crate) struct Places {
     pub(crate) target: Option<Place>,
+    pub(crate) teardown: Option<Place>,
     pub(crate) load: Place,
     pub(crate) first_stage: Place,
     pub(crate) scenarios: Vec<Place>,
@@ -27,6 +28,7 @@ pub(crate) fn advise(plan: &RunPlan, places: &Places) -> Vec<Finding> {
     advice.extend(no_warmup(plan, places));
     advice.extend(no_ramp(plan, places));
     advice.extend(users_that_never_think(plan, places));
+    advice.extend(teardown_of_captures(plan, places));
     for (feed, place) in plan.feeds.iter().zip(&places.feeds) {
         advice.extend(few_rows(plan, feed, *place));
     }
@@ -87,6 +89,15 @@ fn users_that_never_think(plan: &RunPlan, places: &Places) -> Option<Finding> {
     let message = format!("the users of `{}` never think", plan.scenarios[position].name);
     let help = "without a `pause` or a `think_time` they ask as fast as the target answers: users then say nothing about people";
     Some(Finding::advice(places.scenarios.get(position).copied(), message).help(help))
+}
+
+fn teardown_of_captures(plan: &RunPlan, places: &Places) -> Option<Finding> {
+    let needing = crate::teardown::needs_setup(plan);
+    let first = needing.first()?;
+    let message = format!("`{first}` of `teardown` needs what `setup` captured");
+    Some(Finding::advice(places.teardown, message).help(
+        "after a run that was killed nobody knows it any more: `plimsoll runs teardown` undoes what is named by `{{ run.id }}`",
+    ))
 }
 
 fn few_rows(plan: &RunPlan, feed: &Feed, place: Place) -> Option<Finding> {

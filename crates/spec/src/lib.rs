@@ -42,6 +42,7 @@ mod sending;
 mod singles;
 mod steps;
 mod target;
+mod teardown;
 mod template;
 mod tree;
 mod variables;
@@ -141,9 +142,37 @@ const MOST_SHOWN: usize = 100;
 /// Everything that is wrong with it (the first 100 things and how many more there are), in the order of the text; of a text that is not YAML, the first
 /// thing.
 pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnostic>> {
+    parse_pruned(source, inputs, |_, _| {})
+}
+
+/// Reads of a plan what undoes its run: teardown, and what its requests need. Its load is none that was meant. `is_kept` says that the text
+/// is that of a record, where secrets that were typed are missing.
+///
+/// # Errors
+/// As [`parse`], of this part only.
+pub fn parse_teardown(
+    source: &Source,
+    inputs: &Inputs<'_>,
+    is_kept: bool,
+) -> Result<RunPlan, Vec<Diagnostic>> {
+    let parsed = parse_pruned(source, inputs, |reader, root| teardown::prune(reader, root, is_kept))?;
+    Ok(parsed.plan)
+}
+
+/// What of a plan's teardown needs values that setup captured, which nobody knows once the run is gone: names of
+/// its steps.
+pub fn teardown_needs_setup(plan: &RunPlan) -> Vec<String> {
+    teardown::needs_setup(plan)
+}
+
+fn parse_pruned(
+    source: &Source,
+    inputs: &Inputs<'_>,
+    prune: impl Fn(&mut Reader<'_>, &mut Node),
+) -> Result<Parsed, Vec<Diagnostic>> {
     let mut reader =
         Reader { inputs, sources: Sources::default(), findings: Vec::new(), functions: Vec::new() };
-    let plan = tree(&mut reader, source).and_then(|root| plan(&mut reader, &root));
+    let plan = tree(&mut reader, source, prune).and_then(|root| plan(&mut reader, &root));
     let mut findings = std::mem::take(&mut reader.findings);
     findings.sort_by_key(Finding::order);
     let failed = findings.iter().any(Finding::is_error);
@@ -167,7 +196,7 @@ pub fn parse(source: &Source, inputs: &Inputs<'_>) -> Result<Parsed, Vec<Diagnos
 pub fn parse_export(source: &Source, inputs: &Inputs<'_>) -> Result<ExportSettings, Vec<Diagnostic>> {
     let mut reader =
         Reader { inputs, sources: Sources::default(), findings: Vec::new(), functions: Vec::new() };
-    let settings = tree(&mut reader, source).map(|root| {
+    let settings = tree(&mut reader, source, |_, _| {}).map(|root| {
         let export = reader.object(&root, &words::PLAN).and_then(|plan| plan.get("export"));
         export.map(|node| export::read(&mut reader, node)).unwrap_or_default()
     });
@@ -178,8 +207,12 @@ pub fn parse_export(source: &Source, inputs: &Inputs<'_>) -> Result<ExportSettin
     }
 }
 
-/// The tree of a plan, overrides and variables put in, secrets marked.
-fn tree(reader: &mut Reader<'_>, source: &Source) -> Option<Node> {
+/// The tree of a plan, overrides and variables put in, secrets marked; `prune` leaves out what is not asked for.
+fn tree(
+    reader: &mut Reader<'_>,
+    source: &Source,
+    prune: impl Fn(&mut Reader<'_>, &mut Node),
+) -> Option<Node> {
     let id = reader.sources.add(&source.name, &source.text);
     let mut root = match tree::load(&source.text, id, 0) {
         Ok(root) => root,
@@ -196,6 +229,7 @@ fn tree(reader: &mut Reader<'_>, source: &Source) -> Option<Node> {
     if let Some(target) = &reader.inputs.target {
         overrides::put_text(reader, &mut root, "target", "the target given", target);
     }
+    prune(reader, &mut root);
     variables::substitute(reader, &mut root);
     variables::hide_secrets(reader, &mut root);
     promises::expand(reader, &mut root);
@@ -333,6 +367,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     plan.hash = record::hash(&plan);
     let places = advice::Places {
         target: object.get("target").map(|node| node.place),
+        teardown: object.get("teardown").map(|node| node.place),
         load: load.place,
         first_stage: load.first_stage,
         scenarios: steps.places,

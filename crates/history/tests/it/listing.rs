@@ -1,4 +1,4 @@
-use plimsoll_history::{Error, Filter, History, Recorder, RunRow};
+use plimsoll_history::{Error, Filter, History, KeptTeardown, Recorder, RunRow};
 use plimsoll_run::{RunStatus, Started};
 
 use crate::sample;
@@ -39,6 +39,8 @@ async fn a_row_tells_what_a_run_was() {
         lost_seconds: 0,
         summary: Some(r#"{"schema":1}"#.into()),
         crosses: vec![],
+        teardown: None,
+        owes_teardown: false,
     };
     assert_eq!(history.list(&Filter::default()).await.unwrap(), [expected]);
     assert!(matches!(history.set_summary("other", "{}").await, Err(Error::NoRun { .. })));
@@ -150,4 +152,39 @@ async fn an_id_is_recorded_once() {
     add(&history, "a", 1, |_| {}).await;
     let error = Recorder::start(&history, &sample::started("a", 0)).await.unwrap_err();
     assert_eq!(error.to_string(), "run a is recorded already");
+}
+
+#[tokio::test]
+async fn a_run_without_its_end_owes_its_teardown_until_it_is_made() {
+    let (_directory, history) = history().await;
+    add(&history, "ended", 1, teardown).await;
+    for (id, nanos) in [("killed", 2), ("without", 3)] {
+        let mut started = sample::started(id, 1);
+        started.info.started_nanos = nanos;
+        if id == "killed" {
+            teardown(&mut started);
+        }
+        Recorder::start(&history, &started).await.unwrap().finish(DEADLINE).await;
+    }
+    let told = async || {
+        let runs = history.list(&Filter::default()).await.unwrap();
+        let told = runs.into_iter().map(|run| (run.id, run.owes_teardown, run.teardown));
+        told.collect::<Vec<_>>()
+    };
+    let owed = |id: &str, owes| (id.to_owned(), owes, None);
+    assert_eq!(told().await, [owed("without", false), owed("killed", true), owed("ended", false)]);
+    for (failure, owes) in [(Some("no".to_owned()), true), (None, false)] {
+        let made = KeptTeardown { made_nanos: 7, failure };
+        history.keep_teardown("killed", &made).await.unwrap();
+        assert_eq!(told().await[1], ("killed".to_owned(), owes, Some(made)));
+    }
+    let made = KeptTeardown { made_nanos: 7, failure: None };
+    assert!(matches!(history.keep_teardown("other", &made).await, Err(Error::NoRun { .. })));
+    history.delete(&["killed"]).await.unwrap();
+    assert_eq!(told().await.len(), 2);
+}
+
+fn teardown(run: &mut Started) {
+    run.shape.steps[0].scenario = "teardown".into();
+    run.shape.steps[0].scenario_index = None;
 }

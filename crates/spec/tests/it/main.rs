@@ -13,6 +13,7 @@ mod properties;
 mod secrets;
 mod sends;
 mod slas;
+mod teardown;
 mod values;
 
 use plimsoll_run::RunPlan;
