@@ -52,6 +52,7 @@ fn version(number: u64) -> (Started, RunPlateaus) {
         end: ((level + 1) * SECONDS) as f64,
         from: rate(level),
         to: rate(level),
+        course: Vec::new(),
     };
     started.shape.stages = (0..LEVELS).map(stage).collect();
     let shared = Arc::new(started.clone());

@@ -227,7 +227,14 @@ fn started() -> Started {
         scenario_index: index,
         step: step.into(),
     };
-    let stage = |kind: &str, start, end, from, to| StageShape { kind: kind.into(), start, end, from, to };
+    let stage = |kind: &str, start, end, from, to| StageShape {
+        kind: kind.into(),
+        start,
+        end,
+        from,
+        to,
+        course: Vec::new(),
+    };
     Started {
         info: RunInfo {
             id: "0198c0de-0000-7000-8000-000000000001".into(),

@@ -130,12 +130,13 @@ pub(crate) fn figure(objective: &ObjectiveSummary, value: Option<f64>) -> String
     objective.figure.human(value)
 }
 
-/// What a stage asks for: `ramp to 200/s`, `hold 64 users`, `pause`.
+/// What a stage asks for: `ramp to 200/s`, `hold 64 users`, `schedule up to 90/s`, `pause`.
 pub(crate) fn stage(stage: &StageShape, model: Model) -> String {
-    let level = format!("{}{}", significant(stage.to), model.unit());
+    let level = format!("{}{}", significant(stage.peak()), model.unit());
     match stage.kind.as_str() {
         "pause" => "pause".to_owned(),
-        "ramp" => format!("ramp to {level}"),
+        "ramp" => format!("ramp to {}{}", significant(stage.to), model.unit()),
+        kind if !stage.course.is_empty() => format!("{kind} up to {level}"),
         kind => format!("{kind} {level}"),
     }
 }

@@ -78,7 +78,14 @@ mod tests {
     use crate::StageShape;
 
     fn asks(model: Model, levels: &[f64]) -> Option<String> {
-        let stage = |to: &f64| StageShape { kind: "ramp".into(), start: 0.0, end: 1.0, from: 0.0, to: *to };
+        let stage = |to: &f64| StageShape {
+            kind: "ramp".into(),
+            start: 0.0,
+            end: 1.0,
+            from: 0.0,
+            to: *to,
+            course: Vec::new(),
+        };
         let shape = Shape {
             plan: "p".into(),
             plan_hash: String::new(),

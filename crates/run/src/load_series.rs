@@ -246,7 +246,14 @@ pub(crate) mod tests {
         let stage = |&(level, seconds): &(f64, f64)| {
             let from = start;
             start += seconds;
-            StageShape { kind: "hold".into(), start: from, end: start, from: level, to: level }
+            StageShape {
+                kind: "hold".into(),
+                start: from,
+                end: start,
+                from: level,
+                to: level,
+                course: Vec::new(),
+            }
         };
         Started {
             info: RunInfo {

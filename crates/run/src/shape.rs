@@ -147,7 +147,7 @@ pub struct GroupShape {
 /// A stage in seconds from the start of the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageShape {
-    /// `ramp`, `hold`, `spike` or `pause`.
+    /// `ramp`, `hold`, `spike`, `pause`, `schedule` or `replay`.
     pub kind: String,
     /// When it starts.
     pub start: f64,
@@ -157,6 +157,28 @@ pub struct StageShape {
     pub from: f64,
     /// Level at its end.
     pub to: f64,
+    /// Of a stage that is no line: its course in seconds from the start of the run and levels, linear between
+    /// them. Empty where it is a line.
+    pub course: Vec<(f64, f64)>,
+}
+
+impl StageShape {
+    /// Its highest level.
+    pub fn peak(&self) -> f64 {
+        let course = self.course.iter().map(|(_, level)| *level);
+        course.fold(self.from.max(self.to), f64::max)
+    }
+
+    /// Its lines: offset and level of both ends.
+    fn lines(&self) -> impl Iterator<Item = [(f64, f64); 2]> {
+        let whole = self.course.is_empty().then_some([(self.start, self.from), (self.end, self.to)]);
+        whole.into_iter().chain(self.course.windows(2).map(|pair| [pair[0], pair[1]]))
+    }
+}
+
+/// The level at an offset on a line.
+fn level_on([from, to]: [(f64, f64); 2], offset: f64) -> f64 {
+    from.1 + (to.1 - from.1) * (offset - from.0) / (to.0 - from.0)
 }
 
 impl Shape {
@@ -252,7 +274,8 @@ impl Shape {
     /// The level asked for at an offset in seconds; `None` outside the stages.
     pub fn level_at(&self, offset: f64) -> Option<f64> {
         let stage = self.stages.iter().find(|stage| offset >= stage.start && offset < stage.end)?;
-        Some(stage.from + (stage.to - stage.from) * (offset - stage.start) / (stage.end - stage.start))
+        let line = stage.lines().find(|[from, to]| offset >= from.0 && offset < to.0)?;
+        Some(level_on(line, offset))
     }
 
     /// The mean of the level asked for between two offsets in seconds; outside the stages it is zero.
@@ -332,15 +355,16 @@ fn end_of(stages: &[StageShape]) -> f64 {
 }
 
 fn peak(stages: &[StageShape]) -> f64 {
-    stages.iter().fold(0.0, |most, stage| most.max(stage.from).max(stage.to))
+    stages.iter().map(StageShape::peak).fold(0.0, f64::max)
 }
 
-/// A level is linear within a stage, so its mean over a part of one is the level in its middle.
+/// The mean of a line over a part of it is the level in its middle.
 fn mean_level(stages: &[StageShape], from: f64, to: f64) -> f64 {
-    let parts = stages.iter().map(|stage| {
-        let (start, end) = (stage.start.max(from), stage.end.min(to));
-        let middle = ((start + end) / 2.0 - stage.start) / (stage.end - stage.start);
-        if start < end { (stage.from + (stage.to - stage.from) * middle) * (end - start) } else { 0.0 }
+    let parts = stages.iter().filter(|stage| stage.start < to && stage.end > from).flat_map(|stage| {
+        stage.lines().map(|line| {
+            let (start, end) = (line[0].0.max(from), line[1].0.min(to));
+            if start < end { level_on(line, (start + end) / 2.0) * (end - start) } else { 0.0 }
+        })
     });
     parts.sum::<f64>() / (to - from)
 }
@@ -350,13 +374,19 @@ fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {
     let mut shapes = Vec::with_capacity(stages.len());
     for stage in stages {
         let end = start + stage.length;
-        let (from, to) = match stage.kind {
+        let mut course = Vec::new();
+        let (from, to) = match &stage.kind {
             StageKind::Ramp(level) => (base, level.amount()),
             StageKind::Hold(level) | StageKind::Spike(level) => (level.amount(), level.amount()),
             StageKind::Pause => (0.0, 0.0),
+            StageKind::Schedule(curve) | StageKind::Replay(curve) => {
+                course =
+                    curve.points().iter().map(|(at, level)| ((start + *at).as_secs_f64(), *level)).collect();
+                (course.first().map_or(0.0, |first| first.1), course.last().map_or(0.0, |last| last.1))
+            }
         };
-        if let StageKind::Ramp(level) | StageKind::Hold(level) = stage.kind {
-            base = level.amount();
+        if !matches!(stage.kind, StageKind::Spike(_) | StageKind::Pause) {
+            base = to;
         }
         shapes.push(StageShape {
             kind: stage.kind.label().to_owned(),
@@ -364,6 +394,7 @@ fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {
             end: end.as_secs_f64(),
             from,
             to,
+            course,
         });
         start = end;
     }
@@ -396,7 +427,23 @@ mod tests {
     }
 
     fn stage(start: f64, end: f64, from: f64, to: f64) -> StageShape {
-        StageShape { kind: "hold".into(), start, end, from, to }
+        StageShape { kind: "hold".into(), start, end, from, to, course: Vec::new() }
+    }
+
+    #[test]
+    fn a_stage_along_a_curve_has_its_levels() {
+        let at = std::time::Duration::from_secs;
+        let points = vec![(at(0), 10.0), (at(2), 30.0), (at(2), 5.0), (at(4), 5.0)];
+        let pause = Stage { kind: StageKind::Pause, length: at(1) };
+        let curve = plimsoll_workload::Curve::new(points).unwrap();
+        let stages = stage_shapes::<Rate>(&[pause, Stage::along(curve, StageKind::Schedule)]);
+        let shape = shape(stages, 0.0);
+        assert_eq!((shape.peak(), shape.stages_end()), (30.0, 5.0));
+        let levels = [0.5, 1.0, 2.0, 3.5, 5.0].map(|offset| shape.level_at(offset));
+        assert_eq!(levels, [Some(0.0), Some(10.0), Some(20.0), Some(5.0), None]);
+        let means = [0.0, 1.0, 2.0, 3.0].map(|second| shape.mean_level(second, second + 1.0));
+        assert_eq!(means, [0.0, 15.0, 25.0, 5.0]);
+        assert_eq!(shape.mean_level(2.5, 3.5), (27.5 * 0.5) + (5.0 * 0.5));
     }
 
     #[test]

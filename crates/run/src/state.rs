@@ -18,7 +18,7 @@ use crate::summary::{
     StageSummary, StepSummary, Summary, Totals,
 };
 use crate::timeline::whole_seconds;
-use crate::{Ended, Judged, Note, RunEvent, Second, Shape, Started, Timeline};
+use crate::{Ended, Judged, Note, RunEvent, Second, Shape, StageShape, Started, Timeline};
 
 /// How many different messages are kept per kind of failure.
 const SAMPLES_PER_KIND: usize = 10;
@@ -417,7 +417,7 @@ impl State {
         if model == crate::Model::Open {
             return 0;
         }
-        let asked = stages.iter().fold(0.0_f64, |most, stage| most.max(stage.from).max(stage.to)) as u64;
+        let asked = stages.iter().map(StageShape::peak).fold(0.0, f64::max) as u64;
         match (own, shape.own_loads.is_empty()) {
             (Some(_), _) => asked,
             (None, true) => self.most_users * weight / weights.max(1),

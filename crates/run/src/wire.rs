@@ -306,6 +306,8 @@ struct StageLine {
     from: f64,
     #[serde(default)]
     to: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    course: Vec<(f64, f64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -666,13 +668,16 @@ fn stages_out(stages: &[StageShape]) -> Vec<StageLine> {
         end: s.end,
         from: s.from,
         to: s.to,
+        course: s.course.clone(),
     };
     stages.iter().map(line).collect()
 }
 
 fn stages_in(lines: Vec<StageLine>) -> Vec<StageShape> {
-    let shape =
-        |s: StageLine| StageShape { kind: s.kind, start: s.start, end: s.end, from: s.from, to: s.to };
+    let shape = |line: StageLine| {
+        let StageLine { kind, start, end, from, to, course } = line;
+        StageShape { kind, start, end, from, to, course }
+    };
     lines.into_iter().map(shape).collect()
 }
 

@@ -497,9 +497,12 @@ pub fn first_load(plan: &RunPlan) -> f64 {
 }
 
 fn levels<L: Level>(stages: &[Stage<L>]) -> impl Iterator<Item = f64> {
-    stages.iter().filter_map(|stage| match stage.kind {
-        StageKind::Ramp(level) | StageKind::Hold(level) | StageKind::Spike(level) => Some(level.amount()),
-        StageKind::Pause => None,
+    stages.iter().flat_map(|stage| match &stage.kind {
+        StageKind::Ramp(level) | StageKind::Hold(level) | StageKind::Spike(level) => vec![level.amount()],
+        StageKind::Pause => Vec::new(),
+        StageKind::Schedule(curve) | StageKind::Replay(curve) => {
+            curve.points().iter().map(|(_, level)| *level).collect()
+        }
     })
 }
 

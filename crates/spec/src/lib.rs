@@ -37,6 +37,7 @@ mod record;
 mod regular;
 mod remote_write;
 mod resources;
+mod schedule;
 mod schema;
 mod sending;
 mod singles;

@@ -1,4 +1,4 @@
-//! `load`: stages or a preset, of arrivals or of users; the plan's, and those of single scenarios.
+//! `load`: stages, a preset or a schedule, of arrivals or of users; the plan's, and those of single scenarios.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use plimsoll_workload::{Level, Preset, RateProfile, Spacing, Stage, StageKind, U
 
 use crate::diagnostic::{Finding, Place};
 use crate::read::{Object, Reader};
+use crate::schedule;
 use crate::steps::ReadSteps;
 use crate::tree::Node;
 use crate::words::{self, MOST_IN_FLIGHT, Table};
@@ -40,6 +41,8 @@ trait Unit: Level + FromStr<Err = ParseError> {
     /// Why a level of the other model cannot stand here.
     const CONTRADICTION: &'static str;
     const HELP: &'static str;
+    /// Whether files say it over time.
+    const HAS_SCHEDULES: bool;
     fn belongs_to_other(text: &str) -> bool;
     fn scaled(self, factor: f64) -> Self;
 }
@@ -48,6 +51,7 @@ impl Unit for Rate {
     const WHAT: &'static str = "a rate";
     const CONTRADICTION: &'static str = "the open model has rates of arrivals, not users";
     const HELP: &'static str = "write a rate like `500/s`, or `model: closed` for virtual users";
+    const HAS_SCHEDULES: bool = true;
 
     fn belongs_to_other(text: &str) -> bool {
         text.contains("user") && text.parse::<Users>().is_ok()
@@ -62,6 +66,7 @@ impl Unit for Users {
     const WHAT: &'static str = "a number of users";
     const CONTRADICTION: &'static str = "the closed model has users, not rates of arrivals";
     const HELP: &'static str = "write users like `64 users`, or `model: open` for arrivals per second";
+    const HAS_SCHEDULES: bool = false;
 
     fn belongs_to_other(text: &str) -> bool {
         text.parse::<Rate>().is_ok()
@@ -96,7 +101,7 @@ pub(crate) fn read(
             reader.report(finding.help(words::PLAN.about("load")));
             None
         }
-        (Some(object), true) if says("stages") || says("preset") => {
+        (Some(object), true) if SHAPES.iter().any(|(key, _)| says(key)) => {
             let finding =
                 Finding::error(object.place, "every scenario has its own load: nobody shares this one");
             reader.report(finding.help("leave its stages out, or a scenario's own `load`"));
@@ -155,7 +160,7 @@ pub(crate) fn own(
 fn model(reader: &mut Reader<'_>, object: &Object<'_>, timeout: Duration) -> Option<ReadModel> {
     let model = object.get("model").and_then(|node| reader.word(node, "a model", &["open", "closed"]));
     if model == Some("closed") {
-        foreign(reader, object, &["arrivals", "max_in_flight"], "open", "closed");
+        foreign(reader, object, &["arrivals", "max_in_flight", "schedule"], "open", "closed");
         let limits = user_limits(reader, object);
         let read = stages::<Users>(reader, object)?;
         if let (Some(_), Some(node)) = (read.iterations, object.get("iterations")) {
@@ -236,29 +241,44 @@ struct Stages<L> {
     place: Place,
 }
 
-/// Stages or a preset. `None` where something about them is wrong.
+/// What says how the load goes, and how it is named in a sentence.
+const SHAPES: [(&str, &str); 3] =
+    [("stages", "`stages`"), ("preset", "a `preset`"), ("schedule", "a `schedule`")];
+
+/// Keys that one of them has beside it.
+const BESIDE: [(&str, &str); 3] = [("base", "preset"), ("for", "preset"), ("interpolate", "schedule")];
+
+/// Stages, a preset or a schedule. `None` where something about them is wrong.
 fn stages<L: Unit>(reader: &mut Reader<'_>, object: &Object<'_>) -> Option<Stages<L>> {
-    let read = match (object.get("stages"), object.get("preset")) {
-        (Some(_), Some(preset)) => {
-            let finding = Finding::error(preset.place, "`load` has both `stages` and a `preset`");
-            reader.report(finding.help("leave one of them out"));
-            return None;
-        }
-        (None, None) => {
-            let finding = Finding::error(object.place, "`load` has neither `stages` nor a `preset`");
+    let found: Vec<_> =
+        SHAPES.iter().filter_map(|(key, name)| Some((*key, *name, object.get(key)?))).collect();
+    let (shape, node) = match found.as_slice() {
+        [(shape, _, node)] => (*shape, *node),
+        [] => {
+            let message = "`load` has neither `stages` nor a `preset` nor a `schedule`";
+            let finding = Finding::error(object.place, message);
             reader.report(finding.help("write `stages: [{ hold: 100/s, for: 30s }]`"));
             return None;
         }
-        (Some(stages), None) => {
-            for key in ["base", "for"] {
-                if object.get(key).is_some() {
-                    let message = format!("`{key}` belongs to a `preset`, and there is none");
-                    reader.report(Finding::error(object.key_place(key), message).help("leave it out"));
-                }
-            }
-            listed(reader, stages)?
+        [(_, one, _), (_, other, node), ..] => {
+            let finding = Finding::error(node.place, format!("`load` has both {one} and {other}"));
+            reader.report(finding.help("leave one of them out"));
+            return None;
         }
-        (None, Some(preset)) => from_preset(reader, object, preset)?,
+    };
+    for (key, owner) in BESIDE.iter().filter(|(key, owner)| *owner != shape && object.get(key).is_some()) {
+        let message = format!("`{key}` belongs to a `{owner}`, and there is none");
+        reader.report(Finding::error(object.key_place(key), message).help("leave it out"));
+    }
+    let read = match shape {
+        "preset" => from_preset(reader, object, node)?,
+        // The other model has none, which was said.
+        "schedule" if !L::HAS_SCHEDULES => return None,
+        "schedule" => {
+            let stage = Stage::along(schedule::read(reader, object, node)?, StageKind::Schedule);
+            Stages { stages: vec![stage], iterations: None, place: node.place }
+        }
+        _ => listed(reader, node)?,
     };
     let length: Duration = read.stages.iter().map(|stage| stage.length).sum();
     if length > duration::LONGEST {

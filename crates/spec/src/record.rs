@@ -267,9 +267,14 @@ fn order(order: FeedOrder) -> &'static str {
 
 fn normal_stages<L: Level>(stages: &[Stage<L>]) -> Json {
     let stage = |stage: &Stage<L>| {
-        let level = match stage.kind {
-            StageKind::Ramp(level) | StageKind::Hold(level) | StageKind::Spike(level) => Some(level.amount()),
-            StageKind::Pause => None,
+        let level = match &stage.kind {
+            StageKind::Ramp(level) | StageKind::Hold(level) | StageKind::Spike(level) => {
+                json!(level.amount())
+            }
+            StageKind::Pause => Json::Null,
+            StageKind::Schedule(curve) | StageKind::Replay(curve) => {
+                curve.points().iter().map(|(at, level)| json!([at.as_secs_f64(), level])).collect()
+            }
         };
         json!([stage.kind.label(), level, time(stage.length)])
     };

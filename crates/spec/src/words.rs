@@ -244,6 +244,8 @@ pub(crate) static LOAD: Table = Table {
         PRESET,
         PRESET_BASE,
         PRESET_FOR,
+        SCHEDULE,
+        INTERPOLATE,
         key("grace", Kind::Duration, "how long requests in flight may finish after the stages; default 5s"),
         IN_FLIGHT,
         ITERATIONS,
@@ -262,6 +264,8 @@ pub(crate) static OWN_LOAD: Table = Table {
         PRESET,
         PRESET_BASE,
         PRESET_FOR,
+        SCHEDULE,
+        INTERPOLATE,
         IN_FLIGHT,
         ITERATIONS,
         PER_USER,
@@ -294,6 +298,18 @@ const PRESET_BASE: Key =
     key("base", Kind::Level, "the level that a preset multiplies: a rate, or users in the closed model");
 
 const PRESET_FOR: Key = key("for", Kind::Duration, "how long a preset lasts; default 5m, endurance 4h");
+
+const SCHEDULE: Key = key(
+    "schedule",
+    Kind::Text,
+    "open model: a CSV file, relative to the plan, with the columns `time` and `rate`, in place of `stages`",
+);
+
+const INTERPOLATE: Key = key(
+    "interpolate",
+    Kind::OneOf(&["linear", "steps"]),
+    "how the rate goes from one row of a `schedule` to the next: evenly, or held until it; default `linear`",
+);
 
 const IN_FLIGHT: Key = key(
     "max_in_flight",

@@ -69,7 +69,7 @@ impl Iterator for Arrivals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Stage, StageKind};
+    use crate::{Curve, Stage, StageKind};
     use plimsoll_units::Rate;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -81,6 +81,7 @@ mod tests {
             StageKind::Hold(at) => StageKind::Hold(rate(at)),
             StageKind::Spike(at) => StageKind::Spike(rate(at)),
             StageKind::Pause => StageKind::Pause,
+            StageKind::Schedule(curve) | StageKind::Replay(curve) => StageKind::Schedule(curve),
         };
         Stage { kind, length: Duration::from_secs_f64(seconds) }
     }
@@ -117,6 +118,26 @@ mod tests {
         assert_eq!((at(0.5), at(1.5), at(2.0), at(2.5), at(3.0)), (10.0, 100.0, 10.0, 15.0, 0.0));
         assert_eq!((profile.peak(), profile.total()), (100.0, 125.0));
         assert_eq!(profile.length(), Duration::from_secs(3));
+    }
+
+    #[test]
+    fn a_schedule_offers_what_stages_of_the_same_shape_do() {
+        use StageKind::*;
+        let curve = |points: &[(f64, f64)]| {
+            let at = |(seconds, level): &(f64, f64)| (Duration::from_secs_f64(*seconds), *level);
+            Stage::along(Curve::new(points.iter().map(at).collect()).unwrap(), Schedule)
+        };
+        let ramps = [stage(Hold(50.0), 1.0), stage(Ramp(200.0), 2.0), stage(Ramp(0.0), 1.5)];
+        let points = [(0.0, 50.0), (1.0, 50.0), (3.0, 200.0), (4.5, 0.0)];
+        let expected = dues(&ramps, Spacing::Uniform, 0);
+        assert_eq!(dues(&[curve(&points)], Spacing::Uniform, 0), expected);
+        assert_eq!(expected.len(), 450);
+        assert_eq!(dues(&[curve(&points)], Spacing::Poisson, 5), dues(&ramps, Spacing::Poisson, 5));
+        // Behind a pause it is the same, later; a jump is one.
+        let jumps = [stage(Pause, 2.0), curve(&[(0.0, 10.0), (1.0, 10.0), (1.0, 20.0), (2.0, 20.0)])];
+        check(&jumps, 30, 2_000_000_000, 3_950_000_000);
+        let after = [curve(&[(0.0, 0.0), (1.0, 40.0)]), stage(Ramp(0.0), 1.0)];
+        assert_eq!(RateProfile::new(&after).rate_at(Duration::from_millis(1500)), 20.0);
     }
 
     #[test]

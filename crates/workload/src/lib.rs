@@ -5,6 +5,7 @@
 //! as response time instead of vanishing. Offering the load is the driver's work.
 
 mod arrivals;
+mod curve;
 mod mix;
 mod pause;
 mod profile;
@@ -12,6 +13,7 @@ mod stage;
 mod users;
 
 pub use arrivals::{Arrivals, Spacing};
+pub use curve::Curve;
 pub use mix::{Mix, MixError};
 pub use pause::{FARTHEST_DEVIATIONS, LONGEST_MEANS, Pause};
 pub use profile::RateProfile;

@@ -1,11 +1,14 @@
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_units::{Rate, Users};
 
+use crate::Curve;
+
 /// One stage of a load: where the load goes and for how long.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stage<L> {
     /// What it does.
     pub kind: StageKind<L>,
@@ -14,7 +17,7 @@ pub struct Stage<L> {
 }
 
 /// What a stage does with the load.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum StageKind<L> {
     /// From the level before it, linearly to this one.
     Ramp(L),
@@ -24,6 +27,18 @@ pub enum StageKind<L> {
     Spike(L),
     /// No load; a ramp that follows starts from the level before the pause.
     Pause,
+    /// Level over time, out of a file; a ramp that follows starts from its last level.
+    Schedule(Arc<Curve>),
+    /// What was recorded: when each arrival is due is known, and this is how many there are over time.
+    Replay(Arc<Curve>),
+}
+
+impl<L> Stage<L> {
+    /// A curve as a stage of this kind, which lasts as long as it does.
+    pub fn along(curve: Curve, kind: impl FnOnce(Arc<Curve>) -> StageKind<L>) -> Self {
+        let length = curve.length();
+        Self { kind: kind(Arc::new(curve)), length }
+    }
 }
 
 impl<L> StageKind<L> {
@@ -34,6 +49,8 @@ impl<L> StageKind<L> {
             Self::Hold(_) => "hold",
             Self::Spike(_) => "spike",
             Self::Pause => "pause",
+            Self::Schedule(_) => "schedule",
+            Self::Replay(_) => "replay",
         }
     }
 }
@@ -79,18 +96,28 @@ pub(crate) fn segments<L: Level>(stages: &[Stage<L>]) -> Vec<Segment> {
     let mut start = Duration::ZERO;
     let mut segments = Vec::with_capacity(stages.len());
     for stage in stages {
-        let (from, to) = match stage.kind {
-            StageKind::Ramp(level) => (base, level.amount()),
-            StageKind::Hold(level) | StageKind::Spike(level) => (level.amount(), level.amount()),
-            StageKind::Pause => (0.0, 0.0),
-        };
-        if let StageKind::Ramp(level) | StageKind::Hold(level) = stage.kind {
-            base = level.amount();
-        }
         let end = start + stage.length;
-        let nanos = start.as_nanos() as u64..end.as_nanos() as u64;
-        let (begin, length) = (start.as_secs_f64(), stage.length.as_secs_f64());
-        segments.push(Segment { nanos, start: begin, length, from, to });
+        let mut push = |begin: Duration, end: Duration, from, to| {
+            let nanos = begin.as_nanos() as u64..end.as_nanos() as u64;
+            let (start, length) = (begin.as_secs_f64(), (end - begin).as_secs_f64());
+            segments.push(Segment { nanos, start, length, from, to });
+        };
+        match &stage.kind {
+            StageKind::Ramp(level) => {
+                push(start, end, base, level.amount());
+                base = level.amount();
+            }
+            StageKind::Hold(level) => {
+                base = level.amount();
+                push(start, end, base, base);
+            }
+            StageKind::Spike(level) => push(start, end, level.amount(), level.amount()),
+            StageKind::Pause => push(start, end, 0.0, 0.0),
+            StageKind::Schedule(curve) | StageKind::Replay(curve) => {
+                curve.parts().for_each(|[from, to]| push(start + from.0, start + to.0, from.1, to.1));
+                base = curve.last();
+            }
+        }
         start = end;
     }
     segments

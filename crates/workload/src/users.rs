@@ -71,7 +71,7 @@ mod tests {
     fn profile(stages: &[(StageKind<Users>, u64)]) -> UserProfile {
         let stages: Vec<_> = stages
             .iter()
-            .map(|(kind, seconds)| Stage { kind: *kind, length: Duration::from_secs(*seconds) })
+            .map(|(kind, seconds)| Stage { kind: kind.clone(), length: Duration::from_secs(*seconds) })
             .collect();
         UserProfile::new(&stages)
     }

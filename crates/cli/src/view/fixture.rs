@@ -17,7 +17,14 @@ const SECONDS: u64 = 60;
 const INCIDENT: std::ops::Range<u64> = 30..42;
 
 pub(super) fn started() -> Started {
-    let stage = |kind: &str, start, end, from, to| StageShape { kind: kind.into(), start, end, from, to };
+    let stage = |kind: &str, start, end, from, to| StageShape {
+        kind: kind.into(),
+        start,
+        end,
+        from,
+        to,
+        course: Vec::new(),
+    };
     Started {
         info: RunInfo {
             id: "0198c0de-0000-7000-8000-000000000001".into(),
@@ -69,7 +76,8 @@ pub(super) fn started() -> Started {
 /// The same plan for users who do so many iterations.
 pub(super) fn closed(iterations: u64) -> Started {
     let mut started = started();
-    let stage = StageShape { kind: "hold".into(), start: 0.0, end: 3600.0, from: 64.0, to: 64.0 };
+    let stage =
+        StageShape { kind: "hold".into(), start: 0.0, end: 3600.0, from: 64.0, to: 64.0, course: Vec::new() };
     (started.shape.model, started.shape.iterations) = (Model::Closed, Some(iterations));
     started.shape.stages = vec![stage];
     started

@@ -137,10 +137,12 @@ fn progress(scene: &Scene<'_>, width: usize, _: usize) -> Vec<Line<'static>> {
         (None, _) => format!("{} left", words::NO_DATA),
     };
     let stage = watch.stage(*elapsed).map(|(number, stage)| {
-        let level = format!("{}{}", words::significant(stage.to), shape.model.unit());
+        let highest = if stage.kind == "ramp" { stage.to } else { stage.peak() };
+        let level = format!("{}{}", words::significant(highest), shape.model.unit());
         let what = match stage.kind.as_str() {
             "pause" => "pause".to_owned(),
             "ramp" => format!("ramp to {level}"),
+            kind if !stage.course.is_empty() => format!("{} up to {level}", words::plain(kind)),
             kind => format!("{} {level}", words::plain(kind)),
         };
         vec![Span::raw(format!("stage {number} of {}, {what}", shape.stages.len()))]

@@ -14,7 +14,7 @@ use plimsoll_driver::{Simulation, Transport};
 use plimsoll_measure::{IterationKey, IterationSeries, Outcome, Timing};
 use plimsoll_run::{Action, LoadModel, RunPlan, Scenario, StepShape, UserLimits};
 use plimsoll_units::{Rate, Users};
-use plimsoll_workload::{Pause, Spacing, Stage, StageKind};
+use plimsoll_workload::{Curve, Pause, Spacing, Stage, StageKind};
 
 /// A server in the same simulation that answers after so many milliseconds.
 fn server(millis: u64) -> Transport {
@@ -179,4 +179,19 @@ async fn a_load_that_is_full_drops_its_own_arrivals_alone() {
         all.filter(|(key, _)| key.scenario == scenario).map(|(_, it)| it.dropped_in_flight_limit).sum()
     };
     assert_eq!((dropped(0), dropped(1), dropped(2)), (0, 28, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_of_thousands_of_rows_is_one_stage_and_offered_to_the_arrival() {
+    // A row each 100 ms for 400 s: the rate climbs by one every second, and falls to zero at the end.
+    let step = |n: u64| (millis(100), (n / 10) as f64);
+    let curve = Curve::of_steps((0..4000).map(step)).unwrap();
+    let stages = vec![Stage::along(curve, StageKind::Schedule)];
+    let model = LoadModel::Open { stages, spacing: Spacing::Uniform, max_in_flight: 1000 };
+    let measured = simulate(plan("http://simulated", model, steps()), 10).await;
+    let each: Vec<u64> = (0..400).collect();
+    assert_eq!(arrivals(&measured, |_| true)[..400], each);
+    assert!(arrivals(&measured, |key| key.stage != Some(0)).iter().all(|count| *count == 0));
+    assert_eq!(measured.timing(Timing::ScheduleLag).max(), Some(0));
+    assert_eq!(measured.offering_ended, [400_000_000_000]);
 }

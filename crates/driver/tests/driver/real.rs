@@ -198,7 +198,8 @@ async fn stages_of_any_shape_are_offered_and_end() {
     ];
     for (stages, expected) in shapes {
         let target = target();
-        let stages = stages.iter().map(|(kind, length)| Stage { kind: *kind, length: seconds(*length) });
+        let stages =
+            stages.iter().map(|(kind, length)| Stage { kind: kind.clone(), length: seconds(*length) });
         let stages: Vec<_> = stages.collect();
         let end = stages.iter().map(|stage| stage.length.as_nanos() as u64).sum::<u64>();
         let model = LoadModel::Open { stages, spacing: Spacing::Uniform, max_in_flight: 1000 };

@@ -36,6 +36,37 @@ pub(crate) fn file(path: &str) -> Result<Vec<u8>, String> {
         "names.json" => br#"[{"name": "ann"}, {"name": "bob"}]"#,
         "keys.ndjson" => b"{\"a\":1}\n{\"b\":1}\n",
         "same.csv" => b"name,user\nx,y\n",
+        "rates.csv" => b"time,rate\n0,50\n10,100/s\n1m,100\n1m30s,0\n",
+        "excel.csv" => b"\xef\xbb\xbfphase;Time;Rate\r\nup;0;\"10\"\r\n\r\ndown;2.5;600/min\r\nend;5;0\r\n",
+        "flat.csv" => b"time,rate\n0,0\n10,0\n",
+        "short.csv" => b"time,rate\n0,10\n",
+        "unordered.csv" => b"time,rate\n5,10\n10,10\n10,20\n9,x\n20\n30,99M/s\nlater,5\n",
+        "columns.csv" => b"seconds,rate\n0,10\n",
+        "many.csv" => {
+            let rows: String = (0..100_002)
+                .map(|n| {
+                    format!(
+                        "{n},5
+"
+                    )
+                })
+                .collect();
+            return Ok(format!(
+                "time,rate
+{rows}"
+            )
+            .into());
+        }
+        "junk.csv" => {
+            return Ok(format!(
+                "time,rate
+{}",
+                "x,y
+"
+                .repeat(500)
+            )
+            .into());
+        }
         "ca.pem" => b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
         "key.pem" => b"-----BEGIN PRIVATE KEY-----\nthekeyitself\n-----END PRIVATE KEY-----\n",
         "schemas/error.json" => b"{\n\t\"required\": [\"error\"]\n}\n",

@@ -13,7 +13,8 @@ use plimsoll_run::{
 };
 use plimsoll_run::{AddressFamily, Auth, AwsSigning, HostAddress, Network, OAuth2, Reuse, Secret};
 use plimsoll_sla::Severity;
-use plimsoll_workload::{Pause, Spacing, StageKind};
+use plimsoll_units::Rate;
+use plimsoll_workload::{Pause, Spacing, Stage, StageKind};
 
 use crate::{LOAD, STEPS, parse_with, plan, with};
 
@@ -1035,4 +1036,32 @@ fn cloudwatch_is_read() {
     let AwsCredentials { access_key_id, secret_access_key, session_token } = all.credentials.unwrap();
     assert_eq!((access_key_id.expose(), secret_access_key.expose()), ("i", "k"));
     assert_eq!(session_token.unwrap().expose(), "t");
+}
+
+#[test]
+fn a_schedule_is_one_stage_with_the_rates_of_its_rows() {
+    let load = |load: &str| match plan(&with(load, STEPS, "")).load.model {
+        LoadModel::Open { stages, max_in_flight, .. } => (stages, max_in_flight),
+        other => panic!("{other:?}"),
+    };
+    let points = |stages: &[Stage<Rate>]| match stages {
+        [Stage { kind: StageKind::Schedule(curve), length }] => {
+            let points = curve.points().iter().map(|(at, rate)| (at.as_secs_f64(), *rate));
+            (points.collect::<Vec<_>>(), length.as_secs_f64())
+        }
+        other => panic!("{other:?}"),
+    };
+    let (stages, max_in_flight) = load("{ schedule: rates.csv, warmup: 5s }");
+    assert_eq!(points(&stages), (vec![(0.0, 50.0), (10.0, 100.0), (60.0, 100.0), (90.0, 0.0)], 90.0));
+    let timeout = plan(&with(LOAD, STEPS, "")).http.timeout.as_secs_f64();
+    assert_eq!(f64::from(max_in_flight), 100.0 * timeout, "as for stages of the same rates");
+    // A file from a spreadsheet: semicolons, quotes, a byte order mark, another column, an empty line.
+    let steps = load("{ schedule: excel.csv, interpolate: steps }").0;
+    assert_eq!(points(&steps), (vec![(0.0, 10.0), (5.0, 10.0)], 5.0));
+    let linear = load("{ schedule: excel.csv, interpolate: linear }").0;
+    assert_eq!(points(&linear).0, [(0.0, 10.0), (2.5, 10.0), (5.0, 0.0)]);
+    // What is said of the plan follows the file, not its name.
+    let hash = |load: &str| plan(&with(load, STEPS, "")).hash;
+    assert_ne!(hash("{ schedule: excel.csv }"), hash("{ schedule: excel.csv, interpolate: steps }"));
+    assert_eq!(hash("{ schedule: excel.csv }"), hash("{ schedule: excel.csv, interpolate: linear }"));
 }
