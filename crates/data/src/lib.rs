@@ -11,6 +11,7 @@ mod call;
 mod csv;
 mod function;
 mod json;
+mod log;
 mod names;
 mod permutation;
 mod row;
@@ -20,6 +21,7 @@ mod zipf;
 
 pub use call::{CallError, Signature, signatures};
 pub use function::{Function, Maker, Turn};
+pub use log::{LineFault, LogError, LogRules, LogSummary, LogTimes, METHODS, Methods};
 pub use permutation::Permutation;
 pub use row::Row;
 pub use source::{ReadAt, Source};

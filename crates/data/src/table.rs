@@ -3,7 +3,7 @@ use std::io;
 
 use crate::row::Row;
 use crate::source::{Source, Window};
-use crate::{csv, json};
+use crate::{Methods, csv, json, log};
 
 /// The largest row in bytes. A line without an end is not read into memory.
 pub const MOST_ROW: usize = 1 << 20;
@@ -16,7 +16,7 @@ pub const MOST_JSON: u64 = 64 << 20;
 const MOST_POSITIONS: usize = 1 << 20;
 
 /// Bytes read at once when one row follows the other.
-const STEP: usize = 64 << 10;
+pub(crate) const STEP: usize = 64 << 10;
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +28,18 @@ pub enum Format {
     },
     /// A JSON object on each line.
     Ndjson,
+    /// An access log, whose rows are requests: [`Table::open_log`].
+    Log {
+        /// Requests with these methods are rows.
+        methods: Methods,
+    },
 }
 
 /// Rows, read where they lie.
 pub struct Table {
-    source: Source,
-    format: Format,
-    columns: Vec<String>,
+    pub(crate) source: Source,
+    pub(crate) format: Format,
+    pub(crate) columns: Vec<String>,
     rows: u64,
     /// Where every `stride`-th row begins.
     positions: Vec<u64>,
@@ -110,6 +115,9 @@ pub enum Fault {
     /// An object with a key that the first one lacks.
     #[error("`{0}` is not in the first object; all objects have the same keys")]
     OtherKey(String),
+    /// A line of a log that has no request any more.
+    #[error("the line has no request")]
+    NoRequest,
 }
 
 /// Why bytes are no table.
@@ -204,7 +212,7 @@ impl Table {
         format: Format,
         each: impl FnMut(&[String], &Row),
     ) -> Result<Self, TableError> {
-        let table = Self { source, format, columns: Vec::new(), rows: 0, positions: Vec::new(), stride: 1 };
+        let table = Self::empty(source, format);
         Opening { table, window: Window::default(), line: 1, at: 0 }.run(each)
     }
 
@@ -245,9 +253,36 @@ impl Table {
         self.rows
     }
 
+    /// A table of which nothing was read.
+    pub(crate) fn empty(source: Source, format: Format) -> Self {
+        Self { source, format, columns: Vec::new(), rows: 0, positions: Vec::new(), stride: 1 }
+    }
+
+    /// Counts a row that begins here, and keeps the place of some.
+    pub(crate) fn remember(&mut self, start: u64) {
+        if self.rows.is_multiple_of(self.stride) {
+            if self.positions.len() == MOST_POSITIONS {
+                let mut is_kept = false;
+                self.positions.retain(|_| {
+                    is_kept = !is_kept;
+                    is_kept
+                });
+                self.stride *= 2;
+            }
+            // What was a place to remember may lie between two now.
+            if self.rows.is_multiple_of(self.stride) {
+                self.positions.push(start);
+            }
+        }
+        self.rows += 1;
+    }
+
     /// Reads the values of a record; the error comes with its byte.
     fn values(&self, record: &[u8], row: &mut Row) -> Result<(), (usize, Fault)> {
         row.clear();
+        if let Format::Log { .. } = self.format {
+            return log::values(record, row).map_err(|_| (0, Fault::NoRequest));
+        }
         let text = std::str::from_utf8(record).map_err(|error| (error.valid_up_to(), Fault::NotText))?;
         match self.format {
             Format::Csv { delimiter } => {
@@ -261,11 +296,12 @@ impl Table {
             Format::Ndjson => {
                 json::values(&json::object(text)?, &self.columns, row).map_err(|fault| (0, fault))
             }
+            Format::Log { .. } => Err((0, Fault::NoRequest)),
         }
     }
 }
 
-const BOM: &[u8] = b"\xEF\xBB\xBF";
+pub(crate) const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// A table being read for the first time.
 struct Opening {
@@ -292,31 +328,12 @@ impl Opening {
             let start = start + record.skipped;
             row.number = table.rows;
             each(&table.columns, &row);
-            self.remember(start);
+            self.table.remember(start);
         }
         match self.table.rows {
             0 => Err(TableError::NoRows),
             _ => Ok(self.table),
         }
-    }
-
-    fn remember(&mut self, start: u64) {
-        let Table { positions, stride, rows, .. } = &mut self.table;
-        if *rows % *stride == 0 {
-            if positions.len() == MOST_POSITIONS {
-                let mut is_kept = false;
-                positions.retain(|_| {
-                    is_kept = !is_kept;
-                    is_kept
-                });
-                *stride *= 2;
-            }
-            // What was a place to remember may lie between two now.
-            if *rows % *stride == 0 {
-                positions.push(start);
-            }
-        }
-        *rows += 1;
     }
 
     /// Reads the names of the columns. Lines of JSON have theirs in the first line, which is a row too.
@@ -345,6 +362,7 @@ impl Opening {
                 (self.at, self.line) = (at, line);
                 columns
             }
+            Format::Log { .. } => return Err(TableError::NoHeader),
         };
         check_names(&columns)?;
         self.table.columns = columns;
@@ -390,7 +408,7 @@ impl Record<'_> {
 }
 
 /// The place of a byte of a text whose first line has this number.
-fn place_in(line: u64, text: &[u8], at: usize) -> Place {
+pub(crate) fn place_in(line: u64, text: &[u8], at: usize) -> Place {
     let before = &text[..at.min(text.len())];
     let start = memchr::memrchr(b'\n', before).map_or(0, |feed| feed + 1);
     let characters = before[start..].iter().filter(|byte| **byte & 0xC0 != 0x80).count();
@@ -406,6 +424,13 @@ fn record<'w>(
     line: &mut u64,
 ) -> Result<Option<Record<'w>>, TableError> {
     let (first, mut fewest) = (*at, 1);
+    if let Format::Log { methods } = table.format {
+        let found = log::next(window, &table.source, methods, (at, line), step, &mut |_, _| {})?;
+        let Some(found) = found else { return Ok(None) };
+        let bytes = window.at(&table.source, found.start, found.length, step)?;
+        let text = bytes.get(..found.length).unwrap_or(bytes);
+        return Ok(Some(Record { text, skipped: found.start - first, line: *line }));
+    }
     // The window cannot be lent and moved at once: its bytes are measured here and lent at the end.
     let (length, is_whole) = loop {
         let bytes = window.at(&table.source, *at, fewest, step)?;
@@ -414,7 +439,7 @@ fn record<'w>(
         }
         let end = match table.format {
             Format::Csv { .. } => csv::end(bytes),
-            Format::Ndjson => memchr::memchr(b'\n', bytes).map(|end| end + 1),
+            Format::Ndjson | Format::Log { .. } => memchr::memchr(b'\n', bytes).map(|end| end + 1),
         };
         match end {
             Some(end) if is_blank(table.format, &bytes[..end]) => {
@@ -436,7 +461,7 @@ fn record<'w>(
         let known = String::from_utf8_lossy(bytes);
         let found = match table.format {
             Format::Csv { delimiter } => csv::values(&known, delimiter, &mut Row::default()).err(),
-            Format::Ndjson => None,
+            Format::Ndjson | Format::Log { .. } => None,
         };
         return Err(match found {
             Some((at, fault @ (Fault::LooseQuote | Fault::AfterQuote | Fault::OpenQuote))) => {
@@ -462,7 +487,7 @@ fn without_end(record: &[u8]) -> &[u8] {
 fn is_blank(format: Format, line: &[u8]) -> bool {
     match format {
         Format::Csv { .. } => without_end(line).is_empty(),
-        Format::Ndjson => line.trim_ascii().is_empty(),
+        Format::Ndjson | Format::Log { .. } => line.trim_ascii().is_empty(),
     }
 }
 

@@ -56,7 +56,7 @@ fn feed(reader: &mut Reader<'_>, Entry { key, key_place, node }: &Entry) -> Opti
     };
     match table {
         Ok(table) => {
-            let digest = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex(&digest.finalize());
             Some(Feed { name: key.clone(), table: Arc::new(table), digest, order })
         }
         Err(error) => {
@@ -83,7 +83,9 @@ impl Form {
             Self::Lines(Format::Csv { .. }) => {
                 "a table is CSV in UTF-8 with a header line and the same number of values in each line"
             }
-            Self::Lines(Format::Ndjson) => "each line is a JSON object, all with the same keys",
+            Self::Lines(Format::Ndjson | Format::Log { .. }) => {
+                "each line is a JSON object, all with the same keys"
+            }
             Self::Json => "a table is an array of JSON objects, all with the same keys",
         }
     }
@@ -139,8 +141,12 @@ pub(crate) fn is_identifier(name: &str) -> bool {
         && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
 }
 
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The bytes of a table that a value names, wherever the caller keeps them.
-fn source(reader: &mut Reader<'_>, node: &Node) -> Option<Source> {
+pub(crate) fn source(reader: &mut Reader<'_>, node: &Node) -> Option<Source> {
     let Some(open) = reader.inputs.open else {
         return file(reader, node).map(|bytes| Source::Memory(bytes.into()));
     };
