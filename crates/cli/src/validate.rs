@@ -2,7 +2,7 @@
 
 use plimsoll_run::{ExitCode, LoadModel, RunPlan};
 use plimsoll_units::duration;
-use plimsoll_workload::RateProfile;
+use plimsoll_workload::{RateProfile, StageKind};
 
 use crate::arguments::ValidateArguments;
 use crate::plan::{self, Changes};
@@ -40,7 +40,10 @@ fn offers(load: &LoadModel) -> String {
     match load {
         LoadModel::Open { stages, .. } => {
             let profile = RateProfile::new(stages);
-            format!("{} arrivals, {}/s at most", profile.total().ceil(), profile.peak())
+            // A log has whole requests, and its curve rounded times. Nobody reads all digits of a rate.
+            let is_whole = stages.iter().any(|stage| matches!(stage.kind, StageKind::Replay(_)));
+            let total = if is_whole { profile.total().round() } else { profile.total().ceil() };
+            format!("{total} arrivals, {}/s at most", (profile.peak() * 100.0).round() / 100.0)
         }
         LoadModel::Closed { stages, limits } => {
             let users = format!("{} users at most", plimsoll_workload::UserProfile::new(stages).peak());

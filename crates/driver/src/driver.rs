@@ -495,7 +495,7 @@ async fn once(
     let ran = {
         let steps = async {
             // A feed without a row left has ended the run already.
-            worker.draw(&script, &mut journey.values.rows);
+            worker.draw(&script, &mut journey.values);
             while worker.follow(&script, &mut journey).await == Halt::Pause {
                 worker.timers.sleep_until(journey.due).await;
             }

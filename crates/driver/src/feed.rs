@@ -46,13 +46,16 @@ impl Rows {
         Arc::new(Self { feed, drawn: AtomicU64::new(0), seed, order })
     }
 
-    /// The next row's number; `None` when a unique feed has run out.
-    pub(crate) fn draw(&self) -> Option<u64> {
+    /// The next row's number, for this arrival of its load; `None` when a unique feed has run out.
+    pub(crate) fn draw(&self, arrival: u64) -> Option<u64> {
         let rows = self.feed.table.rows();
+        if self.feed.order == FeedOrder::Recorded {
+            return Some(arrival % rows);
+        }
         let n = self.drawn.fetch_add(1, Ordering::Relaxed);
         match self.feed.order {
             FeedOrder::Unique => (n < rows).then_some(n),
-            FeedOrder::Sequential => Some(n % rows),
+            FeedOrder::Sequential | FeedOrder::Recorded => Some(n % rows),
             FeedOrder::Shuffled => Some(self.order.at(n % rows)),
             FeedOrder::Random => {
                 let mut random = ChaCha8Rng::seed_from_u64(self.seed);
@@ -81,20 +84,26 @@ mod tests {
 
     fn drawn(order: FeedOrder, count: usize) -> Vec<Option<u64>> {
         let rows = rows(order);
-        (0..count).map(|_| rows.draw()).collect()
+        (0..count).map(|_| rows.draw(7)).collect()
     }
 
     #[test]
     fn random_rows_of_two_feeds_have_nothing_to_do_with_each_other() {
         let feed = |name: &str| feed(name, 100, FeedOrder::Random);
         let feeds = Feeds::new(&[feed("one"), feed("other")], 8);
-        let drawn = |feed| (0..1000).filter_map(|_| feeds.get(feed)?.draw()).collect::<Vec<_>>();
+        let drawn = |feed| (0..1000).filter_map(|_| feeds.get(feed)?.draw(0)).collect::<Vec<_>>();
         let (one, other) = (drawn(0), drawn(1));
         // Of 1,000 even draws from 100 rows some 10 agree by chance, also with a neighbour's.
         for shift in [0, 1] {
             let same = (0..1000).filter(|n| one[*n] == other[*n ^ shift]).count();
             assert!(same < 40, "{same} of 1,000 are the same");
         }
+    }
+
+    #[test]
+    fn an_arrival_of_a_replay_has_its_own_row_whoever_asks_first() {
+        let rows = rows(FeedOrder::Recorded);
+        assert_eq!([2, 0, 3, 1, 4].map(|arrival| rows.draw(arrival)), [2, 0, 3, 1, 0].map(Some));
     }
 
     #[test]

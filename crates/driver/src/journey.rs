@@ -545,9 +545,9 @@ impl Worker {
         if script.captures > 0 {
             journey.values.captures.resize(script.captures, None);
         }
-        let rows = &mut journey.values.rows;
         // The usual script draws nothing, and its user did not before.
-        if (script.feeds.is_empty() && rows.is_empty()) || self.draw(script, rows) {
+        let draws_nothing = script.feeds.is_empty() && journey.values.rows.is_empty();
+        if draws_nothing || self.draw(script, &mut journey.values) {
             return true;
         }
         journey.done = self.clock.now();

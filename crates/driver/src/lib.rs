@@ -42,6 +42,7 @@ mod pool;
 mod priority;
 mod proxy;
 mod recorder;
+mod replay;
 mod resources;
 mod script;
 mod server_timing;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plimsoll_data::{Function, Maker, Row, RowReader};
+use plimsoll_data::{Function, Maker, RowReader};
 use plimsoll_measure::{DropCause, IterationKey, Phase, SECOND, Shard};
 use plimsoll_run::{HttpSettings, HttpVersion, LoadModel, Reuse, RunPlan, Shape, UserLimits};
 use plimsoll_units::Users;
@@ -25,12 +25,14 @@ use crate::connection::{Http1, Reading};
 use crate::evidence::Observer;
 use crate::exchange::Place;
 use crate::feed::Feeds;
+use crate::fill::Values;
 use crate::http2::Sessions;
 use crate::journey::{Crowd, Journey, Journeys};
 use crate::ledger::Ledger;
 use crate::pacer::Pacer;
 use crate::pool::{Hosts, Pool};
 use crate::recorder::Recorder;
+use crate::replay::{Recorded, Recording};
 use crate::script::Script;
 use crate::singles::Singles;
 use crate::stalls::{Stalls, keep_appointments};
@@ -131,6 +133,8 @@ pub(crate) struct Offer {
     planned: Option<f64>,
     /// Weights of the scenarios among each other.
     weights: Vec<u32>,
+    /// The log that it replays.
+    recording: Option<Box<Recording>>,
     /// Whether users have connections of their own.
     pub(crate) owns: bool,
     /// What bounds closed users beside their stages.
@@ -165,9 +169,12 @@ impl Offer {
             LoadModel::Open { .. } => UserLimits::default(),
             LoadModel::Closed { limits, .. } => *limits,
         };
+        let mix = Mix::new(&weights, seed)?;
+        let recording = Recording::of(plan, model, mix.scenario(0)).map(Box::new);
         Ok(Self {
-            mix: Mix::new(&weights, seed)?,
+            mix,
             planned: model.iterations(),
+            recording,
             owns: plan.http.version == HttpVersion::Http1 && plan.reuse_of(model) != Reuse::Always,
             weights,
             interval: limits.at_most.map(|rate| (1e9 / rate.per_second()).min(1e18) as u64),
@@ -305,8 +312,16 @@ impl Worker {
                 let profile = Arc::new(RateProfile::new(stages));
                 // Loads beside each other have random arrivals of their own.
                 let seed = self.seed.wrapping_add(load as u64 * 0x9e37_79b9_7f4a_7c15);
-                let arrivals = Arrivals::new(profile, *spacing, seed);
-                self.offer(load, arrivals, *max_in_flight, stages_end).await
+                match &self.offers[load].recording {
+                    None => {
+                        let arrivals = Arrivals::new(profile, *spacing, seed);
+                        self.offer(load, arrivals, *max_in_flight, stages_end).await
+                    }
+                    Some(recording) => {
+                        let arrivals = Recorded::new(self, recording);
+                        self.offer(load, arrivals, *max_in_flight, stages_end).await
+                    }
+                }
             }
             LoadModel::Closed { stages, .. } => {
                 // Users bring no schedule that could be behind: a second is complete when it is past.
@@ -336,7 +351,7 @@ impl Worker {
     async fn offer(
         self: &Rc<Self>,
         load: usize,
-        arrivals: Arrivals,
+        arrivals: impl Iterator<Item = u64>,
         max_in_flight: u32,
         stages_end: u64,
     ) -> ControlFlow<()> {
@@ -484,12 +499,13 @@ impl Worker {
     }
 
     /// Draws one row of each feed the script draws from; false when there is none, which ends the run.
-    pub(crate) fn draw(&self, script: &Script, rows: &mut Vec<(u16, Row)>) -> bool {
+    pub(crate) fn draw(&self, script: &Script, values: &mut Values) -> bool {
+        let Values { rows, iteration, .. } = values;
         rows.resize_with(script.feeds.len(), Default::default);
         for (feed, (place, row)) in script.feeds.iter().zip(rows) {
             let Some(feed_rows) = self.feeds.get(*feed) else { continue };
             *place = *feed;
-            match feed_rows.draw() {
+            match feed_rows.draw(*iteration / self.offers.len() as u64) {
                 Some(number) => {
                     let mut readers = self.readers.borrow_mut();
                     let Some(reader) = readers.get_mut(usize::from(*feed)) else { continue };

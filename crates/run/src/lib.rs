@@ -52,7 +52,7 @@ pub use plan::{
     FeedOrder, FileExport, FileFormat, Group, Header, HeaderExpectation, HttpSettings, HttpVersion, If,
     InfluxExport, InfluxPlace, KafkaExport, Load, LoadModel, MOST_CAPTURED, OnFailure, OtlpExport,
     OtlpHistograms, OtlpProtocol, OtlpTemporality, Pick, PlannedTarget, PrometheusExport, RemoteWriteExport,
-    RemoteWriteHistograms, RemoteWriteVersion, Repeat, Request, ResourceEndpoint, ResourceOrigin,
+    RemoteWriteHistograms, RemoteWriteVersion, Repeat, Replay, Request, ResourceEndpoint, ResourceOrigin,
     ResourceSource, Retry, RunPlan, SamplesFormat, SamplesSettings, Scenario, SearchCredentials, Secret,
     SpoolSettings, SpoolSync, StatsdAddress, StatsdExport, StatusRange, TlsSettings, Until, UserLimits,
     WhenFull,

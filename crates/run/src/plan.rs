@@ -365,6 +365,17 @@ pub struct Feed {
     pub order: FeedOrder,
 }
 
+/// What a scenario replays. Its load has a stage of that kind, and its feed is the log.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Replay {
+    /// Index into [`RunPlan::feeds`].
+    pub feed: u16,
+    /// How many times as fast as it was; above zero.
+    pub speed: f64,
+    /// What is left out of the log or taken otherwise, in sentences.
+    pub notes: Vec<String>,
+}
+
 /// How iterations draw rows from a feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FeedOrder {
@@ -376,6 +387,8 @@ pub enum FeedOrder {
     Random,
     /// All rows in a seeded order, again and again.
     Shuffled,
+    /// The n-th arrival of the load has the n-th row; again from the first.
+    Recorded,
 }
 
 /// What an iteration does.
@@ -392,6 +405,8 @@ pub struct Scenario {
     pub think_time: Option<Pause>,
     /// Iterations of a closed user start at least so far apart.
     pub pacing: Option<Duration>,
+    /// What it replays.
+    pub replay: Option<Replay>,
     /// Its steps and pauses.
     pub actions: Vec<Action>,
     /// Number of capture slots of an iteration.

@@ -170,7 +170,11 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
                     return Err(error);
                 }
             };
-            warnings.into_iter().chain(not_judged(&plan)).for_each(|warning| telling.note(warning));
+            warnings
+                .into_iter()
+                .chain(not_judged(&plan))
+                .chain(not_replayed(&plan))
+                .for_each(|warning| telling.note(warning));
             let shortfall = telling.state.started().calibration.as_ref();
             let shortfall = shortfall.and_then(|calibration| calibration.shortfall(telling.state.shape()));
             shortfall.into_iter().for_each(|words| telling.note(words));
@@ -186,6 +190,14 @@ fn not_judged(plan: &RunPlan) -> impl Iterator<Item = String> {
         let name = if name == text { format!("`{name}`") } else { format!("`{name}` ({text})") };
         format!("{name} is not judged here: `plimsoll limit --overload` judges it")
     })
+}
+
+/// What of a log is not replayed as it stands there.
+fn not_replayed(plan: &RunPlan) -> impl Iterator<Item = String> {
+    plan.scenarios
+        .iter()
+        .filter_map(|scenario| scenario.replay.as_ref())
+        .flat_map(|replay| replay.notes.clone())
 }
 
 /// What connections need, and what this machine may turn out to have too little of.

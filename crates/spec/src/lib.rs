@@ -36,6 +36,7 @@ mod read;
 mod record;
 mod regular;
 mod remote_write;
+mod replay;
 mod resources;
 mod schedule;
 mod schema;
@@ -267,7 +268,8 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     let target = object.get("target").and_then(|node| target::read(reader, node));
     let tags = tags(reader, object.get("tags"));
     let seed = object.get("seed").and_then(|node| reader.whole(node, "a seed", 0..=u64::MAX));
-    let (feeds, feed_places) = object.get("data").map(|node| feeds::read(reader, node)).unwrap_or_default();
+    let (mut feeds, feed_places) =
+        object.get("data").map(|node| feeds::read(reader, node)).unwrap_or_default();
     // The plan's own headers go with setup's requests too, so they name only what every step knows.
     let mut http = http::settings(reader, object.get("http"), &Scope::default());
     let from_target = target.as_ref().and_then(|target| target.authorization.clone());
@@ -303,6 +305,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     };
     let measures = measures::Measures::read(reader, object.get("measure"), nodes.scenarios);
     let mut steps = steps::read(reader, &nodes, &feeds, target.as_ref().map(|target| &target.url), &measures);
+    feeds.append(&mut steps.logs);
     let sharing = steps.scenarios.iter().filter(|scenario| scenario.load.is_none());
     let longest = sharing.map(|one| Request::longest_timeout(&one.actions, http.timeout)).max();
     let longest = longest.unwrap_or(http.timeout);

@@ -18,7 +18,7 @@ const DEFAULT_GRACE: Duration = Duration::from_secs(5);
 /// What bounds a run that ends by its number of iterations, unless the plan says.
 const LONGEST_COUNTED: Duration = Duration::from_secs(24 * 3600);
 /// What `max_in_flight` may become by itself. A larger number is a decision that a plan has to make.
-const MOST_IN_FLIGHT_BY_ITSELF: f64 = 100_000.0;
+pub(crate) const MOST_IN_FLIGHT_BY_ITSELF: f64 = 100_000.0;
 
 /// A load, and where its parts stand.
 pub(crate) struct ReadLoad {

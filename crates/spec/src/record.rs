@@ -224,6 +224,9 @@ fn normal_scenario(plan: &RunPlan, scenario: &Scenario) -> Json {
     if let Some(pacing) = scenario.pacing {
         normal["pacing"] = json!(time(pacing));
     }
+    if let Some(replay) = &scenario.replay {
+        normal["speed"] = json!(replay.speed);
+    }
     normal
 }
 
@@ -262,6 +265,7 @@ fn order(order: FeedOrder) -> &'static str {
         FeedOrder::Sequential => "sequential",
         FeedOrder::Random => "random",
         FeedOrder::Shuffled => "shuffled",
+        FeedOrder::Recorded => "recorded",
     }
 }
 

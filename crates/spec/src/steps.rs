@@ -19,6 +19,7 @@ use crate::http::{has_header, headers, take_userinfo};
 use crate::measures::Measures;
 use crate::pauses::pause;
 use crate::read::{Object, Reader};
+use crate::replay::{self, Around, ReadReplay};
 use crate::sending::{line, method};
 use crate::template::{Scope, joined, template_with};
 use crate::tree::{Node, Value, shortened};
@@ -40,6 +41,8 @@ pub(crate) struct ReadSteps {
     pub(crate) places: Vec<Place>,
     /// Where the pacing of scenarios stands, by their index.
     pub(crate) pacings: Vec<(usize, Place)>,
+    /// Logs that are replayed: feeds behind those of the plan.
+    pub(crate) logs: Vec<Feed>,
 }
 
 /// Nodes of the three lists of steps.
@@ -89,6 +92,19 @@ pub(crate) fn read(
     read
 }
 
+impl ReadSteps {
+    /// Appends a scenario that replays a log.
+    fn replays(&mut self, mut walk: Walk<'_>, read: ReadReplay) {
+        let ReadReplay { load, feed, replay, step, mut actions } = read;
+        let (name, scenario_index) = (walk.scenario.clone(), walk.scenario_index);
+        walk.shapes.push(StepShape { scenario: name.clone(), scenario_index, step });
+        adopt(&mut self.steps, &mut self.groups, (walk.shapes, walk.groups), &mut actions);
+        self.logs.push(feed);
+        let (load, replay) = (Some(load), Some(replay));
+        self.scenarios.push(Scenario { name, weight: 1, load, replay, actions, ..Scenario::default() });
+    }
+}
+
 /// Appends labels; the requests that carry them were numbered from 0 and move along.
 fn adopt(
     steps: &mut Vec<StepShape>,
@@ -127,6 +143,21 @@ fn scenarios(
     for (index, item) in items.iter().enumerate() {
         let Some(object) = reader.object(item, &words::SCENARIO) else { continue };
         let name = object.get("name").and_then(|node| scenario_name(reader, node, &mut names));
+        if let Some(node) = object.get("replay") {
+            let mut walk = Walk::new(feeds, target, &name.unwrap_or_default(), Some(index as u16));
+            walk.scope.captures = shared.to_vec();
+            let around = Around {
+                scope: &walk.scope,
+                measures: measures.of_step(None),
+                timeout,
+                feed: u16::try_from(feeds.len() + read.logs.len()).unwrap_or(u16::MAX),
+            };
+            if let Some(replay) = replay::read(reader, &object, node, &around) {
+                read.replays(walk, replay);
+                read.places.push(object.place);
+            }
+            continue;
+        }
         let weight = match object.get("weight") {
             Some(node) => {
                 weights_place.get_or_insert(node.place);
@@ -139,6 +170,8 @@ fn scenarios(
         let pacing = object.get("pacing").and_then(|node| reader.some_time(node));
         read.pacings.extend(object.get("pacing").map(|node| (index, node.place)));
         let Some(steps) = object.get("steps") else {
+            let finding = Finding::error(object.place, "a scenario has no `steps`");
+            reader.report(finding.help(words::SCENARIO.about("steps")));
             own_load(reader, &object, timeout);
             continue;
         };
@@ -162,7 +195,8 @@ fn scenarios(
         }
         let think_time = think_time.filter(|_| !ends_with_pause);
         let captures = walk.slots as u16;
-        read.scenarios.push(Scenario { name, weight, load, think_time, pacing, actions, captures });
+        let replay = None;
+        read.scenarios.push(Scenario { name, weight, load, think_time, pacing, replay, actions, captures });
         read.places.push(object.place);
     }
     let sharing = read.scenarios.iter().filter(|scenario| scenario.load.is_none());

@@ -639,7 +639,47 @@ pub(crate) static SCENARIO: Table = Table {
             Kind::Duration,
             "closed model: iterations of a user start at least so far apart; default 0",
         ),
-        must("steps", Kind::Steps, "what an iteration does, one after the other"),
+        key("steps", Kind::Steps, "what an iteration does, one after the other; required without `replay`"),
+        key(
+            "replay",
+            Kind::Object(&REPLAY),
+            "an access log: its requests, when they came, in place of steps and a load",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static REPLAY: Table = Table {
+    name: "`replay`",
+    keys: &[
+        must(
+            "log",
+            Kind::Text,
+            "an access log, relative to the plan: in the Common or Combined Log Format, or JSON lines with `time`, `method` and `path`",
+        ),
+        key(
+            "speed",
+            Kind::Text,
+            "how many times as fast as it was: `2x`, `0.5x`; from 0.001x to 1000x; default `1x`",
+        ),
+        key(
+            "methods",
+            Kind::List(&Kind::OneOf(&plimsoll_data::METHODS)),
+            "requests with these methods are replayed, without bodies; default `[GET, HEAD]`",
+        ),
+        key(
+            "tolerance",
+            Kind::Duration,
+            "how far a line may be behind the latest before it, which then is its time; default 10s",
+        ),
+        key("name", Kind::Text, "the name of its step: the `step` label; default `replay`"),
+        key("headers", Kind::Map(&Kind::Template), "headers of each request; they win over the plan's"),
+        key(
+            "expect",
+            Kind::Object(&EXPECT),
+            "what each answer must be; without it, a status from 200 to 399",
+        ),
+        IN_FLIGHT,
     ],
     later: &[],
 };

@@ -42,6 +42,19 @@ pub(crate) fn file(path: &str) -> Result<Vec<u8>, String> {
         "short.csv" => b"time,rate\n0,10\n",
         "unordered.csv" => b"time,rate\n5,10\n10,10\n10,20\n9,x\n20\n30,99M/s\nlater,5\n",
         "columns.csv" => b"seconds,rate\n0,10\n",
+        "access.log" => {
+            b"::1 - - [01/Jan/2026:00:00:00 +0000] \"GET /a?x=1 HTTP/1.1\" 200 5\n\
+              ::1 - - [01/Jan/2026:00:00:00 +0000] \"HEAD /b HTTP/1.1\" 200 5\n\
+              ::1 - - [01/Jan/2026:00:00:03 +0000] \"GET /c HTTP/1.1\" 200 5\n"
+        }
+        "mixed.log" => {
+            b"::1 - - [01/Jan/2026:00:00:09 +0000] \"GET /a HTTP/1.1\" 200 5\n\
+              ::1 - - [01/Jan/2026:00:00:05 +0000] \"POST /b HTTP/1.1\" 200 5\n\
+              ::1 - - [01/Jan/2026:00:00:05 +0000] \"GET /c HTTP/1.1\" 200 5\n\
+              ::1 - - [01/Jan/2026:00:00:06 +0000] \"BREW /b HTTP/1.1\" 200 5\n\
+              \xff\xfe\0\n\
+              nothing\n"
+        }
         "many.csv" => {
             let rows: String = (0..100_002)
                 .map(|n| {

@@ -1065,3 +1065,68 @@ fn a_schedule_is_one_stage_with_the_rates_of_its_rows() {
     assert_ne!(hash("{ schedule: excel.csv }"), hash("{ schedule: excel.csv, interpolate: steps }"));
     assert_eq!(hash("{ schedule: excel.csv }"), hash("{ schedule: excel.csv, interpolate: linear }"));
 }
+
+#[test]
+fn a_replay_is_a_load_and_a_step_made_of_a_log() {
+    let text = |replay: &str| {
+        format!("name: test\ntarget: http://shop.example\nscenarios:\n  - {{ name: visitors, {replay} }}\n")
+    };
+    let read = |replay: &str| plan(&text(replay));
+    let plan = read("start_after: 1s, replay: { log: access.log, speed: 2x, expect: { status: 200 } }");
+    let LoadModel::Open { stages, max_in_flight, .. } = &plan.load.model else { panic!("it is open") };
+    let [pause, Stage { kind: StageKind::Replay(curve), length }] = stages.as_slice() else {
+        panic!("{stages:?}")
+    };
+    assert_eq!((pause.length, *length), (Duration::from_secs(1), Duration::from_secs(2)));
+    let points = [(0, 4.0), (500, 4.0), (500, 0.0), (1500, 0.0), (1500, 2.0), (2000, 2.0)];
+    assert_eq!(curve.points(), points.map(|(at, rate)| (Duration::from_millis(at), rate)));
+    // Two in a second, twice as fast, for as long as a request may take.
+    assert_eq!(f64::from(*max_in_flight), 4.0 * plan.http.timeout.as_secs_f64());
+    assert_eq!(plan.feeds[0].table.rows(), 3);
+    assert_eq!((plan.feeds[0].order, plan.feeds[0].name.as_str()), (FeedOrder::Recorded, "access.log"));
+    let replay = plan.scenarios[0].replay.as_ref().unwrap();
+    assert_eq!((replay.feed, replay.speed, replay.notes.len()), (0, 2.0, 0));
+    assert_eq!((plan.steps.len(), plan.steps[0].step.as_str()), (1, "replay"));
+    let [one, other] = [request(&plan, 0), request(&plan, 1)];
+    assert_eq!((one.method.as_str(), other.method.as_str(), one.step, other.step), ("GET", "HEAD", 0, 0));
+    assert_eq!((one.expect.status.len(), one.headers.len()), (1, 0));
+
+    let only = read(
+        "replay: { log: access.log, methods: [GET], name: page, max_in_flight: 7, headers: { x-a: b } }",
+    );
+    assert!(matches!(only.load.model, LoadModel::Open { max_in_flight: 7, .. }));
+    assert_eq!((only.feeds[0].table.rows(), only.steps[0].step.as_str()), (2, "page"));
+    assert_eq!(request(&only, 0).headers.len(), 1);
+    assert_eq!(only.scenarios[0].replay.as_ref().unwrap().notes.len(), 1);
+    // What a run does is in its hash.
+    let hashes = ["1x", "2x", "1.0", "0.5x"]
+        .map(|speed| read(&format!("replay: {{ log: access.log, speed: {speed} }}")).hash);
+    assert_eq!(hashes[0], hashes[2]);
+    assert!(hashes[0] != hashes[1] && hashes[0] != hashes[3] && hashes[0] != only.hash);
+
+    // Beside other loads, and with a feed that templates name: the log is none of those.
+    let beside = text("replay: { log: access.log }")
+        + "  - { name: others, steps: [{ get: \"/{{ users.name }}\" }] }\n";
+    let beside = crate::plan(
+        &(beside + "load: { stages: [{ hold: 5/s, for: 5s }] }\ndata: { users: { csv: users.csv } }\n"),
+    );
+    assert_eq!(
+        beside.feeds.iter().map(|feed| feed.name.as_str()).collect::<Vec<_>>(),
+        ["users", "access.log"]
+    );
+    assert_eq!(beside.scenarios[0].replay.as_ref().unwrap().feed, 1);
+}
+
+#[test]
+fn what_of_a_log_is_not_replayed_is_said() {
+    let text = "name: test\ntarget: http://shop.example\nscenarios:\n  - { name: visitors, replay: { log: mixed.log } }\n";
+    let crate::Parsed { plan, advice } = crate::parsed(text);
+    let notes = [
+        "lines of the log `mixed.log` that are not replayed for their method: 2 of 6 (POST 1, others 1)",
+        "lines of the log `mixed.log` that cannot be replayed: 2 of 6; the first is line 5: it has no time that is understood",
+        "requests of the log `mixed.log` that are out of order: 1, by 4s at most; each is replayed with the one before it",
+    ];
+    assert_eq!(plan.scenarios[0].replay.as_ref().unwrap().notes, notes);
+    let told: Vec<_> = advice.iter().map(|advice| advice.message.as_str()).collect();
+    assert!(notes.iter().all(|note| told.contains(note)), "{told:?}");
+}
