@@ -42,8 +42,8 @@ fn shipped_plans_are_right_and_worth_running() {
     let plans = shipped();
     let names: BTreeSet<_> = plans.iter().map(|path| path.file_stem().unwrap().to_str().unwrap()).collect();
     let expected = [
-        "demo", "journey", "limit", "limited", "media", "payment", "search", "shop", "spike", "steady",
-        "stress", "tenants", "users",
+        "demo", "jobs", "journey", "limit", "limited", "media", "payment", "replay", "schedule", "search",
+        "shop", "spike", "steady", "stress", "tenants", "users",
     ];
     assert_eq!(names, BTreeSet::from(expected));
     for path in plans {
@@ -54,6 +54,11 @@ fn shipped_plans_are_right_and_worth_running() {
         // They run against a target beside them; nothing else about them needs a word of caution.
         let words: Vec<_> = advice.iter().map(|advice| advice.message.as_str()).collect();
         let expected: &[&str] = match plan.name.as_str() {
+            "replay" => &[
+                "the target is on the generator's own host",
+                "lines of the log `access.log` that are not replayed for their method: 6 of 527 (POST 6)",
+                "requests of the log `access.log` that are out of order: 6, by 1s at most; each is replayed with the one before it",
+            ],
             "stress" => &["the target is on the generator's own host", "the load jumps to its first level"],
             _ => &["the target is on the generator's own host"],
         };
