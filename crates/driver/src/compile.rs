@@ -12,7 +12,7 @@ use plimsoll_run::{
 
 use crate::evidence::Hidden;
 use crate::fill::{fill, fill_url};
-use crate::judge::{CompiledCapture, CompiledExpect};
+use crate::judge::{CompiledCapture, CompiledCheck, CompiledExpect};
 use crate::measures::CompiledMeasure;
 use crate::message::{Message, decides_framing};
 use crate::payload::Payload;
@@ -50,6 +50,7 @@ pub(crate) struct Step {
     pub(crate) expect: CompiledExpect,
     pub(crate) captures: Vec<CompiledCapture>,
     pub(crate) measures: Vec<CompiledMeasure>,
+    pub(crate) checks: Vec<CompiledCheck>,
     pub(crate) on_failure: OnFailure,
     pub(crate) retry: Option<Retry>,
     pub(crate) until: Option<Box<CompiledUntil>>,
@@ -123,11 +124,14 @@ impl Step {
             .map(CompiledCapture::new)
             .collect::<Result<Vec<_>, _>>()
             .map_err(wrong)?;
+        let checks =
+            request.checks.iter().map(CompiledCheck::new).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         let measures = request.measures.iter().map(|measure| CompiledMeasure::new(measure, &plan.measures));
         let measures = measures.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
         let expects = || [&expect].into_iter().chain(until.iter().map(|until| &until.expect));
         let reads_body = expects().any(CompiledExpect::reads_body)
             || measures.iter().any(CompiledMeasure::reads_body)
+            || checks.iter().any(CompiledCheck::reads_body)
             || captures.iter().any(CompiledCapture::reads_body);
         let url = CompiledUrl::new(target, &request.url, request.query.as_ref()).map_err(wrong)?;
         let origin = match &url {
@@ -142,6 +146,7 @@ impl Step {
         }
         let reads_headers = expects().any(CompiledExpect::reads_headers)
             || measures.iter().any(CompiledMeasure::reads_headers)
+            || checks.iter().any(CompiledCheck::reads_headers)
             || captures.iter().any(CompiledCapture::reads_headers);
         // What a challenge asks and how a body is coded stands in them.
         let network = &plan.http.network;
@@ -161,7 +166,8 @@ impl Step {
             }
             _ => None,
         };
-        let takes_nothing = captures.is_empty() && measures.is_empty() && until.is_none();
+        let takes_nothing =
+            captures.is_empty() && measures.is_empty() && checks.is_empty() && until.is_none();
         Ok(Self {
             index: request.step,
             is_plain: takes_nothing && expect.is_status_alone(),
@@ -173,6 +179,7 @@ impl Step {
             expect,
             captures,
             measures,
+            checks,
             on_failure: request.on_failure,
             retry: request.retry.clone(),
             until,

@@ -135,9 +135,16 @@ pub(crate) fn exchange(
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
     seen: RefCell<Vec<Observed>>,
+    /// Of the answer that is seen next.
+    checks: RefCell<Vec<(String, bool)>>,
 }
 
 impl Observer {
+    /// Hears what a check says of an answer, before it sees the request.
+    pub(crate) fn check(&self, name: &str, holds: bool) {
+        self.checks.borrow_mut().push((name.to_owned(), holds));
+    }
+
     /// Sees a request that has ended. Captured values are shown, unless their names say that they are secret.
     pub(crate) fn see(
         &self,
@@ -171,6 +178,7 @@ impl Observer {
             request_body: hidden.request_body(message),
             message: failure.map(|failure| failure.message.clone()),
             captures: captures.collect(),
+            checks: self.checks.take(),
         });
     }
 
@@ -184,6 +192,7 @@ impl Observer {
             request_body: None,
             message: Some(why.to_owned()),
             captures: Vec::new(),
+            checks: Vec::new(),
         });
     }
 

@@ -11,8 +11,8 @@ use http::header::{
 };
 use http::{Method, StatusCode};
 use plimsoll_measure::{
-    CloseReason, DataRow, KeptRequest, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey, TraceContext,
-    ValueKey,
+    CheckKey, CloseReason, DataRow, KeptRequest, Opening, Outcome, PendingKey, Phase, Sample, SeriesKey,
+    TraceContext, ValueKey,
 };
 use plimsoll_run::Reuse;
 
@@ -24,7 +24,7 @@ use crate::compile::{CompiledUntil, Step, path_and_query};
 use crate::connection::{Answer, AnswerLimit, within};
 use crate::evidence;
 use crate::fill::{Unsendable, Values};
-use crate::judge::{Around, CompiledExpect, judge};
+use crate::judge::{Around, CompiledExpect, Seen, judge};
 use crate::measures::Json;
 use crate::message::{Extra, Message};
 use crate::recorder::{InFlight, Recorder};
@@ -270,9 +270,29 @@ impl Worker {
             done.saturating_add(until.every) > give_up
         };
         let around = Around { first_byte, user, message, seed: self.seed };
-        match judge(step, values, &answer, &json, done.saturating_sub(since.due), around, is_last) {
+        let seen = Seen::new(&answer, &json, done.saturating_sub(since.due), around);
+        let verdict = judge(step, values, &seen, is_last);
+        // What a step still waits for is not looked at.
+        if verdict.as_ref().map_or(true, |is_done| *is_done) {
+            self.check(step, place, &seen, done);
+        }
+        drop(seen);
+        match verdict {
             Ok(is_done) => Hop { waits: !is_done, ..Hop::ok(answer) },
             Err(failure) => Hop::failed(failure, Some(answer)),
+        }
+    }
+
+    /// Counts which checks hold of an answer.
+    fn check(&self, step: &Step, (phase, _): Place, seen: &Seen<'_>, done: u64) {
+        for check in &step.checks {
+            let key = CheckKey { check: check.index, phase };
+            let holds = check.holds(seen);
+            self.recorder.borrow_mut().check(key, done, holds);
+            if let Some(observer) = &self.observer {
+                let shape = self.shape.checks.get(usize::from(check.index));
+                observer.check(shape.map_or("", |shape| &shape.check), holds);
+            }
         }
     }
 

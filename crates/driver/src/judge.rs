@@ -8,7 +8,9 @@ use cookie_store::RawCookie;
 use http::header::{HeaderName, SET_COOKIE};
 use plimsoll_measure::Outcome;
 use plimsoll_query::{JsonPath, Schema, XPath, Xml};
-use plimsoll_run::{Absent, Capture, CaptureSource, Comparison, Expect, MOST_CAPTURED, Pick, StatusRange};
+use plimsoll_run::{
+    Absent, Capture, CaptureSource, Check, Comparison, Expect, MOST_CAPTURED, Pick, StatusRange,
+};
 use rand::RngExt;
 use serde_json::Value;
 
@@ -77,6 +79,34 @@ pub(crate) struct Seen<'a> {
     around: Around<'a>,
     text: OnceCell<Cow<'a, str>>,
     xml: OnceCell<Option<Xml>>,
+}
+
+/// What is looked at in an answer and counted.
+#[derive(Debug)]
+pub(crate) struct CompiledCheck {
+    /// Its position among the plan's.
+    pub(crate) index: u16,
+    asks: Vec<Ask>,
+    not: Vec<Ask>,
+}
+
+impl CompiledCheck {
+    pub(crate) fn new(check: &Check) -> Result<Self, String> {
+        let not = check.expect.not.as_deref().map(Ask::all).transpose()?.unwrap_or_default();
+        Ok(Self { index: check.check, asks: Ask::all(&check.expect)?, not })
+    }
+
+    pub(crate) fn reads_body(&self) -> bool {
+        self.asks.iter().chain(&self.not).any(Ask::reads_body)
+    }
+
+    pub(crate) fn reads_headers(&self) -> bool {
+        self.asks.iter().chain(&self.not).any(Ask::reads_headers)
+    }
+
+    pub(crate) fn holds(&self, seen: &Seen<'_>) -> bool {
+        self.asks.iter().all(|ask| ask.holds(seen)) && !self.not.iter().any(|ask| ask.holds(seen))
+    }
 }
 
 #[derive(Debug)]
@@ -406,20 +436,17 @@ fn group_of(regex: &regex::Regex, group: &str) -> Result<usize, String> {
 
 /// Whether an answer is what the step expects, and what the step takes from it. False: the answer is
 /// right, but not yet what the step waits for, and nothing was taken from it.
-pub(crate) fn judge<'a>(
+pub(crate) fn judge(
     step: &Step,
     values: &mut Values,
-    answer: &'a Answer,
-    json: &'a Json<'a>,
-    took: u64,
-    around: Around<'a>,
+    seen: &Seen<'_>,
     is_last: impl FnOnce(&CompiledUntil) -> bool,
 ) -> Result<bool, Failure> {
-    step.expect.has_right_status(answer)?;
-    let seen = Seen::new(answer, json, took, around);
-    step.expect.meets(&seen)?;
+    step.expect.has_right_status(seen.answer)?;
+    step.expect.meets(seen)?;
     if let Some(until) = &step.until
-        && let Err(failure) = until.expect.has_right_status(answer).and_then(|()| until.expect.meets(&seen))
+        && let Err(failure) =
+            until.expect.has_right_status(seen.answer).and_then(|()| until.expect.meets(seen))
     {
         if !is_last(until) {
             return Ok(false);
@@ -429,7 +456,7 @@ pub(crate) fn judge<'a>(
         return Err(Failure::new(Outcome::Expectation, message));
     }
     for capture in &step.captures {
-        capture.take(&seen, values)?;
+        capture.take(seen, values)?;
     }
     Ok(true)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use plimsoll_measure::{
-    DropCause, Edges, GroupKey, IterationKey, KeptRequest, Limits, Observed, Opening, Outcome, PendingKey,
-    SECOND, Sample, SeriesKey, Shard, Single, ValueKey,
+    CheckKey, DropCause, Edges, GroupKey, IterationKey, KeptRequest, Limits, Observed, Opening, Outcome,
+    PendingKey, SECOND, Sample, SeriesKey, Shard, Single, ValueKey,
 };
 use plimsoll_run::Shape;
 use slab::Slab;
@@ -293,6 +293,11 @@ impl Recorder {
     /// Counts what an answer that was done then says of a value.
     pub(crate) fn value(&mut self, key: ValueKey, at: u64, observed: Observed) {
         self.shard(at).value(key, observed);
+    }
+
+    /// Counts an answer that a check looked at.
+    pub(crate) fn check(&mut self, key: CheckKey, at: u64, passed: bool) {
+        self.shard(at).check(key, passed);
     }
 
     /// Keeps a request, just recorded, whole if it is among the slowest or the first failed.

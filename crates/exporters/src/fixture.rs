@@ -27,6 +27,7 @@ pub(crate) fn started(plan: &str) -> Arc<Started> {
             scenarios: Vec::new(),
             steps: Vec::new(),
             groups: Vec::new(),
+            checks: Vec::new(),
             stages: Vec::new(),
             own_loads: Vec::new(),
             warmup: 0.0,

@@ -154,6 +154,13 @@ pub static GROUP_TIME: Metric = duration(
     &["plan", "scenario", "group", "phase"],
     "From when the first step of a group was due to the end of its last, pauses included.",
 );
+/// Answers that checks looked at.
+pub static CHECKS: Metric = counter(
+    "plimsoll_checks_total",
+    None,
+    &["plan", "scenario", "step", "phase", "check", "result"],
+    "Answers that a check of a step looked at: pass or fail. A check decides about nothing else.",
+);
 /// Requests that ended.
 pub static REQUESTS: Metric = counter(
     "plimsoll_requests_total",
@@ -570,7 +577,7 @@ pub static BURN_RATE: Metric = gauge(
 );
 
 /// Every metric, in the order it is exposed.
-pub static ALL: [&Metric; 72] = [
+pub static ALL: [&Metric; 73] = [
     &RESPONSE_TIME,
     &SERVICE_TIME,
     &SCHEDULE_LAG,
@@ -580,6 +587,7 @@ pub static ALL: [&Metric; 72] = [
     &FIRST_BYTE_TIME,
     &ITERATION_TIME,
     &GROUP_TIME,
+    &CHECKS,
     &REQUESTS,
     &DROPPED_ARRIVALS,
     &RECEIVED_BYTES,

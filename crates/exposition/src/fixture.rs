@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, DropCause, Edges, Frame, GroupKey, IterationKey, Observed, Opening, Outcome, Phase, SECOND,
-    Sample, SeriesKey, Shard, ValueForm, ValueKey, ValueName, ValueUnit, Vitals,
+    CheckKey, CloseReason, DropCause, Edges, Frame, GroupKey, IterationKey, Observed, Opening, Outcome,
+    Phase, SECOND, Sample, SeriesKey, Shard, ValueForm, ValueKey, ValueName, ValueUnit, Vitals,
 };
 use plimsoll_run::{
-    Ended, Gauges, GroupShape, Judged, Machine, MeasureShape, Model, ResourceFigure, ResourceScrape,
-    ResourceUnit, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, Started, StepShape,
+    CheckShape, Ended, Gauges, GroupShape, Judged, Machine, MeasureShape, Model, ResourceFigure,
+    ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, Started,
+    StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Objective, Severity, Status, Validity, Verdict};
 
@@ -49,6 +50,12 @@ impl Fixture {
                 scenario: "browse".to_owned(),
                 scenario_index: Some(0),
                 group: "checkout".to_owned(),
+            }],
+            checks: vec![CheckShape {
+                scenario: "browse".to_owned(),
+                scenario_index: Some(0),
+                step: "buy".to_owned(),
+                check: "has a receipt".to_owned(),
             }],
             stages: Vec::new(),
             own_loads: Vec::new(),
@@ -104,6 +111,9 @@ impl Fixture {
         fixture.shard.dropped(key, DropCause::Generator);
         fixture.shard.iteration(key, 7_000_000, false);
         fixture.shard.group(GroupKey { group: 0, phase: Phase::Measured }, 6_000_000, false);
+        for passed in [true, true, false] {
+            fixture.shard.check(CheckKey { check: 0, phase: Phase::Measured }, passed);
+        }
         fixture.connections();
         fixture.values();
         fixture.scraped(Ok(&[("cpu", 0.5), ("demo_utilisation_ratio{resource=\"pool\"}", 0.25)]));

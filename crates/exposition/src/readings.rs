@@ -2,9 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, ConnectionFigures, Distribution, DropCause, Edges, Frame, GroupKey, GroupSeries,
-    IterationKey, IterationSeries, Opening, RequestCounts, SECOND, Series, SeriesKey, Single, Timing,
-    ValueForm, ValueKey, ValueSeries, ValueUnit, Vitals,
+    CheckKey, CheckSeries, CloseReason, ConnectionFigures, Distribution, DropCause, Edges, Frame, GroupKey,
+    GroupSeries, IterationKey, IterationSeries, Opening, RequestCounts, SECOND, Series, SeriesKey, Single,
+    Timing, ValueForm, ValueKey, ValueSeries, ValueUnit, Vitals,
 };
 use plimsoll_run::{Judged, ResourceScrape, RunEvent, Second, Started};
 use plimsoll_sla::Verdict;
@@ -174,6 +174,9 @@ impl Readings {
         for (key, series) in &second.frame.groups {
             readings.extend(self.group(*key, series));
         }
+        for (key, series) in &second.frame.checks {
+            self.check(*key, series, &mut readings);
+        }
         for (key, series) in self.grouped_iterations(&second.frame) {
             self.iterations(key, series, &mut readings);
         }
@@ -280,6 +283,21 @@ impl Readings {
             key.phase.label().into(),
         ];
         Some(Reading::new(&metrics::GROUP_TIME, labels, Change::Durations(series.time.clone()?)))
+    }
+
+    fn check(&self, key: CheckKey, series: &CheckSeries, readings: &mut Vec<Reading>) {
+        let Some(check) = self.started.shape.checks.get(usize::from(key.check)) else { return };
+        for (result, count) in [("pass", series.passed), ("fail", series.failed)] {
+            let labels: Labels = vec![
+                Arc::clone(&self.plan),
+                check.scenario.as_str().into(),
+                check.step.as_str().into(),
+                key.phase.label().into(),
+                check.check.as_str().into(),
+                result.into(),
+            ];
+            readings.push(Reading::new(&metrics::CHECKS, labels, Change::Count(count)));
+        }
     }
 
     fn connections(&mut self, figures: &ConnectionFigures, readings: &mut Vec<Reading>) {

@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use crate::table::{Packed, packed};
 use crate::{
-    ConnectionFigures, Distribution, DropCause, GroupKey, GroupSeries, Kept, KeptKey, Outcome, Phase,
-    SeriesKey, Singles, Timing, ValueKey, ValueSeries,
+    CheckKey, CheckSeries, ConnectionFigures, Distribution, DropCause, GroupKey, GroupSeries, Kept, KeptKey,
+    Outcome, Phase, SeriesKey, Singles, Timing, ValueKey, ValueSeries,
 };
 
 /// Everything that was measured in one second of a run, from all workers. A closed second never changes.
@@ -19,6 +19,8 @@ pub struct Frame {
     pub iterations: BTreeMap<IterationKey, IterationSeries>,
     /// Passes through groups of steps.
     pub groups: BTreeMap<GroupKey, GroupSeries>,
+    /// Answers that checks looked at.
+    pub checks: BTreeMap<CheckKey, CheckSeries>,
     /// Requests still in flight when the second ended, and for how long they had been.
     pub pending: BTreeMap<PendingKey, Pending>,
     /// Connections replaced because the target had closed them while idle.

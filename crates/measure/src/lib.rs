@@ -8,6 +8,7 @@
 //! It keeps no sample but a bounded number of those that a plan asks to be told one by one, for a second:
 //! memory depends on how many series a plan has, not on how many requests it sends.
 
+mod check;
 mod connections;
 mod distribution;
 mod edges;
@@ -30,6 +31,7 @@ mod table;
 mod value;
 mod vitals;
 
+pub use check::{CheckKey, CheckSeries};
 pub use connections::{CloseReason, ConnectionFigures, Opening, RequestCounts};
 pub use distribution::Distribution;
 pub use edges::Edges;

@@ -10,9 +10,9 @@ use crate::group::GroupRecorder;
 use crate::kept::KeptRecorder;
 use crate::table::{Packed, Table};
 use crate::{
-    AddressKey, AddressSeries, CloseReason, DropCause, Edges, ErrorSample, Frame, GroupKey, Histogram,
-    IterationKey, KeptKey, KeptRequest, Limits, Observed, Opening, Outcome, Pending, PendingKey, Phase,
-    SINGLES_PER_SECOND, Sample, SeriesKey, Single, Singles, Timing, ValueKey, ValueSeries,
+    AddressKey, AddressSeries, CheckKey, CheckSeries, CloseReason, DropCause, Edges, ErrorSample, Frame,
+    GroupKey, Histogram, IterationKey, KeptKey, KeptRequest, Limits, Observed, Opening, Outcome, Pending,
+    PendingKey, Phase, SINGLES_PER_SECOND, Sample, SeriesKey, Single, Singles, Timing, ValueKey, ValueSeries,
 };
 
 /// How many different messages one worker keeps per second. Further ones are counted in their series
@@ -32,6 +32,7 @@ pub struct Shard {
     series: Table<SeriesKey, SeriesRecorder>,
     iterations: Table<IterationKey, IterationRecorder>,
     groups: Table<GroupKey, GroupRecorder>,
+    checks: Table<CheckKey, CheckSeries>,
     pending: FxHashMap<PendingKey, PendingRecorder>,
     errors: Vec<ErrorSample>,
     reconnects: u64,
@@ -105,6 +106,7 @@ impl Shard {
             series: Table::default(),
             iterations: Table::default(),
             groups: Table::default(),
+            checks: Table::default(),
             pending: FxHashMap::default(),
             errors: Vec::new(),
             reconnects: 0,
@@ -158,6 +160,7 @@ impl Shard {
         self.iterations.values_mut().for_each(IterationRecorder::clear);
         self.groups.retain(|recorder| recorder.ended > 0);
         self.groups.values_mut().for_each(GroupRecorder::clear);
+        self.checks.values_mut().for_each(|checked| *checked = CheckSeries::default());
         self.pending.clear();
         self.errors.clear();
         self.reconnects = 0;
@@ -356,6 +359,11 @@ impl Shard {
         self.groups.entry(key).count(nanos, failed, &self.edges);
     }
 
+    /// Counts an answer that a check looked at in this second.
+    pub fn check(&mut self, key: CheckKey, passed: bool) {
+        self.checks.entry(key).count(passed);
+    }
+
     /// Notes a request in flight at the end of this second, with its age since due and since sent.
     pub fn pending(&mut self, key: PendingKey, since_due: u64, since_sent: Option<u64>) {
         let recorder = self.pending.entry(key).or_insert_with(|| PendingRecorder {
@@ -412,6 +420,9 @@ impl Shard {
         }
         for (key, recorder) in self.groups.iter().filter(|(_, recorder)| recorder.ended > 0) {
             frame.groups.entry(*key).or_default().merge(&recorder.series());
+        }
+        for (key, checked) in self.checks.iter().filter(|(_, checked)| checked.looked_at() > 0) {
+            frame.checks.entry(*key).or_default().merge(checked);
         }
         for (key, recorder) in &self.pending {
             let (since_due, since_sent) =

@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    CloseReason, DataRow, DropCause, Edges, Exchange, Frame, GroupKey, IterationKey, KeptRequest,
+    CheckKey, CloseReason, DataRow, DropCause, Edges, Exchange, Frame, GroupKey, IterationKey, KeptRequest,
     LatencyFigures, Observed, Opening, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard,
     ValueForm, ValueKey, ValueName, ValueUnit, Vitals,
 };
 use plimsoll_run::{
-    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, GroupShape, Machine, MeasureShape, Model,
-    Note, ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, RunInfo, RunStatus,
-    SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
+    AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, Machine,
+    MeasureShape, Model, Note, ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent,
+    RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -227,6 +227,12 @@ fn started() -> Started {
         scenario_index: index,
         step: step.into(),
     };
+    let check = |scenario: &str, index, step: &str, check: &str| CheckShape {
+        scenario: scenario.into(),
+        scenario_index: Some(index),
+        step: step.into(),
+        check: check.into(),
+    };
     let stage = |kind: &str, start, end, from, to| StageShape {
         kind: kind.into(),
         start,
@@ -274,6 +280,11 @@ fn started() -> Started {
                 scenario_index: Some(1),
                 group: "checkout".into(),
             }],
+            checks: vec![
+                check("browse", 0, "list", "has items"),
+                check("buy", 1, "POST /cart", "total <= 100 | fair"),
+                check("buy", 1, "POST /cart", "never asked"),
+            ],
             stages: vec![
                 stage("ramp", 0.0, 10.0, 0.0, 200.0),
                 stage("hold", 10.0, 45.0, 200.0, 200.0),
@@ -431,6 +442,8 @@ fn arrival(shards: &mut [Shard], shape: &Shape, due: u64, dice: &mut Dice) {
         done_in.group(GroupKey { group: 0, phase }, time, outcome != Outcome::Ok);
     }
     if status.is_some() {
+        let passed = outcome == Outcome::Ok && (scenario == 0 || !(due / MS).is_multiple_of(4));
+        done_in.check(CheckKey { check: scenario, phase }, passed);
         let key = |value| ValueKey { value, step, phase, stage };
         let queue = match outcome {
             Outcome::Ok => Observed::Ticks(time / MS % 40 * 512_000),

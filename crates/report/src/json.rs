@@ -71,6 +71,7 @@ pub fn json(run: &Run) -> Value {
             "next": one.next,
         })).collect::<Vec<_>>(),
         "groups": crate::groups::json(summary, latency),
+        "checks": crate::checks::json(summary),
     })
 }
 

@@ -12,6 +12,7 @@
 mod calibration;
 mod capacity;
 mod chart;
+mod checks;
 mod groups;
 mod html;
 mod json;

@@ -34,6 +34,7 @@ pub fn markdown(run: &Run) -> String {
     latencies(&mut text, run);
     steps(&mut text, run);
     groups(&mut text, run);
+    checks(&mut text, run);
     errors(&mut text, run);
     slowest(&mut text, run);
     addresses(&mut text, run);
@@ -78,6 +79,13 @@ fn groups(text: &mut String, run: &Run) {
     let rows: Vec<Vec<_>> =
         rows.iter().map(|cells| cells.iter().map(|cell| escaped(cell)).collect()).collect();
     table(text, "Groups of steps", &crate::groups::COLUMNS, 2..9, &rows);
+}
+
+fn checks(text: &mut String, run: &Run) {
+    let rows = crate::checks::rows(&run.summary);
+    let rows: Vec<Vec<_>> =
+        rows.iter().map(|cells| cells.iter().map(|cell| escaped(cell)).collect()).collect();
+    table(text, "Checks", &crate::checks::COLUMNS, 3..6, &rows);
 }
 
 fn values(text: &mut String, run: &Run) {

@@ -44,7 +44,7 @@ pub fn once_text(tried: &[TriedOut<'_>], steps: &[StepShape], options: &Text) ->
 }
 
 fn request(out: &mut Writer, seen: &Observed, steps: &[StepShape]) {
-    let Observed { exchange, sample, message, captures, .. } = seen;
+    let Observed { exchange, sample, message, captures, checks, .. } = seen;
     let name = words::plain(name(seen, steps));
     out.line("");
     let ending = match (sample, message) {
@@ -91,6 +91,11 @@ fn request(out: &mut Writer, seen: &Observed, steps: &[StepShape]) {
         let name = out.toned(Tone::Strong, &words::plain(name));
         out.line(&format!("    {name} = {}", words::plain(value)));
     }
+    for (name, holds) in checks {
+        let (tone, word) = if *holds { (Tone::Good, "✓ passed") } else { (Tone::Bad, "✗ failed") };
+        let word = out.toned(tone, word);
+        out.line(&format!("    check {}  {word}", words::plain(name)));
+    }
 }
 
 fn name<'a>(seen: &Observed, steps: &'a [StepShape]) -> &'a str {
@@ -115,7 +120,7 @@ pub fn once_json(plan: &str, tried: &[TriedOut<'_>], steps: &[StepShape]) -> Val
 }
 
 fn observed(seen: &Observed, steps: &[StepShape]) -> Value {
-    let Observed { exchange, sample, request_headers, request_body, message, captures, .. } = seen;
+    let Observed { exchange, sample, request_headers, request_body, message, captures, checks, .. } = seen;
     let offset = |nanos: u64| nanos as f64 / 1e9;
     let pairs = |pairs: &[(String, String)]| {
         pairs.iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Vec<_>>()
@@ -136,6 +141,7 @@ fn observed(seen: &Observed, steps: &[StepShape]) -> Value {
             "body": exchange.body,
         })),
         "captures": pairs(captures),
+        "checks": checks.iter().map(|(name, holds)| json!({ "name": name, "passed": holds })).collect::<Vec<_>>(),
         "times": sample.map(|sample| json!({
             "due": offset(sample.due),
             "ready": offset(sample.ready),
@@ -180,6 +186,7 @@ mod tests {
             request_body: Some(r#"{"product":7}"#.into()),
             message: outcome.is_failure().then(|| "`$.total` is not at least 3".to_owned()),
             captures: if outcome.is_success() { vec![pair("order", "17")] } else { Vec::new() },
+            checks: vec![("is quick".to_owned(), true), ("has items".to_owned(), outcome.is_success())],
         }
     }
 
@@ -197,6 +204,7 @@ mod tests {
             request_body: None,
             exchange: Exchange { method: "GET".into(), ..Exchange::default() },
             captures: Vec::new(),
+            checks: Vec::new(),
             ..seen(1, Outcome::Ok, None, "")
         };
         let shop = [

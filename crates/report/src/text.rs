@@ -274,7 +274,8 @@ fn measured(out: &mut Writer, run: &Run) {
     });
     let samples = summary.samples.map(|samples| format!("samples: {}", words::samples(samples)));
     let resources = resources::sentence(summary);
-    let values = crate::groups::sentences(summary).chain(crate::values::sentences(summary));
+    let values = crate::groups::sentences(summary).chain(crate::checks::sentences(summary));
+    let values = values.chain(crate::values::sentences(summary));
     let sentences: Vec<_> =
         values.chain(slowest).chain(connections).chain(skew).chain(resources).chain(samples).collect();
     if !sentences.is_empty() {

@@ -93,6 +93,7 @@ mod tests {
             scenarios: Vec::new(),
             steps: Vec::new(),
             groups: Vec::new(),
+            checks: Vec::new(),
             stages: levels.iter().map(stage).collect(),
             own_loads: Vec::new(),
             warmup: 0.0,

@@ -81,6 +81,7 @@ mod tests {
             scenarios: Vec::new(),
             steps: vec![StepShape { scenario: "s".into(), scenario_index: Some(0), step: "s".into() }],
             groups: Vec::new(),
+            checks: Vec::new(),
             stages: vec![StageShape {
                 kind: "hold".into(),
                 start: 0.0,

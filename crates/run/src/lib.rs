@@ -9,6 +9,7 @@ mod addresses;
 mod auth;
 mod body;
 mod calibration;
+mod checks;
 mod comparison;
 mod event;
 mod exit;
@@ -33,6 +34,7 @@ pub use addresses::{AddressSummary, Skew};
 pub use auth::{Auth, AwsSigning, Coding, OAuth2};
 pub use body::{Body, BodyKind, FormPart, PartContent};
 pub use calibration::{Calibration, Floor};
+pub use checks::CheckSummary;
 pub use comparison::Comparison;
 pub use event::{
     Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, SamplesCount, Second,
@@ -47,7 +49,7 @@ pub use network::{AddressFamily, HostAddress, Network, Proxy, Reuse};
 pub use observed::Observed;
 pub use plan::TlsVersion;
 pub use plan::{
-    Absent, Action, AddressChoice, Assignment, AwsCredentials, Branch, Capture, CaptureSource,
+    Absent, Action, AddressChoice, Assignment, AwsCredentials, Branch, Capture, CaptureSource, Check,
     CloudWatchExport, CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed,
     FeedOrder, FileExport, FileFormat, Group, Header, HeaderExpectation, HttpSettings, HttpVersion, If,
     InfluxExport, InfluxPlace, KafkaExport, Load, LoadModel, MOST_CAPTURED, OnFailure, OtlpExport,
@@ -61,7 +63,8 @@ pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
 pub use run_plateaus::RunPlateaus;
 pub use shape::{
-    AddressShape, GroupShape, LoadShape, MeasureShape, Model, ScenarioShape, Shape, StageShape, StepShape,
+    AddressShape, CheckShape, GroupShape, LoadShape, MeasureShape, Model, ScenarioShape, Shape, StageShape,
+    StepShape,
 };
 pub use state::State;
 pub use summary::{

@@ -274,6 +274,7 @@ pub(crate) mod tests {
                 scenarios: vec![ScenarioShape { name: "browse".into(), weight: 1 }],
                 steps: (0..steps).map(step).collect(),
                 groups: Vec::new(),
+                checks: Vec::new(),
                 stages: levels.iter().map(stage).collect(),
                 own_loads: Vec::new(),
                 warmup,

@@ -19,4 +19,6 @@ pub struct Observed {
     pub message: Option<String>,
     /// What was taken from the answer: name and value.
     pub captures: Vec<(String, String)>,
+    /// What its checks say of the answer: name, and whether it holds.
+    pub checks: Vec<(String, bool)>,
 }

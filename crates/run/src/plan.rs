@@ -12,7 +12,7 @@ use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Pause, RateProfile, Spacing, Stage, UserProfile};
 use serde_json::Value;
 
-use crate::{Body, Comparison, GroupShape, Network, Reuse, StepShape, Template};
+use crate::{Body, CheckShape, Comparison, GroupShape, Network, Reuse, StepShape, Template};
 
 /// A plan as it is meant: valid, resolved, ready to be run.
 #[derive(Debug, Clone)]
@@ -62,6 +62,8 @@ pub struct RunPlan {
     pub steps: Vec<StepShape>,
     /// Labels of the groups, in the order of the plan. [`Group::group`] is an index into it.
     pub groups: Vec<GroupShape>,
+    /// Labels of the checks, in the order of the plan. [`Check::check`] is an index into it.
+    pub checks: Vec<CheckShape>,
     /// What is promised, and judged by every run.
     pub objectives: Vec<Objective>,
     /// What is promised beyond the limit (`goodput_retained`): no run at the plan's own load shows it.
@@ -587,6 +589,8 @@ pub struct Request {
     pub captures: Vec<Capture>,
     /// What is measured in its answer.
     pub measures: Vec<RequestMeasure>,
+    /// What is looked at and counted, and decides about nothing.
+    pub checks: Vec<Check>,
     /// What a failure does to the iteration.
     pub on_failure: OnFailure,
     /// When it is sent again after a failure; `None`: never.
@@ -623,6 +627,15 @@ pub enum OnFailure {
     Continue,
     /// The run ends, as failed.
     StopRun,
+}
+
+/// What is looked at in answers and counted. It never fails the step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// Index into [`RunPlan::checks`].
+    pub check: u16,
+    /// All that must hold; a status only where it is written.
+    pub expect: Expect,
 }
 
 /// What an answer must be. Without `status`, 200 to 399 is right.
@@ -1117,7 +1130,7 @@ impl CloudWatchExport {
         ["requests", "response_time", "dropped_arrivals", "offered_rate", "run_validity", "sla_met"];
 
     /// Every metric there is, as CloudWatch is told them.
-    pub const METRICS: [&str; 56] = [
+    pub const METRICS: [&str; 57] = [
         "response_time",
         "service_time",
         "schedule_lag",
@@ -1127,6 +1140,7 @@ impl CloudWatchExport {
         "first_byte_time",
         "iteration_time",
         "group_time",
+        "checks",
         "requests",
         "dropped_arrivals",
         "received_bytes",
@@ -1177,9 +1191,9 @@ impl CloudWatchExport {
     ];
 
     /// The labels of these metrics, which are dimensions and so no names for a plan's own.
-    pub const LABELS: [&str; 14] = [
-        "scenario", "step", "group", "phase", "outcome", "status", "cause", "tls", "reason", "source",
-        "resource", "unit", "measure", "sla",
+    pub const LABELS: [&str; 16] = [
+        "scenario", "step", "group", "check", "result", "phase", "outcome", "status", "cause", "tls",
+        "reason", "source", "resource", "unit", "measure", "sla",
     ];
 }
 

@@ -24,6 +24,8 @@ pub struct Shape {
     pub steps: Vec<StepShape>,
     /// The groups in order; a group's key has an index into it.
     pub groups: Vec<GroupShape>,
+    /// The checks in order; a check's key has an index into it.
+    pub checks: Vec<CheckShape>,
     /// The stages in order, of the load that scenarios share by weight.
     pub stages: Vec<StageShape>,
     /// Loads that scenarios have by themselves, in the order of the scenarios. A key's stage is an index
@@ -144,6 +146,19 @@ pub struct GroupShape {
     pub group: String,
 }
 
+/// The labels of a check of a step's answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckShape {
+    /// The `scenario` label.
+    pub scenario: String,
+    /// Index of the scenario; `None` for setup and teardown.
+    pub scenario_index: Option<u16>,
+    /// The `step` label.
+    pub step: String,
+    /// The `check` label.
+    pub check: String,
+}
+
 /// A stage in seconds from the start of the run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageShape {
@@ -247,6 +262,7 @@ impl Shape {
                 .collect(),
             steps: plan.steps.clone(),
             groups: plan.groups.clone(),
+            checks: plan.checks.clone(),
             stages,
             own_loads: own_loads.collect(),
             warmup: plan.load.warmup.as_secs_f64(),
@@ -402,10 +418,10 @@ fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn shape(stages: Vec<StageShape>, warmup: f64) -> Shape {
+    pub(crate) fn shape(stages: Vec<StageShape>, warmup: f64) -> Shape {
         Shape {
             plan: "p".into(),
             plan_hash: "h".into(),
@@ -413,6 +429,7 @@ mod tests {
             scenarios: Vec::new(),
             steps: Vec::new(),
             groups: Vec::new(),
+            checks: Vec::new(),
             stages,
             own_loads: Vec::new(),
             warmup,

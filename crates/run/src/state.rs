@@ -9,6 +9,7 @@ use plimsoll_sla::{Evaluator, ValidityTracker};
 use plimsoll_units::Quantile;
 
 use crate::addresses;
+use crate::checks::Checks;
 use crate::groups::Groups;
 use crate::kept::KeptRequests;
 use crate::measures::Measures;
@@ -40,6 +41,7 @@ pub struct State {
     kept: KeptRequests,
     measures: Measures,
     groups: Groups,
+    checks: Checks,
     resources: Resources,
     overflow: Overflow,
     timeline: Timeline,
@@ -67,6 +69,7 @@ impl State {
             kept: KeptRequests::default(),
             measures: Measures::default(),
             groups: Groups::default(),
+            checks: Checks::default(),
             resources: Resources::default(),
             overflow: Overflow::default(),
             timeline: Timeline::new(shape.edges.clone()),
@@ -135,6 +138,7 @@ impl State {
         }
         self.kept.add(frame);
         self.groups.add(&frame.groups);
+        self.checks.add(&frame.checks);
         self.measures.add(&frame.values, &self.started.shape.limits);
         for (key, series) in &frame.iterations {
             let total = self.iterations.entry(*key).or_default();
@@ -269,6 +273,7 @@ impl State {
             steps: self.steps(measured_seconds),
             stages: self.stages(offered_seconds),
             groups: self.groups.summaries(&started.shape),
+            checks: self.checks.summaries(&started.shape),
             measures: self.measures.summaries(&started.shape, measured_seconds),
             resources: self.resources.summaries(),
             resource_sources: self.resources.sources(),
@@ -638,6 +643,7 @@ mod tests {
             scenarios: Vec::new(),
             steps: vec![StepShape { scenario: "s".into(), scenario_index: Some(0), step: "s".into() }],
             groups: Vec::new(),
+            checks: Vec::new(),
             stages: Vec::new(),
             own_loads: Vec::new(),
             warmup: 0.0,

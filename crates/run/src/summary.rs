@@ -6,8 +6,9 @@ use plimsoll_measure::{
 use plimsoll_sla::{Judgement, Measure, Recovery, Severity, ValidityReport};
 
 use crate::{
-    AddressSummary, ExportCount, GroupSummary, MeasureSummary, Model, Note, ResourceSourceSummary,
-    ResourceSummary, RunInfo, RunStatus, SamplesCount, Skew, StageShape, TimelinePoint,
+    AddressSummary, CheckSummary, ExportCount, GroupSummary, MeasureSummary, Model, Note,
+    ResourceSourceSummary, ResourceSummary, RunInfo, RunStatus, SamplesCount, Skew, StageShape,
+    TimelinePoint,
 };
 
 /// A run in figures. Seconds, shares of one, requests per second; what has no data is `None`.
@@ -61,6 +62,8 @@ pub struct Summary {
     pub stages: Vec<StageSummary>,
     /// One per group of steps, in the plan's order.
     pub groups: Vec<GroupSummary>,
+    /// Checks of answers, in the plan's order.
+    pub checks: Vec<CheckSummary>,
     /// One per value that the plan takes from replies, in the plan's order.
     pub measures: Vec<MeasureSummary>,
     /// One per figure of the target's resources, by source and name.

@@ -17,7 +17,7 @@ use plimsoll_sla::{Expression, Filter, Objective, OwnValue, Severity};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AddressShape, Calibration, Ended, ExportCount, Floor, Gauges, GroupShape, LoadShape, Machine,
+    AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, LoadShape, Machine,
     MeasureShape, Model, Note, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape,
     StageShape, Started, StepShape,
 };
@@ -25,9 +25,9 @@ use crate::{
 mod measured;
 
 use measured::{
-    AddressLine, ConnectionsLine, GroupLine, KeptLine, ScrapeLine, ValueLine, addresses_in, addresses_out,
-    connections_in, connections_out, groups_in, groups_out, kept_in, kept_out, scrapes_in, scrapes_out,
-    values_in, values_out,
+    AddressLine, CheckLine, ConnectionsLine, GroupLine, KeptLine, ScrapeLine, ValueLine, addresses_in,
+    addresses_out, checks_in, checks_out, connections_in, connections_out, groups_in, groups_out, kept_in,
+    kept_out, scrapes_in, scrapes_out, values_in, values_out,
 };
 
 /// The version written into every `started` line. Readers accept it and every earlier one.
@@ -224,6 +224,8 @@ struct ShapeLine {
     steps: Vec<StepLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     groups: Vec<GroupShapeLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<CheckShapeLine>,
     stages: Vec<StageLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     own_loads: Vec<LoadLine>,
@@ -250,6 +252,15 @@ struct GroupShapeLine {
     #[serde(default)]
     scenario_index: Option<u16>,
     group: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CheckShapeLine {
+    scenario: String,
+    #[serde(default)]
+    scenario_index: Option<u16>,
+    step: String,
+    check: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -371,6 +382,8 @@ struct HeadLine {
     values: Vec<ValueLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     groups: Vec<GroupLine>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<CheckLine>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     resources: Vec<ScrapeLine>,
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -636,6 +649,16 @@ fn shape_out(shape: &Shape) -> ShapeLine {
                 group: g.group.clone(),
             })
             .collect(),
+        checks: shape
+            .checks
+            .iter()
+            .map(|c| CheckShapeLine {
+                scenario: c.scenario.clone(),
+                scenario_index: c.scenario_index,
+                step: c.step.clone(),
+                check: c.check.clone(),
+            })
+            .collect(),
         stages: stages_out(&shape.stages),
         own_loads: shape
             .own_loads
@@ -712,6 +735,16 @@ fn shape_in(line: ShapeLine) -> Result<Shape, WireError> {
             .groups
             .into_iter()
             .map(|g| GroupShape { scenario: g.scenario, scenario_index: g.scenario_index, group: g.group })
+            .collect(),
+        checks: line
+            .checks
+            .into_iter()
+            .map(|c| CheckShape {
+                scenario: c.scenario,
+                scenario_index: c.scenario_index,
+                step: c.step,
+                check: c.check,
+            })
             .collect(),
         stages: stages_in(line.stages),
         own_loads,
@@ -850,6 +883,7 @@ fn head_out(second: &Second) -> HeadLine {
         kept: kept_out(frame),
         values: values_out(frame),
         groups: groups_out(frame),
+        checks: checks_out(frame),
         resources: scrapes_out(&second.resources),
         overflowed_series: frame.overflowed_series,
     }
@@ -943,6 +977,7 @@ fn second_in(head: HeadLine, series: Vec<SeriesLine>, edges: &Edges) -> Result<S
     frame.kept = kept_in(head.kept)?;
     frame.values = values_in(head.values)?;
     frame.groups = groups_in(head.groups, edges)?;
+    frame.checks = checks_in(head.checks)?;
     frame.overflowed_series = head.overflowed_series;
     let gauges = Gauges {
         offered_rate: head.offered_rate,

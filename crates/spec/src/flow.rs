@@ -75,7 +75,7 @@ impl Walk<'_> {
 
     fn group_name(&mut self, reader: &mut Reader<'_>, node: &Node) -> Option<String> {
         let name = reader.name(node)?;
-        if self.groups.iter().any(|group| group.group == name) {
+        if self.labels.groups.iter().any(|group| group.group == name) {
             let message = format!("two groups of `{}` are called `{}`", self.scenario, shortened(&name));
             reader.report(Finding::error(node.place, message).help("give one of them another name"));
         }
@@ -84,8 +84,8 @@ impl Walk<'_> {
 
     fn group_index(&mut self, group: String) -> u16 {
         let scenario = self.scenario.clone();
-        self.groups.push(GroupShape { scenario, scenario_index: self.scenario_index, group });
-        u16::try_from(self.groups.len() - 1).unwrap_or(u16::MAX)
+        self.labels.groups.push(GroupShape { scenario, scenario_index: self.scenario_index, group });
+        u16::try_from(self.labels.groups.len() - 1).unwrap_or(u16::MAX)
     }
 
     fn repeat(&mut self, reader: &mut Reader<'_>, node: &Node) -> Option<Action> {
@@ -194,7 +194,7 @@ impl Walk<'_> {
         self.scope.captures.extend(captured);
         let name = match object.get("name") {
             Some(node) => self.group_name(reader, node)?,
-            None if self.groups.iter().any(|group| group.group == UNNAMED) => {
+            None if self.labels.groups.iter().any(|group| group.group == UNNAMED) => {
                 let message = format!("two groups of `{}` are called `{UNNAMED}`", self.scenario);
                 reader.report(Finding::error(node.place, message).help("give this one a `name`"));
                 return None;

@@ -356,6 +356,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         scenarios: steps.scenarios,
         steps: steps.steps,
         groups: steps.groups,
+        checks: steps.checks,
         objectives,
         overload_objectives: overload_objectives.into_iter().map(|(objective, _)| objective).collect(),
         resources,

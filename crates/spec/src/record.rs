@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use plimsoll_measure::Limits;
 use plimsoll_run::{
-    Absent, Action, AddressFamily, Assignment, Body, Branch, Capture, CaptureSource, Comparison, Expect,
-    FeedOrder, FormPart, Header, HeaderExpectation, HttpVersion, LoadModel, MeasureRead, MeasureSource,
-    OnFailure, Part, PartContent, Pick, Request, RequestMeasure, RunPlan, Scenario, Template, TlsVersion,
-    Variable,
+    Absent, Action, AddressFamily, Assignment, Body, Branch, Capture, CaptureSource, Check, Comparison,
+    Expect, FeedOrder, FormPart, Header, HeaderExpectation, HttpVersion, LoadModel, MeasureRead,
+    MeasureSource, OnFailure, Part, PartContent, Pick, Request, RequestMeasure, RunPlan, Scenario, Template,
+    TlsVersion, Variable,
 };
 use plimsoll_units::duration;
 use plimsoll_workload::{Level, Pause, Spacing, Stage, StageKind};
@@ -345,6 +345,13 @@ fn normal_request(plan: &RunPlan, names: &Names<'_>, request: &Request) -> Json 
     });
     if !request.measures.is_empty() {
         normal["measures"] = normal_measures(plan, &request.measures);
+    }
+    if !request.checks.is_empty() {
+        let name = |check: &Check| plan.checks.get(usize::from(check.check)).map(|shape| &shape.check);
+        let mut checks: Vec<_> =
+            request.checks.iter().map(|check| (name(check), normal_expect(&check.expect))).collect();
+        checks.sort_by_key(|(name, _)| *name);
+        normal["checks"] = json!(checks);
     }
     if request.on_failure == OnFailure::StopRun {
         normal["stops"] = json!(true);

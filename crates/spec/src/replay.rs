@@ -241,6 +241,7 @@ fn actions(
             expect: expect.clone(),
             captures: Vec::new(),
             measures: measures.clone(),
+            checks: Vec::new(),
             on_failure: OnFailure::EndIteration,
             retry: None,
             until: None,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use plimsoll_run::{
-    Action, Feed, GroupShape, Header, LoadModel, OnFailure, Part, Request, Scenario, StepShape, Template,
-    Variable,
+    Action, Check, CheckShape, Expect, Feed, GroupShape, Header, LoadModel, OnFailure, Part, Request,
+    Scenario, StepShape, Template, Variable,
 };
 use plimsoll_workload::{Mix, MixError, Pause};
 use url::Url;
@@ -22,7 +22,7 @@ use crate::read::{Object, Reader};
 use crate::replay::{self, Around, ReadReplay};
 use crate::sending::{line, method};
 use crate::template::{Scope, joined, template_with};
-use crate::tree::{Node, Value, shortened};
+use crate::tree::{Entry, Node, Value, shortened};
 use crate::words;
 
 /// Labels of setup's and teardown's steps, which no scenario may take.
@@ -37,6 +37,7 @@ pub(crate) struct ReadSteps {
     pub(crate) scenarios: Vec<Scenario>,
     pub(crate) steps: Vec<StepShape>,
     pub(crate) groups: Vec<GroupShape>,
+    pub(crate) checks: Vec<CheckShape>,
     /// Where each scenario stands.
     pub(crate) places: Vec<Place>,
     /// Where the pacing of scenarios stands, by their index.
@@ -74,7 +75,9 @@ pub(crate) fn read(
     if let Some(node) = nodes.scenarios {
         scenarios(reader, (node, nodes.timeout), &mut read, &shared, (feeds, measures), target);
     }
-    adopt(&mut read.steps, &mut read.groups, (setup.shapes, setup.groups), &mut read.setup);
+    let mut actions = std::mem::take(&mut read.setup);
+    adopt(&mut read, setup.labels, &mut actions);
+    read.setup = actions;
     let mut teardown = Walk::new(feeds, target, "teardown", None);
     teardown.slots = setup.slots;
     teardown.scope.captures = shared;
@@ -82,8 +85,12 @@ pub(crate) fn read(
         read.teardown = teardown.all(reader, node);
     }
     read.setup_captures = teardown.slots as u16;
-    adopt(&mut read.steps, &mut read.groups, (teardown.shapes, teardown.groups), &mut read.teardown);
-    for (what, count) in [("steps", read.steps.len()), ("groups", read.groups.len())] {
+    let mut actions = std::mem::take(&mut read.teardown);
+    adopt(&mut read, teardown.labels, &mut actions);
+    read.teardown = actions;
+    for (what, count) in
+        [("steps", read.steps.len()), ("groups", read.groups.len()), ("checks", read.checks.len())]
+    {
         if count > usize::from(u16::MAX) {
             let place = nodes.scenarios.map(|node| node.place);
             reader.error(place, format!("the plan has more than {} {what}", u16::MAX));
@@ -94,31 +101,41 @@ pub(crate) fn read(
 
 impl ReadSteps {
     /// Appends a scenario that replays a log.
-    fn replays(&mut self, mut walk: Walk<'_>, read: ReadReplay) {
+    fn replays(&mut self, walk: Walk<'_>, read: ReadReplay) {
         let ReadReplay { load, feed, replay, step, mut actions } = read;
         let (name, scenario_index) = (walk.scenario.clone(), walk.scenario_index);
-        walk.shapes.push(StepShape { scenario: name.clone(), scenario_index, step });
-        adopt(&mut self.steps, &mut self.groups, (walk.shapes, walk.groups), &mut actions);
+        let mut labels = walk.labels;
+        labels.steps.push(StepShape { scenario: name.clone(), scenario_index, step });
+        adopt(self, labels, &mut actions);
         self.logs.push(feed);
         let (load, replay) = (Some(load), Some(replay));
         self.scenarios.push(Scenario { name, weight: 1, load, replay, actions, ..Scenario::default() });
     }
 }
 
-/// Appends labels; the requests that carry them were numbered from 0 and move along.
-fn adopt(
-    steps: &mut Vec<StepShape>,
-    groups: &mut Vec<GroupShape>,
-    (own_steps, own_groups): (Vec<StepShape>, Vec<GroupShape>),
-    actions: &mut [Action],
-) {
+/// Labels that were numbered from 0 by whoever read a list of steps.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    pub(crate) steps: Vec<StepShape>,
+    pub(crate) groups: Vec<GroupShape>,
+    pub(crate) checks: Vec<CheckShape>,
+}
+
+/// Appends labels; what carries their numbers moves along.
+fn adopt(read: &mut ReadSteps, own: Labels, actions: &mut [Action]) {
     // Beyond the limit the plan is refused anyway.
     let first = |known: usize| u16::try_from(known).unwrap_or(u16::MAX);
-    let (first_step, first_group) = (first(steps.len()), first(groups.len()));
-    steps.extend(own_steps);
-    groups.extend(own_groups);
+    let first_step = first(read.steps.len());
+    let (first_group, first_check) = (first(read.groups.len()), first(read.checks.len()));
+    read.steps.extend(own.steps);
+    read.groups.extend(own.groups);
+    read.checks.extend(own.checks);
     Action::walk_mut(actions, &mut |action| match action {
-        Action::Request(request) => request.step = request.step.saturating_add(first_step),
+        Action::Request(request) => {
+            request.step = request.step.saturating_add(first_step);
+            let checks = request.checks.iter_mut();
+            checks.for_each(|check| check.check = check.check.saturating_add(first_check));
+        }
         Action::Group(group) | Action::Parallel(group) => {
             group.group = group.group.saturating_add(first_group);
         }
@@ -188,7 +205,7 @@ fn scenarios(
         }
         // What is in flight of a load is bounded by how long its own requests may take.
         let load = own_load(reader, &object, Request::longest_timeout(&actions, timeout));
-        adopt(&mut read.steps, &mut read.groups, (walk.shapes, walk.groups), &mut actions);
+        adopt(read, walk.labels, &mut actions);
         let ends_with_pause = matches!(actions.last(), Some(Action::Pause(_)));
         if let Some(think_time) = think_time {
             actions = thinking(actions, think_time);
@@ -293,8 +310,7 @@ pub(crate) struct Walk<'w> {
     pub(crate) scenario_index: Option<u16>,
     /// Capture slots handed out.
     pub(crate) slots: usize,
-    shapes: Vec<StepShape>,
-    pub(crate) groups: Vec<GroupShape>,
+    pub(crate) labels: Labels,
     /// Captured where another way was taken: whoever captures the same takes the same slot.
     pub(crate) elsewhere: HashMap<String, u16>,
     /// Captured by steps that are made at the same time.
@@ -314,8 +330,7 @@ impl<'w> Walk<'w> {
             scenario: scenario.to_owned(),
             scenario_index,
             slots: 0,
-            shapes: Vec::new(),
-            groups: Vec::new(),
+            labels: Labels::default(),
             elsewhere: HashMap::new(),
             taken: Vec::new(),
             names: HashSet::new(),
@@ -371,6 +386,7 @@ impl<'w> Walk<'w> {
         let auth = object.get("auth").and_then(|node| reader.word(node, "`none`", &["none"]));
         let expect = object.get("expect").and_then(|node| expect(reader, node)).unwrap_or_default();
         let captures = object.get("capture").map(|node| self.captures(reader, node)).unwrap_or_default();
+        let checks = object.get("check").map(|node| checks(reader, node)).unwrap_or_default();
         let measures = match (self.measures, object.get("measure")) {
             (Some(measures), own) => measures.of_step(own),
             (None, None) => Vec::new(),
@@ -390,9 +406,22 @@ impl<'w> Walk<'w> {
         if let Some(credentials) = credentials.filter(|_| !has_header(&headers, "authorization")) {
             headers.push(credentials);
         }
-        let step = u16::try_from(self.shapes.len()).unwrap_or(u16::MAX);
+        let step = u16::try_from(self.labels.steps.len()).unwrap_or(u16::MAX);
         let scenario = self.scenario.clone();
-        self.shapes.push(StepShape { scenario, scenario_index: self.scenario_index, step: name? });
+        let label = name?;
+        let checks = checks.into_iter().map(|(check, expect)| {
+            let index = u16::try_from(self.labels.checks.len()).unwrap_or(u16::MAX);
+            let (scenario, step) = (self.scenario.clone(), label.clone());
+            self.labels.checks.push(CheckShape {
+                scenario,
+                scenario_index: self.scenario_index,
+                step,
+                check,
+            });
+            Check { check: index, expect }
+        });
+        let checks = checks.collect();
+        self.labels.steps.push(StepShape { scenario, scenario_index: self.scenario_index, step: label });
         Some(Request {
             step,
             method,
@@ -406,6 +435,7 @@ impl<'w> Walk<'w> {
             expect,
             captures,
             measures,
+            checks,
             on_failure: match on_failure {
                 Some("continue") => OnFailure::Continue,
                 Some("stop") => OnFailure::StopRun,
@@ -545,4 +575,30 @@ const ILLEGAL: &AsciiSet = &CONTROLS
     .add(b'}');
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ILLEGAL).to_string()
+}
+
+/// Reads checks: names of one's own, and what answers are asked.
+fn checks(reader: &mut Reader<'_>, node: &Node) -> Vec<(String, Expect)> {
+    let mut checks = Vec::new();
+    for Entry { key, key_place, node } in reader.entries(node, "checks") {
+        let asked = expect(reader, node);
+        if !is_label(key) {
+            let message = format!("`{}` cannot be the name of a check", shortened(key));
+            let help =
+                "a name has at most 200 characters, none of them control characters, and no space around it";
+            reader.report(Finding::error(*key_place, message).help(help));
+        } else if let Some(asked) = asked {
+            if asked == (Expect { secret: asked.secret, ..Expect::default() }) {
+                reader.expected(node, "at least one word of `expect`", None);
+            }
+            checks.push((key.clone(), asked));
+        }
+    }
+    checks
+}
+
+/// Whether a text can be a label.
+fn is_label(text: &str) -> bool {
+    let length = text.chars().count();
+    (1..=200).contains(&length) && text.trim() == text && !text.chars().any(char::is_control)
 }

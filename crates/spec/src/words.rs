@@ -759,6 +759,11 @@ pub(crate) static REQUEST: Table = Table {
             "what is taken from the answer, by the name it has in templates of later steps",
         ),
         key(
+            "check",
+            Kind::Map(&Kind::Object(&EXPECT)),
+            "what is looked at in the answers and counted, by a name of your own; it never fails the step",
+        ),
+        key(
             "measure",
             Kind::Map(&MEASURE_KIND),
             "values taken from the replies of this step, by a name of your own; they win over the plan's",

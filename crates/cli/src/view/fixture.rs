@@ -48,6 +48,7 @@ pub(super) fn started() -> Started {
                 step: "list".into(),
             }],
             groups: Vec::new(),
+            checks: Vec::new(),
             stages: vec![
                 stage("ramp", 0.0, 10.0, 0.0, 200.0),
                 stage("hold", 10.0, 50.0, 200.0, 200.0),

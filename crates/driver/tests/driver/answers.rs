@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 use plimsoll_driver::{Simulation, Transport};
 use plimsoll_measure::Outcome;
 use plimsoll_run::{
-    Absent, Action, Capture, CaptureSource, Comparison, Expect, HeaderExpectation, MOST_CAPTURED, Part, Pick,
-    Request, StatusRange, Template, Variable,
+    Absent, Action, Capture, CaptureSource, Check, Comparison, Expect, HeaderExpectation, MOST_CAPTURED,
+    Part, Pick, Request, StatusRange, Template, Variable,
 };
 use serde_json::json;
 
@@ -232,4 +232,26 @@ async fn what_is_not_there_or_too_long_is_told() {
         assert_eq!(captured(&hostile, path, Pick::First, Absent::Fails).await, Err(Outcome::Capture));
         assert_eq!(captured(&hostile, none(), Pick::First, Absent::Fails).await, Err(Outcome::Capture));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_are_counted_and_decide_about_nothing() {
+    let status =
+        |status| Expect { status: vec![StatusRange { first: status, last: status }], ..Expect::default() };
+    let checks = [
+        of_json("$.total", Comparison::Equals(json!(3))),
+        status(404),
+        Expect { not: Some(Box::new(status(404))), ..Expect::default() },
+    ];
+    let checks = checks.into_iter().zip(0..).map(|(expect, check)| Check { check, expect }).collect();
+    let (measured, _) = run(ITEMS, vec![Request { checks, ..get(0, "/") }, get(1, "/then")]).await;
+    assert_eq!(measured.outcomes(), [(Outcome::Ok, 2)]);
+    let mut counted: Vec<_> = measured
+        .frames
+        .iter()
+        .flat_map(|frame| &frame.checks)
+        .map(|(key, series)| (key.check, series.passed, series.failed))
+        .collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [(0, 1, 0), (1, 0, 1), (2, 1, 0)]);
 }

@@ -34,6 +34,7 @@ pub(crate) fn get(step: u16, path: &str) -> Request {
         expect: Expect::default(),
         captures: Vec::new(),
         measures: Vec::new(),
+        checks: Vec::new(),
         on_failure: OnFailure::EndIteration,
         retry: None,
         until: None,
@@ -118,6 +119,7 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         trace: None,
         samples: None,
         measures: Vec::new(),
+        checks: Vec::new(),
         limits: Limits::default(),
     }
 }

@@ -55,6 +55,7 @@ impl Run {
             scenarios: vec![ScenarioShape { name: "browse".to_owned(), weight: 1 }],
             steps: vec![step("GET /list?page={{ page }}"), step("buy")],
             groups: Vec::new(),
+            checks: Vec::new(),
             stages: Vec::new(),
             own_loads: Vec::new(),
             warmup: 1.0,

@@ -23,6 +23,9 @@ const KNOWN: Chosen = RUN.with("plan=~\"$plan\", scenario=~\"$scenario\", step=~
 /// What a run's latency figures cover.
 const ANSWERED: Chosen =
     RUN.with("plan=~\"$plan\", scenario=~\"$scenario\", step=~\"$step\", outcome=~\"ok|timeout\"");
+/// Answers of which a check did not hold.
+const NOT_HELD: Chosen =
+    RUN.with("plan=~\"$plan\", scenario=~\"$scenario\", step=~\"$step\", result=\"fail\"");
 const SCENARIO: Chosen = RUN.with("plan=~\"$plan\", scenario=~\"$scenario\"");
 /// What is told of a plan's last run.
 const LAST: Chosen = Chosen { matchers: "plan=~\"$plan\"", and: "" };
@@ -367,6 +370,8 @@ fn measures() -> Row {
     let amount = |metric: &Metric| query("{{measure}}", rate("measure", metric, REQUESTS));
     let good = rate("measure", &catalogue::MEASURE_GOOD, REQUESTS);
     let events = rate("measure", &catalogue::MEASURE_EVENTS, REQUESTS);
+    let missed = rate("scenario, step, check", &catalogue::CHECKS, NOT_HELD);
+    let checked = rate("scenario, step, check", &catalogue::CHECKS, REQUESTS);
     let panels = vec![
         panel(
             "Times from replies",
@@ -409,7 +414,14 @@ fn measures() -> Row {
         )
         .look(Look::Stacked),
     ];
-    row("What the plan takes from replies", panels.into_iter().map(|panel| panel.width(8)).collect())
+    let checks = panel(
+        "Checks that failed",
+        "Of the answers that a check looked at, the share of which it did not hold.",
+        "percentunit",
+        vec![query("{{scenario}}: {{step}}: {{check}}", format!("{missed} / {checked}"))],
+    );
+    let panels = panels.into_iter().map(|panel| panel.width(8)).chain([checks.width(24)]);
+    row("What the plan takes from replies", panels.collect())
 }
 
 fn after() -> Row {

@@ -36,6 +36,7 @@ pub(crate) fn started(id: &str, steps: u16) -> Started {
             scenarios: vec![ScenarioShape { name: "browse".into(), weight: 1 }],
             steps: (0..steps).map(step).collect(),
             groups: Vec::new(),
+            checks: Vec::new(),
             stages: vec![StageShape {
                 kind: "hold".into(),
                 start: 0.0,

@@ -23,6 +23,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     steps(page, &run.summary);
     scenarios(page, &run.summary);
     crate::groups::section(page, &run.summary);
+    crate::checks::section(page, &run.summary);
     errors(page, run);
     measured::kept(page, run);
     measured::addresses(page, &run.summary);

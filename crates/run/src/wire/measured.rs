@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use plimsoll_measure::{
-    AddressKey, AddressSeries, CloseReason, ConnectionFigures, DataRow, Edges, Exchange, Frame, GroupKey,
-    GroupSeries, Kept, KeptKey, KeptRequest, Opening, Outcome, Phase, RequestCounts, Sample, SeriesKey,
-    ValueKey, ValueSeries,
+    AddressKey, AddressSeries, CheckKey, CheckSeries, CloseReason, ConnectionFigures, DataRow, Edges,
+    Exchange, Frame, GroupKey, GroupSeries, Kept, KeptKey, KeptRequest, Opening, Outcome, Phase,
+    RequestCounts, Sample, SeriesKey, ValueKey, ValueSeries,
 };
 use serde::{Deserialize, Serialize};
 
@@ -183,6 +183,35 @@ pub(super) fn groups_in(
         Ok((key, GroupSeries { ended: line.ended, failed: line.failed, time }))
     };
     lines.into_iter().map(group).collect()
+}
+
+/// Answers that a check looked at.
+#[derive(Serialize, Deserialize)]
+pub(super) struct CheckLine {
+    check: u16,
+    phase: String,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    passed: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    failed: u64,
+}
+
+pub(super) fn checks_out(frame: &Frame) -> Vec<CheckLine> {
+    let checks = frame.checks.iter().map(|(key, series)| CheckLine {
+        check: key.check,
+        phase: key.phase.label().to_owned(),
+        passed: series.passed,
+        failed: series.failed,
+    });
+    checks.collect()
+}
+
+pub(super) fn checks_in(lines: Vec<CheckLine>) -> Result<BTreeMap<CheckKey, CheckSeries>, WireError> {
+    let check = |line: CheckLine| {
+        let key = CheckKey { check: line.check, phase: label("phase", &line.phase, Phase::from_label)? };
+        Ok((key, CheckSeries { passed: line.passed, failed: line.failed }))
+    };
+    lines.into_iter().map(check).collect()
 }
 
 /// What was taken from replies.

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{ResourceFigure, ResourceScrape, ResourceUnit};
 use plimsoll_measure::{
-    CloseReason, DataRow, Exchange, GroupKey, KeptRequest, Observed, Opening, Sample, Shard, ValueKey,
+    CheckKey, CloseReason, DataRow, Exchange, GroupKey, KeptRequest, Observed, Opening, Sample, Shard,
+    ValueKey,
 };
 use proptest::prelude::*;
 
@@ -33,6 +34,12 @@ pub(crate) fn started() -> Started {
                 scenario: "browse".into(),
                 scenario_index: Some(0),
                 group: "look".into(),
+            }],
+            checks: vec![CheckShape {
+                scenario: "browse".into(),
+                scenario_index: Some(0),
+                step: "list".into(),
+                check: "has goods".into(),
             }],
             stages: vec![StageShape {
                 kind: "hold".into(),
@@ -163,6 +170,7 @@ fn second(samples: &[(u8, u64, u64)]) -> Second {
         shard.arrival(key);
         shard.iteration(key, *took, false);
         shard.group(GroupKey { group: 0, phase: Phase::Measured }, *took, took.is_multiple_of(2));
+        shard.check(CheckKey { check: 0, phase: Phase::Measured }, took.is_multiple_of(3));
     }
     let mut frame = Frame::new(4);
     shard.merge_into(&mut frame);

@@ -118,6 +118,7 @@ pub(crate) fn started(id: &str) -> Started {
                 step: "list".into(),
             }],
             groups: Vec::new(),
+            checks: Vec::new(),
             stages: vec![StageShape {
                 kind: "hold".into(),
                 start: 0.0,

@@ -4,6 +4,7 @@
 
 mod advice;
 mod cases;
+mod checks;
 mod journeys;
 mod measures;
 mod openslo;
