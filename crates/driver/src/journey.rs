@@ -494,8 +494,11 @@ impl Worker {
             }
             for capture in &step.captures {
                 let taken = values.captures.get_mut(capture.slot).and_then(Option::take);
-                if let (Some(slot), Some(taken)) = (journey.values.captures.get_mut(capture.slot), taken) {
-                    *slot = Some(taken);
+                // What was looked for and is not there is unknown, and not what an earlier pass found.
+                if let Some(slot) = journey.values.captures.get_mut(capture.slot)
+                    && (end.succeeded || taken.is_some())
+                {
+                    *slot = taken;
                 }
             }
             journey.values.has_made(&values);

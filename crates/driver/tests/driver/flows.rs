@@ -13,8 +13,8 @@ use hyper_util::rt::TokioIo;
 use plimsoll_driver::{Simulation, Transport};
 use plimsoll_measure::{Outcome, Timing};
 use plimsoll_run::{
-    Action, Assignment, Branch, Capture, CaptureSource, Comparison, Expect, Group, If, LoadModel, OnFailure,
-    Part, Repeat, Request, Retry, RunPlan, StatusRange, Template, Until, Variable,
+    Absent, Action, Assignment, Branch, Capture, CaptureSource, Comparison, Expect, Group, If, LoadModel,
+    OnFailure, Part, Repeat, Request, Retry, RunPlan, StatusRange, Template, Until, Variable,
 };
 use plimsoll_workload::Pause;
 use serde_json::json;
@@ -267,6 +267,21 @@ async fn steps_at_once_take_as_long_as_the_slowest_of_them() {
         assert_eq!(opened, most, "connections are kept for the next time; open: {is_open}");
         assert_eq!(ended, measured.ended());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_steps_at_once_do_not_find_any_more_is_forgotten() {
+    let captured = Capture { absent: Absent::Unknown, ..capture(0, "$.id") };
+    let both = vec![request(Request { captures: vec![captured], ..step(0, "/a") }), request(step(1, "/b"))];
+    let pass = vec![
+        Action::Parallel(Group { group: 0, actions: both }),
+        request(Request { url: path_with("/id/", 0), ..step(2, "/") }),
+    ];
+    let actions = vec![Action::Repeat(Repeat { min: 2, max: 2, actions: pass })];
+    let (transport, asked) =
+        server(|path, before| (0, 200, if path == "/a" && before == 0 { r#"{"id":5}"# } else { "{}" }));
+    simulate(once(actions), transport).await;
+    assert_eq!(paths(&asked), ["/a", "/b", "/id/5", "/a", "/b"], "the second pass has no id to ask for");
 }
 
 #[tokio::test(start_paused = true)]
