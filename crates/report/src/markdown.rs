@@ -41,6 +41,7 @@ pub fn markdown(run: &Run) -> String {
     connections(&mut text, run);
     values(&mut text, run);
     resources(&mut text, run);
+    notes(&mut text, run);
     facts(&mut text, run);
     text
 }
@@ -241,6 +242,19 @@ fn connections(text: &mut String, run: &Run) {
             .map(|reason| count(&format!("closed {}", words::close_reason(reason)), figures.closed(reason))),
     );
     table(text, "Connections", &["", "Count or share"], 1..2, &rows);
+}
+
+/// What a reader has to know of how the run went, like what of a log was not replayed.
+fn notes(text: &mut String, run: &Run) {
+    if run.summary.notes.is_empty() {
+        return;
+    }
+    text.push_str("## Notes\n\n");
+    for note in &run.summary.notes {
+        let at = words::offset(note.at as f64 / 1e9);
+        let _ = writeln!(text, "- {at} {}", escaped(&note.text));
+    }
+    text.push('\n');
 }
 
 fn facts(text: &mut String, run: &Run) {
