@@ -565,23 +565,6 @@ scenarios: [ { name: follow, steps: [ { name: away, get: '/redirect?n=3', expect
 }
 
 #[tokio::test]
-async fn a_history_whose_name_is_mistyped_is_not_made_by_looking_into_it() {
-    let desk = Desk::new();
-    for command in
-        [&["runs", "list"][..], &["runs", "show", "latest"], &["report", "latest"], &["capacity", "shop"]]
-    {
-        let ended = desk.plimsoll(command).args(["--history", "nowhere/n.db"]).ended().await;
-        assert_eq!(ended.code, 2, "{command:?}: {ended:?}");
-        assert!(
-            ended.stderr.contains("there is no history at nowhere/n.db"),
-            "{command:?}: {}",
-            ended.stderr
-        );
-    }
-    assert!(!desk.path("nowhere").exists());
-}
-
-#[tokio::test]
 async fn runs_can_be_listed_shown_deleted_and_reported() {
     let _machine = beside_others().await;
     let target = Target::start(["--latency", "none"]).await;

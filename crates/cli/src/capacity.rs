@@ -45,7 +45,7 @@ pub(crate) async fn capacity(arguments: &CapacityArguments) -> Outcome {
     let mut kept_in = None;
     let measured = match (&arguments.plan, &arguments.prometheus) {
         (Some(plan), _) => {
-            let history = kept_in.insert(files::past(&arguments.history).await?);
+            let history = kept_in.insert(files::history(&arguments.history).await?);
             recorded::measured(history, plan, arguments.runs, arguments.json.is_some()).await?
         }
         (None, Some(url)) => stored::measured(url, arguments, now).await?,
@@ -142,7 +142,7 @@ async fn growth(arguments: &CapacityArguments, now: f64) -> Result<Option<Growth
     } else if let (Some(query), Some(url)) = (&arguments.traffic_query, &arguments.prometheus) {
         stored::traffic(url, query, arguments, now).await?
     } else if let Some(plan) = &arguments.traffic_runs {
-        recorded::traffic(&files::past(&arguments.history).await?, plan).await?
+        recorded::traffic(&files::history(&arguments.history).await?, plan).await?
     } else {
         return Ok(None);
     };

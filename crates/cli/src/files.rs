@@ -31,20 +31,6 @@ pub(crate) async fn history(argument: &HistoryArgument) -> Result<History, Stop>
     History::open(&path).await.map_err(Stop::usage)
 }
 
-/// The same for a command that only looks: a history that was named has to be there, for one made by a
-/// name mistyped would say that nothing was ever recorded.
-pub(crate) async fn past(argument: &HistoryArgument) -> Result<History, Stop> {
-    if let Some(path) = &argument.history
-        && !History::is_at(path).map_err(Stop::usage)?
-    {
-        let path = path.display();
-        return Err(Stop::usage(anyhow::anyhow!(
-            "there is no history at {path}: `plimsoll run` makes one there"
-        )));
-    }
-    history(argument).await
-}
-
 /// What became of the forms that were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Written {

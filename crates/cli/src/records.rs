@@ -15,7 +15,7 @@ use crate::{Outcome, Stop, files, spool, teardown};
 pub(crate) async fn runs(command: RunsCommand) -> Outcome {
     match command {
         RunsCommand::List { plan, tags, limit, json, history } => {
-            let history = files::past(&history).await?;
+            let history = files::history(&history).await?;
             let filter =
                 Filter { plan, tags: tags.into_iter().collect(), limit: Some(limit), ..Filter::default() };
             let mut rows = history.list(&filter).await.map_err(Stop::usage)?;
@@ -29,7 +29,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             }
         }
         RunsCommand::Show { run, files, history } => {
-            let history = files::past(&history).await?;
+            let history = files::history(&history).await?;
             let run = recorded(&history, &run).await?;
             let filter = Filter { id: Some(run.summary.info.id.clone()), ..Filter::default() };
             show(&[run], &files)?;
@@ -39,7 +39,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             }
         }
         RunsCommand::Export { run, to, plan, history } => {
-            let history = files::past(&history).await?;
+            let history = files::history(&history).await?;
             let id = history.find(&run).await.map_err(Stop::usage)?;
             if let Some(sink) = spool::sink_named(&to) {
                 return spool::replay(&history, &id, sink, plan.as_deref()).await;
@@ -49,7 +49,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             files::put(&to, &String::from_utf8_lossy(&text)).map_err(Stop::internal)?;
         }
         RunsCommand::Delete { runs, history } => {
-            let history = files::past(&history).await?;
+            let history = files::history(&history).await?;
             let mut ids = Vec::new();
             for run in &runs {
                 ids.push(history.find(run).await.map_err(Stop::usage)?);
@@ -58,7 +58,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             ids.iter().for_each(|id| crate::say::errln!("deleted {id}"));
         }
         RunsCommand::Teardown { run, again, plan, set, json, quiet, history } => {
-            let history = files::past(&history).await?;
+            let history = files::history(&history).await?;
             let (plan, json) = (plan.as_deref(), json.as_deref());
             let asked = teardown::Asked { run: &run, again, plan, set, json, quiet };
             return Box::pin(teardown::teardown(&history, asked)).await;
@@ -67,7 +67,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             let run = if Path::new(&source).is_file() {
                 from_file(Path::new(&source))?
             } else {
-                recorded(&files::past(&history).await?, &source).await?
+                recorded(&files::history(&history).await?, &source).await?
             };
             show(&[run], &files)?;
         }
@@ -76,7 +76,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
 }
 
 pub(crate) async fn report(arguments: ReportArguments) -> Outcome {
-    let history = files::past(&arguments.history).await?;
+    let history = files::history(&arguments.history).await?;
     let mut runs = Vec::new();
     for run in &arguments.runs {
         runs.push(recorded(&history, run).await?);

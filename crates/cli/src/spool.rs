@@ -21,7 +21,7 @@ pub(crate) async fn spool(command: SpoolCommand) -> Outcome {
         SpoolCommand::List { spool, json, history } => {
             let folder = match spool {
                 Some(folder) => folder,
-                None => folder_of(&ExportSettings::default(), &files::past(&history).await?),
+                None => folder_of(&ExportSettings::default(), &files::history(&history).await?),
             };
             list(&folder, json.as_deref())
         }

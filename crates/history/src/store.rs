@@ -40,14 +40,6 @@ pub struct History {
 }
 
 impl History {
-    /// Whether there is a file at a location that [`Self::open`] takes.
-    ///
-    /// # Errors
-    /// When the location has another scheme than `sqlite:`.
-    pub fn is_at(location: impl AsRef<Path>) -> Result<bool> {
-        Ok(location::file(location.as_ref())?.exists())
-    }
-
     /// Opens a record at a path, `sqlite:PATH` or `sqlite://PATH`; makes the file and its directories
     /// where they are missing, brings an older one up to date, and marks the runs whose process was
     /// killed.

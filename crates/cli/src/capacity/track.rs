@@ -80,7 +80,7 @@ pub(crate) fn now_nanos() -> i64 {
 
 /// `plimsoll capacity --track-record`.
 pub(super) async fn track_record(arguments: &CapacityArguments) -> Outcome {
-    let history = files::past(&arguments.history).await?;
+    let history = files::history(&arguments.history).await?;
     let plan = arguments.plan.as_deref();
     let scored = history.predictions(plan).await.map_err(Stop::internal)?;
     let record = TrackRecord::of(&scored);

@@ -30,7 +30,7 @@ pub(super) async fn status(
     history: &HistoryArgument,
 ) -> Outcome {
     let (_, slas) = promises(paths)?;
-    let history = files::past(history).await?;
+    let history = files::history(history).await?;
     if !watch {
         let rows = rows(&history, &slas).await?;
         if let Some(path) = json {
@@ -116,7 +116,7 @@ pub(super) async fn report(
         return Err(Stop::usage(anyhow!("--month: `{month}` is no month; write it like 2026-11")));
     }
     let (_, slas) = promises(paths)?;
-    let history = files::past(history).await?;
+    let history = files::history(history).await?;
     let rows = months(&history, month, &slas).await?;
     if rows.is_empty() {
         return Err(Stop::usage(anyhow!("nothing is kept of SLAs in {month}: `plimsoll serve` judges them")));
