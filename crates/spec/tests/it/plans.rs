@@ -130,13 +130,10 @@ fn the_guide_explains_every_key() {
 }
 
 /// The examples of the guide are plans, or parts that fit into one.
-#[test]
-fn the_examples_of_the_guide_are_right() {
+fn examples() -> Vec<String> {
     let guide = std::fs::read_to_string(root().join("docs/plan.md")).unwrap();
-    let examples: Vec<_> =
-        guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(examples.len() >= 5);
-    for example in examples {
+    let examples = guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let whole = |example: &str| {
         let mut text = example.to_owned();
         for (key, default) in [
             ("name:", "name: example\n"),
@@ -148,6 +145,16 @@ fn the_examples_of_the_guide_are_right() {
                 text.push_str(default);
             }
         }
+        text
+    };
+    examples.map(whole).collect()
+}
+
+#[test]
+fn the_examples_of_the_guide_are_right() {
+    let examples = examples();
+    assert!(examples.len() >= 5);
+    for text in examples {
         let env = [
             ("TOKEN", "x"),
             ("PASSWORD", "y"),
@@ -159,4 +166,85 @@ fn the_examples_of_the_guide_are_right() {
             panic!("{text}\n{}", crate::rendered(&errors));
         }
     }
+}
+
+/// Plans that are there for the keys that no shipped plan and no example of the guide has.
+fn for_keys() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/keys");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+/// Notes the keys of `schema` that `value` has, each below the key it belongs to: `load.stages`.
+fn note(schema: &Value, below: &str, value: &Value, noted: &mut BTreeSet<String>) {
+    if let Some(place) = schema["$ref"].as_str() {
+        return note(whole().pointer(place.trim_start_matches('#')).unwrap(), "steps", value, noted);
+    }
+    let branches = schema["anyOf"].as_array().into_iter().flatten();
+    for branch in branches.chain(["if", "else"].iter().filter_map(|word| schema.get(word))) {
+        note(branch, below, value, noted);
+    }
+    for item in value.as_array().into_iter().flatten() {
+        if let Some(items) = schema.get("items") {
+            note(items, below, item, noted);
+        }
+    }
+    for (key, member) in value.as_object().into_iter().flatten() {
+        if let Some(property) = schema["properties"].get(key) {
+            noted.insert(format!("{below}.{key}"));
+            note(property, key, member, noted);
+        } else if let Some(named) = schema.get("additionalProperties") {
+            note(named, below, member, noted);
+        }
+    }
+}
+
+/// Every key of a schema, each below the key it belongs to.
+fn places(schema: &Value, below: &str, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(members) => {
+            for (word, member) in members {
+                match (word.as_str(), member) {
+                    ("properties", Value::Object(properties)) => {
+                        for (key, property) in properties {
+                            found.insert(format!("{below}.{key}"));
+                            places(property, key, found);
+                        }
+                    }
+                    ("$defs", Value::Object(definitions)) => {
+                        definitions.values().for_each(|definition| places(definition, "steps", found));
+                    }
+                    _ => places(member, below, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| places(item, below, found)),
+        _ => {}
+    }
+}
+
+fn whole() -> &'static Value {
+    static SCHEMA: std::sync::LazyLock<Value> = std::sync::LazyLock::new(schema);
+    &SCHEMA
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_a_plan_that_is_read() {
+    let mut noted = BTreeSet::new();
+    let shipped = shipped().into_iter().map(|path| std::fs::read_to_string(path).unwrap());
+    for text in shipped.chain(examples()) {
+        note(whole(), "", &json(&text), &mut noted);
+    }
+    let validator = jsonschema::validator_for(whole()).unwrap();
+    for text in for_keys() {
+        crate::parsed(&text);
+        let errors: Vec<_> = validator.iter_errors(&json(&text)).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new(), "{text}");
+        note(whole(), "", &json(&text), &mut noted);
+    }
+    let mut all = BTreeSet::new();
+    places(whole(), "", &mut all);
+    assert!(all.len() > 300, "{}", all.len());
+    let missing: Vec<_> = all.difference(&noted).collect();
+    assert!(missing.is_empty(), "{} of {} are in no plan: {missing:#?}", missing.len(), all.len());
 }
