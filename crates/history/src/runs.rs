@@ -80,6 +80,12 @@ pub struct Filter {
     pub tags: BTreeMap<String, String>,
     /// Started at or after, nanoseconds since 1970.
     pub since_nanos: Option<i64>,
+    /// Started before, nanoseconds since 1970.
+    pub until_nanos: Option<i64>,
+    /// Listed after this run: when it started, nanoseconds since 1970, and its id. It need not exist any more.
+    pub after: Option<(i64, String)>,
+    /// That ended so.
+    pub status: Option<RunStatus>,
     /// Only those that run now.
     pub live: bool,
     /// The latest so many.
@@ -267,6 +273,18 @@ fn list_query(filter: &Filter) -> QueryBuilder<Sqlite> {
     }
     if let Some(since) = filter.since_nanos {
         query.push(" AND started_at >= ").push_bind(since);
+    }
+    if let Some(until) = filter.until_nanos {
+        query.push(" AND started_at < ").push_bind(until);
+    }
+    if let Some((started, id)) = &filter.after {
+        // Of runs that started in the same nanosecond those come first that were recorded last.
+        query.push(" AND (started_at < ").push_bind(*started).push(" OR (started_at = ").push_bind(*started);
+        query.push(" AND run < coalesce((SELECT run FROM runs WHERE id = ").push_bind(id.clone());
+        query.push("), 0)))");
+    }
+    if let Some(status) = filter.status {
+        query.push(" AND status = ").push_bind(status.label());
     }
     if filter.live {
         query.push(" AND status IS NULL");

@@ -6,6 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rust_embed::RustEmbed;
 
+use crate::problem::Problem;
+
 #[derive(RustEmbed)]
 #[folder = "assets"]
 struct Assets;
@@ -13,7 +15,7 @@ struct Assets;
 /// Answers with a file, or with 304 for one that the browser has.
 pub(crate) fn answer(name: &str, headers: &HeaderMap) -> Response {
     let Some(file) = Assets::get(name) else {
-        return (StatusCode::NOT_FOUND, "no such page\n").into_response();
+        return Problem::not_found("there is no such page").into_response();
     };
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&file.metadata.sha256_hash()[..12]));
     let caching = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, "no-cache")];

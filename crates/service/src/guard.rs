@@ -6,12 +6,14 @@ use std::sync::LazyLock;
 
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+
+use crate::problem::{Kind, Problem};
 
 /// Answers that tell nothing of any run: probes may ask under whatever name they use.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
@@ -52,8 +54,8 @@ pub(crate) async fn guard(State(addr): State<SocketAddr>, request: Request, next
     let mut response = if open || host.is_some_and(|host| means_this_machine(host, addr.ip())) {
         next.run(request).await
     } else {
-        let advice = "asked under a name that does not mean this machine; use localhost or the address\n";
-        (StatusCode::MISDIRECTED_REQUEST, advice).into_response()
+        let advice = "asked under a name that does not mean this machine; use localhost or the address";
+        Problem::new(Kind::WrongHost, advice).into_response()
     };
     let headers = response.headers_mut();
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(PAGES));

@@ -16,11 +16,16 @@ mod capacity;
 mod events;
 mod followed;
 mod guard;
+mod problem;
+mod route;
 mod routes;
+mod runs;
+mod scope;
 mod server;
 mod shapes;
 mod slas;
 mod watcher;
 
+pub use scope::Scope;
 pub use server::{Config, Service, ServiceError};
 pub use slas::{Connection, Credentials, Promises, SlaError, with_composites};

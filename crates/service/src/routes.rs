@@ -2,15 +2,13 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use axum::{Json, Router, middleware};
 use plimsoll_exposition::capacity_families;
 use plimsoll_exposition::prometheus::Format;
-use plimsoll_history::Error;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -18,19 +16,108 @@ use tracing::Instrument;
 
 use crate::capacity::{Answers, list};
 use crate::followed::Followed;
+use crate::problem::Problem;
+use crate::route::{Answer, Doc, PUBLIC, READ, Route};
+use crate::runs::FILTERS;
 use crate::slas::Slas;
-use crate::{assets, events, guard, shapes};
+use crate::{assets, events, guard, problem, shapes};
 
 /// Pages that may listen at once.
 const LISTENERS: usize = 64;
 
+/// What every handler can use.
 #[derive(Debug, Clone)]
-struct App {
-    followed: Arc<Followed>,
-    answers: Arc<Answers>,
-    slas: Arc<Slas>,
-    listeners: Arc<Semaphore>,
-    ended: CancellationToken,
+pub(crate) struct App {
+    pub(crate) followed: Arc<Followed>,
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) slas: Arc<Slas>,
+    pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) ended: CancellationToken,
+}
+
+/// Every route of the service: what is not here is not answered.
+pub(crate) fn table() -> Vec<Route> {
+    [pages(), probes(), of_runs(), of_capacity(), of_slas()].into_iter().flatten().collect()
+}
+
+fn pages() -> Vec<Route> {
+    vec![
+        Route::get("/", READ, index),
+        Route::get("/capacity", READ, capacity),
+        Route::get("/capacity/{number}", READ, capacity_report),
+        Route::get("/sla", READ, slas_page),
+        Route::get("/sla/{*name}", READ, sla_page),
+        Route::get("/assets/{name}", PUBLIC, asset),
+    ]
+}
+
+fn probes() -> Vec<Route> {
+    vec![
+        Route::get("/healthz", PUBLIC, async || "ok\n").doc(Doc::new(
+            "health",
+            "Whether the process lives",
+            Answer::Text,
+        )),
+        Route::get("/readyz", PUBLIC, ready).doc(Doc::new(
+            "readiness",
+            "Whether the history was read and can be read still",
+            Answer::Text,
+        )),
+        Route::get("/metrics", READ, metrics).doc(Doc::new(
+            "metrics",
+            "The service's own metrics, limits of plans and how SLAs stand",
+            Answer::Metrics,
+        )),
+    ]
+}
+
+fn of_runs() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/runs", READ, runs)
+            .doc(Doc { query: &FILTERS, ..Doc::json("listRuns", "Runs, latest first", "Runs") }),
+        Route::get("/api/v1/runs/{run}", READ, run).doc(Doc::json("getRun", "A run in figures", "Run")),
+        Route::get("/api/v1/runs/{run}/timeline", READ, timeline).doc(Doc::json(
+            "getTimeline",
+            "The course of a run in columns",
+            "Timeline",
+        )),
+        Route::get("/api/v1/runs/{run}/report", READ, report).doc(Doc::new(
+            "getReport",
+            "The report of a run, one HTML file",
+            Answer::Html,
+        )),
+        Route::get("/api/v1/events", READ, listen).doc(Doc::new(
+            "listen",
+            "What happens, as it happens",
+            Answer::Events,
+        )),
+    ]
+}
+
+fn of_capacity() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/capacity", READ, capacity_list).doc(Doc::json(
+            "listCapacity",
+            "The limit and headroom of each plan",
+            "Capacity",
+        )),
+        Route::get("/api/v1/capacity/{number}", READ, capacity_json).doc(Doc::json(
+            "getCapacity",
+            "What `capacity` or `limit` answered",
+            "CapacityAnswer",
+        )),
+    ]
+}
+
+fn of_slas() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/slas", READ, slas_list).doc(Doc::json("listSlas", "How each SLA stands", "Slas")),
+        Route::get("/api/v1/slas/{*name}", READ, sla_json).doc(Doc::json(
+            "getSla",
+            "All there is to say of one SLA",
+            "Sla",
+        )),
+    ]
 }
 
 /// Every path of the service.
@@ -42,26 +129,12 @@ pub(crate) fn router(
 ) -> Router {
     let answers = Arc::new(Answers::new(followed.history().clone()));
     let app = App { followed, answers, slas, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
-    Router::new()
-        .route("/", get(index))
-        .route("/capacity", get(capacity))
-        .route("/capacity/{number}", get(capacity_report))
-        .route("/sla", get(slas_page))
-        .route("/sla/{*label}", get(sla_page))
-        .route("/assets/{name}", get(asset))
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/api/v1/runs", get(runs))
-        .route("/api/v1/runs/{id}", get(run))
-        .route("/api/v1/runs/{id}/timeline", get(timeline))
-        .route("/api/v1/runs/{id}/report", get(report))
-        .route("/api/v1/capacity", get(capacity_list))
-        .route("/api/v1/capacity/{number}", get(capacity_json))
-        .route("/api/v1/slas", get(slas_list))
-        .route("/api/v1/slas/{*label}", get(sla_json))
-        .route("/api/v1/events", get(listen))
+    let routes =
+        table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    routes
+        .fallback(async || Problem::not_found("no such path; `/api/v1/openapi.json` has those there are"))
         .layer(middleware::from_fn_with_state(addr, guard::guard))
+        .layer(middleware::from_fn(problem::told))
         .layer(middleware::from_fn(traced))
         .with_state(app)
 }
@@ -91,12 +164,12 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 }
 
 /// Ready is who has read the record once and can read it still.
-async fn ready(State(app): State<App>) -> Response {
+async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     let known = app.followed.known();
     match (&known.trouble, &known.runs) {
-        (Some(trouble), _) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")).into_response(),
-        (None, None) => (StatusCode::SERVICE_UNAVAILABLE, "the record is not read yet\n").into_response(),
-        (None, Some(_)) => "ready\n".into_response(),
+        (Some(trouble), _) => Err(Problem::unavailable(trouble.clone())),
+        (None, None) => Err(Problem::unavailable("the record is not read yet")),
+        (None, Some(_)) => Ok("ready\n"),
     }
 }
 
@@ -124,13 +197,8 @@ async fn metrics(State(app): State<App>) -> Response {
     ([(header::CONTENT_TYPE, Format::Text.content_type())], text).into_response()
 }
 
-async fn runs(State(app): State<App>) -> Response {
-    let known = app.followed.known();
-    match (&known.runs, &known.trouble) {
-        (Some(runs), _) => Json(runs.clone()).into_response(),
-        (None, Some(trouble)) => problem(StatusCode::SERVICE_UNAVAILABLE, trouble),
-        (None, None) => problem(StatusCode::SERVICE_UNAVAILABLE, "the record is not read yet"),
-    }
+async fn runs(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Json<Value>, Problem> {
+    Ok(Json(crate::runs::list(&app.followed, query.as_deref().unwrap_or_default()).await?))
 }
 
 async fn run(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
@@ -169,7 +237,7 @@ fn plans(runs: Option<&Value>) -> Vec<String> {
 
 async fn capacity_report(State(app): State<App>, Path(number): Path<i64>) -> Result<Response, Problem> {
     let report = app.answers.report(number).await?;
-    Ok(report.map_or_else(|| problem(StatusCode::NOT_FOUND, "no such report"), document))
+    report.map(document).ok_or_else(|| Problem::not_found(format!("there is no report {number}")))
 }
 
 async fn capacity_list(State(app): State<App>) -> Result<Json<Value>, Problem> {
@@ -177,11 +245,10 @@ async fn capacity_list(State(app): State<App>) -> Result<Json<Value>, Problem> {
 }
 
 async fn capacity_json(State(app): State<App>, Path(number): Path<i64>) -> Result<Response, Problem> {
-    let shown = app.answers.shown(number).await?;
-    Ok(match shown {
-        Some(shown) => Json(&shown.result).into_response(),
-        None => problem(StatusCode::NOT_FOUND, "no such answer"),
-    })
+    match app.answers.shown(number).await? {
+        Some(shown) => Ok(Json(&shown.result).into_response()),
+        None => Err(Problem::not_found(format!("there is no answer {number}"))),
+    }
 }
 
 /// How often a page of SLAs is drawn anew by whoever shows it.
@@ -192,10 +259,10 @@ async fn slas_page(State(app): State<App>) -> Response {
 }
 
 async fn sla_page(State(app): State<App>, Path(label): Path<String>) -> Result<Response, Problem> {
-    Ok(match app.slas.detail(&label).await? {
-        Some(detail) => fresh(document(plimsoll_report::sla_page(&detail))),
-        None => problem(StatusCode::NOT_FOUND, "no such SLA"),
-    })
+    match app.slas.detail(&label).await? {
+        Some(detail) => Ok(fresh(document(plimsoll_report::sla_page(&detail)))),
+        None => Err(no_sla(&label)),
+    }
 }
 
 /// A document of this moment.
@@ -209,42 +276,18 @@ async fn slas_list(State(app): State<App>) -> Json<Value> {
     Json(json!({ "slas": app.slas.statuses() }))
 }
 
-async fn sla_json(State(app): State<App>, Path(label): Path<String>) -> Result<Response, Problem> {
-    Ok(match app.slas.detail(&label).await? {
-        Some(detail) => Json(detail).into_response(),
-        None => problem(StatusCode::NOT_FOUND, "no such SLA"),
-    })
+async fn sla_json(State(app): State<App>, Path(label): Path<String>) -> Result<Json<Value>, Problem> {
+    app.slas.detail(&label).await?.map(Json).ok_or_else(|| no_sla(&label))
+}
+
+fn no_sla(label: &str) -> Problem {
+    Problem::not_found(format!("there is no SLA `{label}`"))
 }
 
 async fn listen(State(app): State<App>) -> Response {
     let Ok(place) = Arc::clone(&app.listeners).try_acquire_owned() else {
-        return problem(StatusCode::SERVICE_UNAVAILABLE, "too many pages listen already");
+        return Problem::unavailable("too many pages listen already").into_response();
     };
     let stream = events::stream(&app.followed, app.ended.clone(), place);
     stream.into_response()
-}
-
-/// Why a run cannot be shown.
-struct Problem(Error);
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        Self(error)
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let status = match self.0 {
-            Error::NoRun { .. } | Error::Empty => StatusCode::NOT_FOUND,
-            Error::Ambiguous { .. } => StatusCode::BAD_REQUEST,
-            Error::Locked { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        problem(status, &shapes::chain(&self.0))
-    }
-}
-
-fn problem(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({ "error": message }))).into_response()
 }

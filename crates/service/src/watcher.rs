@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::Event;
 use crate::followed::{Followed, fold};
+use crate::runs::AT_MOST;
 use crate::shapes::{self, Outcome};
 use crate::slas::{RunSecond, Slas};
 
@@ -22,9 +23,6 @@ const PERIOD: Duration = Duration::from_millis(500);
 
 /// In a second.
 const NANOS: i64 = 1_000_000_000;
-
-/// Runs that are listed; older ones are found by the command line.
-const LISTED: u32 = 200;
 
 /// Watches until `ended`.
 pub(crate) async fn watch(followed: Arc<Followed>, slas: Arc<Slas>, ended: CancellationToken) {
@@ -60,7 +58,7 @@ struct Watcher {
 
 impl Watcher {
     async fn look(&mut self) -> Result<(), Error> {
-        let filter = Filter { limit: Some(LISTED), ..Filter::default() };
+        let filter = Filter { limit: Some(AT_MOST), ..Filter::default() };
         let rows = self.followed.history().list(&filter).await?;
         if !self.has_caught_up {
             self.catch_up(&rows).await?;

@@ -252,7 +252,7 @@ async fn what_is_not_there_is_said_in_words() {
     let scene = Scene::new().await;
     let empty = scene.get("/api/v1/runs/none").await;
     assert_eq!(empty.status(), 404);
-    assert_eq!(empty.json::<Value>().await.unwrap()["error"], "no run is recorded yet");
+    assert_eq!(empty.json::<Value>().await.unwrap()["detail"], "no run is recorded yet");
     record(&scene.history, "0198-a", 10).await;
     record(&scene.history, "0198-b", 10).await;
     for (id, status, word) in
@@ -261,8 +261,96 @@ async fn what_is_not_there_is_said_in_words() {
         let answer = scene.get(&format!("/api/v1/runs/{id}/timeline")).await;
         assert_eq!(answer.status(), status, "{id}");
         let body: Value = answer.json().await.unwrap();
-        assert!(body["error"].as_str().unwrap().contains(word), "{body}");
+        assert!(body["detail"].as_str().unwrap().contains(word), "{body}");
     }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn every_refusal_is_a_problem_of_one_form() {
+    let scene = Scene::new().await;
+    record(&scene.history, "0198-a", 10).await;
+    record(&scene.history, "0198-b", 10).await;
+    for (method, path, status, word) in [
+        ("GET", "/nowhere", 404, "not-found"),
+        ("GET", "/api/v1/nothing", 404, "not-found"),
+        ("GET", "/api/v1/runs/x", 404, "not-found"),
+        ("GET", "/api/v1/runs/0198", 400, "ambiguous"),
+        ("GET", "/api/v1/runs?limit=none", 400, "bad-request"),
+        ("GET", "/api/v1/capacity/x", 400, "bad-request"),
+        ("GET", "/api/v1/capacity/7", 404, "not-found"),
+        ("GET", "/api/v1/slas/none", 404, "not-found"),
+        ("GET", "/assets/none", 404, "not-found"),
+        ("GET", "/api/v1/runs/%FF", 400, "bad-request"),
+        ("PATCH", "/api/v1/runs", 405, "method-not-allowed"),
+        ("POST", "/healthz", 405, "method-not-allowed"),
+    ] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let answer = scene.http.request(method, format!("{}{path}", scene.url)).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{path}");
+        if status == 405 {
+            assert!(answer.headers()["allow"].to_str().unwrap().contains("GET"), "{path}");
+        }
+        let told: Value = answer.json().await.unwrap();
+        assert_eq!(told["type"], format!("urn:plimsoll:problem:{word}"), "{path}: {told:#}");
+        assert_eq!(told["status"], status, "{path}");
+        assert_eq!(told["instance"], path.split('?').next().unwrap());
+        for key in ["title", "detail"] {
+            assert!(told[key].as_str().is_some_and(|text| text.len() > 5), "{path}: {told:#}");
+        }
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn the_list_of_runs_comes_in_pages_and_filtered() {
+    let scene = Scene::new().await;
+    for number in 0..5 {
+        record(&scene.history, &format!("0198-{number}"), 10).await;
+    }
+    let recorder = Recorder::start(&scene.history, &started("0199-live")).await.unwrap();
+    let all = |list: &Value| list["runs"].as_array().is_some_and(|runs| runs.len() == 6);
+    let list = scene.json_where("/api/v1/runs", all).await;
+    assert_eq!(list["next"], Value::Null);
+    let ids = |list: &Value| -> Vec<String> {
+        let ids = list["runs"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned());
+        ids.collect()
+    };
+
+    // A page ends where the next begins, also among runs that started in the same nanosecond.
+    let (mut seen, mut path) = (Vec::new(), "/api/v1/runs?limit=2".to_owned());
+    loop {
+        let page = scene.json(&path).await;
+        assert!(ids(&page).len() <= 2);
+        seen.extend(ids(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        // What was told is not told again when a run is deleted in between.
+        if seen.len() == 2 {
+            scene.history.delete(&["0198-0"]).await.unwrap();
+        }
+        path = format!("/api/v1/runs?limit=2&cursor={next}");
+    }
+    assert_eq!(seen, ["0199-live", "0198-4", "0198-3", "0198-2", "0198-1"]);
+
+    for (query, count) in [
+        ("status=running", 1),
+        ("status=completed", 4),
+        ("status=aborted", 0),
+        ("plan=storefront%20%3Cb%3E", 5),
+        ("plan=other", 0),
+        ("tag=version=1.4.2&status=completed", 4),
+        ("tag=version=2", 0),
+        ("since=2025-10-09T08:53:20Z", 5),
+        ("since=2025-10-09T08:53:21Z", 0),
+        ("until=2025-10-09T08:53:20Z", 0),
+        ("until=2025-10-09T10:53:21%2B02:00", 5),
+    ] {
+        let found = scene.json(&format!("/api/v1/runs?{query}")).await;
+        assert_eq!(ids(&found).len(), count, "{query}: {found:#}");
+    }
+    drop(recorder);
     scene.end().await;
 }
 

@@ -90,7 +90,7 @@ export class RunPage {
     // Whoever asked later, or left the page, has made this answer stale.
     if (turn !== this.loading) return;
     if (!answer?.ok || !body) {
-      const why = (body as { error?: string } | null)?.error ?? "the service does not answer";
+      const why = (body as { detail?: string } | null)?.detail ?? "the service does not answer";
       this.element.replaceChildren(el("h1", {}, "No such run"), el("p", {}, why), el("p", {}, el("a", { href: "#/" }, "All runs")));
       return;
     }
