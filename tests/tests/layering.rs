@@ -17,7 +17,7 @@ const LAYERS: [(u8, &[&str]); 10] = [
     (8, &["service"]),
     (7, &["fleet", "pipeline"]),
     (6, &["runner"]),
-    (5, &["driver", "exporters", "history", "chaos"]),
+    (5, &["driver", "exporters", "history", "notify", "chaos"]),
     (4, &["exposition", "report", "spec"]),
     (3, &["run"]),
     (2, &["sla", "capacity"]),
