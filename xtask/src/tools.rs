@@ -10,7 +10,8 @@ use crate::command::run;
 
 /// A package with its version and, where tests start a program of it that is not among the environment's programs by itself, the
 /// program's name and where it lies in the environment's packages.
-const TOOLS: [(&str, Option<(&str, &str)>); 5] = [
+const TOOLS: [(&str, Option<(&str, &str)>); 6] = [
+    ("aiosmtpd==1.4.6", None),   // a mail server that keeps what it takes
     ("ministack==1.5.33", None), // an emulator of Amazon Web Services; its start script becomes the server
     ("noida-db==0.2.3", Some(("noida-db", "noida_db/noida-db"))), // an emulator of Kafka
     ("osmem-server==0.1.6", Some(("osmem-server", "osmem_server/bin/osmem-server"))), // an emulator of OpenSearch

@@ -19,6 +19,7 @@ mod lineage;
 mod load_series;
 mod measures;
 mod network;
+mod notify;
 mod observed;
 mod plan;
 mod resources;
@@ -46,6 +47,7 @@ pub use lineage::Lineage;
 pub use load_series::{Counts, LoadSeries};
 pub use measures::{MeasureFigures, MeasureSummary, StepMeasure};
 pub use network::{AddressFamily, HostAddress, Network, Proxy, Reuse};
+pub use notify::{EmailSettings, MailTls, NotifyChannel, NotifyReceiver, NotifySettings, Occasion};
 pub use observed::Observed;
 pub use plan::TlsVersion;
 pub use plan::{

@@ -1,4 +1,4 @@
-//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, ministack, noida-db, nginx, caddy, tinyproxy and Chromium.
+//! Real servers for tests: Prometheus, Alertmanager, Pushgateway, InfluxDB, VictoriaMetrics, rotel, osmem-server, ministack, noida-db, nginx, caddy, tinyproxy, aiosmtpd and Chromium.
 //!
 //! What we export has to be understood by the programs other people run, so tests ask those
 //! programs and not a copy of them. Each server listens on free loopback ports, keeps its files
@@ -30,6 +30,7 @@ mod receiver;
 pub mod remote_write;
 mod rotel;
 mod scripted;
+mod smtp;
 mod tinyproxy;
 mod victoria_metrics;
 mod wait;
@@ -52,6 +53,7 @@ pub use pushgateway::Pushgateway;
 pub use receiver::{Answer, Plain, Received, Receiver};
 pub use rotel::{Rotel, RotelPoint, RotelSpan};
 pub use scripted::{Body, Protocol, Reply, Scripted};
+pub use smtp::{Smtp, SmtpSetup};
 pub use tinyproxy::Tinyproxy;
 pub use victoria_metrics::VictoriaMetrics;
 pub use wait::{wait_for, wait_until};

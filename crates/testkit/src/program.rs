@@ -12,8 +12,13 @@ use anyhow::{Context, bail};
 const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
 
 /// Programs whose package is a Python one: `cargo xtask test --only packages` puts them below the target folder.
-const OF_PYTHON: [&str; 4] =
-    [Program::AWS.name, Program::KAFKA.name, Program::OPENSEARCH.name, Program::ROTEL.name];
+const OF_PYTHON: [&str; 5] = [
+    Program::AWS.name,
+    Program::KAFKA.name,
+    Program::OPENSEARCH.name,
+    Program::ROTEL.name,
+    Program::SMTP.name,
+];
 
 /// An installed program and the Debian or Python package that brings it.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +45,7 @@ impl Program {
     pub const ROTEL: Self = Self { name: "rotel-agent", package: "rotel" };
     pub const AWS: Self = Self { name: "ministack", package: "ministack" };
     pub const KAFKA: Self = Self { name: "noida-db", package: "noida-db" };
+    pub const SMTP: Self = Self { name: "aiosmtpd", package: "aiosmtpd" };
     pub const SETPRIV: Self = Self { name: "setpriv", package: "util-linux" };
 
     /// Finds the program.
