@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Looks after what waits for sinks
     #[command(subcommand)]
     Spool(SpoolCommand),
+    /// Looks after who is told what has happened
+    #[command(subcommand)]
+    Notify(NotifyCommand),
     /// Renders recorded runs again
     Report(ReportArguments),
 }
@@ -162,6 +165,23 @@ pub(crate) struct RunArguments {
     pub(crate) output: OutputArguments,
     #[command(flatten)]
     pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NotifyCommand {
+    /// Sends a test to every receiver and says what each answered
+    Test(NotifyTestArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("of").required(true)))]
+pub(crate) struct NotifyTestArguments {
+    /// The plan whose `notify` it is
+    #[arg(group = "of")]
+    pub(crate) plan: Option<PathBuf>,
+    /// The service's configuration whose `notify` it is
+    #[arg(short = 'c', long = "config", value_name = "FILE", group = "of")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

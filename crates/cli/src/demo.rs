@@ -83,6 +83,7 @@ async fn bind(arguments: &DemoArguments, history: &History) -> Result<Service, S
         listen,
         history: history.clone(),
         promises: plimsoll_service::Promises::default(),
+        teller: None,
     };
     match Service::bind(config(arguments.listen)).await {
         Err(ServiceError::Taken { listen }) => {

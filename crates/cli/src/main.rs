@@ -11,6 +11,7 @@ mod demo;
 mod files;
 mod hit;
 mod limit;
+mod notify;
 mod once;
 mod plan;
 mod progress;
@@ -117,6 +118,7 @@ async fn command(command: Command) -> Outcome {
         Command::Sla(command) => Box::pin(sla::sla(&command)).await,
         Command::Runs(command) => Box::pin(records::runs(command)).await,
         Command::Spool(command) => Box::pin(spool::spool(command)).await,
+        Command::Notify(command) => notify::notify(&command).await,
         Command::Report(arguments) => records::report(arguments).await,
     }
 }

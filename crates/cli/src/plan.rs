@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::Path;
 
-use plimsoll_run::{ExitCode, ExportSettings, RunPlan};
+use plimsoll_run::{ExitCode, ExportSettings, NotifySettings, RunPlan};
 use plimsoll_sla::Sla;
 use plimsoll_spec::{Diagnostic, Inputs, OpenTable, Parsed, Source};
 
@@ -107,6 +107,17 @@ pub(crate) fn export_of(path: &Path) -> Result<ExportSettings, Stop> {
         Stop::usage(anyhow::Error::new(error).context(format!("cannot read the plan {}", path.display())))
     })?;
     export(&path.display().to_string(), text)
+}
+
+/// Reads who is told, and nothing else: of a plan, or of a service's configuration. `None` where neither says it.
+pub(crate) fn notify(name: &str, text: String) -> Result<Option<NotifySettings>, Stop> {
+    let env = |name: &str| std::env::var(name).ok();
+    let none = |_: &str| Err("files are not read here".to_owned());
+    let source = Source { name: name.to_owned(), text };
+    plimsoll_spec::parse_notify(&source, &Inputs::new(&env, &none)).map_err(|diagnostics| {
+        tell(&diagnostics);
+        Stop::told(ExitCode::Usage)
+    })
 }
 
 /// Prints diagnostics to standard error.

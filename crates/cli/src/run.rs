@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::arguments::{OutputArguments, RunArguments};
 use crate::plan::Changes;
-use crate::{Outcome, Stop, calibrate, files, once, plan, signals, sla, view};
+use crate::{Outcome, Stop, calibrate, files, notify, once, plan, signals, sla, view};
 
 /// Events that may wait for the terminal. It draws several times a second, so they never do.
 const WATCHED: usize = 1024;
@@ -40,6 +40,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
         true => None,
         false => Box::pin(calibrate::before(&parsed.plan, workers, &control)).await,
     };
+    let told = notify::Told::begin(&parsed.plan)?;
     let finished = offer(
         Arc::new(parsed.plan),
         workers,
@@ -49,14 +50,24 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
         &arguments.output,
         &control,
         Vec::new(),
-        |_| {},
+        told.observer(),
     )
-    .await?;
-    let code = ExitCode::of_run(&finished.state.summary(), arguments.strict);
-    conclude(finished, Some(&history), &arguments.output, plimsoll_report::text)
-        .await
-        // A run that is not wholly in the record is our failure, however it ended.
-        .map(|recorded| if recorded { code } else { ExitCode::Internal })
+    .await;
+    let finished = match finished {
+        Ok(finished) => finished,
+        Err(stop) => {
+            told.not_begun(&stop).await;
+            return Err(stop);
+        }
+    };
+    let summary = finished.state.summary();
+    let code = ExitCode::of_run(&summary, arguments.strict);
+    // It is told while everything else is concluded.
+    told.ended(&summary, code, arguments.output.files.report.as_deref());
+    let concluded = conclude(finished, Some(&history), &arguments.output, plimsoll_report::text).await;
+    told.finish().await;
+    // A run that is not wholly in the record is our failure, however it ended.
+    concluded.map(|recorded| if recorded { code } else { ExitCode::Internal })
 }
 
 pub(crate) fn default_workers() -> usize {

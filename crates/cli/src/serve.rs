@@ -4,13 +4,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use plimsoll_run::ExitCode;
+use plimsoll_notify::Notifier;
+use plimsoll_run::{ExitCode, NotifySettings};
 use plimsoll_service::{Config, Promises, Service};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{HistoryArgument, ServeArguments};
-use crate::{Outcome, Stop, files, signals, sla};
+use crate::{Outcome, Stop, files, notify, plan, signals, sla};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7700);
 
@@ -22,6 +23,9 @@ struct Raw {
     history: Option<String>,
     #[serde(default)]
     sla: Vec<PathBuf>,
+    /// Read by itself, as a plan's is.
+    #[serde(rename = "notify")]
+    _notify: Option<serde::de::IgnoredAny>,
 }
 
 /// The service's configuration as meant.
@@ -68,13 +72,9 @@ fn promises(files: &[PathBuf]) -> Result<Promises, Stop> {
 }
 
 pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
-    let config = match &arguments.config {
-        None => ServeConfig::default(),
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(anyhow::Error::new)
-            .and_then(|text| ServeConfig::parse(&text))
-            .with_context(|| path.display().to_string())
-            .map_err(Stop::usage)?,
+    let (config, receivers) = match &arguments.config {
+        None => (ServeConfig::default(), None),
+        Some(path) => configuration(path)?,
     };
     let beside = arguments.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     let files: Vec<PathBuf> = config.slas.iter().map(|file| beside.join(file)).collect();
@@ -84,8 +84,11 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let history = HistoryArgument { history: arguments.history.history.or(config.history) };
     let history = files::history(&history).await?;
     let _lock = history.lock_service().map_err(Stop::usage)?;
-    let service =
-        Service::bind(Config { listen, history: history.clone(), promises }).await.map_err(Stop::usage)?;
+    let notifier = receivers.map(Notifier::start).transpose().map_err(Stop::usage)?;
+    let teller = notifier.as_ref().map(Notifier::teller);
+    let service = Service::bind(Config { listen, history: history.clone(), promises, teller })
+        .await
+        .map_err(Stop::usage)?;
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     let _signals = signals::on_interrupt(move || stopper.cancel()).map_err(Stop::internal)?;
@@ -94,8 +97,22 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     if judged > 0 {
         crate::say::errln!("SLAs     {judged}");
     }
-    service.run(stop).await.map_err(Stop::internal)?;
+    let served = service.run(stop).await;
+    if let Some(notifier) = notifier {
+        notify::finish(notifier).await;
+    }
+    served.map_err(Stop::internal)?;
     Ok(ExitCode::Success)
+}
+
+/// What a file says, and who is told by it.
+fn configuration(path: &Path) -> Result<(ServeConfig, Option<NotifySettings>), Stop> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(anyhow::Error::new);
+    let text = text.with_context(|| name.clone()).map_err(Stop::usage)?;
+    let config = ServeConfig::parse(&text).with_context(|| name.clone()).map_err(Stop::usage)?;
+    let receivers = plan::notify(&name, text)?;
+    Ok((config, receivers))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Pause, RateProfile, Spacing, Stage, UserProfile};
 use serde_json::Value;
 
-use crate::{Body, CheckShape, Comparison, GroupShape, Network, Reuse, StepShape, Template};
+use crate::{Body, CheckShape, Comparison, GroupShape, Network, NotifySettings, Reuse, StepShape, Template};
 
 /// A plan as it is meant: valid, resolved, ready to be run.
 #[derive(Debug, Clone)]
@@ -72,6 +72,8 @@ pub struct RunPlan {
     pub resources: Vec<ResourceSource>,
     /// Where measurements go while it runs.
     pub export: ExportSettings,
+    /// Who is told how it goes.
+    pub notify: NotifySettings,
     /// Whether requests carry a `traceparent` header, and which of them are told with their trace.
     pub trace: Option<SingleRule>,
     /// The file that single requests are written to.

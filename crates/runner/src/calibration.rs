@@ -19,8 +19,8 @@ use plimsoll_driver::{
 use plimsoll_measure::{Frame, Histogram, LatencyFigures, Limits, Outcome, Timing};
 use plimsoll_run::{
     Action, AddressChoice, Calibration, Expect, ExportSettings, Feed, FeedOrder, Floor, Header, HttpSettings,
-    HttpVersion, Load, LoadModel, Network, OnFailure, Part, PlannedTarget, Request, RunPlan, Scenario, Shape,
-    Template, TlsSettings, UserLimits, Variable,
+    HttpVersion, Load, LoadModel, Network, NotifySettings, OnFailure, Part, PlannedTarget, Request, RunPlan,
+    Scenario, Shape, Template, TlsSettings, UserLimits, Variable,
 };
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Spacing, Stage, StageKind};
@@ -262,6 +262,7 @@ fn bare(plan: &RunPlan, target: &str, connections: u32, model: LoadModel) -> Run
         overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
+        notify: NotifySettings::default(),
         // They cost what they cost in the run.
         trace: plan.trace,
         samples: plan.samples.clone(),

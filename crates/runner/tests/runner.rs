@@ -11,8 +11,8 @@ use plimsoll_measure::Limits;
 use plimsoll_measure::Phase;
 use plimsoll_run::{
     Action, AddressChoice, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel, Network,
-    OnFailure, PlannedTarget, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunEvent, RunPlan,
-    RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
+    NotifySettings, OnFailure, PlannedTarget, Request, ResourceEndpoint, ResourceOrigin, ResourceSource,
+    RunEvent, RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
@@ -110,6 +110,7 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
         overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
+        notify: NotifySettings::default(),
         trace: None,
         samples: None,
         measures: Vec::new(),

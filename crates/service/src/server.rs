@@ -3,6 +3,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use plimsoll_history::History;
+use plimsoll_notify::Teller;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +20,8 @@ pub struct Config {
     pub history: History,
     /// What it judges.
     pub promises: Promises,
+    /// Who is told when promises are broken and kept again.
+    pub teller: Option<Teller>,
 }
 
 /// Why a service does not run.
@@ -75,8 +78,9 @@ impl Service {
         };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        let (slas, pollers) =
-            Slas::open(config.history.clone(), config.promises).await.map_err(|error| match error {
+        let (slas, pollers) = Slas::open(config.history.clone(), config.promises, config.teller)
+            .await
+            .map_err(|error| match error {
                 OpenError::Sla(error) => ServiceError::Sla(error),
                 OpenError::History(error) => ServiceError::Kept(error),
             })?;

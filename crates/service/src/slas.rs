@@ -12,6 +12,7 @@
 //! | `desk` | the order of seconds |
 //! | `bench` | all desks, and what is to be written |
 //! | `ask`, `poll` | a Prometheus and a page, once a second |
+//! | `news` | what somebody may want to be told |
 //! | `judge` | the clock, the writing, and the start from what was kept |
 
 mod ask;
@@ -20,6 +21,7 @@ mod desk;
 mod growth;
 mod judge;
 mod month;
+mod news;
 mod poll;
 mod question;
 mod selector;

@@ -27,6 +27,7 @@ mod json_schema;
 mod load;
 mod measures;
 mod network;
+mod notify;
 mod objectives;
 pub mod openslo;
 mod overrides;
@@ -53,7 +54,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use plimsoll_run::{Action, ExportSettings, Part, Request, RunPlan};
+use plimsoll_run::{Action, ExportSettings, NotifySettings, Part, Request, RunPlan};
 use plimsoll_sla::Sla;
 
 pub use diagnostic::{Diagnostic, Excerpt, Weight};
@@ -62,7 +63,7 @@ pub use schema::schema;
 use diagnostic::{Finding, Place, Sources};
 use read::Reader;
 use template::Scope;
-use tree::Node;
+use tree::{Node, Value};
 
 /// The text of a plan.
 #[derive(Debug, Clone)]
@@ -198,10 +199,35 @@ fn parse_pruned(
 pub fn parse_export(source: &Source, inputs: &Inputs<'_>) -> Result<ExportSettings, Vec<Diagnostic>> {
     let mut reader =
         Reader { inputs, sources: Sources::default(), findings: Vec::new(), functions: Vec::new() };
-    let settings = tree(&mut reader, source, |_, _| {}).map(|root| {
+    // Who was told needs variables that nobody has any more.
+    let settings = tree(&mut reader, source, |_, root| keep(root, |key| key != "notify")).map(|root| {
         let export = reader.object(&root, &words::PLAN).and_then(|plan| plan.get("export"));
         export.map(|node| export::read(&mut reader, node)).unwrap_or_default()
     });
+    finish(reader, settings)
+}
+
+/// Reads who is told, and nothing else: of a plan, or of a service's configuration. `None` where neither says it.
+///
+/// # Errors
+/// Everything that is wrong with that part; of a text that is not YAML, the first thing.
+pub fn parse_notify(source: &Source, inputs: &Inputs<'_>) -> Result<Option<NotifySettings>, Vec<Diagnostic>> {
+    let mut reader =
+        Reader { inputs, sources: Sources::default(), findings: Vec::new(), functions: Vec::new() };
+    let settings = tree(&mut reader, source, |_, root| keep(root, |key| key == "notify"))
+        .map(|root| root.get("notify").map(|node| notify::read(&mut reader, node)));
+    finish(reader, settings)
+}
+
+/// Leaves of a text the parts with these keys.
+fn keep(root: &mut Node, is_meant: impl Fn(&str) -> bool) {
+    if let Value::Map(entries) = &mut root.value {
+        entries.retain(|entry| is_meant(&entry.key));
+    }
+}
+
+/// What was read, or everything that is wrong with it.
+fn finish<T>(mut reader: Reader<'_>, settings: Option<T>) -> Result<T, Vec<Diagnostic>> {
     let findings = std::mem::take(&mut reader.findings);
     match settings {
         Some(settings) if !findings.iter().any(Finding::is_error) => Ok(settings),
@@ -243,11 +269,28 @@ fn tree(
 /// Covers what stands behind words that announce a secret, and credentials in URLs, in a text that is
 /// not understood.
 fn cover_likely_secrets(sources: &mut Sources, source: usize, text: &str) {
-    const WORDS: [&str; 8] =
-        ["token", "password", "bearer", "basic", "authorization", "cookie", "secret", "api-key"];
+    const WORDS: [&str; 9] = [
+        "token",
+        "password",
+        "bearer",
+        "basic",
+        "authorization",
+        "cookie",
+        "secret",
+        "api-key",
+        "routing_key",
+    ];
     let mut at = 0;
+    let mut is_notify = false;
     for line in text.split_inclusive('\n') {
         let lower = line.to_ascii_lowercase();
+        // Whoever knows the URL of a receiver may write there.
+        if line.starts_with(|first: char| !first.is_whitespace() && first != '#') {
+            is_notify = line.starts_with("notify");
+        }
+        if let (true, Some(url)) = (is_notify, line.find("://")) {
+            sources.cover(Place { source, start: at + url + 3, end: at + line.len() });
+        }
         let ends = WORDS.iter().filter_map(|word| Some(lower.find(word)? + word.len()));
         // What follows is covered up to the end of the line: too much rather than too little.
         if let Some(end) = ends.min() {
@@ -324,6 +367,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     let resources =
         object.get("resources").map(|node| resources::read(reader, node, target_url)).unwrap_or_default();
     let export = object.get("export").map(|node| export::read(reader, node)).unwrap_or_default();
+    let notify = object.get("notify").map(|node| notify::read(reader, node)).unwrap_or_default();
     let trace = object.get("trace").and_then(|node| singles::trace(reader, node));
     let samples = object.get("samples").and_then(|node| singles::samples(reader, node));
     let limits = object.get("limits").map(|node| http::limits(reader, node)).unwrap_or_default();
@@ -361,6 +405,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         overload_objectives: overload_objectives.into_iter().map(|(objective, _)| objective).collect(),
         resources,
         export,
+        notify,
         trace,
         samples,
         measures: measures.planned,

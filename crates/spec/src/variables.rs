@@ -93,12 +93,20 @@ enum Around {
     Credentials,
     /// Keys are names that the plan gives to something.
     Names,
+    /// Keys are words of `notify`, where whoever knows a URL may write to it.
+    Receivers,
 }
 
 /// Marks what must never be shown: tokens, passwords, credentials, headers that carry them, and what
 /// stands before the `@` of a URL.
 pub(crate) fn hide_secrets(reader: &mut Reader<'_>, node: &mut Node) {
     hide(reader, node, Around::Anything, false);
+    // Only there: a body may have such a key too.
+    if let Value::Map(entries) = &mut node.value {
+        for entry in entries.iter_mut().filter(|entry| entry.key == "notify") {
+            hide(reader, &mut entry.node, Around::Receivers, false);
+        }
+    }
 }
 
 fn hide(reader: &mut Reader<'_>, node: &mut Node, around: Around, secret: bool) {
@@ -133,12 +141,16 @@ fn hide(reader: &mut Reader<'_>, node: &mut Node, around: Around, secret: bool) 
                         "token_url" | "scope" | "audience" | "region" | "service" | "credentials"
                     ),
                     Around::Names => false,
+                    Around::Receivers => {
+                        matches!(key.as_str(), "url" | "routing_key" | "secret" | "password")
+                    }
                 };
                 let inner = match (around, key.as_str()) {
-                    (Around::Anything, "headers") => Around::Headers,
+                    (Around::Anything | Around::Receivers, "headers") => Around::Headers,
                     (Around::Anything, "auth") => Around::Credentials,
                     (Around::Anything, "capture" | "data" | "resources") => Around::Names,
                     (Around::Credentials, _) => Around::Credentials,
+                    (Around::Receivers, _) => Around::Receivers,
                     _ => Around::Anything,
                 };
                 hide(reader, &mut entry.node, inner, secret);

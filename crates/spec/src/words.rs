@@ -1,6 +1,6 @@
 //! Every key of a plan, with what it means: one table that reading, the JSON Schema and the errors share.
 
-use plimsoll_run::CloudWatchExport;
+use plimsoll_run::{CloudWatchExport, Occasion};
 
 use crate::flow::{MOST_RETRIES, MOST_TIMES};
 
@@ -146,6 +146,7 @@ pub(crate) static PLAN: Table = Table {
             "where figures of the target and its machine come from, by a name: the URL of metrics in Prometheus' format or a path below the target, `host` for this machine, or a map",
         ),
         key("export", Kind::Object(&EXPORT), "where measurements go while the run goes on"),
+        key("notify", Kind::Object(&NOTIFY), "who is told how it goes"),
         key(
             "trace",
             Kind::Object(&TRACE),
@@ -1485,6 +1486,101 @@ pub(crate) static INFLUXDB: Table = Table {
         key("token", Kind::Text, "API token, best as `${NAME}`; for versions 2 and 3"),
         key("username", Kind::Text, "user; for version 1"),
         key("password", Kind::Text, "password, best as `${NAME}`; for version 1"),
+    ],
+    later: &[],
+};
+
+/// One occasion or several.
+const OCCASIONS: Kind =
+    Kind::Either(&[Kind::OneOf(&Occasion::LABELS), Kind::List(&Kind::OneOf(&Occasion::LABELS))]);
+
+pub(crate) static NOTIFY: Table = Table {
+    name: "`notify`",
+    keys: &[
+        key("on", OCCASIONS, "what receivers are told of; default failure, regression, breach and recovery"),
+        must("receivers", Kind::Map(&Kind::Object(&RECEIVER)), "who is told, each by a name of your own"),
+        key("link", Kind::Text, "where the pages of `plimsoll serve` are, for links in messages"),
+        key("at_most", Kind::Rate, "messages to each receiver within any hour, 1/h to 3600/h; default 30/h"),
+        key("gather", Kind::Duration, "for how long breaches are gathered into one message; default 5s"),
+        key("settle", Kind::Duration, "for how long all is well before that is told; default 30s"),
+    ],
+    later: &[],
+};
+
+pub(crate) static RECEIVER: Table = Table {
+    name: "a receiver",
+    keys: &[
+        key("on", OCCASIONS, "what this receiver is told of; default: what `notify` says"),
+        key("at_most", Kind::Rate, "messages to it within any hour; default: what `notify` says"),
+        key("slack", Kind::Object(&SLACK), "a channel of Slack"),
+        key("teams", Kind::Object(&TEAMS), "a channel or chat of Microsoft Teams"),
+        key("email", Kind::Object(&EMAIL), "mail over SMTP"),
+        key("pagerduty", Kind::Object(&PAGERDUTY), "a service of PagerDuty"),
+        key("webhook", Kind::Object(&WEBHOOK), "a webhook, signed as Standard Webhooks says"),
+    ],
+    later: &[],
+};
+
+pub(crate) static SLACK: Table = Table {
+    name: "`slack`",
+    keys: &[must("url", Kind::Text, "the URL of an incoming webhook, best as `${NAME}`; never shown")],
+    later: &[],
+};
+
+pub(crate) static TEAMS: Table = Table {
+    name: "`teams`",
+    keys: &[must(
+        "url",
+        Kind::Text,
+        "the URL of a workflow that posts cards it is sent, best as `${NAME}`; never shown",
+    )],
+    later: &[],
+};
+
+pub(crate) static PAGERDUTY: Table = Table {
+    name: "`pagerduty`",
+    keys: &[
+        must("routing_key", Kind::Text, "the integration key of Events API v2, best as `${NAME}`"),
+        key(
+            "url",
+            Kind::Text,
+            "where events go; default `https://events.pagerduty.com/v2/enqueue`, in Europe `https://events.eu.pagerduty.com/v2/enqueue`",
+        ),
+    ],
+    later: &[],
+};
+
+pub(crate) static WEBHOOK: Table = Table {
+    name: "`webhook`",
+    keys: &[
+        must("url", Kind::Text, "where it is posted; never shown"),
+        must(
+            "secret",
+            Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]),
+            "what it is signed with: `whsec_` and the base64 of 24 to 64 bytes, best as `${NAME}`; of several each gives a signature",
+        ),
+        key("headers", Kind::Map(&Kind::Text), "sent with it"),
+    ],
+    later: &[],
+};
+
+pub(crate) static EMAIL: Table = Table {
+    name: "`email`",
+    keys: &[
+        must(
+            "server",
+            Kind::Text,
+            "the host of an SMTP server, maybe with a port; default port 587, 465 with `tls: tls`, 25 with `tls: none`",
+        ),
+        key(
+            "tls",
+            Kind::OneOf(&["starttls", "tls", "none"]),
+            "how the way there is covered: TLS before anything is said, TLS from the first byte, not at all; default starttls",
+        ),
+        key("username", Kind::Text, "user, with `password`"),
+        key("password", Kind::Text, "password, best as `${NAME}`"),
+        must("from", Kind::Text, "the address it comes from"),
+        must("to", Kind::Either(&[Kind::Text, Kind::List(&Kind::Text)]), "addresses it goes to"),
     ],
     later: &[],
 };

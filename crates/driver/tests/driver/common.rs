@@ -10,8 +10,8 @@ use plimsoll_measure::{
 };
 use plimsoll_run::{
     Action, AddressChoice, Expect, ExportSettings, GroupShape, HttpSettings, HttpVersion, Load, LoadModel,
-    Network, OnFailure, PlannedTarget, Request, RunPlan, Scenario, Shape, StepShape, Template, TlsSettings,
-    UserLimits,
+    Network, NotifySettings, OnFailure, PlannedTarget, Request, RunPlan, Scenario, Shape, StepShape,
+    Template, TlsSettings, UserLimits,
 };
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Spacing, Stage, StageKind};
@@ -116,6 +116,7 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         overload_objectives: Vec::new(),
         resources: Vec::new(),
         export: ExportSettings::default(),
+        notify: NotifySettings::default(),
         trace: None,
         samples: None,
         measures: Vec::new(),

@@ -12,6 +12,7 @@ use plimsoll_sla::{Budget, Condition, Counts, Entry, Events, Keeper, Moment, Sla
 use serde_json::Value;
 
 use super::desk::{Desk, Seen, Told};
+use super::news::{self, News};
 use super::{month, status};
 
 /// For how many seconds data is waited for. What comes later is late.
@@ -43,6 +44,8 @@ pub(super) struct Bench {
     runs: BTreeMap<String, Running>,
     journal: Vec<(u64, Entry)>,
     breaches: Vec<SlaBreach>,
+    /// What somebody may want to be told.
+    news: Vec<News>,
     /// Why events of an SLA cannot be had.
     troubles: Vec<Option<String>>,
     /// Whether all states are to be written, because entries of the journal were not.
@@ -63,6 +66,8 @@ pub(super) struct Row {
     /// The entry of the journal that the written state is as of.
     upto: Option<i64>,
     breach: Option<SlaBreach>,
+    /// Somebody was told of a breach, and not of its end.
+    owes_end: bool,
     written: Option<Written>,
     /// Events since this process began.
     events: (u64, u64),
@@ -98,6 +103,21 @@ impl Row {
         self.desk.keeper()
     }
 
+    /// What of what it was told somebody may want to be told. That nobody can know is no recovery.
+    fn news(&mut self, told: &[Told]) -> Vec<News> {
+        let mut news: Vec<News> = news::breaches(self, told).collect();
+        self.owes_end |= !news.is_empty();
+        let is_kept = match self.keeper().state().condition {
+            Condition::Ok | Condition::Warning | Condition::Exhausted => true,
+            Condition::Breaching | Condition::Undecided => false,
+        };
+        if self.owes_end && is_kept {
+            self.owes_end = false;
+            news.push(news::over(self));
+        }
+        news
+    }
+
     /// Its name in metrics.
     pub(super) fn label(&self) -> String {
         match &self.value {
@@ -117,6 +137,7 @@ impl Bench {
             runs: BTreeMap::new(),
             journal: Vec::new(),
             breaches: Vec::new(),
+            news: Vec::new(),
             rewrite: false,
         }
     }
@@ -175,6 +196,7 @@ impl Bench {
             counted_to: 0,
             upto,
             breach: None,
+            owes_end: false,
             written: None,
             events: (0, 0),
         });
@@ -185,11 +207,12 @@ impl Bench {
     pub(super) fn replay(&mut self, journal: &[(i64, Vec<u8>)], open: Vec<SlaBreach>) {
         let by_number: BTreeMap<u64, usize> =
             self.rows.iter().enumerate().map(|(at, row)| (row.number.cast_unsigned(), at)).collect();
+        let mut resumed = Vec::new();
         for breach in open {
-            if let Some(row) =
-                by_number.get(&breach.sla.cast_unsigned()).and_then(|at| self.rows.get_mut(*at))
-            {
-                row.breach = Some(breach);
+            let Some(at) = by_number.get(&breach.sla.cast_unsigned()).copied() else { continue };
+            if let Some(row) = self.rows.get_mut(at) {
+                row.breach = Some(breach.clone());
+                resumed.push((at, breach));
             }
         }
         for (at, bytes) in journal {
@@ -220,8 +243,20 @@ impl Bench {
                 self.breaches.push(SlaBreach { ended, ..breach });
             }
         }
+        for (at, breach) in resumed {
+            if let Some(row) = self.rows.get_mut(at) {
+                row.owes_end = true;
+                self.news.push(news::resumed(row, &breach));
+                self.news.extend(row.news(&[]));
+            }
+        }
         // Services that end soon after they began leave their entries behind; they do not pile up.
         self.rewrite = journal.len() > LONG_JOURNAL;
+    }
+
+    /// What somebody may want to be told since this was asked last.
+    pub(super) fn news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
     }
 
     /// The earliest second from which on runs of a plan may have something to tell; `None` where nothing is known yet.
@@ -350,6 +385,7 @@ impl Bench {
         let Some(row) = self.rows.get_mut(row) else { return };
         let mut told = Vec::new();
         work(&mut row.desk, &mut told);
+        self.news.extend(row.news(&told));
         let number = row.number.cast_unsigned();
         let entries = row.note(told, &mut self.breaches);
         self.journal.extend(entries.into_iter().map(|entry| (number, entry)));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use plimsoll_history::{Error, History, KeptState};
+use plimsoll_notify::Teller;
 use plimsoll_run::Secret;
 use plimsoll_sla::{Sla, Source};
 use serde_json::Value;
@@ -79,6 +80,8 @@ pub(crate) struct Slas {
     history: History,
     bench: Mutex<Bench>,
     clock: Mutex<Clock>,
+    /// Who is told of breaches.
+    teller: Option<Teller>,
 }
 
 /// The wall clock, as far as it is believed.
@@ -129,6 +132,7 @@ impl Slas {
     pub(crate) async fn open(
         history: History,
         promises: Promises,
+        teller: Option<Teller>,
     ) -> Result<(Arc<Self>, Vec<Poller>), OpenError> {
         let slas: Vec<Arc<Sla>> = promises.slas.into_iter().map(Arc::new).collect();
         let pollers = pollers(&slas, &promises.connections).map_err(OpenError::Sla)?;
@@ -141,7 +145,7 @@ impl Slas {
                 bench.turn_back(now);
             }
         }
-        let slas = Self { history, bench: Mutex::new(bench), clock: Mutex::new(Clock::new()) };
+        let slas = Self { history, bench: Mutex::new(bench), clock: Mutex::new(Clock::new()), teller };
         Ok((Arc::new(slas), pollers))
     }
 
@@ -203,6 +207,12 @@ impl Slas {
                 bench.trouble(sla, Some(why.to_owned()));
             }
             bench.advance(now, true);
+        }
+        // Where nobody is told they are forgotten.
+        let news = bench.news();
+        drop(bench);
+        if let Some(teller) = &self.teller {
+            news.into_iter().for_each(|news| news.tell(teller));
         }
         now
     }

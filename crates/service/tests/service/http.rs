@@ -379,6 +379,7 @@ async fn a_taken_port_is_said_so() {
         listen,
         history: scene.history.clone(),
         promises: plimsoll_service::Promises::default(),
+        teller: None,
     })
     .await
     .unwrap_err();

@@ -40,7 +40,12 @@ impl Scene {
     /// One that judges, over the record in a folder.
     pub(crate) async fn judging(folder: tempfile::TempDir, promises: Promises) -> Self {
         let history = History::open(folder.path().join("history.db")).await.unwrap();
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), history: history.clone(), promises };
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            history: history.clone(),
+            promises,
+            teller: None,
+        };
         let service = Service::bind(config).await.unwrap();
         let url = format!("http://{}", service.addr());
         let stop = CancellationToken::new();

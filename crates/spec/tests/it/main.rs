@@ -7,6 +7,7 @@ mod cases;
 mod checks;
 mod journeys;
 mod measures;
+mod notify;
 mod openslo;
 mod plans;
 mod promises;

@@ -161,6 +161,9 @@ fn the_examples_of_the_guide_are_right() {
             ("INFLUX_TOKEN", "z"),
             ("OTLP_TOKEN", "z"),
             ("ELASTIC_KEY", "z"),
+            ("SLACK_URL", "https://hooks.slack.com/services/a"),
+            ("PAGERDUTY_KEY", "z"),
+            ("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         ];
         if let Err(errors) = crate::parse_with(&text, &env, &[]) {
             panic!("{text}\n{}", crate::rendered(&errors));

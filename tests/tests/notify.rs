@@ -1,0 +1,254 @@
+//! Who is told of runs and SLAs by the built program: webhooks that are signed, mail over STARTTLS, and receivers that do not answer.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod harness;
+
+use std::time::Duration;
+
+use harness::{Desk, Ended, PATIENCE, Target, alone, beside_others, free_port, is_invalid};
+use plimsoll_testkit::{Answer, Authority, Received, Receiver, Smtp, SmtpSetup, wait_for};
+use serde_json::Value;
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+/// A plan of so many seconds whose receiver is `notify`.
+fn plan(target: &str, seconds: u64, notify: &str) -> String {
+    format!(
+        "name: told\ntarget: {target}\nload: {{ stages: [{{ hold: 100/s, for: {seconds}s }}], grace: 1s }}\n\
+         scenarios: [{{ name: all, steps: [{{ name: list, get: \"/products?page=1\" }}] }}]\n\
+         sla: [{{ name: answers, objective: \"error_ratio <= 1%\", over: 2s }}]\n\
+         notify:\n  on: [failure, success, breach, recovery]\n  link: https://plimsoll.example\n  gather: 0s\n  settle: 1s\n\
+         \x20 receivers: {{ hook: {notify} }}\n"
+    )
+}
+
+fn webhook(receiver: &Receiver) -> String {
+    format!("{{ webhook: {{ url: \"{}/xyzzy\", secret: {SECRET} }} }}", receiver.url())
+}
+
+/// How the run ends, unless the machine was so busy that its generator cannot be trusted.
+fn as_trusted(desk: &Desk, code: i32) -> i32 {
+    if is_invalid(&desk.json()) { 4 } else { code }
+}
+
+fn bodies(received: &[Received]) -> Vec<Value> {
+    received.iter().map(|one| serde_json::from_str(&one.text().unwrap()).unwrap()).collect()
+}
+
+fn types(bodies: &[Value]) -> Vec<&str> {
+    bodies.iter().map(|body| body["type"].as_str().unwrap()).collect()
+}
+
+async fn control(target: &Target, body: &'static str) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let put = client.put(format!("{}/control", target.url())).body(body).send().await;
+    assert!(put.unwrap().status().is_success());
+}
+
+fn assert_no_secret(desk: &Desk, ended: &Ended) {
+    for text in [&ended.stdout, &ended.stderr, &desk.text("run.json")] {
+        assert!(!text.contains("xyzzy") && !text.contains("MfKQ9r8GKYqr"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_of_a_run_is_told_with_its_end_and_what_the_run_came_to() {
+    let _quiet = alone().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let text = plan(&target.url(), 14, &webhook(&receiver));
+    let run = desk.run(&text).args(["--quiet", "--no-calibrate", "--report", "run.html"]).start();
+    target.asked(300).await;
+    control(&target, "{\"error_ratio\": 1}").await;
+    receiver.wait_for(1, PATIENCE).await.unwrap();
+    control(&target, "{\"error_ratio\": 0}").await;
+    receiver.wait_for(2, PATIENCE).await.unwrap();
+    let ended = run.ended().await;
+    assert_eq!(ended.code, as_trusted(&desk, 3), "{ended:?}");
+    let bodies = bodies(&receiver.received());
+    assert_eq!(types(&bodies), ["sla.breached", "sla.recovered", "run.failed"], "{bodies:#?}");
+    let [began, over, failed] = &bodies[..] else { panic!("{bodies:#?}") };
+    assert_eq!(began["data"]["outage"], over["data"]["outage"]);
+    assert_eq!(began["data"]["promises"][0]["promise"], "answers");
+    assert_eq!(failed["data"]["exit_code"], ended.code);
+    let id = desk.json()["run"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(failed["data"]["run"], id.as_str());
+    assert_eq!(failed["data"]["url"], format!("https://plimsoll.example/#/runs/{id}"));
+    assert_no_secret(&desk, &ended);
+    let record = desk.plimsoll(["runs", "export", "last"]).ended().await;
+    assert!(!record.stdout.contains("xyzzy") && !record.stdout.contains("MfKQ9r8GKYqr"));
+}
+
+#[tokio::test]
+async fn success_is_told_to_who_wants_it_and_trouble_with_receivers_changes_no_exit_code() {
+    let _quiet = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let text = plan(&target.url(), 3, &webhook(&receiver));
+    let ended = desk.run(&text).args(["--quiet", "--no-calibrate"]).ended().await;
+    let code = as_trusted(&desk, 0);
+    assert_eq!((ended.code, ended.stderr.as_str()), (code, ""), "{ended:?}");
+    let told = if code == 0 { "run.succeeded" } else { "run.failed" };
+    assert_eq!(types(&bodies(&receiver.received())), [told]);
+
+    receiver.answer_with([Answer::Body(403, "no /xyzzy for you".to_owned())]);
+    let ended = desk.run(&text).args(["--quiet", "--no-calibrate"]).ended().await;
+    assert_eq!(ended.code, as_trusted(&desk, 0), "{ended:?}");
+    assert!(ended.stderr.contains("warning: notify: hook (webhook): 403"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("1 message not delivered"), "{}", ended.stderr);
+    assert_no_secret(&desk, &ended);
+
+    receiver.answer_with([Answer::Stall]);
+    let ended = desk.run(&text).args(["--quiet", "--no-calibrate"]).ended().await;
+    assert_eq!(ended.code, as_trusted(&desk, 0), "{ended:?}");
+    assert!(ended.took < Duration::from_secs(30), "{:?}", ended.took);
+    assert!(ended.stderr.contains("1 message not delivered"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_begin_is_told_too() {
+    let _quiet = beside_others().await;
+    let desk = Desk::new();
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("export: {{ prometheus: {{ listen: \"{}\" }} }}\n", taken.local_addr().unwrap());
+    let text = plan("http://127.0.0.1:1", 3, &webhook(&receiver)) + &listen;
+    let ended = desk.run(&text).args(["--quiet", "--no-calibrate"]).ended().await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    let bodies = bodies(&receiver.received());
+    assert_eq!(types(&bodies), ["run.failed"], "{bodies:#?}");
+    assert_eq!(bodies[0]["data"]["exit_code"], 2);
+}
+
+#[tokio::test]
+async fn a_test_says_what_each_receiver_answers() {
+    let _quiet = beside_others().await;
+    let desk = Desk::new();
+    let authority = Authority::new().unwrap();
+    let setup = SmtpSetup::Starttls { user: "ann", password: "plugh" };
+    let server = Smtp::start(setup, &authority).await.unwrap();
+    let [good, bad] = [
+        Receiver::start([Answer::Body(200, "ok".to_owned())]).await.unwrap(),
+        Receiver::start([Answer::Body(404, "no_service".to_owned())]).await.unwrap(),
+    ];
+    let email = |password: &str| {
+        format!(
+            "{{ email: {{ server: \"localhost:{}\", username: ann, password: {password}, from: a@b.example, to: c@d.example }} }}",
+            server.port()
+        )
+    };
+    let config = desk.write(
+        "plimsoll.yaml",
+        &format!(
+            "notify:\n  receivers:\n    team: {{ slack: {{ url: \"{}/xyzzy\" }} }}\n    gone: {{ slack: {{ url: \"{}/xyzzy\" }} }}\n\
+             \x20   mail: {}\n    stranger: {}\n",
+            good.url(),
+            bad.url(),
+            email("plugh"),
+            email("wrong")
+        ),
+    );
+    let ca = server.ca().display().to_string();
+    let ended = desk.plimsoll(["notify", "test", "-c", &config]).env("SSL_CERT_FILE", &ca).ended().await;
+    assert_eq!(ended.code, 5, "{ended:?}");
+    let lines: Vec<&str> = ended.stdout.lines().collect();
+    for (line, beginning) in lines.iter().zip([
+        "team (slack): taken (200), ",
+        "gone (slack): not taken: 404: nobody takes messages under this URL; it says: no_service, ",
+        "mail (email): taken (250), ",
+        "stranger (email): not taken: permanent error (535)",
+    ]) {
+        assert!(line.starts_with(beginning), "{line}\n{ended:?}");
+    }
+    assert_eq!(lines.len(), 4, "{ended:?}");
+    assert_eq!(server.mails().unwrap().len(), 1);
+    assert!(!ended.stdout.contains("xyzzy") && !ended.stdout.contains("plugh"), "{ended:?}");
+
+    // Nobody vouches for its certificate: then nothing is sent there, least of all a password.
+    let ended = desk.plimsoll(["notify", "test", "-c", &config]).ended().await;
+    let mail = ended.stdout.lines().find(|line| line.starts_with("mail")).unwrap();
+    assert!(mail.contains("not taken") && mail.to_lowercase().contains("certificate"), "{mail}");
+    assert_eq!(server.mails().unwrap().len(), 1);
+
+    let nobody = desk.write("nobody.yaml", "listen: 127.0.0.1:0\n");
+    let ended = desk.plimsoll(["notify", "test", "-c", &nobody]).ended().await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.stderr.contains("has no `notify`"), "{ended:?}");
+}
+
+const SLO: &str = "apiVersion: openslo/v1
+kind: SLO
+metadata: {name: answers}
+spec:
+  service: shop
+  indicator:
+    metadata: {name: good}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: Plimsoll, spec: {plan: watched}}}
+        total: {metricSource: {type: Plimsoll, spec: {plan: watched}}}
+  timeWindow: [{duration: 30d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{target: 0.999}]
+";
+
+/// Killed in the middle: the breach is not told again, and its end is.
+#[tokio::test]
+async fn a_service_tells_of_its_slas_over_a_kill() {
+    let _quiet = alone().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let slo = desk.write("slo.yaml", SLO);
+    let config = desk.write(
+        "plimsoll.yaml",
+        &format!(
+            "sla: [slo.yaml]\nnotify:\n  gather: 0s\n  settle: 1s\n  receivers: {{ hook: {} }}\n",
+            webhook(&receiver)
+        ),
+    );
+    let address = format!("127.0.0.1:{}", free_port());
+    let serve = || desk.plimsoll(["serve", "-c", &config, "--listen", &address]).start();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let breach = async |what: &str| {
+        wait_for(PATIENCE, what, async || {
+            let answer = client.get(format!("http://{address}/api/v1/slas/answers")).send().await;
+            let told: Value = answer.map_err(|error| error.to_string())?.json().await.unwrap();
+            let is_written = told["breaches"].as_array().is_some_and(|breaches| !breaches.is_empty());
+            if is_written && told["state"] == "breaching" { Ok(()) } else { Err(format!("{told:#}")) }
+        })
+        .await
+        .unwrap();
+    };
+    let plan = format!(
+        "name: watched\ntarget: {}\nload: {{ stages: [{{ hold: 200/s, for: 90s }}], grace: 1s }}\n\
+         scenarios: [{{ name: all, steps: [{{ name: list, get: \"/products?page=1\" }}] }}]\n",
+        target.url()
+    );
+    let service = serve();
+    let run = desk.run(&plan).args(["--sla", &slo, "--quiet", "--no-calibrate"]).start();
+    target.asked(1000).await;
+    control(&target, "{\"error_ratio\": 1}").await;
+    receiver.wait_for(1, PATIENCE).await.unwrap();
+    // It is told before it is written.
+    breach("the breach in the record").await;
+    service.signal(nix::sys::signal::Signal::SIGKILL);
+    service.ended().await;
+    let service = serve();
+    breach("the breach after the start").await;
+    control(&target, "{\"error_ratio\": 0}").await;
+    let told = wait_for(PATIENCE, "the end of the outage", async || {
+        let bodies = bodies(&receiver.received());
+        if types(&bodies).contains(&"sla.recovered") { Ok(bodies) } else { Err(format!("{bodies:#?}")) }
+    })
+    .await
+    .unwrap();
+    assert_eq!(types(&told), ["sla.breached", "sla.recovered"], "{told:#?}");
+    assert_eq!(told[1]["data"]["subject"]["name"], "shop");
+    assert_eq!(told[0]["data"]["began"], told[1]["data"]["began"]);
+    run.signal(nix::sys::signal::Signal::SIGTERM);
+    run.ended().await;
+    service.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(service.ended().await.code, 0);
+}
