@@ -576,6 +576,7 @@ fn plan(row: &Row) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use plimsoll_notify::Occurrence;
     use plimsoll_sla::{AlertRule, BurnRule, Counted, Method, Period, Slo, Source};
 
     const START: u64 = 1_767_571_200;
@@ -638,6 +639,33 @@ mod tests {
         assert_eq!(told(&bench).2, Condition::Undecided);
         let breaches = bench.changes(START + 40, false).unwrap().breaches;
         assert_eq!(breaches.iter().map(|breach| breach.ended.is_some()).collect::<Vec<_>>(), [false, true]);
+    }
+
+    /// What there is to tell, with its second.
+    fn news(bench: &mut Bench) -> Vec<(&'static str, u64)> {
+        let word = |news| match news {
+            News::Happened(Occurrence::Breach(breach)) => ("breach", breach.found - START),
+            News::Happened(Occurrence::Recovery(recovery)) => ("recovery", recovery.ended - START),
+            News::Resumed(breach) => ("resumed", breach.found - START),
+            other => panic!("{other:?}"),
+        };
+        bench.news().into_iter().map(word).collect()
+    }
+
+    #[test]
+    fn that_nobody_can_know_is_no_recovery() {
+        let mut bench = bench();
+        for second in 0..30 {
+            bench.hand_in(0, START + second, seen(if second < 20 { 0 } else { 100 }), START + second + 1);
+        }
+        assert_eq!(news(&mut bench), [("breach", 21)]);
+        bench.advance(START + 60, false);
+        assert_eq!((told(&bench).2, news(&mut bench)), (Condition::Undecided, Vec::new()));
+        for second in 60..120 {
+            bench.hand_in(0, START + second, seen(0), START + second + 1);
+        }
+        let told = news(&mut bench);
+        assert!(matches!(told[..], [("recovery", 61..)]), "{told:?}");
     }
 
     #[test]
