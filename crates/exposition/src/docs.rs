@@ -65,7 +65,7 @@ const TAIL: &str = "
 - `reason` is `idle_closed`, `target_closed`, `error`, `timeout`, `too_large`, `unasked_bytes`, `elsewhere`, `user_ended`, `run_ended`, `goaway`, `idle_timeout` or `not_reused`; `tls` is `none`, `full`
   or `resumed`. Connections belong to no phase.
 - `plimsoll_resource` has a series for each figure of a source in the plan's `resources`: `resource` is `cpu`, `memory` and the like, or a metric's
-  own name with its labels; `unit` is `cores`, `ratio`, `bytes`, `seconds`, `per_second` or `count`. It is absent after a scrape that failed.
+  own name with its labels; `unit` is `cores`, `ratio`, `bytes`, `seconds`, `per_second`, `bytes_per_second` or `count`. It is absent after a scrape that failed.
 - `plimsoll_capacity_limit` and `plimsoll_capacity_headroom_ratio` are no run's: `plimsoll serve` exposes them at its own `/metrics`, from the newest answer of
   `capacity --plan` or `limit` in its history. The limit is the nearest that `capacity` found, the lowest of the peak's and the objectives', and the ratio the least
   headroom it prints. After a `limit` of users (closed load) only `estimate` exists: the throughput at the highest load that was kept. Live traffic can be set against the limit too:

@@ -13,6 +13,7 @@ mod calibration;
 mod capacity;
 mod chart;
 mod checks;
+mod findings;
 mod groups;
 mod html;
 mod json;

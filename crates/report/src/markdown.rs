@@ -105,6 +105,9 @@ fn resources(text: &mut String, run: &Run) {
     };
     let rows: Vec<_> = summary.resources.iter().map(row).collect();
     table(text, "Resources", &["Resource", "Source", "Mean", "Peak"], 2..4, &rows);
+    for found in crate::findings::sentences(summary) {
+        let _ = writeln!(text, "{}.\n", escaped(&capital(&found)));
+    }
     for trouble in crate::resources::troubles(summary) {
         let _ = writeln!(text, "{}.\n", escaped(&capital(&trouble)));
     }

@@ -5,8 +5,9 @@
 //! doing something was, and that is why it says "likely".
 
 use plimsoll_measure::{CloseReason, LatencyFigures, Opening, Outcome, Timing};
-use plimsoll_run::{Model, ObjectiveSummary, Summary};
+use plimsoll_run::{Model, ObjectiveSummary, ResourceSummary, Summary};
 use plimsoll_sla::{Measure, Validity, Verdict};
+use plimsoll_stats::LeakVerdict;
 use plimsoll_units::duration;
 
 use crate::words::{self, count, ratio, seconds};
@@ -63,7 +64,7 @@ const BURST: (f64, f64) = (0.8, 0.1);
 
 /// What was found in a run and is worth doing something about, the most pressing first.
 pub fn recommendations(summary: &Summary) -> Vec<Recommendation> {
-    const RULES: [fn(&Summary) -> Option<Recommendation>; 21] = [
+    const RULES: [fn(&Summary) -> Option<Recommendation>; 22] = [
         untrusted,
         unanswered,
         unreachable,
@@ -82,6 +83,7 @@ pub fn recommendations(summary: &Summary) -> Vec<Recommendation> {
         reconnects,
         long_tail,
         unequal_addresses,
+        leaking,
         retransmits,
         no_warmup,
         own_host,
@@ -118,6 +120,19 @@ fn unanswered(summary: &Summary) -> Option<Recommendation> {
         Side::Target,
         format!("no request got any answer{}", why.unwrap_or_default()),
         format!("see whether it is up and where it listens: `plimsoll hit {} -n 1`", summary.info.target),
+    )
+}
+
+fn leaking(summary: &Summary) -> Option<Recommendation> {
+    let leaks = |figure: &&ResourceSummary| {
+        figure.findings.leak.is_some_and(|leak| leak.verdict == LeakVerdict::Leak)
+    };
+    let figure = summary.resources.iter().find(leaks)?;
+    advice(
+        Side::Target,
+        crate::findings::leaks(figure, &figure.findings.leak?)?,
+        "let it run for longer at the same load to see whether it goes on; what the target holds early and late (heap \
+         profiles, lists of its connections and descriptors) shows what is never given back",
     )
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::chart::{Axis, Line};
 use crate::html::Page;
-use crate::words;
+use crate::{findings, words};
 
 /// Figures that a sentence has room for; tables have them all.
 const IN_A_SENTENCE: usize = 6;
@@ -23,6 +23,9 @@ pub(crate) fn json(summary: &Summary) -> Vec<Value> {
             "peak": figure.peak,
             "source": &*figure.source,
             "count": figure.count,
+            "leak": findings::leak_json(figure),
+            "anomalies": findings::anomalies_json(figure),
+            "latency": findings::latency_json(figure),
         })
     };
     summary.resources.iter().map(figure).collect()
@@ -50,6 +53,7 @@ pub(crate) fn amount(unit: ResourceUnit, value: Option<f64>) -> String {
         ResourceUnit::Bytes => bytes(number),
         ResourceUnit::Seconds => words::seconds(value),
         ResourceUnit::PerSecond => words::rate(value),
+        ResourceUnit::BytesPerSecond => format!("{}/s", bytes(number)),
         ResourceUnit::Count => words::significant(number),
     }
 }
@@ -107,6 +111,7 @@ pub(crate) fn charts(summary: &Summary) -> impl Iterator<Item = (String, Axis, V
             ResourceUnit::Bytes => ("Resources: bytes", Axis::Bytes),
             ResourceUnit::Seconds => ("Resources: seconds", Axis::Time),
             ResourceUnit::PerSecond => ("Resources: counted per second", Axis::PerSecond),
+            ResourceUnit::BytesPerSecond => ("Resources: bytes per second", Axis::Bytes),
             ResourceUnit::Count => ("Resources: things", Axis::Count),
         };
         // What a machine has left would press all that is used against the ground.
@@ -149,6 +154,7 @@ pub(crate) fn section(page: &mut Page, summary: &Summary) {
             }
         });
     }
+    findings::section(page, summary);
     let troubles = troubles(summary);
     if !troubles.is_empty() {
         page.put("<section><h2>Gaps in the resources</h2><ul>", &[]);
@@ -172,6 +178,8 @@ mod tests {
             (ResourceUnit::Bytes, Some(-1.0), "0 B"),
             (ResourceUnit::Seconds, Some(0.0125), "12.5 ms"),
             (ResourceUnit::PerSecond, Some(1200.0), "1,200/s"),
+            (ResourceUnit::BytesPerSecond, Some(1.5e6), "1.50 MB/s"),
+            (ResourceUnit::BytesPerSecond, None, "–"),
             (ResourceUnit::Count, Some(7.0), "7"),
             (ResourceUnit::Count, None, "–"),
         ] {

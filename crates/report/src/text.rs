@@ -5,7 +5,7 @@ use plimsoll_run::{ExportCount, ObjectiveSummary};
 use plimsoll_sla::{Severity, Validity, Verdict};
 use plimsoll_units::{ByteCount, Quantile, duration};
 
-use crate::{Recommendation, Run, parts, resources, words};
+use crate::{Recommendation, Run, findings, parts, resources, words};
 
 /// How the text is to look, and what it points to.
 #[derive(Debug, Clone, Default)]
@@ -273,7 +273,7 @@ fn measured(out: &mut Writer, run: &Run) {
         )
     });
     let samples = summary.samples.map(|samples| format!("samples: {}", words::samples(samples)));
-    let resources = resources::sentence(summary);
+    let resources = resources::sentence(summary).into_iter().chain(findings::sentences(summary));
     let values = crate::groups::sentences(summary).chain(crate::checks::sentences(summary));
     let values = values.chain(crate::values::sentences(summary));
     let sentences: Vec<_> =

@@ -13,6 +13,7 @@ mod checks;
 mod comparison;
 mod event;
 mod exit;
+mod findings;
 mod groups;
 mod kept;
 mod lineage;
@@ -42,6 +43,7 @@ pub use event::{
     Started,
 };
 pub use exit::ExitCode;
+pub use findings::{LatencyCorrelation, ResourceFindings};
 pub use groups::GroupSummary;
 pub use lineage::Lineage;
 pub use load_series::{Counts, LoadSeries};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use plimsoll_measure::SECOND;
 
 use crate::Timeline;
+use crate::findings::{Beside, Course, ResourceFindings};
 
 /// What one scrape of one source found.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +45,24 @@ pub struct ResourceFigure {
 }
 
 impl ResourceFigure {
+    /// Names that mean the same of every source, whatever its exporter calls them.
+    pub const KNOWN: [&str; 14] = [
+        "cpu",
+        "cpu_ratio",
+        "memory",
+        "heap",
+        "gc_pause",
+        "open_fds",
+        "threads",
+        "network_in",
+        "network_out",
+        "disk_read",
+        "disk_write",
+        "connections",
+        "run_queue",
+        "memory_available",
+    ];
+
     /// How soon a figure is told where there is no room for all: the lower the sooner. `None` is detail.
     pub fn prominence(name: &str, unit: ResourceUnit) -> Option<u8> {
         match name {
@@ -71,14 +90,23 @@ pub enum ResourceUnit {
     Seconds,
     /// What a counter counted per second.
     PerSecond,
+    /// Bytes that a counter counted per second.
+    BytesPerSecond,
     /// Things.
     Count,
 }
 
 impl ResourceUnit {
     /// Every unit.
-    pub const ALL: [Self; 6] =
-        [Self::Cores, Self::Ratio, Self::Bytes, Self::Seconds, Self::PerSecond, Self::Count];
+    pub const ALL: [Self; 7] = [
+        Self::Cores,
+        Self::Ratio,
+        Self::Bytes,
+        Self::Seconds,
+        Self::PerSecond,
+        Self::BytesPerSecond,
+        Self::Count,
+    ];
 
     /// Its word in results.
     pub fn label(self) -> &'static str {
@@ -88,6 +116,7 @@ impl ResourceUnit {
             Self::Bytes => "bytes",
             Self::Seconds => "seconds",
             Self::PerSecond => "per_second",
+            Self::BytesPerSecond => "bytes_per_second",
             Self::Count => "count",
         }
     }
@@ -116,6 +145,8 @@ pub struct ResourceSummary {
     /// Its course over the run, all phases: seconds from the start and the mean there; `None` where
     /// there was no value. At most [`Timeline::POINTS`].
     pub course: Vec<(f64, Option<f64>)>,
+    /// What that course says.
+    pub findings: ResourceFindings,
 }
 
 /// How often a source was scraped.
@@ -192,6 +223,9 @@ impl Resources {
     const MOST_SERIES: usize = 1024;
     /// The most sources kept of a run.
     const MOST_SOURCES: usize = 64;
+    /// Points of a course, before it is made as coarse as it is drawn: what is unusual lasts for three of them at
+    /// least, so at an hour twelve seconds.
+    const POINTS: usize = Timeline::POINTS * 4;
     /// Longer runs than a record can hold are a mistake, not a reason to widen points for ever.
     const LAST_SECOND: u64 = 1 << 40;
 
@@ -240,7 +274,7 @@ impl Resources {
     /// Makes points as wide as it takes for `second` to be among them.
     fn widen(&mut self, second: u64) {
         self.width = self.width.max(1);
-        while second / self.width >= Timeline::POINTS as u64 {
+        while second / self.width >= Self::POINTS as u64 {
             self.width *= 2;
             for series in self.series.values_mut() {
                 let pairs = series.course.chunks(2).map(|pair| {
@@ -253,7 +287,29 @@ impl Resources {
         }
     }
 
-    pub(crate) fn summaries(&self) -> Vec<ResourceSummary> {
+    /// The figures, and what their courses say beside the run.
+    pub(crate) fn summaries(&self, beside: &Beside<'_>) -> Vec<ResourceSummary> {
+        let mut figures = self.figures();
+        let courses: Vec<Course> = self.series.values().map(|series| self.course(series, 1)).collect();
+        beside.find(&mut figures, &courses);
+        figures
+    }
+
+    /// Its points, so many together.
+    fn course(&self, series: &Series, together: usize) -> Course {
+        let width = self.width as f64 * together as f64;
+        let point = |(index, tallies): (u64, &[Tally])| {
+            let mut whole = Tally::default();
+            tallies.iter().for_each(|tally| whole.merge(*tally));
+            ((index as f64 + 0.5) * width, whole.mean())
+        };
+        (0..).zip(series.course.chunks(together)).map(point).collect()
+    }
+
+    fn figures(&self) -> Vec<ResourceSummary> {
+        let longest = self.series.values().map(|series| series.course.len()).max().unwrap_or_default();
+        // Powers of two, so that a point is as wide as one of the run's.
+        let together = longest.div_ceil(Timeline::POINTS).max(1).next_power_of_two();
         let summary = |((source, name), series): (&(Arc<str>, Arc<str>), &Series)| ResourceSummary {
             source: Arc::clone(source),
             name: Arc::clone(name),
@@ -261,10 +317,8 @@ impl Resources {
             count: series.measured.count,
             mean: series.measured.mean(),
             peak: (series.measured.count > 0).then_some(series.measured.peak),
-            course: (0..)
-                .zip(&series.course)
-                .map(|(index, tally)| ((index as f64 + 0.5) * self.width as f64, tally.mean()))
-                .collect(),
+            course: self.course(series, together),
+            findings: ResourceFindings::default(),
         };
         self.series.iter().map(summary).collect()
     }
@@ -314,7 +368,7 @@ mod tests {
         }
         let gap = ResourceScrape { figures: Err("no answer".into()), ..scrape(4 * SECOND, &[]) };
         resources.add(&gap, 2.0..5.0);
-        let summaries = resources.summaries();
+        let summaries = resources.figures();
         assert_eq!(summaries.len(), 1, "what is no number is no figure");
         let ResourceSummary { count, mean, peak, course, .. } = &summaries[0];
         // Seconds 2, 3 and 4 were scraped at their ends.
@@ -332,7 +386,7 @@ mod tests {
             let at = (1 + number * 100) * SECOND;
             resources.add(&scrape(at, &[(&name, 1.0), ("always", 2.0)]), 0.0..1e9);
         }
-        let summaries = resources.summaries();
+        let summaries = resources.figures();
         assert_eq!(summaries.len(), Resources::MOST_SERIES);
         assert_eq!(resources.sources()[0].left_out, 1);
         let always = summaries.iter().find(|summary| &*summary.name == "always").unwrap();
@@ -350,7 +404,7 @@ mod tests {
                 finite += u64::from(value.is_finite());
                 resources.add(&scrape(at, &[("x", value)]), 0.0..f64::INFINITY);
             }
-            let summaries = resources.summaries();
+            let summaries = resources.figures();
             prop_assert_eq!(summaries.iter().map(|summary| summary.count).sum::<u64>(), finite);
             prop_assert!(summaries.iter().all(|summary| summary.course.len() <= Timeline::POINTS));
         }

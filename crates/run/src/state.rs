@@ -10,6 +10,7 @@ use plimsoll_units::Quantile;
 
 use crate::addresses;
 use crate::checks::Checks;
+use crate::findings::Beside;
 use crate::groups::Groups;
 use crate::kept::KeptRequests;
 use crate::measures::Measures;
@@ -275,7 +276,9 @@ impl State {
             groups: self.groups.summaries(&started.shape),
             checks: self.checks.summaries(&started.shape),
             measures: self.measures.summaries(&started.shape, measured_seconds),
-            resources: self.resources.summaries(),
+            resources: self
+                .resources
+                .summaries(&Beside::new(self.timeline.points(), started.shape.warmup..self.stages_end())),
             resource_sources: self.resources.sources(),
             objectives: self.objectives(measured_seconds),
             exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),

@@ -7,6 +7,8 @@ use crate::ranks::{autocorrelation, median, ranks};
 pub(crate) const MOST: usize = 120;
 /// The fewest points that a trend can be tested with; the normal approximation holds from 10 (Kendall 1975).
 const FEWEST: usize = 10;
+/// What is left of values without their line is nothing below this share of them.
+const ROUNDING: f64 = 1e-9;
 /// Two-sided 95% of the normal distribution.
 pub(crate) const Z95: f64 = 1.959_963_984_540_054;
 
@@ -67,7 +69,9 @@ pub(crate) fn trend_of(points: &[Point]) -> Option<Trend> {
     slopes.sort_by(f64::total_cmp);
     let slope = median(&mut slopes.clone())?;
     let mut offsets: Vec<f64> = points.iter().map(|point| point.value - slope * point.at).collect();
-    let inflation = inflation(&offsets);
+    // What rounding leaves of a line has patterns of its own.
+    let is_line = range(offsets.iter().copied()) <= ROUNDING * range(points.iter().map(|point| point.value));
+    let inflation = if is_line { 1.0 } else { inflation(&offsets) };
     let deviation = (independent_variance(points) * inflation).sqrt();
     // One less for continuity: the sum moves in steps of two.
     let z = if deviation > 0.0 { (concordant - sign(concordant)) / deviation } else { 0.0 };
@@ -80,6 +84,13 @@ pub(crate) fn trend_of(points: &[Point]) -> Option<Trend> {
         inflation,
         offset: median(&mut offsets)?,
     })
+}
+
+/// From the smallest to the largest.
+fn range(values: impl Iterator<Item = f64>) -> f64 {
+    let ends = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), ends);
+    high - low
 }
 
 /// 1, 0 or -1; that of a zero is 0.
@@ -149,6 +160,15 @@ mod tests {
         assert_eq!((constant.slope, constant.interval, constant.p_growth), (0.0, (0.0, 0.0), 1.0));
         let enormous = (0..20).map(|n| if n % 2 == 0 { f64::MAX } else { -f64::MAX });
         assert_eq!(trend(&each_second(enormous)), None);
+    }
+
+    /// Thinned, it is at places that no number is exactly.
+    #[test]
+    fn what_rounding_leaves_of_a_line_is_no_autocorrelation() {
+        for slope in [1.0, 1e4, 0.1, 1.0 / 3.0] {
+            let found = trend(&each_second((0..600).map(|n| slope * f64::from(n)))).unwrap();
+            assert_eq!(found.inflation, 1.0, "{slope}: {found:?}");
+        }
     }
 
     #[test]

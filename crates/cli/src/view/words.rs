@@ -27,6 +27,7 @@ pub(super) fn amount(unit: ResourceUnit, value: f64) -> String {
         ResourceUnit::Bytes => ByteCount(value.max(0.0).round() as u64).to_string(),
         ResourceUnit::Seconds => latency(Some(value)),
         ResourceUnit::PerSecond => rate(Some(value)),
+        ResourceUnit::BytesPerSecond => format!("{}/s", ByteCount(value.max(0.0).round() as u64)),
         ResourceUnit::Count => significant(value),
     }
 }

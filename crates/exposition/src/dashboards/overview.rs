@@ -331,7 +331,7 @@ fn target() -> Row {
     /// How a figure of the target is called.
     const NAMED: &str = "{{source}} {{resource}}";
     let resource = |matchers| vec![query(NAMED, level(&catalogue::RESOURCE, RUN.with(matchers)))];
-    let mut others = resource("plan=~\"$plan\", unit=~\"count|seconds|per_second\"");
+    let mut others = resource("plan=~\"$plan\", unit=~\"count|seconds|per_second|bytes_per_second\"");
     others.push(query(
         "{{source}} gaps",
         happened("source", &catalogue::RESOURCE_SCRAPES, RUN.with("plan=~\"$plan\", outcome=\"gap\"")),

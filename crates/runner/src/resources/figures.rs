@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use plimsoll_exposition::prometheus::scrape::{Kind, Malformed, Sample, samples};
-use plimsoll_run::{ResourceFigure, ResourceUnit};
+use plimsoll_run::ResourceFigure;
+use plimsoll_run::ResourceUnit::{self, Bytes, BytesPerSecond, Cores, Count, Ratio};
 
 /// The most series kept of one source.
 pub(super) const MOST_SERIES: usize = 100;
@@ -73,7 +74,7 @@ impl Rates {
         let counted = figure.value - counters.get(figure.name.as_ref())?;
         let rate = (counted >= 0.0).then_some(counted / elapsed)?;
         // Kernels count in ticks: a processor that is always busy may seem a little more than that.
-        Some(if figure.unit == ResourceUnit::Ratio { rate.min(1.0) } else { rate })
+        Some(if figure.unit == Ratio { rate.min(1.0) } else { rate })
     }
 }
 
@@ -106,11 +107,12 @@ fn by_its_name(sample: &Sample<'_>) -> Figure {
         Kind::Unknown => counts.iter().any(|ending| name.ends_with(ending)),
     };
     let unit = match name {
+        _ if is_counter && name.contains("_bytes_") => BytesPerSecond,
         _ if is_counter => ResourceUnit::PerSecond,
-        name if name.ends_with("_ratio") => ResourceUnit::Ratio,
-        name if name.ends_with("_bytes") => ResourceUnit::Bytes,
+        name if name.ends_with("_ratio") => Ratio,
+        name if name.ends_with("_bytes") => Bytes,
         name if name.ends_with("_seconds") => ResourceUnit::Seconds,
-        _ => ResourceUnit::Count,
+        _ => Count,
     };
     let labels: Vec<_> = sample.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     let name = match labels[..] {
@@ -120,74 +122,156 @@ fn by_its_name(sample: &Sample<'_>) -> Figure {
     Figure { name: name.into(), unit, value: sample.value, is_counter }
 }
 
-/// What Prometheus' client libraries say of a process, node_exporter of a machine, and some services of
-/// their connections. Several series of one name are added up.
+/// How a figure is called by those who tell it.
+struct Told {
+    name: &'static str,
+    unit: ResourceUnit,
+    is_counter: bool,
+    /// The preferred one first: of several there may be, one is taken.
+    metrics: &'static [&'static str],
+}
+
+const fn level(name: &'static str, unit: ResourceUnit, metrics: &'static [&'static str]) -> Told {
+    Told { name, unit, is_counter: false, metrics }
+}
+
+const fn counter(name: &'static str, unit: ResourceUnit, metrics: &'static [&'static str]) -> Told {
+    Told { name, unit, is_counter: true, metrics }
+}
+
+/// What the client libraries of Go, Java (also Micrometer), Node.js, Python, .NET and others say of their process.
+const OF_PROCESS: [Told; 8] = [
+    counter("cpu", Cores, &["process_cpu_seconds_total"]),
+    level("memory", Bytes, &["process_resident_memory_bytes", "process_working_set_bytes"]),
+    level("open_fds", Count, &["process_open_fds", "process_files_open_files", "process_open_handles"]),
+    level(
+        "threads",
+        Count,
+        &[
+            "process_threads",
+            "go_threads",
+            "jvm_threads_current",
+            "jvm_threads_live_threads",
+            "process_num_threads",
+        ],
+    ),
+    level(
+        "heap",
+        Bytes,
+        &[
+            "go_memstats_heap_alloc_bytes",
+            "jvm_memory_used_bytes",
+            "jvm_memory_bytes_used",
+            "nodejs_heap_size_used_bytes",
+            "dotnet_total_memory_bytes",
+        ],
+    ),
+    // Seconds of pauses per second.
+    counter(
+        "gc_pause",
+        Ratio,
+        &[
+            "go_gc_duration_seconds_sum",
+            "jvm_gc_collection_seconds_sum",
+            "jvm_gc_pause_seconds_sum",
+            "nodejs_gc_duration_seconds_sum",
+        ],
+    ),
+    counter("network_in", BytesPerSecond, &["process_network_receive_bytes_total"]),
+    counter("network_out", BytesPerSecond, &["process_network_transmit_bytes_total"]),
+];
+
+/// What node_exporter says of a machine, beside processors and memory.
+const OF_MACHINE: [Told; 6] = [
+    level("open_fds", Count, &["node_filefd_allocated"]),
+    level("run_queue", Count, &["node_procs_running"]),
+    counter("network_in", BytesPerSecond, &["node_network_receive_bytes_total"]),
+    counter("network_out", BytesPerSecond, &["node_network_transmit_bytes_total"]),
+    counter("disk_read", BytesPerSecond, &["node_disk_read_bytes_total"]),
+    counter("disk_write", BytesPerSecond, &["node_disk_written_bytes_total"]),
+];
+
+/// What services say of their connections, whoever tells the rest.
+const OF_BOTH: [Told; 1] = [level(
+    "connections",
+    Count,
+    &[
+        "node_netstat_Tcp_CurrEstab",
+        "nginx_connections_active",
+        "haproxy_process_current_connections",
+        "demo_open_connections",
+    ],
+)];
+
+/// What is not known by its name alone.
+const PROCESSORS: &str = "node_cpu_seconds_total";
+const TOTAL: &str = "node_memory_MemTotal_bytes";
+const AVAILABLE: &str = "node_memory_MemAvailable_bytes";
+
+/// The sums of what is known by name: several series of one name are added up.
 #[derive(Debug, Default)]
 struct Known {
-    process_cpu: Option<f64>,
-    process_memory: Option<f64>,
-    process_fds: Option<f64>,
-    process_threads: Option<f64>,
-    machine_cpu: Option<f64>,
+    sums: BTreeMap<&'static str, f64>,
     processors: BTreeSet<String>,
-    machine_memory: Option<f64>,
-    machine_available: Option<f64>,
-    machine_fds: Option<f64>,
-    machine_running: Option<f64>,
-    connections: Option<f64>,
 }
 
 impl Known {
     fn add(&mut self, sample: &Sample<'_>) {
-        let sum = match sample.name.as_ref() {
-            "process_cpu_seconds_total" => &mut self.process_cpu,
-            "process_resident_memory_bytes" => &mut self.process_memory,
-            "process_open_fds" => &mut self.process_fds,
-            "process_threads" => &mut self.process_threads,
-            "node_cpu_seconds_total" => {
-                self.processors.extend(sample.label("cpu").map(str::to_owned));
-                // What waits for a disk or was taken by the host is not used; guests are in user already.
-                match sample.label("mode") {
-                    Some("user" | "nice" | "system" | "irq" | "softirq") => &mut self.machine_cpu,
-                    _ => return,
-                }
-            }
-            "node_memory_MemTotal_bytes" => &mut self.machine_memory,
-            "node_memory_MemAvailable_bytes" => &mut self.machine_available,
-            "node_filefd_allocated" => &mut self.machine_fds,
-            "node_procs_running" => &mut self.machine_running,
-            "node_netstat_Tcp_CurrEstab"
-            | "nginx_connections_active"
-            | "haproxy_process_current_connections"
-            | "demo_open_connections" => &mut self.connections,
-            _ => return,
-        };
-        *sum = Some(sum.unwrap_or(0.0) + sample.value);
+        if sample.name == PROCESSORS {
+            self.processors.extend(sample.label("cpu").map(str::to_owned));
+        }
+        let tables = OF_PROCESS.iter().chain(&OF_MACHINE).chain(&OF_BOTH);
+        let mut names = tables.flat_map(|told| told.metrics).chain(&[PROCESSORS, TOTAL, AVAILABLE]);
+        if let Some(name) = names.find(|name| **name == sample.name).filter(|_| counts(sample)) {
+            *self.sums.entry(name).or_default() += sample.value;
+        }
+    }
+
+    fn figure(&self, told: &Told) -> Option<Figure> {
+        let value = *told.metrics.iter().find_map(|name| self.sums.get(name))?;
+        let Told { name, unit, is_counter, .. } = *told;
+        Some(Figure { name: name.into(), unit, value, is_counter })
     }
 
     fn figures(self) -> Vec<Figure> {
-        use ResourceUnit::{Bytes, Cores, Count, Ratio};
+        let Some(&seconds) = self.sums.get(PROCESSORS) else {
+            return OF_PROCESS.iter().chain(&OF_BOTH).filter_map(|told| self.figure(told)).collect();
+        };
         // An exporter of a machine tells of its own process too, which is not what is asked for.
-        let machine = self.machine_cpu;
-        let of_machine = |of_machine, of_process| if machine.is_some() { of_machine } else { of_process };
-        let used = self.machine_memory.zip(self.machine_available).map(|(total, free)| total - free);
         let processors = self.processors.len() as f64;
-        [
-            of_machine(machine, self.process_cpu).map(|seconds| Figure::counter("cpu", Cores, seconds)),
-            machine
-                .filter(|_| processors > 0.0)
-                .map(|seconds| Figure::counter("cpu_ratio", Ratio, seconds / processors)),
-            of_machine(used, self.process_memory).map(|bytes| Figure::level("memory", Bytes, bytes)),
-            self.machine_available.map(|bytes| Figure::level("memory_available", Bytes, bytes)),
-            of_machine(self.machine_fds, self.process_fds).map(|fds| Figure::level("open_fds", Count, fds)),
-            of_machine(None, self.process_threads).map(|threads| Figure::level("threads", Count, threads)),
-            self.machine_running.map(|running| Figure::level("run_queue", Count, running)),
-            self.connections.map(|open| Figure::level("connections", Count, open)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        let share = (processors > 0.0).then(|| Figure::counter("cpu_ratio", Ratio, seconds / processors));
+        let [total, available] = [TOTAL, AVAILABLE].map(|name| self.sums.get(name).copied());
+        let used = total.zip(available).map(|(total, available)| total - available);
+        let memory = [("memory", used), ("memory_available", available)];
+        let memory = memory.into_iter().filter_map(|(name, bytes)| Some(Figure::level(name, Bytes, bytes?)));
+        let others = OF_MACHINE.iter().chain(&OF_BOTH).filter_map(|told| self.figure(told));
+        let cpu = [Figure::counter("cpu", Cores, seconds)];
+        cpu.into_iter().chain(share).chain(memory).chain(others).collect()
     }
+}
+
+/// Whether a series is part of the sum of its name.
+fn counts(sample: &Sample<'_>) -> bool {
+    match sample.name.as_ref() {
+        // What waits for a disk or was taken by the host is not used; guests are in user already.
+        PROCESSORS => {
+            matches!(sample.label("mode"), Some("user" | "nice" | "system" | "irq" | "softirq"))
+        }
+        "jvm_memory_used_bytes" | "jvm_memory_bytes_used" => sample.label("area") == Some("heap"),
+        name if name.starts_with("node_network_") => sample.label("device").is_none_or(is_wire),
+        name if name.starts_with("node_disk_") => sample.label("device").is_none_or(is_disk),
+        _ => true,
+    }
+}
+
+/// Whether an interface leads out of the machine: what goes through a bridge is counted at its wire again.
+pub(super) fn is_wire(name: &str) -> bool {
+    name != "lo" && !["veth", "docker", "br-", "virbr", "cni"].iter().any(|inside| name.starts_with(inside))
+}
+
+/// Whether a device is a disk: what lies on others (mapped, joined, in memory or a file) is counted there again.
+pub(super) fn is_disk(name: &str) -> bool {
+    !["dm-", "md", "loop", "ram", "zram"].iter().any(|upon| name.starts_with(upon))
 }
 
 #[cfg(test)]
@@ -246,6 +330,55 @@ mod tests {
             "run_queue 5 count",
         ];
         assert_eq!(read[1], expected);
+    }
+
+    /// What exporters say of themselves, each with the name of a figure behind it.
+    #[test]
+    fn known_figures_are_called_the_same_whoever_tells_them() {
+        for (before, after, expected) in [
+            (
+                "go_memstats_heap_alloc_bytes 3e6\ngo_gc_duration_seconds_sum 1\ngo_gc_duration_seconds_count 9\ngo_threads 9\n",
+                "go_memstats_heap_alloc_bytes 4e6\ngo_gc_duration_seconds_sum 1.25\ngo_threads 8\n",
+                vec!["threads 8 count", "heap 4000000 bytes", "gc_pause 0.25 ratio"],
+            ),
+            (
+                "jvm_memory_used_bytes{area=\"heap\",id=\"old\"} 5\njvm_gc_pause_seconds_sum{cause=\"a\"} 1\njvm_gc_pause_seconds_sum{cause=\"b\"} 2\n",
+                "jvm_memory_used_bytes{area=\"heap\",id=\"old\"} 5\njvm_memory_used_bytes{area=\"heap\",id=\"eden\"} 6\n\
+                 jvm_memory_used_bytes{area=\"nonheap\",id=\"code\"} 900\njvm_threads_live_threads 40\n\
+                 jvm_gc_pause_seconds_sum{cause=\"a\"} 1.5\njvm_gc_pause_seconds_sum{cause=\"b\"} 2\nprocess_files_open_files 12\n",
+                vec!["open_fds 12 count", "threads 40 count", "heap 11 bytes", "gc_pause 0.5 ratio"],
+            ),
+            (
+                "",
+                "nodejs_heap_size_used_bytes 7\nprocess_resident_memory_bytes 8\n",
+                vec!["memory 8 bytes", "heap 7 bytes"],
+            ),
+            (
+                "",
+                "process_working_set_bytes 9\nprocess_num_threads 3\nprocess_open_handles 4\ndotnet_total_memory_bytes 5\n",
+                vec!["memory 9 bytes", "open_fds 4 count", "threads 3 count", "heap 5 bytes"],
+            ),
+            (
+                "process_threads 2\nprocess_network_receive_bytes_total 100\n",
+                "process_threads 2\ngo_threads 5\nprocess_network_receive_bytes_total 350\n",
+                vec!["threads 2 count", "network_in 250 bytes_per_second"],
+            ),
+            (
+                "node_cpu_seconds_total{cpu=\"0\",mode=\"user\"} 1\nnode_network_transmit_bytes_total{device=\"eth0\"} 10\n\
+                 node_network_transmit_bytes_total{device=\"lo\"} 1\nnode_disk_written_bytes_total{device=\"sda\"} 5\n",
+                "node_cpu_seconds_total{cpu=\"0\",mode=\"user\"} 1\nnode_network_transmit_bytes_total{device=\"eth0\"} 20\n\
+                 node_network_transmit_bytes_total{device=\"lo\"} 9000\nnode_disk_written_bytes_total{device=\"sda\"} 9\n\
+                 node_disk_written_bytes_total{device=\"dm-0\"} 4000\ngo_threads 7\n",
+                vec![
+                    "cpu 0 cores",
+                    "cpu_ratio 0 ratio",
+                    "network_out 10 bytes_per_second",
+                    "disk_write 4 bytes_per_second",
+                ],
+            ),
+        ] {
+            assert_eq!(read(&[before, after], &[])[1], expected);
+        }
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use plimsoll_run::ResourceUnit::{Bytes, Cores, Count, Ratio};
+use plimsoll_run::ResourceUnit::{Bytes, BytesPerSecond, Cores, Count, Ratio};
 
-use super::figures::Figure;
+use super::figures::{Figure, is_disk, is_wire};
 use crate::vitals::descriptors;
 use crate::vitals::parse::{self, TICKS_PER_SECOND};
 
@@ -54,6 +54,12 @@ impl Process {
         // Only whoever may look into the process sees them.
         figures
             .extend(descriptors(&folder.join("fd")).map(|fds| Figure::level("open_fds", Count, fds as f64)));
+        // Nor has everybody a look at what it reads and writes.
+        let disk = text(folder.join("io")).unwrap_or_default();
+        for (name, key) in [("disk_read", "read_bytes"), ("disk_write", "write_bytes")] {
+            let bytes = parse::counted(&disk, key);
+            figures.extend(bytes.map(|bytes| Figure::counter(name, BytesPerSecond, bytes as f64)));
+        }
         Ok(figures)
     }
 }
@@ -87,11 +93,37 @@ impl Host {
             available.map(|bytes| Figure::level("memory_available", Bytes, bytes)),
             running.map(|tasks| Figure::level("run_queue", Count, tasks as f64)),
         ];
+        let traffic = traffic().into_iter().chain(disks());
+        let traffic = traffic.map(|(name, bytes)| Figure::counter(name, BytesPerSecond, bytes as f64));
         // Processors one by one come last: of many there may be more than are kept.
         let first = figures.len().min(2);
-        figures.splice(first..first, levels.into_iter().flatten());
+        figures.splice(first..first, levels.into_iter().flatten().chain(traffic));
         Ok(figures)
     }
+}
+
+/// Bytes that came in and went out of the machine's interfaces.
+fn traffic() -> Vec<(&'static str, u64)> {
+    let Some(text) = text("/proc/net/dev") else { return Vec::new() };
+    let wires = || parse::interfaces(&text).filter(|(name, ..)| is_wire(name));
+    let sum = |bytes: u64, more: u64| bytes.saturating_add(more);
+    vec![
+        ("network_in", wires().map(|(_, received, _)| received).fold(0, sum)),
+        ("network_out", wires().map(|(_, _, sent)| sent).fold(0, sum)),
+    ]
+}
+
+/// Bytes read from and written to the machine's disks.
+fn disks() -> Vec<(&'static str, u64)> {
+    let Some(text) = text("/proc/diskstats") else { return Vec::new() };
+    // A partition is no device of its own here, and is counted with its disk.
+    let is_whole = |name: &str| is_disk(name) && Path::new("/sys/block").join(name).exists();
+    let disks = || parse::disks(&text).filter(|(name, ..)| is_whole(name));
+    let sum = |bytes: u64, more: u64| bytes.saturating_add(more);
+    vec![
+        ("disk_read", disks().map(|(_, read, _)| read).fold(0, sum)),
+        ("disk_write", disks().map(|(_, _, written)| written).fold(0, sum)),
+    ]
 }
 
 /// Processors of the machine, at least one.

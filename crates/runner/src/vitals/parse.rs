@@ -115,6 +115,24 @@ pub(crate) fn interfaces(text: &str) -> impl Iterator<Item = (&str, u64, u64)> {
     })
 }
 
+/// A count of a line `key: 123`, as in `/proc/<pid>/io`.
+pub(crate) fn counted(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?.trim().parse().ok()
+}
+
+/// Name, bytes read and bytes written of each device and partition of `/proc/diskstats`.
+pub(crate) fn disks(text: &str) -> impl Iterator<Item = (&str, u64, u64)> {
+    /// The kernel counts in these here, whatever the device's own are.
+    const SECTOR: u64 = 512;
+    text.lines().filter_map(|line| {
+        // major minor name reads merged sectors-read ms writes merged sectors-written
+        let mut fields = line.split_ascii_whitespace().skip(2);
+        let name = fields.next()?;
+        let mut sectors = |before: usize| fields.nth(before)?.parse::<u64>().ok()?.checked_mul(SECTOR);
+        Some((name, sectors(2)?, sectors(3)?))
+    })
+}
+
 /// Bytes per second that `/sys/class/net/*/speed` (in megabits per second) stands for. Interfaces
 /// without a speed of their own say -1 or nothing.
 pub(crate) fn link_speed(text: &str) -> Option<f64> {
@@ -238,6 +256,11 @@ mod tests {
         let dev = "Inter-|   Receive\n face |bytes\n    lo: 31 15 0 0 0 0 0 0 32 15 0 0 0 0 0 0\n  eth0:624 3 0 0 0 0 0 0 22 2 0 0 0 0 0 0\n";
         assert_eq!(interfaces(dev).collect::<Vec<_>>(), [("lo", 31, 32), ("eth0", 624, 22)]);
         assert_eq!(interfaces("eth0: 1 2 3").count(), 0);
+        let io = "rchar: 5\nread_bytes: 4096\nwrite_bytes: 0\ncancelled_write_bytes: 7\n";
+        assert_eq!((counted(io, "read_bytes"), counted(io, "write_bytes")), (Some(4096), Some(0)));
+        assert_eq!((counted(io, "bytes"), counted("read_bytes: x", "read_bytes")), (None, None));
+        let stats = "   8       0 sda 10 1 200 5 20 2 400 6 0 7 8\n   8       1 sda1 1 0 2 0 0 0 0 0 0 0 0\nshort 1 x\n";
+        assert_eq!(disks(stats).collect::<Vec<_>>(), [("sda", 102_400, 204_800), ("sda1", 1024, 0)]);
 
         assert_eq!(link_speed("1000\n"), Some(125e6));
         assert_eq!((link_speed("-1\n"), link_speed("0"), link_speed("")), (None, None, None));
@@ -271,6 +294,7 @@ mod tests {
             let text = pieces.concat();
             let _ = (thread(&text), schedule(&text), machine_cpu(&text), port_range(&text));
             let _ = (sockets(&text, "TCP", "tw"), network_counter(&text, "Tcp", "A"), interfaces(&text).count());
+            let _ = (counted(&text, "read_bytes"), disks(&text).count());
             let _ = (process(&text), processors(&text).count(), running(&text), listening(&text, 8).count());
             let _ = (link_speed(&text), kilobytes(&text, "A"), pressure(&text), throttled(&text));
         }
