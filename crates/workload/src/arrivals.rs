@@ -36,12 +36,32 @@ pub struct Arrivals {
     next: u64,
     /// Where a Poisson process stands, in units of expected arrivals.
     position: f64,
+    /// Whether it stands at an arrival that is still to come.
+    stays: bool,
 }
 
 impl Arrivals {
     /// The sequence from its first arrival on.
     pub fn new(profile: Arc<RateProfile>, spacing: Spacing, seed: u64) -> Self {
-        Self { profile, spacing, random: ChaCha8Rng::seed_from_u64(seed), next: 0, position: 0.0 }
+        let random = ChaCha8Rng::seed_from_u64(seed);
+        Self { profile, spacing, random, next: 0, position: 0.0, stays: false }
+    }
+
+    /// The number of the arrival that comes next.
+    pub fn number(&self) -> u64 {
+        self.next
+    }
+
+    /// Goes on along another profile. `pending` is the arrival that came last when nothing has become of it: it
+    /// comes again, when the profile has it due. `None` when the sequence had come to its end.
+    ///
+    /// An arrival stays a function of its number, profile and seed, so that all who walk the sequence and change
+    /// the profile where they stand still agree, as long as both profiles are one up to there.
+    pub fn steer(&mut self, profile: Arc<RateProfile>, pending: Option<u64>) {
+        self.profile = profile;
+        self.next = pending.unwrap_or(self.next);
+        // In both cases the arrival to come was drawn already, unless none ever was.
+        self.stays = self.position > 0.0;
     }
 }
 
@@ -56,7 +76,9 @@ impl Iterator for Arrivals {
                 // Time-rescaling theorem: a unit-rate Poisson process mapped through the inverse of
                 // the integrated rate is a Poisson process of that rate (Cox and Isham, Point
                 // Processes, 1980, section 3.1). 1 - u is never zero for u in [0, 1).
-                self.position -= (1.0 - self.random.random::<f64>()).ln();
+                if !std::mem::take(&mut self.stays) {
+                    self.position -= (1.0 - self.random.random::<f64>()).ln();
+                }
                 self.position
             }
         };
@@ -69,7 +91,7 @@ impl Iterator for Arrivals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Curve, Stage, StageKind};
+    use crate::{Curve, Stage, StageKind, Wanted};
     use plimsoll_units::Rate;
     use proptest::prelude::*;
     use std::time::Duration;
@@ -160,7 +182,92 @@ mod tests {
         assert!((0.5..2.0).contains(&(variance / mean)), "variance {variance} mean {mean}");
     }
 
+    /// The arrivals of one of several workers, which is told of each change when the clock says so: it walks the
+    /// whole sequence and starts its share.
+    fn steered_share(
+        stages: &RateProfile,
+        spacing: Spacing,
+        changes: &[(u64, Wanted)],
+        share: (u64, u64),
+    ) -> Vec<(u64, u64)> {
+        let mut profile = Arc::new(stages.clone());
+        let mut arrivals = Arrivals::new(Arc::clone(&profile), spacing, 3);
+        let (mut started, mut changes) = (Vec::new(), changes.iter().peekable());
+        loop {
+            let number = arrivals.number();
+            let next = arrivals.next();
+            // What is mine waits until it is due; a change before that finds it pending.
+            let is_mine = number % share.1 == share.0;
+            if next.is_some() && !is_mine {
+                continue;
+            }
+            let waits_until = next.unwrap_or(u64::MAX);
+            match changes.next_if(|(at, _)| *at <= waits_until) {
+                Some((at, wanted)) => {
+                    profile = Arc::new(profile.steered(stages, *at, *wanted));
+                    arrivals.steer(Arc::clone(&profile), next.map(|_| number));
+                }
+                None => match next {
+                    Some(due) => started.push((number, due)),
+                    None => return started,
+                },
+            }
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_steered_is_followed_to_the_arrival() {
+        use StageKind::*;
+        const SECOND: u64 = 1_000_000_000;
+        let stages =
+            RateProfile::new(&[stage(Hold(100.0), 4.0), stage(Ramp(300.0), 4.0), stage(Hold(50.0), 2.0)]);
+        let changes = [
+            (2 * SECOND, Wanted::Level(800.0)),
+            (3 * SECOND, Wanted::Level(0.0)),
+            (5 * SECOND, Wanted::Stages(1.0)),
+            (8 * SECOND, Wanted::Stages(2.0)),
+        ];
+        let expected = [100, 100, 800, 0, 0, 175, 225, 275, 100, 100];
+        for workers in 1..=5 {
+            let shares = (0..workers)
+                .map(|index| steered_share(&stages, Spacing::Uniform, &changes, (index, workers)));
+            let mut all: Vec<_> = shares.flatten().collect();
+            all.sort_unstable();
+            let per_second = |second: u64| all.iter().filter(|(_, due)| due / SECOND == second).count();
+            assert_eq!(expected, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9].map(per_second), "{workers} workers");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn whatever_is_steered_nothing_is_lost_doubled_or_out_of_order(
+            rates in prop::collection::vec((0_u8..3, 0.0..500.0_f64, 0.01..2.0_f64), 1..5),
+            changes in prop::collection::vec((0.0..8.0_f64, prop::option::of(0.0..3.0_f64), 0.0..800.0_f64), 0..8),
+            poisson in any::<bool>(),
+            workers in 1_u64..5,
+        ) {
+            let stages: Vec<_> = rates.iter().map(|(kind, rate, seconds)| stage(match kind {
+                0 => StageKind::Ramp(*rate), 1 => StageKind::Hold(*rate), _ => StageKind::Pause,
+            }, *seconds)).collect();
+            let spacing = if poisson { Spacing::Poisson } else { Spacing::Uniform };
+            let stages = RateProfile::new(&stages);
+            let mut changes: Vec<_> = changes.iter().map(|(at, factor, level)| {
+                ((at * 1e9) as u64, factor.map_or(Wanted::Level(*level), Wanted::Stages))
+            }).collect();
+            changes.sort_by_key(|(at, _)| *at);
+            let steered = changes.iter().fold(stages.clone(), |profile, (at, wanted)| profile.steered(&stages, *at, *wanted));
+            // What all of them together start is what one who knew everything beforehand would.
+            let known: Vec<_> = (0..).zip(Arrivals::new(Arc::new(steered.clone()), spacing, 3)).collect();
+            let mut all: Vec<_> = (0..workers).flat_map(|index| steered_share(&stages, spacing, &changes, (index, workers))).collect();
+            all.sort_unstable();
+            prop_assert_eq!(&all, &known);
+            prop_assert!(known.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+            prop_assert!(steered.length() <= stages.length());
+            if !poisson {
+                prop_assert!((known.len() as f64 - steered.total()).abs() <= 1.0);
+            }
+        }
+
         #[test]
         fn dues_ascend_and_a_seed_repeats_them(
             rates in prop::collection::vec((0_u8..4, 0.0..2000.0_f64, 0.01..2.0_f64), 1..6),

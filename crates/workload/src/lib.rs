@@ -17,5 +17,5 @@ pub use curve::Curve;
 pub use mix::{Mix, MixError};
 pub use pause::{FARTHEST_DEVIATIONS, LONGEST_MEANS, Pause};
 pub use profile::RateProfile;
-pub use stage::{Level, Preset, Stage, StageKind};
+pub use stage::{Level, Preset, Stage, StageKind, Wanted};
 pub use users::UserProfile;

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use plimsoll_units::Rate;
 
-use crate::stage::{Segment, Stage, segments};
+use crate::stage::{Segment, Stage, Wanted, segments, steered};
 
 /// An arrival rate over time, piecewise linear, and its integral.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,7 +15,17 @@ pub struct RateProfile {
 impl RateProfile {
     /// The profile of these stages, laid end to end from zero.
     pub fn new(stages: &[Stage<Rate>]) -> Self {
-        let segments = segments(stages);
+        Self::of(segments(stages))
+    }
+
+    /// This profile up to an offset (nanoseconds from the start of the stages), and from there on what is wanted,
+    /// for as long as `stages`, the plan's profile, last. What is due before the offset is due there in both.
+    #[must_use]
+    pub fn steered(&self, stages: &Self, at: u64, wanted: Wanted) -> Self {
+        Self::of(steered(&self.segments, &stages.segments, at, wanted))
+    }
+
+    fn of(segments: Vec<Segment>) -> Self {
         let mut total = 0.0;
         let mut before = vec![0.0];
         for segment in &segments {
@@ -37,11 +47,10 @@ impl RateProfile {
 
     /// Arrivals per second at an offset; zero outside the stages.
     pub fn rate_at(&self, offset: Duration) -> f64 {
-        let (t, nanos) = (offset.as_secs_f64(), offset.as_nanos() as u64);
+        let nanos = offset.as_nanos() as u64;
         let inside = |segment: &&Segment| segment.nanos.contains(&nanos);
-        self.segments.iter().find(inside).map_or(0.0, |segment| {
-            segment.from + (segment.to - segment.from) * (t - segment.start) / segment.length
-        })
+        let segment = self.segments.iter().find(inside);
+        segment.map_or(0.0, |segment| segment.level_at(offset.as_secs_f64()))
     }
 
     /// The highest rate anywhere.
@@ -62,8 +71,7 @@ impl RateProfile {
         let position = self.before.partition_point(|before| *before <= arrivals).checked_sub(1)?;
         let segment = self.segments.get(position)?;
         let count = arrivals - self.before[position];
-        let slope = (segment.to - segment.from) / segment.length;
-        let root = (segment.from * segment.from + 2.0 * slope * count).max(0.0).sqrt();
+        let root = (segment.from * segment.from + 2.0 * segment.slope * count).max(0.0).sqrt();
         let x = if count == 0.0 { 0.0 } else { 2.0 * count / (segment.from + root) };
         Some(segment.start + x.min(segment.length))
     }

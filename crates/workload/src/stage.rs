@@ -88,6 +88,77 @@ pub(crate) struct Segment {
     pub(crate) length: f64,
     pub(crate) from: f64,
     pub(crate) to: f64,
+    /// Level per second. Kept beside its ends: of a segment that was cut it is the one from before, to the last
+    /// digit, so that what is due before the cut stays due when it was.
+    pub(crate) slope: f64,
+}
+
+impl Segment {
+    fn new(nanos: Range<u64>, from: f64, to: f64) -> Self {
+        let (start, length) = (seconds(nanos.start), seconds(nanos.end - nanos.start));
+        Self { nanos, start, length, from, to, slope: (to - from) / length }
+    }
+
+    /// The part of it before an offset.
+    fn before(&self, at: u64) -> Option<Self> {
+        if at <= self.nanos.start {
+            return None;
+        }
+        let end = self.nanos.end.min(at);
+        let to = if end < self.nanos.end { self.level_at(seconds(at)) } else { self.to };
+        let length = if end < self.nanos.end { seconds(end - self.nanos.start) } else { self.length };
+        Some(Self { nanos: self.nanos.start..end, length, to, ..self.clone() })
+    }
+
+    /// The part of it from an offset on.
+    fn after(&self, at: u64) -> Option<Self> {
+        if at >= self.nanos.end {
+            return None;
+        }
+        if at <= self.nanos.start {
+            return Some(self.clone());
+        }
+        let (start, length) = (seconds(at), seconds(self.nanos.end - at));
+        Some(Self { nanos: at..self.nanos.end, start, length, from: self.level_at(start), ..self.clone() })
+    }
+
+    fn times(self, factor: f64) -> Self {
+        let Self { from, to, slope, .. } = self;
+        Self { from: from * factor, to: to * factor, slope: slope * factor, ..self }
+    }
+
+    /// Its level at an offset in seconds.
+    pub(crate) fn level_at(&self, offset: f64) -> f64 {
+        self.from + self.slope * (offset - self.start)
+    }
+}
+
+/// Through [`Duration`], as everywhere: a quotient may miss it by the last digit.
+fn seconds(nanos: u64) -> f64 {
+    Duration::from_nanos(nanos).as_secs_f64()
+}
+
+/// What a load is wanted to be from some moment on, in place of what its stages say.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Wanted {
+    /// This level until the stages end: arrivals per second, or users.
+    Level(f64),
+    /// What the stages say at each moment, times this: 1 is the plan again.
+    Stages(f64),
+}
+
+/// A course up to an offset (nanoseconds), and from there on what is wanted. It ends where the stages do.
+pub(crate) fn steered(course: &[Segment], stages: &[Segment], at: u64, wanted: Wanted) -> Vec<Segment> {
+    let mut segments: Vec<_> = course.iter().filter_map(|segment| segment.before(at)).collect();
+    let end = stages.last().map_or(0, |last| last.nanos.end);
+    match wanted {
+        Wanted::Level(level) => segments.extend((at < end).then(|| Segment::new(at..end, level, level))),
+        Wanted::Stages(factor) => {
+            let rest = stages.iter().filter_map(|segment| segment.after(at));
+            segments.extend(rest.map(|segment| segment.times(factor)));
+        }
+    }
+    segments
 }
 
 /// Stages laid end to end, levels resolved.
@@ -99,8 +170,7 @@ pub(crate) fn segments<L: Level>(stages: &[Stage<L>]) -> Vec<Segment> {
         let end = start + stage.length;
         let mut push = |begin: Duration, end: Duration, from, to| {
             let nanos = begin.as_nanos() as u64..end.as_nanos() as u64;
-            let (start, length) = (begin.as_secs_f64(), (end - begin).as_secs_f64());
-            segments.push(Segment { nanos, start, length, from, to });
+            segments.push(Segment::new(nanos, from, to));
         };
         match &stage.kind {
             StageKind::Ramp(level) => {

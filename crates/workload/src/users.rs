@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use plimsoll_units::Users;
 
-use crate::stage::{Segment, Stage, segments};
+use crate::stage::{Segment, Stage, Wanted, segments, steered};
 
 /// A level this close to a whole number of users is that number: offsets are rounded to nanoseconds.
 const DUST: f64 = 1e-6;
@@ -19,6 +19,13 @@ impl UserProfile {
         Self { segments: segments(stages) }
     }
 
+    /// This profile up to an offset (nanoseconds from the start of the stages), and from there on what is wanted,
+    /// for as long as `stages`, the plan's profile, last. Of a fraction of a user there is none.
+    #[must_use]
+    pub fn steered(&self, stages: &Self, at: u64, wanted: Wanted) -> Self {
+        Self { segments: steered(&self.segments, &stages.segments, at, wanted) }
+    }
+
     /// How long the stages last.
     pub fn length(&self) -> Duration {
         Duration::from_secs_f64(self.segments.last().map_or(0.0, |last| last.start + last.length))
@@ -26,15 +33,14 @@ impl UserProfile {
 
     /// The most users wanted at any moment.
     pub fn peak(&self) -> u32 {
-        self.segments.iter().map(|segment| segment.from.max(segment.to)).fold(0.0, f64::max) as u32
+        self.segments.iter().map(|segment| segment.from.max(segment.to)).fold(0.0, f64::max).ceil() as u32
     }
 
     /// Users wanted at an offset (nanoseconds). While a ramp rises, the n-th user is wanted once it has
     /// reached n; while it falls, the n-th goes once it has reached n - 1. None outside the stages.
     pub fn users_at(&self, nanos: u64) -> u32 {
-        let t = nanos as f64 / 1e9;
         self.segment_at(nanos).map_or(0, |segment| {
-            let level = segment.from + (segment.to - segment.from) * (t - segment.start) / segment.length;
+            let level = segment.level_at(nanos as f64 / 1e9);
             let falls = segment.to < segment.from;
             if falls { (level - DUST).ceil() as u32 } else { (level + DUST).floor() as u32 }
         })
@@ -45,11 +51,11 @@ impl UserProfile {
     pub fn next_change(&self, nanos: u64) -> Option<u64> {
         let t = nanos as f64 / 1e9;
         let segment = self.segment_at(nanos)?;
-        let slope = (segment.to - segment.from) / segment.length;
+        let slope = segment.slope;
         let next = if slope == 0.0 {
             segment.nanos.end
         } else {
-            let level = segment.from + slope * (t - segment.start);
+            let level = segment.level_at(t);
             let whole = if slope > 0.0 { (level + DUST).floor() + 1.0 } else { (level - DUST).ceil() - 1.0 };
             let reached = segment.start + (whole - segment.from) / slope;
             ((reached * 1e9).ceil() as u64).min(segment.nanos.end)
@@ -132,6 +138,27 @@ mod tests {
             }
             at = next;
         }
+    }
+
+    #[test]
+    fn users_that_are_steered_come_and_go_at_once_and_then_as_planned() {
+        const SECOND: u64 = 1_000_000_000;
+        let stages = profile(&[(StageKind::Hold(Users(4)), 4), (StageKind::Ramp(Users(8)), 4)]);
+        let steps = [
+            (SECOND, Wanted::Level(10.0)),
+            (2 * SECOND, Wanted::Level(0.0)),
+            (3 * SECOND, Wanted::Stages(1.0)),
+            (7 * SECOND, Wanted::Stages(0.5)),
+        ];
+        let steered =
+            steps.iter().fold(stages.clone(), |now, (at, wanted)| now.steered(&stages, *at, *wanted));
+        let at: Vec<_> = (0..=8).map(|second| steered.users_at(second * SECOND)).collect();
+        assert_eq!(at, [4, 10, 0, 4, 4, 5, 6, 3, 0]);
+        assert_eq!(
+            (steered.users_at(SECOND - 1), steered.peak(), steered.length()),
+            (4, 10, stages.length())
+        );
+        assert_eq!((steered.next_change(0), steered.next_change(SECOND)), (Some(SECOND), Some(2 * SECOND)));
     }
 
     #[test]
