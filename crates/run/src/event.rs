@@ -4,7 +4,7 @@ use std::sync::Arc;
 use plimsoll_measure::{Frame, Phase, Vitals};
 use plimsoll_sla::{Status, Validity};
 
-use crate::{Calibration, ResourceScrape, Shape};
+use crate::{Calibration, ResourceScrape, Shape, Steered};
 
 /// Something that happened in a run. Cheap to clone: the large ones are shared.
 #[derive(Debug, Clone)]
@@ -23,6 +23,8 @@ pub enum RunEvent {
     /// What the objectives and the validity of the generator looked like after a second. Derived
     /// from the seconds before it, so records leave it out.
     Judged(Arc<Judged>),
+    /// The load is to be other than planned from some moment on.
+    Steered(Arc<Steered>),
     /// Something worth telling that is no measurement.
     Note(Note),
     /// The last event.
@@ -101,7 +103,8 @@ pub struct Second {
 /// Levels at the end of a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Gauges {
-    /// Iterations per second the plan asks for; in the closed model, those started in the second.
+    /// Iterations per second asked for, by the plan or by who steered it; in the closed model, those started in
+    /// the second.
     pub offered_rate: f64,
     /// Virtual users active: iterations running in the open model.
     pub virtual_users: u64,

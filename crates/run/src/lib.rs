@@ -27,6 +27,7 @@ mod resources;
 mod run_plateaus;
 mod shape;
 mod state;
+mod steering;
 mod summary;
 mod template;
 mod timeline;
@@ -71,9 +72,10 @@ pub use shape::{
     StepShape,
 };
 pub use state::State;
+pub use steering::{Change, Command, NoChange, Refusal, Steered, Steerings};
 pub use summary::{
     ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,
-    StageSummary, StepSummary, Summary, Totals,
+    StageSummary, SteeredSummary, StepSummary, Summary, Totals,
 };
 pub use template::{Part, Template, Variable};
 pub use timeline::{Timeline, TimelinePoint};

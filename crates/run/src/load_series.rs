@@ -93,6 +93,7 @@ impl LoadSeries {
             RunEvent::Started(_)
             | RunEvent::Phase { .. }
             | RunEvent::Judged(_)
+            | RunEvent::Steered(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => {}
         }

@@ -211,11 +211,33 @@ impl Shape {
     }
 
     /// The only scenario that has no load of its own, where others have one.
-    fn alone_without_own_load(&self) -> Option<u16> {
+    pub(crate) fn alone_without_own_load(&self) -> Option<u16> {
+        match self.sharing()[..] {
+            [alone] if !self.own_loads.is_empty() => Some(alone),
+            _ => None,
+        }
+    }
+
+    /// The scenarios that have no load of their own.
+    pub(crate) fn sharing(&self) -> Vec<u16> {
         let has_own = |index: &u16| self.own_loads.iter().any(|load| load.scenario == *index);
-        let mut sharing = (0..self.scenarios.len() as u16).filter(|index| !has_own(index));
-        let first = sharing.next().filter(|_| !self.own_loads.is_empty());
-        first.filter(|_| sharing.next().is_none())
+        (0..self.scenarios.len() as u16).filter(|index| !has_own(index)).collect()
+    }
+
+    /// The load that a stage of [`Shape::all_stages`] belongs to.
+    pub(crate) fn load_of(&self, stage: usize) -> usize {
+        let mut before = 0;
+        let ends = self.loads().map(|(_, stages)| {
+            before += stages.len();
+            before
+        });
+        ends.take_while(|end| *end <= stage).count()
+    }
+
+    /// Every load with its stages: the one that scenarios share, then [`Shape::own_loads`].
+    pub fn loads(&self) -> impl Iterator<Item = (Model, &[StageShape])> {
+        let own = self.own_loads.iter().map(|load| (load.model, load.stages.as_slice()));
+        std::iter::once((self.model, self.stages.as_slice())).chain(own)
     }
 
     /// The highest rate of arrivals that the open loads can add up to.
@@ -366,7 +388,7 @@ fn load_shape(model: &LoadModel) -> (Model, Vec<StageShape>) {
     }
 }
 
-fn end_of(stages: &[StageShape]) -> f64 {
+pub(crate) fn end_of(stages: &[StageShape]) -> f64 {
     stages.last().map_or(0.0, |stage| stage.end)
 }
 
@@ -375,7 +397,7 @@ fn peak(stages: &[StageShape]) -> f64 {
 }
 
 /// The mean of a line over a part of it is the level in its middle.
-fn mean_level(stages: &[StageShape], from: f64, to: f64) -> f64 {
+pub(crate) fn mean_level(stages: &[StageShape], from: f64, to: f64) -> f64 {
     let parts = stages.iter().filter(|stage| stage.start < to && stage.end > from).flat_map(|stage| {
         stage.lines().map(|line| {
             let (start, end) = (line[0].0.max(from), line[1].0.min(to));
@@ -383,6 +405,17 @@ fn mean_level(stages: &[StageShape], from: f64, to: f64) -> f64 {
         })
     });
     parts.sum::<f64>() / (to - from)
+}
+
+/// The highest level between two offsets in seconds.
+pub(crate) fn peak_level(stages: &[StageShape], from: f64, to: f64) -> f64 {
+    let within =
+        stages.iter().flat_map(StageShape::lines).filter(|[start, end]| start.0 < to && end.0 > from);
+    let highest = |line: [(f64, f64); 2]| {
+        let [start, end] = [line[0].0.max(from), line[1].0.min(to)].map(|offset| level_on(line, offset));
+        start.max(end)
+    };
+    within.map(highest).fold(0.0, f64::max)
 }
 
 fn stage_shapes<L: Level>(stages: &[Stage<L>]) -> Vec<StageShape> {

@@ -17,10 +17,10 @@ use crate::measures::Measures;
 use crate::resources::Resources;
 use crate::summary::{
     ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,
-    StageSummary, StepSummary, Summary, Totals,
+    StageSummary, SteeredSummary, StepSummary, Summary, Totals,
 };
 use crate::timeline::whole_seconds;
-use crate::{Ended, Judged, Note, RunEvent, Second, Shape, StageShape, Started, Timeline};
+use crate::{Ended, Judged, Note, RunEvent, Second, Shape, Started, Steerings, Timeline};
 
 /// How many different messages are kept per kind of failure.
 const SAMPLES_PER_KIND: usize = 10;
@@ -35,6 +35,7 @@ pub struct State {
     series: BTreeMap<SeriesKey, Series>,
     iterations: BTreeMap<IterationKey, IterationSeries>,
     errors: BTreeMap<Outcome, Vec<ErrorSample>>,
+    steerings: Steerings,
     notes: Vec<Note>,
     connections: ConnectionFigures,
     reconnects: u64,
@@ -63,6 +64,7 @@ impl State {
             series: BTreeMap::new(),
             iterations: BTreeMap::new(),
             errors: BTreeMap::new(),
+            steerings: Steerings::default(),
             notes: Vec::new(),
             connections: ConnectionFigures::default(),
             reconnects: 0,
@@ -100,6 +102,7 @@ impl State {
             }
             RunEvent::Phase { .. } => {}
             RunEvent::Second(second) => self.second(second),
+            RunEvent::Steered(steered) => self.steerings.apply(steered),
             RunEvent::Note(note) => {
                 if self.notes.len() < NOTES {
                     self.notes.push(note.clone());
@@ -198,6 +201,11 @@ impl State {
         &self.notes
     }
 
+    /// How it was steered.
+    pub fn steerings(&self) -> &Steerings {
+        &self.steerings
+    }
+
     /// The verdicts as they stand.
     pub fn judged(&self) -> Judged {
         Judged {
@@ -283,6 +291,7 @@ impl State {
             objectives: self.objectives(measured_seconds),
             exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),
             samples: self.ended.as_ref().and_then(|ended| ended.samples),
+            steered: self.steered(),
             notes: self.notes.clone(),
             connections: self.connections.clone(),
             reconnects: self.reconnects,
@@ -420,12 +429,13 @@ impl State {
     /// all of them together, and what was asked for tells them apart.
     fn users_of(&self, index: usize, weight: u64, weights: u64) -> u64 {
         let shape = &self.started.shape;
-        let own = shape.own_loads.iter().find(|load| usize::from(load.scenario) == index);
-        let (model, stages) = own.map_or((shape.model, &shape.stages), |load| (load.model, &load.stages));
+        let own = shape.own_loads.iter().zip(1..).find(|(load, _)| usize::from(load.scenario) == index);
+        let (model, stages, load) =
+            own.map_or((shape.model, &shape.stages, 0), |(load, index)| (load.model, &load.stages, index));
         if model == crate::Model::Open {
             return 0;
         }
-        let asked = stages.iter().map(StageShape::peak).fold(0.0, f64::max) as u64;
+        let asked = self.steerings.peak(load, stages) as u64;
         match (own, shape.own_loads.is_empty()) {
             (Some(_), _) => asked,
             (None, true) => self.most_users * weight / weights.max(1),
@@ -482,6 +492,19 @@ impl State {
         self.started.shape.steps.iter().enumerate().map(summary).filter(|step| step.requests > 0).collect()
     }
 
+    fn steered(&self) -> Vec<SteeredSummary> {
+        let shape = &self.started.shape;
+        let summary = |steered: &crate::Steered| SteeredSummary {
+            at: steered.at as f64 / 1e9,
+            effective: steered.effective as f64 / 1e9,
+            scenario: steered.scenario(shape).map(str::to_owned),
+            change: steered.change,
+            by: steered.by.clone(),
+            words: steered.words(shape),
+        };
+        self.steerings.all().iter().map(summary).collect()
+    }
+
     fn stages(&self, offered_seconds: f64) -> Vec<StageSummary> {
         let run = &self.started.shape;
         let began = run.all_stages().enumerate().filter(|(_, (stage, _))| stage.start < offered_seconds);
@@ -500,6 +523,8 @@ impl State {
                     .filter(|(key, _)| key.stage.map(usize::from) == Some(index) && key.phase.is_measured())
                     .map(|(_, series)| series.arrivals)
                     .sum();
+                let load = run.load_of(index);
+                let steered = self.steerings.touched(load, shape.start, shape.end);
                 let scenario =
                     scenario.map(usize::from).and_then(|index| run.scenarios.get(index).zip(Some(index)));
                 StageSummary {
@@ -511,7 +536,9 @@ impl State {
                     throughput: per_second(counts.succeeded, seconds).unwrap_or(0.0),
                     error_ratio: counts.error_ratio(),
                     response_time: LatencyFigures::from(&self.latency(Timing::ResponseTime, here)),
-                    recovery: self.evaluator.recovery(index as u16),
+                    // What comes back after a spike is told against a load that was to be before and behind it.
+                    recovery: self.evaluator.recovery(index as u16).filter(|_| !steered),
+                    steered,
                 }
             })
             .collect()

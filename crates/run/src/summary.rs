@@ -6,7 +6,7 @@ use plimsoll_measure::{
 use plimsoll_sla::{Judgement, Measure, Recovery, Severity, ValidityReport};
 
 use crate::{
-    AddressSummary, CheckSummary, ExportCount, GroupSummary, MeasureSummary, Model, Note,
+    AddressSummary, Change, CheckSummary, ExportCount, GroupSummary, MeasureSummary, Model, Note,
     ResourceSourceSummary, ResourceSummary, RunInfo, RunStatus, SamplesCount, Skew, StageShape,
     TimelinePoint,
 };
@@ -78,6 +78,8 @@ pub struct Summary {
     pub samples: Option<SamplesCount>,
     /// What else is worth telling.
     pub notes: Vec<Note>,
+    /// How its load was made other than planned while it went on, in order.
+    pub steered: Vec<SteeredSummary>,
     /// Connections opened and closed, all phases.
     pub connections: ConnectionFigures,
     /// Connections replaced because the target had closed them while idle, all phases.
@@ -235,6 +237,26 @@ pub struct StageSummary {
     pub error_ratio: Option<f64>,
     /// Response times.
     pub response_time: LatencyFigures,
+    /// Whether its load was other than planned in some part of it: its shape is the plan's, `offered` is what was
+    /// really due.
+    pub steered: bool,
+}
+
+/// A load that was made other than planned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SteeredSummary {
+    /// When that was decided, in seconds from the start.
+    pub at: f64,
+    /// When it took effect, likewise.
+    pub effective: f64,
+    /// Whose load it was, where scenarios have loads of their own and it was one of them.
+    pub scenario: Option<String>,
+    /// What it was from then on.
+    pub change: Change,
+    /// Who asked.
+    pub by: String,
+    /// All of that in a few words.
+    pub words: String,
 }
 
 /// One objective.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, LoadShape, Machine,
     MeasureShape, Model, Note, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape,
-    StageShape, Started, StepShape,
+    StageShape, Started, Steered, StepShape,
 };
 
 mod measured;
@@ -84,6 +84,7 @@ pub fn to_line(event: &RunEvent) -> Option<String> {
             let series = second.frame.series.iter().map(|(key, series)| series_out(*key, series)).collect();
             Line::Second(Box::new(SecondLine { head: head_out(second), series }))
         }
+        RunEvent::Steered(steered) => Line::Steered(steered_out(steered)),
         RunEvent::Note(note) => Line::Note { at: note.at, text: note.text.clone() },
         RunEvent::Ended(ended) => Line::Ended(ended_out(ended)),
         RunEvent::Judged(_) => return None,
@@ -106,6 +107,7 @@ pub fn from_line(line: &str, edges: &Edges) -> Result<RunEvent, WireError> {
             let SecondLine { head, series } = *second;
             RunEvent::Second(Arc::new(second_in(head, series, edges)?))
         }
+        Line::Steered(steered) => RunEvent::Steered(Arc::new(steered_in(steered)?)),
         Line::Note { at, text } => RunEvent::Note(Note { at, text }),
         Line::Ended(ended) => RunEvent::Ended(Arc::new(ended_in(ended)?)),
     })
@@ -145,8 +147,39 @@ enum Line {
     Started(Box<StartedLine>),
     Phase { phase: String, at: u64 },
     Second(Box<SecondLine>),
+    Steered(SteeredLine),
     Note { at: u64, text: String },
     Ended(EndedLine),
+}
+
+/// The load is to be other than planned from `effective` on.
+#[derive(Serialize, Deserialize)]
+struct SteeredLine {
+    at: u64,
+    effective: u64,
+    /// 0 is the load that scenarios share, behind it come those that scenarios have by themselves.
+    loads: Vec<u16>,
+    /// `rate 800/s`, `users 200`, `scale 1.5`, `pause`, `resume` or `stop`.
+    change: String,
+    #[serde(default)]
+    by: String,
+}
+
+fn steered_out(steered: &Steered) -> SteeredLine {
+    let Steered { at, effective, loads, change, by } = steered;
+    SteeredLine {
+        at: *at,
+        effective: *effective,
+        loads: loads.clone(),
+        change: change.to_string(),
+        by: by.clone(),
+    }
+}
+
+fn steered_in(line: SteeredLine) -> Result<Steered, WireError> {
+    let SteeredLine { at, effective, loads, change, by } = line;
+    let change = label("change", &change, |text| text.parse().ok())?;
+    Ok(Steered { at, effective, loads, change, by })
 }
 
 #[derive(Serialize, Deserialize)]

@@ -256,6 +256,20 @@ fn a_reason_that_a_later_version_knows_is_skipped() {
 }
 
 #[test]
+fn what_was_steered_survives_and_a_change_that_is_none_is_told() {
+    for change in ["rate 800.5/s", "users 200", "scale 1.5", "pause", "resume", "stop"] {
+        let change = change.parse().unwrap();
+        let before = Steered { at: 7, effective: u64::MAX, loads: vec![0, 2], change, by: "anna".into() };
+        let line = to_line(&RunEvent::Steered(Arc::new(before.clone()))).unwrap();
+        let RunEvent::Steered(after) = from_line(&line, &Edges::default()).unwrap() else { panic!("{line}") };
+        assert_eq!(*after, before);
+    }
+    let line = r#"{"event":"steered","at":1,"effective":2,"loads":[0],"change":"faster"}"#;
+    let error = from_line(line, &Edges::default()).unwrap_err();
+    assert_eq!(error.to_string(), "change: `faster` means nothing here");
+}
+
+#[test]
 fn unknown_fields_are_skipped() {
     let event = from_line(r#"{"event":"note","at":1,"text":"t","colour":"red"}"#, &Edges::default()).unwrap();
     assert!(matches!(event, RunEvent::Note(Note { at: 1, .. })));
