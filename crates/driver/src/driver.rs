@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use plimsoll_data::{Maker, RowReader};
 use plimsoll_measure::{IterationKey, Phase, Shard};
 use plimsoll_run::{Action, HttpVersion, LoadModel, Observed, RunPlan, Shape};
-use plimsoll_workload::MixError;
+use plimsoll_workload::{MixError, Wanted};
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
@@ -26,6 +26,7 @@ use crate::pool::{Hosts, Pool};
 use crate::recorder::{Blank, Recorder};
 use crate::script::Script;
 use crate::singles::Singles;
+use crate::steering::Steer;
 use crate::timers::Timers;
 use crate::tokens::Tokens;
 use crate::user::User;
@@ -123,8 +124,8 @@ impl Driver {
     /// When a step cannot be made ready or a thread cannot be started; nothing was sent then.
     pub fn start(config: &DriverConfig) -> Result<Self, DriverError> {
         let workers = worker_count(config);
-        let shared = Arc::new(shared(config));
         let stop = CancellationToken::new();
+        let shared = Arc::new(shared(config, &stop));
         let (sender, messages) = mpsc::unbounded_channel();
         // Compiled once here so that a mistake is told before any thread starts.
         let _ = parts(config)?;
@@ -177,6 +178,17 @@ impl Driver {
         self.stop.cancel();
     }
 
+    /// Makes one of the plan's loads (0: the one that scenarios share, then those that they have by themselves)
+    /// other than planned from `effective` on, an offset in nanoseconds that never goes back.
+    ///
+    /// It lies a little ahead, so that every worker knows before anything is due by it: what is due before then
+    /// stays as it was. A worker that is late for it starts what was due in between late, and loses nothing.
+    pub fn steer(&self, load: u16, effective: u64, wanted: Wanted) {
+        if let Some(load) = self.shared.loads.get(usize::from(load)) {
+            load.steering.tell(Steer { at: effective, wanted });
+        }
+    }
+
     /// Gives a shard's memory back to the worker it came from.
     pub fn give_back(&self, worker: usize, shard: Shard) {
         if let Some(spare) = self.spare.get(worker) {
@@ -223,11 +235,11 @@ impl Driver {
     }
 }
 
-fn shared(config: &DriverConfig) -> Shared {
+fn shared(config: &DriverConfig, stop: &CancellationToken) -> Shared {
     Shared {
         pacer: Pacer::new(&config.plan.http),
         room: Room::now(config.workers).descriptors,
-        loads: config.plan.loads().map(|_| SharedLoad::default()).collect(),
+        loads: config.plan.loads().map(|_| SharedLoad::new(stop)).collect(),
         ..Shared::default()
     }
 }
@@ -549,14 +561,27 @@ fn subject(phase: Phase) -> &'static str {
     }
 }
 
-/// A run in simulated time, on one worker in the caller's task: for proofs, not for load.
+/// What a simulated load is told, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// When, in nanoseconds from the start.
+    pub told: u64,
+    /// Which of the plan's loads.
+    pub load: u16,
+    /// From when on it holds.
+    pub effective: u64,
+    /// What it is to be.
+    pub wanted: Wanted,
+}
+
+/// A run in simulated time, in the caller's task: for proofs, not for load.
 ///
 /// The caller's runtime must be a current-thread one with paused time.
 #[derive(Debug)]
 pub struct Simulation;
 
 impl Simulation {
-    /// Runs the whole plan and returns every message in order.
+    /// Runs the whole plan on one worker and returns every message in order.
     ///
     /// # Errors
     /// When a step cannot be made ready.
@@ -570,41 +595,88 @@ impl Simulation {
         Ok(all)
     }
 
-    /// Runs the whole plan and tells every message in order as it comes. A shard that is returned gives
-    /// its memory back to the worker.
+    /// Runs the whole plan on one worker and tells every message in order as it comes. A shard that is returned
+    /// gives its memory back to the worker.
     ///
     /// # Errors
     /// When a step cannot be made ready.
     pub async fn follow(
         config: &DriverConfig,
+        told: impl FnMut(Message) -> Option<Shard>,
+    ) -> Result<(), DriverError> {
+        Self::simulate(config, 1, &[], told).await
+    }
+
+    /// Runs the whole plan on so many workers, steered by orders in the order in which they are told, and returns
+    /// every message.
+    ///
+    /// # Errors
+    /// When a step cannot be made ready.
+    pub async fn steered(
+        config: &DriverConfig,
+        workers: usize,
+        orders: &[Order],
+    ) -> Result<Vec<Message>, DriverError> {
+        let mut all = Vec::new();
+        let keep = |message| {
+            all.push(message);
+            None
+        };
+        Self::simulate(config, workers, orders, keep).await?;
+        Ok(all)
+    }
+
+    async fn simulate(
+        config: &DriverConfig,
+        workers: usize,
+        orders: &[Order],
         mut told: impl FnMut(Message) -> Option<Shard>,
     ) -> Result<(), DriverError> {
         let (messages, mut listen) = mpsc::unbounded_channel();
-        let (give_back, spare) = std::sync::mpsc::channel();
+        let stop = CancellationToken::new();
+        let shared = Arc::new(shared(config, &stop));
+        let clock = Clock::Simulated(tokio::time::Instant::now());
+        let (mut give_back, mut offering) = (Vec::new(), Vec::new());
+        for index in 0..workers {
+            let (giver, spare) = std::sync::mpsc::channel();
+            give_back.push(giver);
+            let build = Build {
+                config,
+                clock,
+                share: Share { index: index as u64, of: workers as u64 },
+                shared: Arc::clone(&shared),
+                stop: stop.clone(),
+                messages: messages.clone(),
+                spare,
+            };
+            offering.push(build.worker(Recorder::new(Blank::of(&config.shape, workers)), index as u64)?);
+        }
+        drop(messages);
         let mut tell = |message| {
+            let worker = if let Message::Shard { worker, .. } = &message { *worker } else { 0 };
             if let Some(shard) = told(message) {
                 // A worker that has finished needs no memory.
-                let _ = give_back.send(shard);
+                let _ = give_back[worker].send(shard);
             }
         };
-        let build = Build {
-            config,
-            clock: Clock::Simulated(tokio::time::Instant::now()),
-            share: Share { index: 0, of: 1 },
-            shared: Arc::new(shared(config)),
-            stop: CancellationToken::new(),
-            messages,
-            spare,
-        };
-        let worker = build.worker(Recorder::new(Blank::of(&config.shape, 1)), 0)?;
         let local = LocalSet::new();
         local
             .run_until(async {
                 let loads = loads(&config.plan);
-                let mut offering = std::pin::pin!(worker.run(&loads, config.plan.load.grace));
+                let grace = config.plan.load.grace;
+                let workers = offering.into_iter().map(|worker| {
+                    let loads = loads.clone();
+                    tokio::task::spawn_local(async move { worker.run(&loads, grace).await })
+                });
+                let mut running = std::pin::pin!(futures_util::future::join_all(workers));
+                let mut steering = std::pin::pin!(give_orders(&shared, clock, orders));
                 loop {
                     tokio::select! {
-                        () = &mut offering => break,
+                        ended = &mut running => {
+                            panics_of(ended);
+                            break;
+                        }
+                        () = &mut steering => {}
                         Some(message) = listen.recv() => tell(message),
                     }
                 }
@@ -616,5 +688,22 @@ impl Simulation {
             tell(message);
         }
         Ok(())
+    }
+}
+
+/// Tells each order in its time, and then nothing more.
+async fn give_orders(shared: &Shared, clock: Clock, orders: &[Order]) {
+    for Order { told, load, effective, wanted } in orders {
+        tokio::time::sleep(Duration::from_nanos(clock.until(*told))).await;
+        if let Some(load) = shared.loads.get(usize::from(*load)) {
+            load.steering.tell(Steer { at: *effective, wanted: *wanted });
+        }
+    }
+    std::future::pending().await
+}
+
+fn panics_of(ended: Vec<Result<(), tokio::task::JoinError>>) {
+    for panic in ended.into_iter().filter_map(|ended| ended.err()?.try_into_panic().ok()) {
+        std::panic::resume_unwind(panic);
     }
 }

@@ -36,6 +36,7 @@ use crate::replay::{Recorded, Recording};
 use crate::script::Script;
 use crate::singles::Singles;
 use crate::stalls::{Stalls, keep_appointments};
+use crate::steering::Steering;
 use crate::timers::Timers;
 use crate::user::User;
 use crate::{Clock, Message, Transport};
@@ -77,9 +78,16 @@ pub(crate) struct SharedLoad {
     next_start: AtomicU64,
     /// The closed model's iterations are all started.
     pub(crate) exhausted: AtomicBool,
+    /// What it is told to be in place of what its stages say.
+    pub(crate) steering: Steering,
 }
 
 impl SharedLoad {
+    /// A load of a run that `stop` stops.
+    pub(crate) fn new(stop: &CancellationToken) -> Self {
+        Self { steering: Steering::new(stop), ..Self::default() }
+    }
+
     /// When an iteration that could start at an offset may: starts are at least `interval` apart, over all
     /// workers. Time in which nobody started is not made up for.
     pub(crate) fn turn(&self, at: u64, interval: u64) -> u64 {
@@ -147,6 +155,16 @@ pub(crate) struct Offer {
     place: Cell<(u64, u64, Place)>,
     /// Arrivals due before it have been handled.
     frontier: Cell<u64>,
+    /// How much of what the load was told this worker follows.
+    known: Cell<usize>,
+}
+
+/// How offering arrivals came to a halt.
+enum Halted {
+    /// All are out, and the stages over.
+    Over,
+    /// The load was told something else, or the run to stop; this arrival would have been next, where there was one.
+    Interrupted(Option<u64>),
 }
 
 /// How the offering of a load ended. Offsets are nanoseconds.
@@ -182,6 +200,7 @@ impl Offer {
             crowd: Crowd::default(),
             place: Cell::new((0, 0, (Phase::Measured, None))),
             frontier: Cell::new(0),
+            known: Cell::new(0),
         })
     }
 }
@@ -309,17 +328,20 @@ impl Worker {
         let stages_end = u64::try_from(model.length().as_nanos()).unwrap_or(u64::MAX);
         let early = match model {
             LoadModel::Open { stages, spacing, max_in_flight } => {
-                let profile = Arc::new(RateProfile::new(stages));
                 // Loads beside each other have random arrivals of their own.
                 let seed = self.seed.wrapping_add(load as u64 * 0x9e37_79b9_7f4a_7c15);
                 match &self.offers[load].recording {
                     None => {
-                        let arrivals = Arrivals::new(profile, *spacing, seed);
-                        self.offer(load, arrivals, *max_in_flight, stages_end).await
+                        let stages = Arc::new(RateProfile::new(stages));
+                        let arrivals = Arrivals::new(Arc::clone(&stages), *spacing, seed);
+                        self.offer_steered(load, &stages, arrivals, *max_in_flight, stages_end).await
                     }
                     Some(recording) => {
                         let arrivals = Recorded::new(self, recording);
-                        self.offer(load, arrivals, *max_in_flight, stages_end).await
+                        match self.offer(load, 0, arrivals, *max_in_flight, stages_end, &self.stop).await {
+                            Halted::Over => ControlFlow::Continue(()),
+                            Halted::Interrupted(_) => ControlFlow::Break(()),
+                        }
                     }
                 }
             }
@@ -330,6 +352,8 @@ impl Worker {
             }
         };
         self.offers[load].frontier.set(u64::MAX);
+        // Whatever it is told now changes nothing any more.
+        self.offers[load].known.set(usize::MAX);
         let is_early = early.is_break();
         let at = if is_early { self.clock.now().min(stages_end) } else { stages_end };
         OfferEnd { at, is_early, planned: stages_end }
@@ -347,33 +371,66 @@ impl Worker {
         }
     }
 
-    /// Starts each arrival of this worker's share when it is due. Breaks when it was told to stop.
-    async fn offer(
+    /// Starts each arrival of this worker's share when it is due, by the stages or by what the load is told in
+    /// their place. Breaks when it was told to stop.
+    async fn offer_steered(
         self: &Rc<Self>,
         load: usize,
-        arrivals: impl Iterator<Item = u64>,
+        stages: &RateProfile,
+        mut arrivals: Arrivals,
         max_in_flight: u32,
         stages_end: u64,
     ) -> ControlFlow<()> {
+        let (offer, steering) = (&self.offers[load], &self.shared.loads[load].steering);
+        let (mut profile, mut pending) = (stages.clone(), Some(0));
+        loop {
+            let (more, interrupt) = steering.since(offer.known.get());
+            if !more.is_empty() {
+                for steer in &more {
+                    profile = profile.steered(stages, steer.at, steer.wanted);
+                }
+                arrivals.steer(Arc::new(profile.clone()), pending);
+                offer.known.set(offer.known.get() + more.len());
+            }
+            let from = arrivals.number();
+            match self.offer(load, from, &mut arrivals, max_in_flight, stages_end, &interrupt).await {
+                Halted::Over => return ControlFlow::Continue(()),
+                Halted::Interrupted(_) if self.stop.is_cancelled() => return ControlFlow::Break(()),
+                Halted::Interrupted(next) => pending = next,
+            }
+        }
+    }
+
+    /// Starts each arrival of this worker's share when it is due, the first of all being the one with the number
+    /// `from`, until `interrupt` is cancelled.
+    async fn offer(
+        self: &Rc<Self>,
+        load: usize,
+        from: u64,
+        arrivals: impl Iterator<Item = u64>,
+        max_in_flight: u32,
+        stages_end: u64,
+        interrupt: &CancellationToken,
+    ) -> Halted {
         let offer = &self.offers[load];
-        let mut stopped = pin!(self.stop.cancelled());
+        let mut interrupted = pin!(interrupt.cancelled());
         let mine = self.share.takes(offer.mix.period());
         let mut late = 0;
-        for (n, due) in (0_u64..).zip(arrivals).filter(|(n, _)| mine(*n)) {
+        for (n, due) in (from..).zip(arrivals).filter(|(n, _)| mine(*n)) {
             offer.frontier.set(due);
             if self.clock.has_reached(due) {
                 late += 1;
                 if late % CATCH_UP == 0 {
                     tokio::task::yield_now().await;
-                    if self.stop.is_cancelled() {
-                        return ControlFlow::Break(());
+                    if interrupt.is_cancelled() {
+                        return Halted::Interrupted(Some(n));
                     }
                 }
             } else {
                 late = 0;
                 tokio::select! {
                     biased;
-                    () = &mut stopped => return ControlFlow::Break(()),
+                    () = &mut interrupted => return Halted::Interrupted(Some(n)),
                     () = self.timers.sleep_until(due) => {}
                 }
             }
@@ -382,8 +439,8 @@ impl Worker {
         offer.frontier.set(stages_end);
         tokio::select! {
             biased;
-            () = &mut stopped => ControlFlow::Break(()),
-            () = self.timers.sleep_until(stages_end) => ControlFlow::Continue(()),
+            () = &mut interrupted => Halted::Interrupted(None),
+            () = self.timers.sleep_until(stages_end) => Halted::Over,
         }
     }
 
@@ -426,26 +483,39 @@ impl Worker {
         stages: &[Stage<Users>],
         stages_end: u64,
     ) -> ControlFlow<()> {
-        let profile = UserProfile::new(stages);
-        let Offer { crowd, limits, .. } = &self.offers[load];
-        let mut stopped = pin!(self.stop.cancelled());
-        crowd.most.set(u64::from(profile.peak()));
+        let stages = UserProfile::new(stages);
+        let mut profile = stages.clone();
+        let Offer { crowd, limits, known, .. } = &self.offers[load];
+        let steering = &self.shared.loads[load].steering;
         let is_counted = limits.iterations.is_some() || limits.per_user.is_some();
         let mut at = Some(0);
-        let flow = loop {
-            let next = at.unwrap_or(stages_end);
-            tokio::select! {
-                biased;
-                () = &mut stopped => break ControlFlow::Break(()),
-                () = self.timers.sleep_until(next) => {}
-                () = self.until_exhausted(load), if is_counted => break ControlFlow::Break(()),
+        let flow = 'steered: loop {
+            let (more, interrupt) = steering.since(known.get());
+            known.set(known.get() + more.len());
+            for steer in more {
+                profile = profile.steered(&stages, steer.at, steer.wanted);
+                at = at.or(Some(stages_end)).map(|next| next.min(steer.at));
             }
-            if next >= stages_end {
-                break ControlFlow::Continue(());
+            crowd.most.set(u64::from(profile.peak()));
+            let mut interrupted = pin!(interrupt.cancelled());
+            loop {
+                let next = at.unwrap_or(stages_end);
+                tokio::select! {
+                    biased;
+                    () = &mut interrupted => match self.stop.is_cancelled() {
+                        true => break 'steered ControlFlow::Break(()),
+                        false => continue 'steered,
+                    },
+                    () = self.timers.sleep_until(next) => {}
+                    () = self.until_exhausted(load), if is_counted => break 'steered ControlFlow::Break(()),
+                }
+                if next >= stages_end {
+                    break 'steered ControlFlow::Continue(());
+                }
+                crowd.wanted.set(u64::from(profile.users_at(next)));
+                self.start_users(load, next);
+                at = profile.next_change(next);
             }
-            crowd.wanted.set(u64::from(profile.users_at(next)));
-            self.start_users(load, next);
-            at = profile.next_change(next);
         };
         crowd.wanted.set(0);
         flow
@@ -486,14 +556,16 @@ impl Worker {
     }
 
     /// How many rows of a feed the whole plan draws: of each load, iterations planned x weights of the
-    /// scenarios that draw from it / all weights. `None` when users decide how many iterations there are.
+    /// scenarios that draw from it / all weights. `None` when users decide how many iterations there are, or who
+    /// steers the run.
     fn rows_needed(&self, feed: u16) -> Option<u64> {
         let draws = |script: usize| self.scripts.get(script).is_some_and(|it| it.feeds.contains(&feed));
-        let needed = self.offers.iter().map(|offer| {
+        let needed = self.offers.iter().zip(&self.shared.loads).map(|(offer, load)| {
             let all: f64 = offer.weights.iter().map(|weight| f64::from(*weight)).sum();
             let drawing = offer.weights.iter().enumerate().filter(|(script, _)| draws(*script));
             let share = drawing.map(|(_, weight)| f64::from(*weight)).sum::<f64>() / all;
-            if share == 0.0 { Some(0) } else { Some((offer.planned? * share).ceil() as u64) }
+            let planned = offer.planned.filter(|_| !load.steering.is_steered());
+            if share == 0.0 { Some(0) } else { Some((planned? * share).ceil() as u64) }
         });
         needed.sum()
     }
@@ -570,7 +642,11 @@ impl Worker {
             recorder.give_back(shard);
         }
         self.ledger.take_closed().iter().for_each(|closed| recorder.closed(closed));
-        let frontier = self.offers.iter().map(|offer| offer.frontier.get()).min().unwrap_or(u64::MAX);
+        // A second is open for as long as a load was told of it what this worker does not follow yet.
+        let unknown = |(offer, load): (&Offer, &SharedLoad)| {
+            offer.frontier.get().min(load.steering.unknown_from(offer.known.get()))
+        };
+        let frontier = self.offers.iter().zip(&self.shared.loads).map(unknown).min().unwrap_or(u64::MAX);
         while let Some(shard) = recorder.take_complete(self.clock.now(), frontier) {
             self.tell(Message::Shard { worker: self.share.index as usize, shard });
         }

@@ -18,3 +18,5 @@ mod sends;
 mod simulated;
 #[path = "../singles.rs"]
 mod singles;
+#[path = "../steering.rs"]
+mod steering;
