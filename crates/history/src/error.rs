@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use plimsoll_run::RunStatus;
 use plimsoll_run::wire::WireError;
 
 /// What can go wrong with a record, or what was asked for.
@@ -133,6 +134,22 @@ pub enum Error {
     Live {
         /// Its id.
         id: String,
+    },
+    /// The run has ended, and something was asked of it.
+    #[error("run {id} has ended ({}): there is nothing left to steer", .status.label())]
+    Over {
+        /// Its id.
+        id: String,
+        /// How it ended.
+        status: RunStatus,
+    },
+    /// Nobody takes what is asked of a run.
+    #[error("{waiting} changes wait for run {id} already: its process does not take them")]
+    Unheard {
+        /// Its id.
+        id: String,
+        /// How many.
+        waiting: u32,
     },
     /// Another service uses the same record.
     #[error("{path}: another service already uses this history{}", .process.map(|id| format!(" (process {id})")).unwrap_or_default())]

@@ -14,6 +14,7 @@
 
 mod answers;
 mod chunk;
+mod commands;
 mod deliveries;
 mod error;
 mod export;
@@ -31,6 +32,7 @@ mod store;
 mod teardowns;
 
 pub use answers::{AnswerBy, AnswerText, KeptAnswer};
+pub use commands::{Fate, KeptCommand, MOST_WAITING};
 pub use error::Error;
 pub use export::{ExportError, ReadExport, read_export};
 pub use location::default_path;

@@ -201,7 +201,8 @@ impl Inbox {
             RunEvent::Second(_) => self.seconds += 1,
             RunEvent::Note(_) if self.notes == BACKLOG_NOTES => return,
             RunEvent::Note(_) => self.notes += 1,
-            RunEvent::Phase { .. } => {}
+            // Both are bounded by the run itself.
+            RunEvent::Phase { .. } | RunEvent::Steered(_) => {}
             RunEvent::Ended(_) => self.over = true,
         }
         self.events.push_back(event.clone());
@@ -223,7 +224,10 @@ impl Inbox {
                 RunEvent::Second(_) => self.seconds -= 1,
                 RunEvent::Note(_) => self.notes -= 1,
                 RunEvent::Ended(_) => self.ended = true,
-                RunEvent::Started(_) | RunEvent::Judged(_) | RunEvent::Phase { .. } => {}
+                RunEvent::Started(_)
+                | RunEvent::Judged(_)
+                | RunEvent::Phase { .. }
+                | RunEvent::Steered(_) => {}
             }
         }
     }
@@ -354,7 +358,7 @@ impl Batch {
                     batch.place.last_second = Some(second.frame.second as i64);
                     batch.seconds.push(wire::to_rows(second));
                 }
-                RunEvent::Phase { .. } | RunEvent::Note(_) => {
+                RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => {
                     let after = batch.place.last_second.unwrap_or(-1);
                     batch.marks.push((batch.place.sequence, after, line()));
                     batch.place.sequence += 1;

@@ -14,7 +14,7 @@ use crate::Error;
 /// The mark of our files in SQLite's header: "PLIM".
 const APPLICATION: i64 = 0x504C_494D;
 
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "runs", include_str!("../migrations/0001_runs.sql")),
     (2, "predictions", include_str!("../migrations/0002_predictions.sql")),
     (3, "answers", include_str!("../migrations/0003_answers.sql")),
@@ -22,6 +22,7 @@ const MIGRATIONS: [(i64, &str, &str); 7] = [
     (5, "deliveries", include_str!("../migrations/0005_deliveries.sql")),
     (6, "slas", include_str!("../migrations/0006_slas.sql")),
     (7, "teardowns", include_str!("../migrations/0007_teardowns.sql")),
+    (8, "commands", include_str!("../migrations/0008_commands.sql")),
 ];
 
 fn latest() -> i64 {

@@ -356,6 +356,15 @@ impl Steerings {
         Ok(Steered { at, effective, loads: left, change, by })
     }
 
+    /// Whether no load is left that offers anything once this stop is carried out.
+    pub fn stops_all(&self, shape: &Shape, stop: &Steered) -> bool {
+        let is_left = |(load, (_, stages)): (u16, (Model, &[StageShape]))| {
+            let is_over = stop.effective as f64 / 1e9 >= end_of(stages);
+            !is_over && !stop.loads.contains(&load) && !self.stopped.contains(&load)
+        };
+        !(0..).zip(shape.loads()).any(is_left)
+    }
+
     fn may(&self, shape: &Shape, load: u16, change: Change, effective: u64) -> Result<(), Refusal> {
         let Some((model, stages)) = shape.loads().nth(usize::from(load)) else { return Err(Refusal::Over) };
         if self.stopped.contains(&load) {

@@ -6,7 +6,7 @@ use plimsoll_history::{History, Recorder};
 use plimsoll_measure::{
     Frame, IterationKey, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
 };
-use plimsoll_run::{Ended, Gauges, Note, RunEvent, RunStatus, Second, Started};
+use plimsoll_run::{Ended, Gauges, Note, RunEvent, RunStatus, Second, Started, Steered};
 use proptest::prelude::*;
 
 use crate::sample;
@@ -106,6 +106,7 @@ enum Happening {
     Second { skipped: u8, samples: Vec<(u16, u8, u64)> },
     Phase(u8),
     Note(String),
+    Steered(u8),
     Judged,
 }
 
@@ -115,6 +116,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         6 => (0_u8..3, samples).prop_map(|(skipped, samples)| Happening::Second { skipped, samples }),
         1 => any::<u8>().prop_map(Happening::Phase),
         1 => any::<String>().prop_map(Happening::Note),
+        1 => any::<u8>().prop_map(Happening::Steered),
         1 => Just(Happening::Judged),
     ]
 }
@@ -137,6 +139,13 @@ fn events(happenings: &[Happening]) -> Vec<RunEvent> {
                 at: number * SECOND,
             },
             Happening::Note(text) => RunEvent::Note(Note { at: number * SECOND, text: text.clone() }),
+            Happening::Steered(level) => RunEvent::Steered(Arc::new(Steered {
+                at: number * SECOND,
+                effective: number * SECOND + SECOND / 2,
+                loads: vec![0],
+                change: format!("rate {level}/s").parse().unwrap(),
+                by: "anna".into(),
+            })),
             Happening::Judged => {
                 let state = plimsoll_run::State::new(Arc::new(started.clone()));
                 RunEvent::Judged(Arc::new(state.judged()))

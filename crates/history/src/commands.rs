@@ -1,0 +1,191 @@
+use plimsoll_run::Command;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use crate::store::now;
+use crate::{Error, Filter, History, Result};
+
+/// How many commands of one run may wait. Its process takes them every second, so that more than a few mean that it
+/// does not.
+pub const MOST_WAITING: u32 = 100;
+
+/// What was asked of a run while it went on, and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptCommand {
+    /// Its number; later ones are higher.
+    pub id: i64,
+    /// When it was asked, nanoseconds since 1970.
+    pub asked_nanos: i64,
+    /// What.
+    pub command: Command,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Nobody has taken it yet.
+    Waiting,
+    /// The run's process has taken it, and has not said yet what became of it.
+    Taken,
+    /// It is carried out.
+    Done {
+        /// From when on, nanoseconds from the start of the run.
+        effective: u64,
+        /// That and what, in words.
+        words: String,
+    },
+    /// It is not carried out, for this reason.
+    Refused(String),
+}
+
+impl History {
+    /// Asks something of a run that goes on, in whatever process, and returns the number by which its fate is known.
+    ///
+    /// # Errors
+    /// When there is no such run, it has ended, [`MOST_WAITING`] wait already, or the file cannot be written.
+    pub async fn ask(&self, run: &str, command: &Command) -> Result<i64> {
+        let row = self.list(&Filter { id: Some(run.to_owned()), ..Filter::default() }).await?.pop();
+        let Some(row) = row else { return Err(self.no_run(run).await) };
+        if let Some(status) = row.status {
+            return Err(Error::Over { id: row.id, status });
+        }
+        // One statement, so that many who ask at once cannot pass the bound together.
+        let done = sqlx::query(
+            "INSERT INTO commands (run, asked_at, asked_by, change, scenario) \
+             SELECT run, ?2, ?3, ?4, ?5 FROM runs WHERE id = ?1 AND ?6 > \
+             (SELECT count(*) FROM commands WHERE commands.run = runs.run AND taken_at IS NULL)",
+        )
+        .bind(run)
+        .bind(now())
+        .bind(&command.by)
+        .bind(command.change.to_string())
+        .bind(&command.scenario)
+        .bind(MOST_WAITING)
+        .execute(self.pool())
+        .await
+        .map_err(|error| self.failed(error))?;
+        match done.rows_affected() {
+            0 => Err(Error::Unheard { id: run.to_owned(), waiting: MOST_WAITING }),
+            _ => Ok(done.last_insert_rowid()),
+        }
+    }
+
+    /// What became of a command; `None` where there is none with this number.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn fate(&self, command: i64) -> Result<Option<Fate>> {
+        let row = sqlx::query("SELECT taken_at, effective, done, refused FROM commands WHERE command = ?")
+            .bind(command)
+            .fetch_optional(self.pool())
+            .await
+            .map_err(|error| self.failed(error))?;
+        row.as_ref().map(fate).transpose().map_err(|error| self.failed(error))
+    }
+
+    /// Takes a command back that nobody has taken yet; whether it was so.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn withdraw(&self, command: i64) -> Result<bool> {
+        let taken = self.take_command(command).await?;
+        if taken {
+            self.settle_command(command, Err("it was taken back before anybody had looked at it")).await?;
+        }
+        Ok(taken)
+    }
+
+    /// What was asked of a run, first to last, and what became of it.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn commands(&self, run: &str) -> Result<Vec<KeptCommand>> {
+        self.select_commands(run, "").await
+    }
+
+    /// The commands that wait for a run's process, first to last.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn waiting_commands(&self, run: &str) -> Result<Vec<KeptCommand>> {
+        self.select_commands(run, " AND taken_at IS NULL").await
+    }
+
+    /// For the run's own process, before it carries a command out: whether it is its to carry out, and was not taken
+    /// or withdrawn before.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn take_command(&self, command: i64) -> Result<bool> {
+        let done = sqlx::query("UPDATE commands SET taken_at = ? WHERE command = ? AND taken_at IS NULL")
+            .bind(now())
+            .bind(command)
+            .execute(self.pool())
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// For the run's own process: what became of a command that it took. Done is from when on (nanoseconds from the
+    /// start) and what, in words; else the reason.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub async fn settle_command(
+        &self,
+        command: i64,
+        became: std::result::Result<(u64, &str), &str>,
+    ) -> Result<()> {
+        let (effective, done, refused) = match became {
+            Ok((effective, words)) => (i64::try_from(effective).ok(), Some(words), None),
+            Err(reason) => (None, None, Some(reason)),
+        };
+        sqlx::query("UPDATE commands SET effective = ?, done = ?, refused = ? WHERE command = ?")
+            .bind(effective)
+            .bind(done)
+            .bind(refused)
+            .bind(command)
+            .execute(self.pool())
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(())
+    }
+
+    async fn select_commands(&self, run: &str, and: &'static str) -> Result<Vec<KeptCommand>> {
+        let mut query = sqlx::QueryBuilder::new(
+            "SELECT command, asked_at, asked_by, change, scenario, taken_at, effective, done, refused \
+             FROM commands WHERE run = (SELECT run FROM runs WHERE id = ",
+        );
+        query.push_bind(run.to_owned()).push(")").push(and).push(" ORDER BY command");
+        let rows = query.build().fetch_all(self.pool()).await.map_err(|error| self.failed(error))?;
+        let kept = rows.iter().map(kept).collect::<std::result::Result<_, _>>();
+        kept.map_err(|error| self.failed(error))
+    }
+}
+
+fn kept(row: &SqliteRow) -> std::result::Result<KeptCommand, sqlx::Error> {
+    let change: String = row.try_get("change")?;
+    let change = change.parse().map_err(|error: plimsoll_run::NoChange| sqlx::Error::Decode(error.into()))?;
+    let command = Command { change, scenario: row.try_get("scenario")?, by: row.try_get("asked_by")? };
+    Ok(KeptCommand {
+        id: row.try_get("command")?,
+        asked_nanos: row.try_get("asked_at")?,
+        command,
+        fate: fate(row)?,
+    })
+}
+
+fn fate(row: &SqliteRow) -> std::result::Result<Fate, sqlx::Error> {
+    if let Some(reason) = row.try_get("refused")? {
+        return Ok(Fate::Refused(reason));
+    }
+    let effective: Option<i64> = row.try_get("effective")?;
+    let (words, taken): (Option<String>, Option<i64>) = (row.try_get("done")?, row.try_get("taken_at")?);
+    Ok(match (effective, words, taken) {
+        (Some(effective), Some(words), _) => Fate::Done { effective: effective as u64, words },
+        (_, _, Some(_)) => Fate::Taken,
+        (_, _, None) => Fate::Waiting,
+    })
+}
