@@ -8,6 +8,8 @@
 //! It knows no file format and no terminal, and it never retries a run.
 
 mod calibration;
+mod commands;
+mod control;
 mod limit;
 mod machine;
 mod once;
@@ -20,10 +22,11 @@ mod vitals;
 mod watched;
 
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
+pub use control::Control;
 pub use limit::{LIMIT_TAG, LimitConfig, LimitError, SearchEnd, Searched, first_load, limit};
 pub use machine::machine;
 pub use once::{Tried, TriedPart, once, undo};
 pub use overload::{judge_overload, overload};
 pub use plimsoll_driver::keep_real_time_for_workers;
-pub use run::{Control, Finished, RunConfig, RunError, run};
+pub use run::{Finished, RunConfig, RunError, run};
 pub use scaling::{ScalingConfig, Stepped, scaling};

@@ -10,13 +10,15 @@ use plimsoll_exporters::{Exporters, RecordGate, SamplesError, SamplesFile};
 use plimsoll_history::{History, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
-    Calibration, Ended, Gauges, Model, Note, ResourceScrape, RunEvent, RunInfo, RunPlan, RunStatus, Second,
-    Shape, Started, State,
+    Calibration, Change, Command, Ended, Gauges, Model, Note, Refusal, ResourceScrape, RunEvent, RunInfo,
+    RunPlan, RunStatus, Second, Shape, Started, State, Steered, Steerings,
 };
 use plimsoll_sla::Objective;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::commands::Commands;
+use crate::control::Control;
 use crate::machine::machine;
 use crate::resources::Resources;
 use crate::sinks;
@@ -28,6 +30,12 @@ const CLOCK_STEP_NANOS: u64 = 500_000_000;
 
 /// How long the end of a run waits for the record and the exporters before it gives its verdict.
 const FLUSH: Duration = Duration::from_millis(1500);
+
+/// How far ahead a load that is steered changes: every worker knows by then, however busy its processor is.
+const AHEAD: u64 = 200_000_000;
+
+/// Changes take effect at whole tenths of a second, which people read and figures split well.
+const TENTH: u64 = 100_000_000;
 
 /// Why a run ended that [`Control::stop`] stopped.
 const STOPPED: &str = "stopped by request";
@@ -49,46 +57,6 @@ pub struct RunConfig {
     pub exporters: Exporters,
     /// Who watches. A watcher that does not keep up misses events; the record does not.
     pub watcher: Option<mpsc::Sender<RunEvent>>,
-}
-
-/// Ends a run from outside.
-#[derive(Debug, Clone, Default)]
-pub struct Control {
-    stop: CancellationToken,
-    enough: CancellationToken,
-}
-
-impl Control {
-    /// Offers no more load. Requests in flight have their grace, then record and report are made. A
-    /// setup that still runs ends at once, without any load after it; teardown runs in any case.
-    pub fn stop(&self) {
-        self.stop.cancel();
-    }
-
-    /// All is known that the run was for: it ends as if its stages were over, and counts as completed.
-    pub fn enough(&self) {
-        self.enough.cancel();
-    }
-
-    /// For one of several runs: stopped with this one, and with enough for itself.
-    pub(crate) fn for_one_run(&self) -> Self {
-        Self { stop: self.stop.child_token(), enough: CancellationToken::new() }
-    }
-
-    /// Whether it was told to stop.
-    pub fn was_stopped(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    /// Ends what is to be stopped with it.
-    pub(crate) fn token(&self) -> CancellationToken {
-        self.stop.clone()
-    }
-
-    /// Waits until it was told to stop.
-    pub(crate) async fn stopped(&self) {
-        self.stop.cancelled().await;
-    }
 }
 
 /// A run that could not begin.
@@ -128,6 +96,7 @@ pub struct Finished {
 /// When it could not begin; no load was offered then, unless it is the record that could not be begun:
 /// the schedule does not wait for a file, so load goes out until that is known, and then no more.
 pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
+    let _closing = control.until_dropped();
     let plan = Arc::clone(&config.plan);
     let samples = plan.samples.as_ref().map(SamplesFile::create).transpose()?;
     let (network, warnings) = Box::pin(network(&plan, config.workers)).await?;
@@ -247,6 +216,8 @@ struct Telling {
     started: Instant,
     started_nanos: i64,
     resources: Option<Resources>,
+    /// Who looks for what is asked through the history.
+    commands: Option<Commands>,
     /// Sources of which it was told that they could not be scraped or have too many series.
     told: BTreeSet<(Arc<str>, bool)>,
 }
@@ -300,6 +271,7 @@ impl Telling {
             started: start,
             started_nanos,
             resources: None,
+            commands: None,
             told: BTreeSet::new(),
         };
         telling.tell(RunEvent::Started(started));
@@ -380,6 +352,10 @@ impl Telling {
         control: &Control,
     ) -> Finished {
         self.watch_resources(&config.plan);
+        self.commands = self
+            .history
+            .as_ref()
+            .map(|history| Commands::follow(history, &config.run_id, self.state.shape(), control));
         let mut collector = Collector::new(driver.workers());
         setup.iter().for_each(|setup| collector.add_extra(&setup.shard));
         let mut course = Course::new(config);
@@ -410,6 +386,12 @@ impl Telling {
                     course.end = Some((RunStatus::Interrupted, STOPPED.to_owned()));
                     driver.stop();
                 }
+                () = control.orders.came.notified() => {
+                    for (command, answer) in control.orders.take() {
+                        // Whoever does not wait for the answer has asked all the same.
+                        let _ = answer.send(self.steer(&command, &driver, &mut course));
+                    }
+                }
                 () = control.enough.cancelled(), if !enough => {
                     enough = true;
                     driver.stop();
@@ -420,7 +402,7 @@ impl Telling {
                 resources.settle().await;
             }
             while let Some(frame) = collector.take() {
-                let gauges = course.gauges(&driver, &frame);
+                let gauges = course.gauges(&driver, &frame, self.state.steerings());
                 let vitals = course.vitals.sample(driver.take_stall());
                 let second_end = (frame.second + 1) * SECOND;
                 course.reach(&mut self, frame.second * SECOND);
@@ -442,7 +424,34 @@ impl Telling {
         }
         driver.join();
         self.resources = None;
+        if let Some(commands) = self.commands.take() {
+            commands.finish(FLUSH).await;
+        }
         self.finish(last, course.end, config).await
+    }
+
+    /// Makes the load other than planned a moment from now, and tells everybody.
+    fn steer(&mut self, command: &Command, driver: &Driver, course: &mut Course) -> Result<Steered, Refusal> {
+        if course.end.is_some() || course.told == Some(Phase::Grace) {
+            return Err(Refusal::Over);
+        }
+        let (at, shape) = (driver.clock.now(), self.state.shape());
+        let effective = (at + AHEAD).next_multiple_of(TENTH);
+        let steerings = self.state.steerings();
+        let steered = steerings.decide(shape, command, at, effective)?;
+        let is_end = steered.change == Change::Stop && steerings.stops_all(shape, &steered);
+        let mut steered = steered;
+        if is_end {
+            // Nothing is left that a later moment would be for.
+            steered.effective = at;
+            course.end = Some((RunStatus::Interrupted, format!("{STOPPED} of {}", steered.by)));
+            driver.stop();
+        } else {
+            let wanted = steered.change.wanted();
+            steered.loads.iter().for_each(|load| driver.steer(*load, effective, wanted));
+        }
+        self.tell(RunEvent::Steered(Arc::new(steered.clone())));
+        Ok(steered)
     }
 
     /// Begins to look at what the target uses. A run goes on without it.
@@ -576,14 +585,15 @@ impl Course {
         self.told != Some(Phase::Grace) && (offset as f64) < self.shape.stages_end() * 1e9
     }
 
-    fn gauges(&self, driver: &Driver, frame: &Frame) -> Gauges {
+    fn gauges(&self, driver: &Driver, frame: &Frame, steerings: &Steerings) -> Gauges {
         let by_users = frame
             .iterations
             .iter()
             .filter(|(key, _)| self.shape.model_of(key.scenario) == Model::Closed)
             .map(|(_, series)| series.arrivals)
             .sum::<u64>() as f64;
-        let offered_rate = by_users + self.shape.mean_rate(frame.second as f64, frame.second as f64 + 1.0);
+        let second = frame.second as f64;
+        let offered_rate = by_users + steerings.mean_rate(&self.shape, second, second + 1.0);
         Gauges { offered_rate, virtual_users: driver.users(), connections: driver.connections() }
     }
 }

@@ -10,8 +10,9 @@ use plimsoll_exporters::{Exporters, LiveMetrics};
 use plimsoll_measure::Limits;
 use plimsoll_measure::Phase;
 use plimsoll_run::{
-    Action, AddressChoice, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel, Network,
-    NotifySettings, OnFailure, PlannedTarget, Request, ResourceEndpoint, ResourceOrigin, ResourceSource,
+    Action, AddressChoice, Command, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
+    Network, NotifySettings, OnFailure, PlannedTarget, Refusal, Request, ResourceEndpoint, ResourceOrigin,
+    ResourceSource,
     RunEvent, RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
@@ -178,6 +179,39 @@ async fn a_stopped_run_keeps_what_it_offered_and_tears_down() {
     assert_eq!(requests(&summary, Phase::Teardown), 1);
     assert_eq!(summary.totals.succeeded, summary.totals.arrivals);
     assert_eq!(target.record().access_count(), summary.totals.requests + 1);
+}
+
+#[tokio::test]
+async fn a_run_is_steered_while_it_goes_on_and_says_what_it_cannot_do() {
+    let target = target();
+    let control = Control::default();
+    let config = config(plan(&target, 20.0, Duration::from_secs(3600)), None).await;
+    let running = tokio::spawn(run(config, control.clone()));
+    let command = |change: &str, scenario: Option<&str>| Command {
+        change: change.parse().unwrap(),
+        scenario: scenario.map(str::to_owned),
+        by: "anna".into(),
+    };
+    // Asked before the load has begun, which it waits for.
+    let first = control.steer(command("rate 100/s", None)).await.unwrap();
+    let ahead = Duration::from_nanos(first.effective - first.at);
+    assert!((200..=300).contains(&ahead.as_millis()) && first.effective % 100_000_000 == 0, "{first:?}");
+    assert_eq!(control.steer(command("users 5", None)).await, Err(Refusal::NoUsers));
+    let nobody = control.steer(command("pause", Some("nobody"))).await.unwrap_err();
+    assert_eq!(nobody.to_string(), "the plan has no scenario `nobody`; it has `main`");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let last = control.steer(command("stop", None)).await.unwrap();
+    let finished = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
+    let summary = finished.state.summary();
+    assert_eq!(summary.reason.as_deref(), Some("stopped by request of anna"));
+    let told: Vec<_> = summary.steered.iter().map(|steered| steered.change.to_string()).collect();
+    assert_eq!(told, ["rate 100/s", "stop"]);
+    assert!(summary.stages[0].steered && summary.stages[0].shape.to == 20.0);
+    // 20/s up to the change, 100/s behind it.
+    let seconds = |nanos: u64| nanos as f64 / 1e9;
+    let due = 20.0 * seconds(first.effective) + 100.0 * seconds(last.effective - first.effective);
+    assert!((summary.totals.arrivals as f64 - due).abs() <= 3.0, "{} of {due}", summary.totals.arrivals);
+    assert_eq!(control.steer(command("resume", None)).await, Err(Refusal::Ended));
 }
 
 #[tokio::test]
