@@ -145,7 +145,7 @@ impl Encoding {
                 leaves = Some(at + RECORD_FIRST);
             }
             RunEvent::Ended(_) => ends = true,
-            RunEvent::Judged(_) | RunEvent::Phase { .. } | RunEvent::Note(_) => {}
+            RunEvent::Judged(_) | RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => {}
         }
         let pieces =
             self.encoders.iter_mut().map(|encoder| encoder.encode(&event, report.as_ref())).collect();

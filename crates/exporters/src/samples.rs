@@ -127,7 +127,11 @@ impl SamplesFile {
                     self.tell_skipped();
                 }
             }
-            RunEvent::Phase { .. } | RunEvent::Judged(_) | RunEvent::Note(_) | RunEvent::Ended(_) => {}
+            RunEvent::Phase { .. }
+            | RunEvent::Steered(_)
+            | RunEvent::Judged(_)
+            | RunEvent::Note(_)
+            | RunEvent::Ended(_) => {}
         }
     }
 

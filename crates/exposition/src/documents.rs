@@ -39,6 +39,11 @@ pub fn event(started: &Started, event: &RunEvent) -> Option<Document> {
             (0, "run-started", message, more)
         }
         RunEvent::Phase { phase, at } => (*at, "phase-started", phase.label().to_owned(), Value::Null),
+        RunEvent::Steered(steered) => {
+            let more = json!({ "change": steered.change.to_string(), "by": steered.by });
+            let message = format!("steered {}", steered.words(&started.shape));
+            (steered.effective, "run-steered", message, more)
+        }
         RunEvent::Note(note) => (note.at, "note", note.text.clone(), Value::Null),
         RunEvent::Ended(ended) => {
             let reason = ended.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();

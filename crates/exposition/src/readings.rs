@@ -156,7 +156,7 @@ impl Readings {
             RunEvent::Ended(ended) => {
                 Some(Report { wall_nanos: self.after(ended.at), readings: self.ended() })
             }
-            RunEvent::Phase { .. } | RunEvent::Note(_) => None,
+            RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => None,
         }
     }
 

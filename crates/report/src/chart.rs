@@ -412,6 +412,9 @@ impl Chart {
         if self.bands.iter().any(|band| band.class == "limit") {
             page.put("<li><i class=\"limit band\"></i>here the limit lies</li>", &[]);
         }
+        if self.bands.iter().any(|band| band.class == "steered") {
+            page.put("<li><i class=\"steered\"></i>steered</li>", &[]);
+        }
         if self.bands.iter().any(|band| band.class == "warmup") {
             page.put("<li><i class=\"warmup\"></i>warm-up</li>", &[]);
         }

@@ -14,7 +14,8 @@ use plimsoll_measure::{
 use plimsoll_run::{
     AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, Machine,
     MeasureShape, Model, Note, ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent,
-    RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State, StepShape,
+    RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State, Steered,
+    SteeredSummary, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -97,6 +98,27 @@ pub(crate) fn calm() -> Run {
     run
 }
 
+/// The same, whose load was made other than planned in between.
+pub(crate) fn steered() -> Run {
+    let started = Arc::new(started());
+    let mut state = State::new(Arc::clone(&started));
+    let change = |effective: u64, change: &str, by: &str| {
+        let change = change.parse().unwrap();
+        let at = effective - SECOND / 4;
+        RunEvent::Steered(Arc::new(Steered { at, effective, loads: vec![0], change, by: by.into() }))
+    };
+    let changes = [
+        (12, change(12 * SECOND, "rate 800/s", "anna")),
+        (20, change(20 * SECOND + SECOND / 2, "pause", "bob")),
+        (22, change(22 * SECOND, "resume", "bob")),
+    ];
+    for (second, shard) in (0..60).zip(shards(&started.shape)) {
+        changes.iter().filter(|(at, _)| *at == second).for_each(|(_, event)| state.apply(event));
+        state.apply(&RunEvent::Second(Arc::new(closed(second, &shard, &started.shape))));
+    }
+    Run::of(&state)
+}
+
 /// The same with `text` wherever text from outside can stand.
 pub(crate) fn hostile(text: &str) -> Run {
     let mut run = run();
@@ -137,6 +159,9 @@ pub(crate) fn hostile(text: &str) -> Run {
     started.shape.steps.iter_mut().for_each(|step| everywhere(&mut step.step));
     summary.stages.iter_mut().for_each(|stage| everywhere(&mut stage.shape.kind));
     summary.notes.iter_mut().for_each(|note| everywhere(&mut note.text));
+    let (by, words, scenario) = (text.to_owned(), text.to_owned(), Some(text.to_owned()));
+    let change = plimsoll_run::Change::Pause;
+    summary.steered = vec![SteeredSummary { at: 1.0, effective: 2.0, scenario, change, by, words }];
     summary.exports.iter_mut().for_each(|export| everywhere(&mut export.sink));
     for figure in &mut summary.resources {
         (figure.source, figure.name) = (text.into(), text.into());

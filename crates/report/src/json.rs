@@ -72,6 +72,13 @@ pub fn json(run: &Run) -> Value {
         })).collect::<Vec<_>>(),
         "groups": crate::groups::json(summary, latency),
         "checks": crate::checks::json(summary),
+        "steered": summary.steered.iter().map(|steered| json!({
+            "at": steered.at,
+            "effective": steered.effective,
+            "scenario": steered.scenario,
+            "change": steered.change.to_string(),
+            "by": steered.by,
+        })).collect::<Vec<_>>(),
     })
 }
 
@@ -239,6 +246,7 @@ fn stage(stage: &StageSummary, run: &Run) -> Value {
         "recovery_seconds": stage.recovery.and_then(Recovery::seconds),
         "from": stage.shape.from,
         "to": stage.shape.to,
+        "steered": stage.steered,
     })
 }
 

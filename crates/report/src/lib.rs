@@ -28,6 +28,7 @@ mod quick;
 mod resources;
 mod run;
 mod slas;
+mod steered;
 mod text;
 mod told;
 mod track;

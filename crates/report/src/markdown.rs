@@ -41,6 +41,7 @@ pub fn markdown(run: &Run) -> String {
     connections(&mut text, run);
     values(&mut text, run);
     resources(&mut text, run);
+    steered(&mut text, run);
     notes(&mut text, run);
     facts(&mut text, run);
     text
@@ -245,6 +246,16 @@ fn connections(text: &mut String, run: &Run) {
             .map(|reason| count(&format!("closed {}", words::close_reason(reason)), figures.closed(reason))),
     );
     table(text, "Connections", &["", "Count or share"], 1..2, &rows);
+}
+
+/// How the load was made other than planned.
+fn steered(text: &mut String, run: &Run) {
+    let cells = crate::steered::rows(&run.summary);
+    let rows: Vec<Vec<_>> = cells.map(|cells| cells.iter().map(|cell| escaped(cell)).collect()).collect();
+    table(text, "Steered", &crate::steered::COLUMNS, 0..1, &rows);
+    if let Some(more) = crate::steered::left_out(&run.summary) {
+        let _ = writeln!(text, "{more}.\n");
+    }
 }
 
 /// What a reader has to know of how the run went, like what of a log was not replayed.

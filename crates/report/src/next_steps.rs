@@ -266,7 +266,8 @@ fn saturated(summary: &Summary) -> Option<Recommendation> {
         return None;
     }
     let stages: Vec<_> =
-        summary.stages.iter().filter(|stage| stage.offered > 0.0 && stage.throughput > 0.0).collect();
+        // The mean of a stage that was steered is of loads of all sorts.
+        summary.stages.iter().filter(|stage| !stage.steered && stage.offered > 0.0 && stage.throughput > 0.0).collect();
     let found = stages.windows(2).find_map(|pair| {
         let [before, after] = pair else { return None };
         let rises = after.offered >= before.offered * RISES;

@@ -59,11 +59,31 @@ impl Run {
         });
         let remarks = summary.validity.remarks.iter().cloned();
         end.into_iter()
+            .chain(self.steered())
             .chain(trust)
             .chain(self.overflow())
             .chain(remarks)
             .map(|sentence| capital(&sentence))
             .collect()
+    }
+
+    /// That the load was not the plan's, and what the figures are of.
+    fn steered(&self) -> Option<String> {
+        /// More are in the list of them all.
+        const TOLD: usize = 3;
+        let all = &self.summary.steered;
+        let told: Vec<_> = all.iter().take(TOLD).map(|steered| steered.words.as_str()).collect();
+        let more = match all.len().saturating_sub(TOLD) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        (!all.is_empty()).then(|| {
+            format!(
+                "The load was steered while the run went on, {}{more}. Figures and verdicts are those of what was really \
+                 offered, which is not what the plan says.",
+                told.join("; ")
+            )
+        })
     }
 
     /// That figures of steps leave something out.

@@ -208,6 +208,9 @@ fn bands(run: &Run) -> Vec<Band> {
     if summary.warmup_seconds > 0.0 && summary.duration_seconds > 0.0 {
         bands.push(band(0.0, summary.warmup_seconds.min(summary.duration_seconds), "warmup", String::new()));
     }
+    bands.extend(
+        crate::steered::stretches(summary).map(|(from, to)| band(from, to, "steered", String::new())),
+    );
     bands.extend(incidents(summary).into_iter().map(|(from, to)| band(from, to, "incident", String::new())));
     bands
 }

@@ -34,6 +34,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     validity(page, &run.summary);
     exports(page, &run.summary);
     samples(page, &run.summary);
+    steered(page, &run.summary);
     notes(page, &run.summary);
     facts(page, run);
     page.put("</article>\n", &[]);
@@ -213,7 +214,9 @@ fn stages(page: &mut Page, run: &Run) {
         for stage in &summary.stages {
             let response = &stage.response_time;
             let whose = stage.scenario.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
-            let name = format!("{}: {}{whose}", stage.index, words::stage(&stage.shape, stage.model));
+            let steered = if stage.steered { ", steered" } else { "" };
+            let planned = words::stage(&stage.shape, stage.model);
+            let name = format!("{}: {planned}{whose}{steered}", stage.index);
             let mut cells = vec![
                 words::offset(stage.shape.start),
                 words::offset(stage.shape.end),
@@ -399,6 +402,25 @@ fn samples(page: &mut Page, summary: &Summary) {
     if let Some(samples) = summary.samples {
         let words = words::samples(samples);
         page.put("<section><h2>Samples</h2><p>{}</p></section>\n", &[&words]);
+    }
+}
+
+/// How the load was made other than planned.
+fn steered(page: &mut Page, summary: &Summary) {
+    if summary.steered.is_empty() {
+        return;
+    }
+    table(page, "Steered", &crate::steered::COLUMNS, &[0], |page| {
+        for cells in crate::steered::rows(summary) {
+            page.put("<tr>", &[]);
+            for cell in &cells {
+                page.put("<td>{}</td>", &[cell]);
+            }
+            page.put("</tr>\n", &[]);
+        }
+    });
+    if let Some(more) = crate::steered::left_out(summary) {
+        page.put("<p>{}.</p>\n", &[&more]);
     }
 }
 
