@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Load tests that tell the truth: live metrics, SLA verdicts while the seconds pass, a record of every run.
 #[derive(Debug, Parser)]
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Serves the pages of live and past runs
     Serve(ServeArguments),
+    /// Steers a run that goes on, in whatever process: its rate, its users, a pause, its end
+    Control(ControlArguments),
     /// Learns what this machine adds to every figure and how much of a plan it can offer
     Calibrate(CalibrateArguments),
     /// Says where a service's limit lies and how sure that is
@@ -428,6 +430,39 @@ pub(crate) struct ValidateArguments {
     /// Leaves the advice out
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ControlArguments {
+    /// Id, the beginning of one, or `latest` of those that go on
+    pub(crate) run: String,
+    /// What is to change
+    #[arg(value_enum)]
+    pub(crate) change: ChangeWord,
+    /// Of a rate like 800/s, of users like 200; x1.5 or 150% of what the plan says at each moment; `plan` for what it says
+    pub(crate) value: Option<String>,
+    /// Only the load of this scenario, which must have one of its own [default: the load as a whole]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scenario: Option<String>,
+    /// Prints JSON to this file; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ChangeWord {
+    /// So many arrivals per second
+    Rate,
+    /// So many users
+    Users,
+    /// Nothing is offered, and the time of the stages goes on
+    Pause,
+    /// What the plan says again
+    Resume,
+    /// Nothing is offered any more: requests in flight have their grace, then the run ends
+    Stop,
 }
 
 #[derive(Debug, Subcommand)]

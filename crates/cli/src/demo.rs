@@ -257,7 +257,11 @@ impl Story {
                     self.detected.get_or_insert(judged.second);
                 }
             }
-            RunEvent::Started(_) | RunEvent::Phase { .. } | RunEvent::Note(_) | RunEvent::Ended(_) => {}
+            RunEvent::Started(_)
+            | RunEvent::Phase { .. }
+            | RunEvent::Steered(_)
+            | RunEvent::Note(_)
+            | RunEvent::Ended(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@
 mod arguments;
 mod calibrate;
 mod capacity;
+mod control;
 mod demo;
 mod files;
 mod hit;
@@ -61,6 +62,11 @@ impl Stop {
         Self { code: ExitCode::Undecided, error: Some(error.into()) }
     }
 
+    /// Somebody who was asked does not answer.
+    pub(crate) fn unreachable(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: ExitCode::Unreachable, error: Some(error.into()) }
+    }
+
     /// Our own fault, or this machine's.
     pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Self {
         Self { code: ExitCode::Internal, error: Some(error.into()) }
@@ -110,6 +116,7 @@ async fn command(command: Command) -> Outcome {
         Command::Hit(arguments) => Box::pin(hit::hit(*arguments)).await,
         Command::Run(arguments) => Box::pin(run::run(arguments)).await,
         Command::Serve(arguments) => serve::serve(arguments).await,
+        Command::Control(arguments) => Box::pin(control::control(arguments)).await,
         Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,
         Command::Capacity(arguments) => Box::pin(capacity::capacity(&arguments)).await,
         Command::Limit(arguments) => Box::pin(limit::limit(arguments)).await,

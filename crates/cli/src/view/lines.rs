@@ -40,6 +40,10 @@ impl Lines {
         match event {
             // The verdicts of a second follow it, so the line waits for them.
             RunEvent::Judged(judged) if is_told(judged.second + 1) => vec![plain_line(watch)],
+            RunEvent::Steered(steered) => {
+                let said = words::plain(&steered.words(&watch.started.shape));
+                vec![format!("Steered at {}: {said}", words::clock(steered.at as f64 / 1e9))]
+            }
             RunEvent::Note(note) => {
                 vec![format!("At {}: {}", words::clock(note.at as f64 / 1e9), words::plain(&note.text))]
             }

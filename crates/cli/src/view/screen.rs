@@ -161,8 +161,9 @@ fn load(scene: &Scene<'_>, width: usize, _: usize) -> Vec<Line<'static>> {
         Model::Open => vec![figure("asked", &asked), figure("done", &done), figure("succeeded", &succeeded)],
         Model::Closed => {
             let users = words::known(watch.levels.map(|levels| levels.gauges.virtual_users));
-            let wanted = shape
-                .level_at(*elapsed)
+            let wanted = watch
+                .steerings
+                .level_at(shape, *elapsed)
                 .map_or_else(|| words::NO_DATA.to_owned(), |level| words::count(level.round() as u64));
             vec![
                 figure("users", &format!("{users} of {wanted}")),

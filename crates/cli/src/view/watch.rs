@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use plimsoll_measure::{Distribution, Histogram, LatencyFigures, Outcome, Phase, SECOND, Timing};
-use plimsoll_run::{Ended, Gauges, Judged, Note, ResourceFigure, RunEvent, Second, StageShape, Started};
+use plimsoll_run::{
+    Ended, Gauges, Judged, Note, ResourceFigure, RunEvent, Second, StageShape, Started, Steerings,
+};
 use plimsoll_sla::{Objective, Status, ValidityReport, ValidityTracker};
 use plimsoll_units::Quantile;
 
@@ -36,6 +38,9 @@ pub(crate) struct Watch {
     /// What each source of resources last said; nothing after a gap.
     pub(super) resources: BTreeMap<Arc<str>, Vec<ResourceFigure>>,
     pub(super) validity: ValidityReport,
+    /// How it was steered.
+    pub(super) steerings: Steerings,
+    /// What was told last.
     pub(super) note: Option<Note>,
     pub(super) ended: Option<Arc<Ended>>,
     judged: Option<Arc<Judged>>,
@@ -119,6 +124,7 @@ impl Watch {
             levels: None,
             resources: BTreeMap::new(),
             validity: ValidityReport::default(),
+            steerings: Steerings::default(),
             note: None,
             ended: None,
             judged: None,
@@ -136,6 +142,11 @@ impl Watch {
             RunEvent::Phase { phase, .. } => self.phase = Some(*phase),
             RunEvent::Second(second) => self.second(second),
             RunEvent::Judged(judged) => self.judged = Some(Arc::clone(judged)),
+            RunEvent::Steered(steered) => {
+                self.steerings.apply(steered);
+                let text = format!("steered {}", steered.words(&self.started.shape));
+                self.note = Some(Note { at: steered.at, text });
+            }
             RunEvent::Note(note) => self.note = Some(note.clone()),
             RunEvent::Ended(ended) => self.ended = Some(Arc::clone(ended)),
         }
@@ -297,6 +308,7 @@ pub(super) fn told_offset(event: &RunEvent) -> Option<u64> {
         RunEvent::Phase { at, .. } => Some(*at),
         RunEvent::Second(second) => Some((second.frame.second + 1).saturating_mul(SECOND)),
         RunEvent::Judged(_) => None,
+        RunEvent::Steered(steered) => Some(steered.at),
         RunEvent::Note(note) => Some(note.at),
         RunEvent::Ended(ended) => Some(ended.at),
     }
