@@ -73,7 +73,7 @@ async fn a_run_follows_what_another_process_asks_of_it() {
     // What was asked for, and what was due, in every second that one level had to itself.
     let found = seconds(&desk).await;
     let levels = [
-        (0.0, fast, 50),
+        (0.0, fast, 50_u32),
         (fast, paused, 400),
         (paused, resumed, 0),
         (resumed, doubled, 50),

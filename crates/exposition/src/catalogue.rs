@@ -181,12 +181,12 @@ pub static RECEIVED_BYTES: Metric =
 /// Bytes written.
 pub static SENT_BYTES: Metric =
     counter("plimsoll_sent_bytes_total", Some(Unit::Bytes), LOAD, "Bytes written for requests that ended.");
-/// What the plan asks for.
+/// What is asked for.
 pub static OFFERED_RATE: Metric = gauge(
     "plimsoll_offered_rate",
     None,
     PLAN,
-    "Iterations per second the plan asks for; in the closed model those started in the last second.",
+    "Iterations per second asked for, by the plan or by who steers the run; in the closed model those started in the last second.",
 );
 /// Active users.
 pub static VIRTUAL_USERS: Metric = gauge(
