@@ -699,11 +699,11 @@ async fn give_orders(shared: &Shared, clock: Clock, orders: &[Order]) {
             load.steering.tell(Steer { at: *effective, wanted: *wanted });
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 fn panics_of(ended: Vec<Result<(), tokio::task::JoinError>>) {
-    for panic in ended.into_iter().filter_map(|ended| ended.err()?.try_into_panic().ok()) {
+    if let Some(panic) = ended.into_iter().find_map(|ended| ended.err()?.try_into_panic().ok()) {
         std::panic::resume_unwind(panic);
     }
 }

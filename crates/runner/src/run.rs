@@ -438,9 +438,8 @@ impl Telling {
         let (at, shape) = (driver.clock.now(), self.state.shape());
         let effective = (at + AHEAD).next_multiple_of(TENTH);
         let steerings = self.state.steerings();
-        let steered = steerings.decide(shape, command, at, effective)?;
+        let mut steered = steerings.decide(shape, command, at, effective)?;
         let is_end = steered.change == Change::Stop && steerings.stops_all(shape, &steered);
-        let mut steered = steered;
         if is_end {
             // Nothing is left that a later moment would be for.
             steered.effective = at;
