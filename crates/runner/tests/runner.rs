@@ -12,8 +12,8 @@ use plimsoll_measure::Phase;
 use plimsoll_run::{
     Action, AddressChoice, Command, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
     Network, NotifySettings, OnFailure, PlannedTarget, Refusal, Request, ResourceEndpoint, ResourceOrigin,
-    ResourceSource,
-    RunEvent, RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
+    ResourceSource, RunEvent, RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template,
+    TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
