@@ -34,9 +34,11 @@ impl RunWatch {
                 Vec::new()
             }
             RunEvent::Judged(judged) => self.judged(judged),
-            RunEvent::Phase { .. } | RunEvent::Second(_) | RunEvent::Note(_) | RunEvent::Ended(_) => {
-                Vec::new()
-            }
+            RunEvent::Phase { .. }
+            | RunEvent::Second(_)
+            | RunEvent::Steered(_)
+            | RunEvent::Note(_)
+            | RunEvent::Ended(_) => Vec::new(),
         }
     }
 
