@@ -94,7 +94,7 @@ pub struct ReceiverError {
 #[derive(Debug, Clone)]
 pub(crate) struct Sender {
     way: Arc<Way>,
-    secrets: Arc<Vec<Secret>>,
+    secrets: Arc<[Secret]>,
 }
 
 enum Way {
@@ -136,7 +136,7 @@ impl Sender {
             }
             NotifyChannel::Email(settings) => smtp(settings),
         };
-        Ok(Self { way: Arc::new(way.map_err(failed)?), secrets: Arc::new(secrets(channel)) })
+        Ok(Self { way: Arc::new(way.map_err(failed)?), secrets: secrets(channel).into() })
     }
 
     /// Sends a message once. Ends after a while, whatever the receiver does.

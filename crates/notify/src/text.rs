@@ -86,7 +86,7 @@ pub(crate) fn path(part: &str) -> String {
     for byte in part.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                safe.push(char::from(byte))
+                safe.push(char::from(byte));
             }
             byte => safe.push_str(&format!("%{byte:02X}")),
         }
