@@ -134,7 +134,7 @@ pub(crate) struct HitArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The plan, a YAML file
+    /// The plan, a YAML file; `-` is standard input
     pub(crate) plan: PathBuf,
     #[arg(
         long = "set",
@@ -151,6 +151,9 @@ pub(crate) struct RunArguments {
     /// Decides every random choice
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// The run's id, a UUID, for who must know it beforehand [default: a new one]
+    #[arg(long, value_parser = run_id)]
+    pub(crate) id: Option<String>,
     /// Threads that offer load [default: one per processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
@@ -687,6 +690,13 @@ fn whole_seconds(text: &str) -> Result<Duration, String> {
     match length.subsec_nanos() {
         0 if (1..=3600).contains(&length.as_secs()) => Ok(length),
         _ => Err("write whole seconds, from 1s to 1h".to_owned()),
+    }
+}
+
+fn run_id(text: &str) -> Result<String, String> {
+    match uuid::Uuid::try_parse(text) {
+        Ok(id) => Ok(id.hyphenated().to_string()),
+        Err(_) => Err("an id is a UUID, like 01a206cd-9668-7002-ba8f-904c382249fe".to_owned()),
     }
 }
 

@@ -84,6 +84,7 @@ async fn bind(arguments: &DemoArguments, history: &History) -> Result<Service, S
         history: history.clone(),
         promises: plimsoll_service::Promises::default(),
         teller: None,
+        plans: None,
     };
     match Service::bind(config(arguments.listen)).await {
         Err(ServiceError::Taken { listen }) => {
@@ -137,6 +138,7 @@ impl Stage<'_> {
         let live = Arc::clone(&self.live);
         let finished = offer(
             plan,
+            None,
             default_workers(),
             // Its target is in this process too: there is no floor below it to tell apart.
             None,

@@ -48,6 +48,7 @@ pub(crate) async fn hit(arguments: HitArguments) -> Outcome {
     let _signals = signals::on_interrupt(move || stopper.stop()).map_err(Stop::internal)?;
     let finished = offer(
         Arc::new(parsed.plan),
+        None,
         arguments.workers.map_or_else(default_workers, usize::from),
         // A quick look begins at once.
         None,

@@ -20,9 +20,13 @@ pub(crate) struct Changes {
     pub(crate) slas: Vec<Sla>,
 }
 
-/// Reads a plan file. Mistakes are told here, all of them.
+/// Reads a plan file, or with `-` standard input, whose files are looked up where we are. Mistakes are told here, all of them.
 pub(crate) fn load(path: &Path, changes: Changes) -> Result<Parsed, Stop> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let read = match path.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(path),
+    };
+    let text = read.map_err(|error| {
         Stop::usage(anyhow::Error::new(error).context(format!("cannot read the plan {}", path.display())))
     })?;
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -31,6 +35,19 @@ pub(crate) fn load(path: &Path, changes: Changes) -> Result<Parsed, Stop> {
 
 /// Reads a plan's text; files it names are looked up in `folder`.
 pub(crate) fn parse(name: &str, text: String, folder: &Path, changes: Changes) -> Result<Parsed, Stop> {
+    read(name, text, folder, changes).map_err(|diagnostics| {
+        tell(&diagnostics);
+        Stop::told(ExitCode::Usage)
+    })
+}
+
+/// The same for who tells mistakes elsewhere.
+pub(crate) fn read(
+    name: &str,
+    text: String,
+    folder: &Path,
+    changes: Changes,
+) -> Result<Parsed, Vec<Diagnostic>> {
     let read = |file: &str| std::fs::read(folder.join(file)).map_err(|error| error.to_string());
     let open = |file: &str| crate::tables::open(&folder.join(file));
     parse_from(name, text, &read, Some(&open), changes)
@@ -43,7 +60,10 @@ pub(crate) fn parse_with(
     read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
     changes: Changes,
 ) -> Result<Parsed, Stop> {
-    parse_from(name, text, read, None, changes)
+    parse_from(name, text, read, None, changes).map_err(|diagnostics| {
+        tell(&diagnostics);
+        Stop::told(ExitCode::Usage)
+    })
 }
 
 fn parse_from(
@@ -52,7 +72,7 @@ fn parse_from(
     read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
     open: Option<&OpenTable<'_>>,
     changes: Changes,
-) -> Result<Parsed, Stop> {
+) -> Result<Parsed, Vec<Diagnostic>> {
     let env = |name: &str| std::env::var(name).ok();
     let mut inputs = Inputs::new(&env, read);
     inputs.open = open;
@@ -61,10 +81,7 @@ fn parse_from(
     inputs.seed = changes.seed;
     inputs.slas = &changes.slas;
     let source = Source { name: name.to_owned(), text };
-    plimsoll_spec::parse(&source, &inputs).map_err(|diagnostics| {
-        tell(&diagnostics);
-        Stop::told(ExitCode::Usage)
-    })
+    plimsoll_spec::parse(&source, &inputs)
 }
 
 /// Reads of a plan what undoes its run. Without a folder the text is that of a record.

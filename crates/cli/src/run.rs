@@ -43,6 +43,7 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
     let told = notify::Told::begin(&parsed.plan)?;
     let finished = offer(
         Arc::new(parsed.plan),
+        arguments.id,
         workers,
         calibration,
         Some(&history),
@@ -78,6 +79,7 @@ pub(crate) fn default_workers() -> usize {
 #[expect(clippy::too_many_arguments, reason = "each is one thing a command decides")]
 pub(crate) async fn offer(
     plan: Arc<RunPlan>,
+    id: Option<String>,
     workers: usize,
     calibration: Option<Calibration>,
     history: Option<&History>,
@@ -101,6 +103,7 @@ pub(crate) async fn offer(
     });
     let config = RunConfig {
         plan,
+        id,
         workers,
         plimsoll: env!("CARGO_PKG_VERSION").to_owned(),
         calibration,

@@ -6,11 +6,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use plimsoll_notify::Notifier;
 use plimsoll_run::{ExitCode, NotifySettings};
-use plimsoll_service::{Config, Promises, Service};
+use plimsoll_service::{
+    Ceilings, Config, Missed, Overlap, Plans, Promises, Pulse, ReadPlan, Schedule, Service, When,
+};
+use plimsoll_units::Rate;
+use sd_notify::NotifyState;
 use serde::Deserialize;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{HistoryArgument, ServeArguments};
+use crate::plan::Changes;
 use crate::{Outcome, Stop, files, notify, plan, signals, sla};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7700);
@@ -26,15 +32,61 @@ struct Raw {
     /// Read by itself, as a plan's is.
     #[serde(rename = "notify")]
     _notify: Option<serde::de::IgnoredAny>,
+    plans: Option<PathBuf>,
+    #[serde(default)]
+    schedules: Vec<RawSchedule>,
+    ceilings: Option<RawCeilings>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSchedule {
+    name: String,
+    plan: String,
+    when: String,
+    zone: Option<String>,
+    #[serde(default)]
+    overlap: RawOverlap,
+    #[serde(default)]
+    missed: RawMissed,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawOverlap {
+    #[default]
+    Skip,
+    Queue,
+    Replace,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawMissed {
+    #[default]
+    Skip,
+    Once,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCeilings {
+    rate: Option<String>,
+    users: Option<u32>,
+    runs: Option<u32>,
 }
 
 /// The service's configuration as meant.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct ServeConfig {
     listen: Option<SocketAddr>,
     history: Option<PathBuf>,
     /// Files of SLAs, from where the configuration is.
     slas: Vec<PathBuf>,
+    /// The folder of plans, from where the configuration is.
+    plans: Option<PathBuf>,
+    schedules: Vec<Schedule>,
+    ceilings: Ceilings,
 }
 
 impl ServeConfig {
@@ -52,8 +104,67 @@ impl ServeConfig {
             })
             .transpose()?;
         let history = raw.history.map(|text| history(&text)).transpose()?;
-        Ok(Self { listen, history, slas: raw.sla })
+        let schedules = schedules(raw.schedules)?;
+        if raw.plans.is_none() && !schedules.is_empty() {
+            return Err(anyhow!("schedules: without `plans`, the folder of plans, nothing can be started"));
+        }
+        let ceilings = raw.ceilings.map(ceilings).transpose()?.unwrap_or_default();
+        Ok(Self { listen, history, slas: raw.sla, plans: raw.plans, schedules, ceilings })
     }
+}
+
+fn schedules(raw: Vec<RawSchedule>) -> anyhow::Result<Vec<Schedule>> {
+    let mut schedules: Vec<Schedule> = Vec::new();
+    for raw in raw {
+        let RawSchedule { name, plan, when, zone, overlap, missed } = raw;
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        {
+            return Err(anyhow!(
+                "schedules: `{}` is not a name; it has letters, digits, `.`, `-` and `_`",
+                name.escape_debug()
+            ));
+        }
+        if schedules.iter().any(|known| known.name == name) {
+            return Err(anyhow!(
+                "schedules: two are called `{name}`; the record tells them apart by their names"
+            ));
+        }
+        let when = When::parse(&when, zone.as_deref().unwrap_or("UTC"))
+            .map_err(|error| anyhow!("schedules: `{name}`: {error}"))?;
+        if zone.is_some() && !matches!(when, When::Cron(_)) {
+            return Err(anyhow!("schedules: `{name}`: `zone` is for a cron line"));
+        }
+        let plan =
+            plan.strip_suffix(".yaml").or_else(|| plan.strip_suffix(".yml")).unwrap_or(&plan).to_owned();
+        let overlap = match overlap {
+            RawOverlap::Skip => Overlap::Skip,
+            RawOverlap::Queue => Overlap::Queue,
+            RawOverlap::Replace => Overlap::Replace,
+        };
+        let missed = match missed {
+            RawMissed::Skip => Missed::Skip,
+            RawMissed::Once => Missed::Once,
+        };
+        schedules.push(Schedule { name, plan, when, overlap, missed });
+    }
+    Ok(schedules)
+}
+
+fn ceilings(raw: RawCeilings) -> anyhow::Result<Ceilings> {
+    let rate = raw
+        .rate
+        .map(|text| text.parse::<Rate>().map_err(|error| anyhow!("ceilings: rate: {error}")))
+        .transpose()?;
+    let runs = raw.runs.unwrap_or(Ceilings::default().runs);
+    if runs == 0 {
+        return Err(anyhow!("ceilings: runs: with 0 nothing could ever be started; write 1 or more"));
+    }
+    Ok(Ceilings { rate: rate.map(Rate::per_second), users: raw.users, runs })
+}
+
+/// How the service reads plans: as `plimsoll run` does.
+fn read_plan() -> ReadPlan {
+    ReadPlan::new(|name, text, folder| plan::read(name, text, folder, Changes::default()))
 }
 
 fn history(text: &str) -> anyhow::Result<PathBuf> {
@@ -80,24 +191,43 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let files: Vec<PathBuf> = config.slas.iter().map(|file| beside.join(file)).collect();
     let promises = promises(&files)?;
     let judged = promises.slas.len();
+    let plans = match &config.plans {
+        Some(folder) => Some(Plans {
+            folder: std::path::absolute(beside.join(folder)).map_err(Stop::usage)?,
+            read: read_plan(),
+            schedules: config.schedules.clone(),
+            ceilings: config.ceilings,
+            program: std::env::current_exe().map_err(Stop::internal)?,
+        }),
+        None => None,
+    };
     let listen = arguments.listen.or(config.listen).unwrap_or(LISTEN);
     let history = HistoryArgument { history: arguments.history.history.or(config.history) };
     let history = files::history(&history).await?;
     let _lock = history.lock_service().map_err(Stop::usage)?;
     let notifier = receivers.map(Notifier::start).transpose().map_err(Stop::usage)?;
     let teller = notifier.as_ref().map(Notifier::teller);
-    let service = Service::bind(Config { listen, history: history.clone(), promises, teller })
+    let service = Service::bind(Config { listen, history: history.clone(), promises, teller, plans })
         .await
         .map_err(Stop::usage)?;
     let stop = CancellationToken::new();
     let stopper = stop.clone();
-    let _signals = signals::on_interrupt(move || stopper.cancel()).map_err(Stop::internal)?;
+    let _signals = signals::on_interrupt(move || {
+        tell_supervisor(NotifyState::Stopping);
+        stopper.cancel();
+    })
+    .map_err(Stop::internal)?;
     crate::say::outln!("listening on http://{}", service.addr());
     crate::say::errln!("history  {}", history.path().display());
     if judged > 0 {
         crate::say::errln!("SLAs     {judged}");
     }
+    if let Some(plans) = &config.plans {
+        crate::say::errln!("plans    {}, {} schedules", beside.join(plans).display(), config.schedules.len());
+    }
+    let supervised = tokio::spawn(supervise(service.pulse()));
     let served = service.run(stop).await;
+    supervised.abort();
     if let Some(notifier) = notifier {
         notify::finish(notifier).await;
     }
@@ -113,6 +243,35 @@ fn configuration(path: &Path) -> Result<(ServeConfig, Option<NotifySettings>), S
     let config = ServeConfig::parse(&text).with_context(|| name.clone()).map_err(Stop::usage)?;
     let receivers = plan::notify(&name, text)?;
     Ok((config, receivers))
+}
+
+/// Tells systemd, where it started us, that the service is ready, and while its looks at the record go on, that it lives.
+async fn supervise(mut pulse: watch::Receiver<Pulse>) {
+    if pulse.wait_for(|pulse| pulse.is_ready).await.is_err() {
+        return;
+    }
+    tell_supervisor(NotifyState::Ready);
+    // As often as the manual of sd_watchdog_enabled asks: twice in the time after which it gives us up.
+    let Some(every) = sd_notify::watchdog_enabled().map(|time| time / 2).filter(|every| !every.is_zero())
+    else {
+        return;
+    };
+    let mut ticks = tokio::time::interval(every);
+    let mut seen = 0;
+    loop {
+        ticks.tick().await;
+        let looks = pulse.borrow().looks;
+        if looks > seen {
+            tell_supervisor(NotifyState::Watchdog);
+        }
+        seen = looks;
+    }
+}
+
+fn tell_supervisor(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
 }
 
 #[cfg(test)]
@@ -138,15 +297,49 @@ mod tests {
             ("lissten: 127.0.0.1:1", "lissten"),
             ("listen: [", ""),
             ("sla: 7", ""),
+            ("schedules: [{ name: a, plan: b, when: continuous }]", "without `plans`"),
+            ("plans: p\nschedules: [{ name: a b, plan: b, when: continuous }]", "`a b` is not a name"),
+            ("plans: p\nschedules: [{ name: a, plan: b, when: hourly }]", "`a`: `hourly` is neither"),
+            ("plans: p\nschedules: [{ name: a, plan: b, when: \"0 0 30 2 *\" }]", "never comes"),
+            (
+                "plans: p\nschedules: [{ name: a, plan: b, when: \"0 0 * * *\", zone: Mars }]",
+                "`Mars` is not known",
+            ),
+            (
+                "plans: p\nschedules: [{ name: a, plan: b, when: continuous, zone: UTC }]",
+                "`zone` is for a cron line",
+            ),
+            ("plans: p\nschedules: [{ name: a, plan: b, when: continuous, overlap: both }]", "skip"),
+            (
+                "plans: p\nschedules: [{ name: a, plan: b, when: continuous }, { name: a, plan: c, when: on_demand }]",
+                "two are called `a`",
+            ),
+            ("ceilings: { rate: fast }", "ceilings: rate"),
+            ("ceilings: { runs: 0 }", "1 or more"),
         ] {
             let error = ServeConfig::parse(text).unwrap_err().to_string();
             assert!(error.contains(told), "{text}: {error}");
         }
-        assert_eq!(ServeConfig::parse("").unwrap(), ServeConfig::default());
+        assert_eq!(ServeConfig::parse("").unwrap().listen, None);
         assert_eq!(
             ServeConfig::parse("history: sqlite:/tmp/h.db").unwrap().history,
             Some("/tmp/h.db".into())
         );
+    }
+
+    #[test]
+    fn schedules_and_ceilings_are_read() {
+        let text = "plans: plans\nceilings: { rate: 60/min, users: 5 }\nschedules:\n  \
+                    - { name: nightly, plan: stress.yaml, when: \"0 2 * * *\", zone: Europe/Berlin, overlap: queue, missed: once }\n  \
+                    - { name: all-day, plan: shop, when: continuous }\n";
+        let config = ServeConfig::parse(text).unwrap();
+        assert_eq!(config.ceilings, Ceilings { rate: Some(1.0), users: Some(5), runs: 4 });
+        let [nightly, all_day] = &config.schedules[..] else { panic!("{:?}", config.schedules) };
+        assert_eq!((nightly.name.as_str(), nightly.plan.as_str()), ("nightly", "stress"));
+        assert_eq!(nightly.when.to_string(), "0 2 * * * Europe/Berlin");
+        assert_eq!((nightly.overlap, nightly.missed), (Overlap::Queue, Missed::Once));
+        assert_eq!((all_day.overlap, all_day.missed), (Overlap::Skip, Missed::Skip));
+        assert!(matches!(all_day.when, When::Continuous));
     }
 
     proptest::proptest! {

@@ -45,6 +45,8 @@ const STOPPED: &str = "stopped by request";
 pub struct RunConfig {
     /// The plan.
     pub plan: Arc<RunPlan>,
+    /// The run's id, where whoever asks for it knows it beforehand; else a new one.
+    pub id: Option<String>,
     /// Threads to offer the load from.
     pub workers: usize,
     /// Our own version.
@@ -108,7 +110,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
         plan: Arc::clone(&plan),
         shape: Arc::new(shape),
         seed,
-        run_id: uuid::Uuid::now_v7().to_string(),
+        run_id: config.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
         workers: config.workers.max(1),
         transport: Transport::Network(network),
         setup: Arc::new([]),

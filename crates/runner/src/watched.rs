@@ -33,6 +33,7 @@ pub(crate) async fn watched(
     let control = control.for_one_run();
     let run = RunConfig {
         plan: Arc::new(plan),
+        id: None,
         workers: config.workers,
         plimsoll: config.plimsoll.clone(),
         calibration: None,

@@ -123,6 +123,7 @@ async fn config(plan: RunPlan, watcher: Option<mpsc::Sender<RunEvent>>) -> RunCo
     let exporters = Exporters::start(&plan.export, Arc::new(LiveMetrics::new())).await.unwrap();
     RunConfig {
         plan: Arc::new(plan),
+        id: None,
         workers: 2,
         plimsoll: "0.0.0".into(),
         calibration: None,

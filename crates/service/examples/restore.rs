@@ -83,7 +83,8 @@ async fn serve(path: &Path, page: &str) {
     let connection = Connection { url: Secret::new(page), credentials: None };
     let connections = [(Source::Exposition("page".to_owned()), connection)].into();
     let promises = Promises { slas, connections };
-    let service = Service::bind(Config { listen, history, promises, teller: None }).await.unwrap();
+    let service =
+        Service::bind(Config { listen, history, promises, teller: None, plans: None }).await.unwrap();
     let restored = started.elapsed().as_secs_f64();
     let stop = CancellationToken::new();
     let running = tokio::spawn(service.run(stop.clone()));

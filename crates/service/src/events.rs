@@ -95,7 +95,7 @@ mod tests {
     async fn a_page_that_falls_behind_is_told_so_and_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let history = History::open(folder.path().join("history.db")).await.unwrap();
-        let followed = Followed::new(history);
+        let followed = Followed::new(history, tokio::sync::watch::Sender::default());
         followed.known().runs = Some(json!({ "runs": [] }));
         let mut told = std::pin::pin!(told(&followed));
         let event = told.next().await.unwrap();

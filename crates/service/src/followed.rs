@@ -5,7 +5,7 @@ use plimsoll_history::{Error, History};
 use plimsoll_report::Run;
 use plimsoll_run::{RunEvent, State};
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::events::Event;
 
@@ -20,7 +20,17 @@ const KEPT: usize = 4;
 pub(crate) struct Followed {
     history: History,
     events: broadcast::Sender<Event>,
+    pulse: watch::Sender<Pulse>,
     known: Mutex<Known>,
+}
+
+/// That the service looks at its record, again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pulse {
+    /// How often it looked.
+    pub looks: u64,
+    /// Whether the last look could read the record.
+    pub is_ready: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,9 +46,9 @@ pub(crate) struct Known {
 }
 
 impl Followed {
-    pub(crate) fn new(history: History) -> Self {
+    pub(crate) fn new(history: History, pulse: watch::Sender<Pulse>) -> Self {
         let (events, _) = broadcast::channel(BACKLOG);
-        Self { history, events, known: Mutex::default() }
+        Self { history, events, pulse, known: Mutex::default() }
     }
 
     pub(crate) fn history(&self) -> &History {
@@ -48,6 +58,12 @@ impl Followed {
     /// Held for as long as it takes to copy or fold; never across an await.
     pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The record was looked at.
+    pub(crate) fn beat(&self) {
+        let is_ready = self.known().trouble.is_none();
+        self.pulse.send_modify(|pulse| *pulse = Pulse { looks: pulse.looks + 1, is_ready });
     }
 
     /// Tells every page. Without pages nobody is told.

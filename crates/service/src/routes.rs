@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::capacity::{Answers, list};
+use crate::daemon::Daemon;
 use crate::followed::Followed;
 use crate::problem::Problem;
 use crate::route::{Answer, Doc, PUBLIC, READ, Route};
 use crate::runs::FILTERS;
 use crate::slas::Slas;
-use crate::{assets, events, guard, problem, shapes};
+use crate::{assets, events, guard, problem, shapes, starts};
 
 /// Pages that may listen at once.
 const LISTENERS: usize = 64;
@@ -31,13 +32,15 @@ pub(crate) struct App {
     pub(crate) followed: Arc<Followed>,
     pub(crate) answers: Arc<Answers>,
     pub(crate) slas: Arc<Slas>,
+    /// `None`: the service starts nothing.
+    pub(crate) daemon: Option<Arc<Daemon>>,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) ended: CancellationToken,
 }
 
 /// Every route of the service: what is not here is not answered.
 pub(crate) fn table() -> Vec<Route> {
-    [pages(), probes(), of_runs(), of_capacity(), of_slas()].into_iter().flatten().collect()
+    [pages(), probes(), of_runs(), starts::routes(), of_capacity(), of_slas()].into_iter().flatten().collect()
 }
 
 fn pages() -> Vec<Route> {
@@ -124,11 +127,12 @@ fn of_slas() -> Vec<Route> {
 pub(crate) fn router(
     followed: Arc<Followed>,
     slas: Arc<Slas>,
+    daemon: Option<Arc<Daemon>>,
     addr: SocketAddr,
     ended: CancellationToken,
 ) -> Router {
     let answers = Arc::new(Answers::new(followed.history().clone()));
-    let app = App { followed, answers, slas, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
+    let app = App { followed, answers, slas, daemon, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
     let routes =
         table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
     routes

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use plimsoll_history::History;
 use plimsoll_notify::Teller;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::followed::Followed;
+use crate::daemon::{Daemon, Ends, Plans};
+use crate::followed::{Followed, Pulse};
 use crate::slas::{OpenError, Poller, Promises, SlaError, Slas};
 use crate::{routes, watcher};
 
@@ -22,6 +24,8 @@ pub struct Config {
     pub promises: Promises,
     /// Who is told when promises are broken and kept again.
     pub teller: Option<Teller>,
+    /// What it starts, where it starts plans.
+    pub plans: Option<Plans>,
 }
 
 /// Why a service does not run.
@@ -47,6 +51,9 @@ pub enum ServiceError {
     /// What was judged before cannot be read.
     #[error("what is kept of SLAs cannot be read")]
     Kept(#[source] plimsoll_history::Error),
+    /// What is remembered of schedules cannot be read.
+    #[error("what is kept of schedules cannot be read")]
+    Schedules(#[source] plimsoll_history::Error),
     /// The listener broke while serving.
     #[error("the listener failed")]
     Serve(#[source] io::Error),
@@ -60,6 +67,8 @@ pub struct Service {
     history: History,
     slas: Arc<Slas>,
     pollers: Vec<Poller>,
+    daemon: Option<(Arc<Daemon>, Ends)>,
+    pulse: watch::Sender<Pulse>,
 }
 
 impl Service {
@@ -84,12 +93,31 @@ impl Service {
                 OpenError::Sla(error) => ServiceError::Sla(error),
                 OpenError::History(error) => ServiceError::Kept(error),
             })?;
-        Ok(Self { listener, addr, history: config.history, slas, pollers })
+        let daemon = match config.plans {
+            Some(plans) => {
+                Some(Daemon::open(config.history.clone(), plans).await.map_err(ServiceError::Schedules)?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            listener,
+            addr,
+            history: config.history,
+            slas,
+            pollers,
+            daemon,
+            pulse: watch::Sender::default(),
+        })
     }
 
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Beats with each look at the record while it runs, for whoever supervises it.
+    pub fn pulse(&self) -> watch::Receiver<Pulse> {
+        self.pulse.subscribe()
     }
 
     /// Answers until `stop` is cancelled: then every stream of events ends, other answers are
@@ -98,19 +126,31 @@ impl Service {
     /// # Errors
     /// When the listener fails.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
-        let followed = Arc::new(Followed::new(self.history));
+        let followed = Arc::new(Followed::new(self.history, self.pulse));
         // Whatever ends the one ends the other.
         let ended = stop.child_token();
         let watcher =
             tokio::spawn(watcher::watch(Arc::clone(&followed), Arc::clone(&self.slas), ended.clone()));
         let judge = tokio::spawn(Arc::clone(&self.slas).run(self.pollers, ended.clone()));
-        let router = routes::router(followed, self.slas, self.addr, ended.clone());
+        let (daemon, starter) = match self.daemon {
+            Some((daemon, ends)) => {
+                let starter = tokio::spawn(Arc::clone(&daemon).run(ends, ended.clone()));
+                (Some(daemon), Some(starter))
+            }
+            None => (None, None),
+        };
+        let router = routes::router(followed, self.slas, daemon, self.addr, ended.clone());
         let served =
             axum::serve(self.listener, router).with_graceful_shutdown(ended.clone().cancelled_owned());
         let served = served.await;
         ended.cancel();
         if let Err(error) = watcher.await {
             tracing::error!(%error, "the watcher of the history failed");
+        }
+        if let Some(starter) = starter
+            && let Err(error) = starter.await
+        {
+            tracing::error!(%error, "the starter of plans failed");
         }
         if let Err(error) = judge.await {
             tracing::error!(%error, "the judge of SLAs failed");

@@ -42,6 +42,7 @@ pub(crate) async fn watch(followed: Arc<Followed>, slas: Arc<Slas>, ended: Cance
         };
         watcher.tell_trouble(looked.err());
         watcher.slas.looked();
+        watcher.followed.beat();
     }
 }
 

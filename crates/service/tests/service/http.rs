@@ -380,6 +380,7 @@ async fn a_taken_port_is_said_so() {
         history: scene.history.clone(),
         promises: plimsoll_service::Promises::default(),
         teller: None,
+        plans: None,
     })
     .await
     .unwrap_err();

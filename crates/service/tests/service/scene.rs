@@ -45,6 +45,7 @@ impl Scene {
             history: history.clone(),
             promises,
             teller: None,
+            plans: None,
         };
         let service = Service::bind(config).await.unwrap();
         let url = format!("http://{}", service.addr());

@@ -341,6 +341,7 @@ async fn what_cannot_be_judged_is_refused_before_anything_begins() {
             history,
             promises: promises(&text, source, url),
             teller: None,
+            plans: None,
         };
         let error = plimsoll_service::Service::bind(config).await.unwrap_err().to_string();
         assert!(error.contains(told) && !error.contains("ftp://"), "{error}");

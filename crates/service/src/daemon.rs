@@ -1,0 +1,659 @@
+//! Starts plans, by schedule and on demand, and knows what became of them.
+//!
+//! Runs are processes of their own that record where we look, so a service that was killed finds its runs again: they are
+//! those in the record with a schedule's tag that still live.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use plimsoll_history::{Filter, History, KeptSchedule};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::launcher::{self, Fate, Launch, Launcher};
+use crate::plans::{Change, Demand, ReadPlan, Shelf, Shelved};
+use crate::schedules::{Decision, Memory, Schedule, Timetable};
+
+/// How often schedules and the ends of adopted runs are looked at.
+const PERIOD: Duration = Duration::from_millis(500);
+
+/// How often the folder of plans is looked at.
+const FOLDER: Duration = Duration::from_secs(2);
+
+/// How long runs may take to stop, with their grace and teardown, when the service does.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// What happened with a schedule that is kept to be shown.
+const NOTES: usize = 20;
+
+/// The tag by which runs say which schedule started them.
+pub(crate) const SCHEDULE_TAG: &str = "schedule";
+
+/// What a service starts, and how much of it at once.
+#[derive(Debug, Clone)]
+pub struct Plans {
+    /// The folder of plans.
+    pub folder: PathBuf,
+    /// How a plan is read.
+    pub read: ReadPlan,
+    /// When they are started.
+    pub schedules: Vec<Schedule>,
+    /// How much there may be at once.
+    pub ceilings: Ceilings,
+    /// The program that runs them: ourselves.
+    pub program: PathBuf,
+}
+
+/// How much the runs of a service may offer together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ceilings {
+    /// Arrivals per second.
+    pub rate: Option<f64>,
+    /// Users.
+    pub users: Option<u32>,
+    /// Runs at once.
+    pub runs: u32,
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self { rate: None, users: None, runs: 4 }
+    }
+}
+
+impl Ceilings {
+    /// Whether there is room for one more beside those that run.
+    fn room(&self, running: &[Demand], wanted: Demand) -> Result<(), NoRoom> {
+        let over = |what: &str, wanted: f64, taken: f64, ceiling: f64| {
+            if wanted > ceiling {
+                Err(NoRoom::Ever(format!("it asks for {wanted} {what}, and the ceiling is {ceiling}")))
+            } else if taken + wanted > ceiling {
+                let words =
+                    format!("it asks for {wanted} {what}; others have {taken} of the {ceiling} there may be");
+                Err(NoRoom::Now(words))
+            } else {
+                Ok(())
+            }
+        };
+        if let Some(ceiling) = self.rate {
+            over("arrivals/s", wanted.rate, running.iter().map(|one| one.rate).sum(), ceiling)?;
+        }
+        if let Some(ceiling) = self.users {
+            let taken: u32 = running.iter().map(|one| one.users).sum();
+            over("users", wanted.users.into(), taken.into(), ceiling.into())?;
+        }
+        over("run", 1.0, running.len() as f64, self.runs.into())
+    }
+}
+
+/// Why there is no room for a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum NoRoom {
+    /// Until others have ended.
+    Now(String),
+    /// However few there are.
+    Ever(String),
+}
+
+/// Why a plan was not started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("there is no plan `{plan}`; there are {known}")]
+    NoPlan { plan: String, known: String },
+    #[error("the plan `{plan}` was never right since the service began:\n{why}")]
+    Wrong { plan: String, why: String },
+    #[error("there is no room for it: {0}")]
+    NoRoom(String),
+    #[error("no schedule is called `{0}`")]
+    NoSchedule(String),
+    #[error("a run of the schedule `{0}` goes on")]
+    Overlaps(String),
+    #[error("the service is stopping")]
+    Stopping,
+    #[error("the run could not be started: {0}")]
+    Start(String),
+}
+
+/// What somebody asks for beside the plan.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) seed: Option<u64>,
+}
+
+/// How a schedule stands, for pages.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    pub(crate) schedule: Schedule,
+    pub(crate) is_paused: bool,
+    pub(crate) next: Option<Timestamp>,
+    /// The run that goes on.
+    pub(crate) run: Option<String>,
+    /// Why it waits, where it does.
+    pub(crate) waits: Option<String>,
+    /// What happened, the latest last.
+    pub(crate) notes: Vec<(Timestamp, String)>,
+}
+
+/// The plans of a folder, and the runs started of them.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    history: History,
+    launcher: Launcher,
+    folder: PathBuf,
+    read: ReadPlan,
+    ceilings: Ceilings,
+    inner: Mutex<Inner>,
+    /// Something changed that is worth a look at once.
+    news: Notify,
+    fates: mpsc::UnboundedSender<(String, Fate)>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    plans: BTreeMap<String, Shelved>,
+    /// Before the folder was read once nothing is due: a plan that is not known yet is not one that is not there.
+    is_read: bool,
+    /// Why the folder cannot be read.
+    trouble: Option<String>,
+    timetable: Timetable,
+    runs: BTreeMap<String, LiveRun>,
+    /// Schedules whose run waits for room, in the order they came, each with why.
+    waiting: Vec<(String, String)>,
+    notes: BTreeMap<String, VecDeque<(Timestamp, String)>>,
+    /// What is kept of schedules in the record.
+    kept: BTreeMap<String, KeptSchedule>,
+    is_stopping: bool,
+}
+
+#[derive(Debug)]
+struct LiveRun {
+    schedule: Option<String>,
+    demand: Demand,
+    since: Instant,
+    /// `None`: a service before us started it, and its end is seen in the record.
+    process: Option<u32>,
+}
+
+impl Inner {
+    fn note(&mut self, schedule: &str, words: String) {
+        tracing::info!(schedule, "{words}");
+        let notes = self.notes.entry(schedule.to_owned()).or_default();
+        if notes.len() == NOTES {
+            notes.pop_front();
+        }
+        notes.push_back((Timestamp::now(), words));
+    }
+
+    fn run_of(&self, schedule: &str) -> Option<&str> {
+        let found = self.runs.iter().find(|(_, run)| run.schedule.as_deref() == Some(schedule));
+        found.map(|(id, _)| id.as_str())
+    }
+}
+
+impl Daemon {
+    /// Goes on where the last service left off.
+    ///
+    /// # Errors
+    /// When the record cannot be read.
+    pub(crate) async fn open(history: History, plans: Plans) -> plimsoll_history::Result<(Arc<Self>, Ends)> {
+        let now = Timestamp::now();
+        let kept = history.schedules().await?;
+        let memory = |kept: &KeptSchedule| Memory {
+            due: kept.due_nanos.and_then(|nanos| Timestamp::from_nanosecond(nanos.into()).ok()),
+            is_paused: kept.is_paused,
+        };
+        let memories = kept.iter().map(|(name, kept)| (name.clone(), memory(kept))).collect();
+        let names: Vec<String> = plans.schedules.iter().map(|schedule| schedule.name.clone()).collect();
+        let live = history.list(&Filter { live: true, ..Filter::default() }).await?;
+        let adopted = live.into_iter().filter_map(|row| {
+            let schedule = row.tags.get(SCHEDULE_TAG).filter(|tag| names.contains(tag))?.clone();
+            let run = LiveRun {
+                schedule: Some(schedule),
+                demand: Demand::default(),
+                since: Instant::now(),
+                process: None,
+            };
+            Some((row.id, run))
+        });
+        let inner = Inner {
+            plans: BTreeMap::new(),
+            is_read: false,
+            trouble: None,
+            timetable: Timetable::new(plans.schedules, memories, now),
+            runs: adopted.collect(),
+            waiting: Vec::new(),
+            notes: BTreeMap::new(),
+            kept,
+            is_stopping: false,
+        };
+        let (fates, ends) = mpsc::unbounded_channel();
+        let launcher = Launcher {
+            program: plans.program,
+            history: std::path::absolute(history.path()).unwrap_or_else(|_| history.path().to_owned()),
+        };
+        let daemon = Self {
+            history,
+            launcher,
+            folder: plans.folder,
+            read: plans.read,
+            ceilings: plans.ceilings,
+            inner: Mutex::new(inner),
+            news: Notify::new(),
+            fates,
+        };
+        Ok((Arc::new(daemon), Ends(ends)))
+    }
+
+    /// Held for moments, never across an await.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts what is due until `ended`, then stops every run it started and waits for their ends.
+    pub(crate) async fn run(self: Arc<Self>, mut ends: Ends, ended: CancellationToken) {
+        let folder = tokio::spawn(Arc::clone(&self).follow_folder(ended.clone()));
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.news.notified() => {}
+                Some((run, fate)) = ends.0.recv() => self.ended(&run, &fate),
+                () = ended.cancelled() => break,
+            }
+            self.see_adopted().await;
+            self.look(Timestamp::now());
+            self.keep().await;
+        }
+        self.stop(&mut ends).await;
+        self.keep().await;
+        let _ = folder.await;
+    }
+
+    /// Reads the folder again and again, on threads that may wait for files.
+    async fn follow_folder(self: Arc<Self>, ended: CancellationToken) {
+        let mut shelf = Shelf::new(self.folder.clone(), self.read.clone());
+        loop {
+            let looked = tokio::task::spawn_blocking(move || {
+                let changes = shelf.look();
+                (shelf, changes)
+            });
+            let Ok((back, changes)) = looked.await else {
+                tracing::error!("the folder of plans is not read any more: reading it panicked");
+                return;
+            };
+            shelf = back;
+            self.take_plans(&shelf, &changes);
+            tokio::select! {
+                () = tokio::time::sleep(FOLDER) => {}
+                () = ended.cancelled() => return,
+            }
+        }
+    }
+
+    fn take_plans(&self, shelf: &Shelf, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Read(plan) => tracing::info!(plan, "the plan was read"),
+                Change::Gone(plan) => tracing::info!(plan, "the plan's file is gone"),
+                Change::Refused { plan, why } => {
+                    tracing::warn!(plan, "the plan is wrong, and stays as it was:\n{why}");
+                }
+            }
+        }
+        let mut inner = self.inner();
+        if inner.trouble != shelf.trouble {
+            if let Some(trouble) = &shelf.trouble {
+                tracing::warn!(trouble, "the folder of plans cannot be read; the plans stay as they were");
+            }
+            inner.trouble.clone_from(&shelf.trouble);
+        }
+        if !changes.is_empty() || !inner.is_read {
+            inner.is_read = true;
+            inner.plans = shelf.plans().map(|(name, plan)| (name.to_owned(), plan.clone())).collect();
+            drop(inner);
+            self.news.notify_one();
+        }
+    }
+
+    /// Decides what is due and does it.
+    fn look(&self, now: Timestamp) {
+        let mut inner = self.inner();
+        if inner.is_stopping || !inner.is_read {
+            return;
+        }
+        let waiting = std::mem::take(&mut inner.waiting);
+        for (schedule, _) in waiting {
+            self.start_due(&mut inner, &schedule, now);
+        }
+        let busy: Vec<String> = {
+            let runs = inner.runs.values().filter_map(|run| run.schedule.clone());
+            runs.chain(inner.waiting.iter().map(|(schedule, _)| schedule.clone())).collect()
+        };
+        for decision in inner.timetable.look(now, |name| busy.iter().any(|one| one == name)) {
+            match decision {
+                Decision::Start { schedule } => self.start_due(&mut inner, &schedule, now),
+                Decision::Stop { schedule } => self.replace(&mut inner, &schedule),
+                Decision::Left { schedule, why } => inner.note(&schedule, why),
+            }
+        }
+    }
+
+    /// Starts the plan of a schedule, or notes why not.
+    fn start_due(&self, inner: &mut Inner, schedule: &str, now: Timestamp) {
+        let found = inner.timetable.entries().find(|(known, _)| known.name == schedule);
+        let Some(plan) = found.map(|(schedule, _)| schedule.plan.clone()) else { return };
+        let asked = Asked {
+            tags: BTreeMap::from([(SCHEDULE_TAG.to_owned(), schedule.to_owned())]),
+            ..Asked::default()
+        };
+        match self.launch(inner, &plan, Some(schedule), asked) {
+            Ok(run) => inner.note(schedule, format!("started run {run}")),
+            Err(Refusal::Wait(why)) => inner.waiting.push((schedule.to_owned(), why)),
+            Err(Refusal::Refused(refused)) => {
+                inner.timetable.ended(schedule, now, jiff::SignedDuration::ZERO, false);
+                inner.note(schedule, format!("not started: {refused}"));
+            }
+        }
+    }
+
+    fn replace(&self, inner: &mut Inner, schedule: &str) {
+        let run = inner.runs.values().find(|run| run.schedule.as_deref() == Some(schedule));
+        match run.map(|run| run.process) {
+            Some(Some(process)) => {
+                launcher::stop(process);
+                inner.note(schedule, "the run before is stopped, to make room".to_owned());
+            }
+            Some(None) => {
+                inner.note(
+                    schedule,
+                    "the run before was started by another service and ends by itself".to_owned(),
+                );
+            }
+            // It waits for room, and is replaced by nothing newer than itself.
+            None => {}
+        }
+    }
+
+    fn launch(
+        &self,
+        inner: &mut Inner,
+        plan: &str,
+        schedule: Option<&str>,
+        asked: Asked,
+    ) -> Result<String, Refusal> {
+        if inner.is_stopping {
+            return Err(Refused::Stopping.into());
+        }
+        let known = inner.plans.get(plan).ok_or_else(|| no_plan(&inner.plans, plan))?;
+        let good = known.good.clone().ok_or_else(|| Refused::Wrong {
+            plan: plan.to_owned(),
+            why: crate::plans::rendered(&known.wrong),
+        })?;
+        let running: Vec<Demand> = inner.runs.values().map(|run| run.demand).collect();
+        self.ceilings.room(&running, good.demand).map_err(|full| match full {
+            NoRoom::Now(why) => Refusal::Wait(why),
+            NoRoom::Ever(why) => Refused::NoRoom(why).into(),
+        })?;
+        let id = uuid::Uuid::now_v7().to_string();
+        let launch = Launch {
+            id: id.clone(),
+            text: good.text.clone(),
+            folder: self.folder.clone(),
+            tags: asked.tags,
+            seed: asked.seed,
+        };
+        let launched = self.launcher.start(launch).map_err(|error| Refused::Start(error.to_string()))?;
+        let run = LiveRun {
+            schedule: schedule.map(str::to_owned),
+            demand: good.demand,
+            since: Instant::now(),
+            process: launched.process(),
+        };
+        inner.runs.insert(id.clone(), run);
+        let (fates, told) = (self.fates.clone(), id.clone());
+        tokio::spawn(async move {
+            let fate = launched.ended().await;
+            let _ = fates.send((told, fate));
+        });
+        Ok(id)
+    }
+
+    /// The process of a run has ended.
+    fn ended(&self, id: &str, fate: &Fate) {
+        if !fate.was_run() {
+            tracing::warn!(run = id, said = fate.said, "a run {}", fate.words());
+        }
+        self.over(id, fate.was_run(), &fate.words());
+    }
+
+    /// A run has ended, as the words say.
+    fn over(&self, id: &str, was_run: bool, words: &str) {
+        let mut inner = self.inner();
+        let Some(run) = inner.runs.remove(id) else { return };
+        let Some(schedule) = run.schedule else { return };
+        let lasted = jiff::SignedDuration::try_from(run.since.elapsed()).unwrap_or(jiff::SignedDuration::MAX);
+        inner.timetable.ended(&schedule, Timestamp::now(), lasted, was_run);
+        inner.note(&schedule, format!("run {id} {words}"));
+    }
+
+    /// Runs of a service before us have no parent to tell: the record does.
+    async fn see_adopted(&self) {
+        let adopted: Vec<String> = {
+            let inner = self.inner();
+            let adopted = inner.runs.iter().filter(|(_, run)| run.process.is_none());
+            adopted.map(|(id, _)| id.clone()).collect()
+        };
+        for id in adopted {
+            let filter = Filter { id: Some(id.clone()), ..Filter::default() };
+            match self.history.list(&filter).await {
+                Ok(rows) => match rows.first().map(|row| row.status) {
+                    Some(None) => {}
+                    Some(Some(status)) => self.over(&id, true, &format!("ended: {}", status.label())),
+                    None => self.over(&id, true, "was deleted"),
+                },
+                Err(error) => tracing::warn!(run = id, %error, "whether a run still lives cannot be read"),
+            }
+        }
+    }
+
+    /// Remembers what changed of schedules. What cannot be written now is written at the next look.
+    async fn keep(&self) {
+        let changed: Vec<(String, KeptSchedule)> = {
+            let inner = self.inner();
+            let now = inner.timetable.entries().map(|(schedule, memory)| {
+                let due_nanos = memory.due.and_then(|due| i64::try_from(due.as_nanosecond()).ok());
+                (schedule.name.clone(), KeptSchedule { due_nanos, is_paused: memory.is_paused })
+            });
+            now.filter(|(name, kept)| inner.kept.get(name) != Some(kept)).collect()
+        };
+        for (name, kept) in changed {
+            match self.history.keep_schedule(&name, &kept).await {
+                Ok(()) => {
+                    self.inner().kept.insert(name, kept);
+                }
+                Err(error) => {
+                    tracing::warn!(schedule = name, %error, "the schedule cannot be remembered yet");
+                }
+            }
+        }
+    }
+
+    /// Stops every run and waits for their ends; those that take too long are ended.
+    async fn stop(&self, ends: &mut Ends) {
+        let processes = || -> Vec<u32> {
+            let inner = self.inner();
+            inner.runs.values().filter_map(|run| run.process).collect()
+        };
+        self.inner().is_stopping = true;
+        processes().into_iter().for_each(launcher::stop);
+        let deadline = Instant::now() + FAREWELL;
+        let mut was_ended = false;
+        while !processes().is_empty() {
+            match tokio::time::timeout_at(deadline, ends.0.recv()).await {
+                Ok(Some((run, fate))) => self.ended(&run, &fate),
+                Ok(None) => return,
+                Err(_) if was_ended => return,
+                Err(_) => {
+                    tracing::warn!("runs that do not stop are ended");
+                    processes().into_iter().for_each(launcher::end);
+                    was_ended = true;
+                }
+            }
+        }
+    }
+
+    /// Starts a plan because somebody asks; gives the run's id.
+    pub(crate) fn start(&self, plan: &str, asked: Asked) -> Result<String, Refused> {
+        let mut inner = self.inner();
+        self.launch(&mut inner, plan, None, asked).map_err(Refusal::refused)
+    }
+
+    /// Starts the plan of a schedule now, beside its times.
+    pub(crate) fn start_schedule(&self, schedule: &str) -> Result<String, Refused> {
+        let mut inner = self.inner();
+        let found = inner.timetable.entries().find(|(known, _)| known.name == schedule);
+        let Some(plan) = found.map(|(schedule, _)| schedule.plan.clone()) else {
+            return Err(Refused::NoSchedule(schedule.to_owned()));
+        };
+        if inner.run_of(schedule).is_some() {
+            return Err(Refused::Overlaps(schedule.to_owned()));
+        }
+        let tags = BTreeMap::from([(SCHEDULE_TAG.to_owned(), schedule.to_owned())]);
+        let run = self
+            .launch(&mut inner, &plan, Some(schedule), Asked { tags, ..Asked::default() })
+            .map_err(Refusal::refused)?;
+        inner.note(schedule, format!("started run {run} by request"));
+        Ok(run)
+    }
+
+    /// Pauses a schedule or goes on with it. Its run goes on in any case.
+    pub(crate) fn pause_schedule(&self, schedule: &str, is_paused: bool) -> Result<(), Refused> {
+        let mut inner = self.inner();
+        if !inner.timetable.pause(schedule, is_paused, Timestamp::now()) {
+            return Err(Refused::NoSchedule(schedule.to_owned()));
+        }
+        inner.waiting.retain(|(waiting, _)| waiting != schedule);
+        inner.note(schedule, if is_paused { "paused" } else { "goes on" }.to_owned());
+        drop(inner);
+        self.news.notify_one();
+        Ok(())
+    }
+
+    /// How schedules stand.
+    pub(crate) fn schedules(&self) -> Vec<Standing> {
+        let inner = self.inner();
+        let now = Timestamp::now();
+        let standing = |(schedule, memory): (&Schedule, &Memory)| Standing {
+            schedule: schedule.clone(),
+            is_paused: memory.is_paused,
+            next: inner.timetable.next(&schedule.name, now),
+            run: inner.run_of(&schedule.name).map(str::to_owned),
+            waits: inner.waiting.iter().find(|(name, _)| *name == schedule.name).map(|(_, why)| why.clone()),
+            notes: inner
+                .notes
+                .get(&schedule.name)
+                .map(|notes| notes.iter().cloned().collect())
+                .unwrap_or_default(),
+        };
+        inner.timetable.entries().map(standing).collect()
+    }
+
+    /// The plans of the folder, and why it cannot be read, where it cannot.
+    pub(crate) fn plans(&self) -> (BTreeMap<String, Shelved>, Option<String>) {
+        let inner = self.inner();
+        (inner.plans.clone(), inner.trouble.clone())
+    }
+
+    /// Reads a text as if it were a plan of the folder. It may wait for files.
+    pub(crate) async fn check(
+        &self,
+        name: String,
+        text: String,
+    ) -> Result<crate::plans::Good, Vec<plimsoll_spec::Diagnostic>> {
+        let (read, folder) = (self.read.clone(), self.folder.clone());
+        let checked = tokio::task::spawn_blocking(move || crate::plans::good(&read, &folder, &name, text));
+        match checked.await {
+            Ok(checked) => checked,
+            Err(_) => {
+                Err(vec![crate::plans::whole("the plan could not be read: its reader panicked".to_owned())])
+            }
+        }
+    }
+}
+
+/// The ends of runs, told as they come.
+#[derive(Debug)]
+pub(crate) struct Ends(mpsc::UnboundedReceiver<(String, Fate)>);
+
+/// Why a plan was not started now.
+enum Refusal {
+    /// There will be room.
+    Wait(String),
+    Refused(Refused),
+}
+
+impl Refusal {
+    fn refused(self) -> Refused {
+        match self {
+            Self::Wait(why) => Refused::NoRoom(why),
+            Self::Refused(refused) => refused,
+        }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+fn no_plan(plans: &BTreeMap<String, Shelved>, plan: &str) -> Refused {
+    let known: Vec<String> = plans.keys().map(|name| format!("`{name}`")).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Refused::NoPlan { plan: plan.to_owned(), known }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_up_to_the_ceilings() {
+        let ceilings = Ceilings { rate: Some(100.0), users: Some(50), runs: 3 };
+        let rate = |rate| Demand { rate, users: 0 };
+        let users = |users| Demand { rate: 0.0, users };
+        for (running, wanted, expected) in [
+            (vec![], rate(100.0), Ok(())),
+            (vec![], rate(101.0), Err("ever: it asks for 101 arrivals/s, and the ceiling is 100")),
+            (vec![rate(60.0)], rate(40.0), Ok(())),
+            (
+                vec![rate(60.0)],
+                rate(41.0),
+                Err("now: it asks for 41 arrivals/s; others have 60 of the 100 there may be"),
+            ),
+            (
+                vec![rate(60.0), users(50)],
+                users(1),
+                Err("now: it asks for 1 users; others have 50 of the 50 there may be"),
+            ),
+            (vec![], users(51), Err("ever: it asks for 51 users, and the ceiling is 50")),
+            (
+                vec![rate(1.0); 3],
+                rate(1.0),
+                Err("now: it asks for 1 run; others have 3 of the 3 there may be"),
+            ),
+        ] {
+            let found = ceilings.room(&running, wanted).map_err(|full| match full {
+                NoRoom::Now(why) => format!("now: {why}"),
+                NoRoom::Ever(why) => format!("ever: {why}"),
+            });
+            assert_eq!(found, expected.map_err(str::to_owned), "{running:?} {wanted:?}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The routes of plans and schedules: what there is to start, and starting it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use plimsoll_spec::Diagnostic;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::daemon::{Asked, Daemon, Refused, Standing};
+use crate::plans::{Good, Shelved, rendered};
+use crate::problem::{Kind, Mistake, Problem};
+use crate::route::{Answer, Doc, READ, RUN, Route};
+use crate::routes::App;
+use crate::schedules::{Missed, Overlap};
+
+/// The routes of plans, of schedules and of starting.
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/api/v1/plans", READ, plans).doc(Doc::json(
+            "listPlans",
+            "The plans of the folder, and what is wrong with those whose edit was refused",
+            "Plans",
+        )),
+        Route::get("/api/v1/plans/{plan}", READ, plan).doc(Doc::json(
+            "getPlan",
+            "A plan and its text",
+            "Plan",
+        )),
+        Route::post("/api/v1/plans/validate", RUN, validate).doc(Doc {
+            body: Some("PlanText"),
+            ..Doc::json("validatePlan", "Reads a text as if it were a plan of the folder", "PlanFacts")
+        }),
+        Route::post("/api/v1/runs", RUN, start).doc(Doc {
+            body: Some("StartRun"),
+            ..Doc::new("startRun", "Starts a plan of the folder", Answer::Made("StartedRun"))
+        }),
+        Route::get("/api/v1/schedules", READ, schedules).doc(Doc::json(
+            "listSchedules",
+            "Schedules, when each comes next and what happened last",
+            "Schedules",
+        )),
+        Route::post("/api/v1/schedules/{schedule}/start", RUN, start_schedule).doc(Doc::new(
+            "startSchedule",
+            "Starts the plan of a schedule now, beside its times",
+            Answer::Made("StartedRun"),
+        )),
+        Route::post("/api/v1/schedules/{schedule}/pause", RUN, pause).doc(Doc::new(
+            "pauseSchedule",
+            "Starts nothing by it any more; its run goes on",
+            Answer::Done,
+        )),
+        Route::post("/api/v1/schedules/{schedule}/resume", RUN, resume).doc(Doc::new(
+            "resumeSchedule",
+            "Goes on with a paused schedule; times that passed meanwhile are not made up for",
+            Answer::Done,
+        )),
+    ]
+}
+
+impl App {
+    fn daemon(&self) -> Result<&Arc<Daemon>, Problem> {
+        self.daemon.as_ref().ok_or_else(|| {
+            Problem::not_found("this service starts nothing: its configuration names no folder of `plans`")
+        })
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let kind = match refused {
+            Refused::NoPlan { .. } | Refused::NoSchedule(_) => Kind::NotFound,
+            Refused::Wrong { .. } => Kind::Invalid,
+            Refused::NoRoom(_) | Refused::Overlaps(_) => Kind::Conflict,
+            Refused::Stopping => Kind::Unavailable,
+            Refused::Start(_) => Kind::Internal,
+        };
+        Self::new(kind, refused.to_string())
+    }
+}
+
+async fn plans(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    let (plans, trouble) = app.daemon()?.plans();
+    let plans: Vec<Value> = plans.iter().map(|(name, plan)| shelved(name, plan)).collect();
+    Ok(Json(json!({ "plans": plans, "trouble": trouble })))
+}
+
+async fn plan(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+    let (plans, _) = app.daemon()?.plans();
+    let plan = plans.get(&name).ok_or_else(|| Problem::not_found(format!("there is no plan `{name}`")))?;
+    let mut told = shelved(&name, plan);
+    told["text"] = plan.good.as_ref().map_or(Value::Null, |good| good.text.as_str().into());
+    Ok(Json(told))
+}
+
+fn shelved(name: &str, plan: &Shelved) -> Value {
+    json!({
+        "name": name,
+        "file": plan.file,
+        "facts": plan.good.as_deref().map(facts),
+        "wrong": if plan.wrong.is_empty() { Value::Null } else { rendered(&plan.wrong).into() },
+        "errors": mistakes_json(&plan.wrong),
+    })
+}
+
+fn facts(good: &Good) -> Value {
+    json!({
+        "plan": good.name,
+        "sha256": good.digest,
+        "peak_rate": good.demand.rate,
+        "peak_users": good.demand.users,
+        "duration_seconds": good.length.as_secs_f64(),
+        "advice": good.advice.iter().map(|advice| advice.message.as_str()).collect::<Vec<_>>(),
+    })
+}
+
+fn mistake(diagnostic: &Diagnostic) -> Mistake {
+    let message = match &diagnostic.help {
+        Some(help) => format!("{}; {help}", diagnostic.message),
+        None => diagnostic.message.clone(),
+    };
+    let place = diagnostic.excerpt.as_ref();
+    Mistake { line: place.map(|place| place.line), column: place.map(|place| place.column), message }
+}
+
+fn mistakes_json(diagnostics: &[Diagnostic]) -> Vec<Value> {
+    let told = diagnostics.iter().map(mistake);
+    told.map(|told| json!({ "line": told.line, "column": told.column, "message": told.message })).collect()
+}
+
+/// A plan's text, as somebody types it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanText {
+    #[serde(default)]
+    name: Option<String>,
+    text: String,
+}
+
+async fn validate(State(app): State<App>, Json(asked): Json<PlanText>) -> Result<Json<Value>, Problem> {
+    let name = asked.name.unwrap_or_else(|| "plan.yaml".to_owned());
+    match app.daemon()?.check(name, asked.text).await {
+        Ok(good) => Ok(Json(facts(&good))),
+        Err(wrong) => {
+            Err(Problem::new(Kind::Invalid, rendered(&wrong))
+                .with_mistakes(wrong.iter().map(mistake).collect()))
+        }
+    }
+}
+
+/// What to start.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StartRun {
+    plan: String,
+    #[serde(default)]
+    tags: BTreeMap<String, String>,
+    #[serde(default)]
+    seed: Option<u64>,
+}
+
+async fn start(State(app): State<App>, Json(asked): Json<StartRun>) -> Result<Response, Problem> {
+    let daemon = app.daemon()?;
+    if let Some(key) = asked.tags.keys().find(|key| key.is_empty() || key.contains('=')) {
+        return Err(Problem::bad_request(format!(
+            "`{key}` is no name of a tag: it is not empty and has no `=`"
+        )));
+    }
+    if asked.tags.contains_key(crate::daemon::SCHEDULE_TAG) {
+        return Err(Problem::bad_request("the tag `schedule` is of runs that a schedule started"));
+    }
+    let run = daemon.start(&asked.plan, Asked { tags: asked.tags, seed: asked.seed })?;
+    Ok(started(&run))
+}
+
+fn started(run: &str) -> Response {
+    let mut response = (StatusCode::CREATED, Json(json!({ "id": run }))).into_response();
+    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/runs/{run}")) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+async fn schedules(State(app): State<App>) -> Result<Json<Value>, Problem> {
+    let standing: Vec<Value> = app.daemon()?.schedules().iter().map(standing).collect();
+    Ok(Json(json!({ "schedules": standing })))
+}
+
+fn standing(standing: &Standing) -> Value {
+    let Standing { schedule, is_paused, next, run, waits, notes } = standing;
+    let notes: Vec<Value> =
+        notes.iter().map(|(at, words)| json!({ "at": at.to_string(), "words": words })).collect();
+    json!({
+        "name": schedule.name,
+        "plan": schedule.plan,
+        "when": schedule.when.to_string(),
+        "overlap": match schedule.overlap {
+            Overlap::Skip => "skip",
+            Overlap::Queue => "queue",
+            Overlap::Replace => "replace",
+        },
+        "missed": match schedule.missed {
+            Missed::Skip => "skip",
+            Missed::Once => "once",
+        },
+        "paused": is_paused,
+        "next": next.map(|next| next.to_string()),
+        "run": run,
+        "waits": waits,
+        "notes": notes,
+    })
+}
+
+async fn start_schedule(State(app): State<App>, Path(schedule): Path<String>) -> Result<Response, Problem> {
+    Ok(started(&app.daemon()?.start_schedule(&schedule)?))
+}
+
+async fn pause(State(app): State<App>, Path(schedule): Path<String>) -> Result<StatusCode, Problem> {
+    app.daemon()?.pause_schedule(&schedule, true)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn resume(State(app): State<App>, Path(schedule): Path<String>) -> Result<StatusCode, Problem> {
+    app.daemon()?.pause_schedule(&schedule, false)?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,266 @@
+//! Plans that `plimsoll serve` starts: by schedule, on demand, over edits, kills and its own end.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod harness;
+
+use harness::{Desk, PATIENCE, Running, Target, beside_others, free_port};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use plimsoll_testkit::wait_for;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+struct Service {
+    running: Running,
+    address: String,
+    client: reqwest::Client,
+}
+
+impl Service {
+    async fn start(desk: &Desk, config: &str) -> Self {
+        let config = desk.write("plimsoll.yaml", config);
+        let address = format!("127.0.0.1:{}", free_port());
+        let running = desk.plimsoll(["serve", "-c", &config, "--listen", &address]).start();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let service = Self { running, address, client };
+        wait_for(PATIENCE, "the service", async || {
+            let url = format!("http://{}/readyz", service.address);
+            let answer = service.client.get(url).send().await.map_err(|error| error.to_string())?;
+            answer.error_for_status().map(drop).map_err(|error| error.to_string())
+        })
+        .await
+        .unwrap();
+        service
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = self.client.request(method, format!("http://{}/api/v1/{path}", self.address));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap_or(Value::Null))
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let (status, told) = self.ask(Method::GET, path, None).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {told:#}");
+        told
+    }
+
+    /// Waits until what is told at a path is so.
+    async fn wait(&self, what: &str, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        wait_for(PATIENCE, what, async || {
+            let told = self.get(path).await;
+            if is_so(&told) { Ok(told) } else { Err(format!("{told:#}")) }
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The one schedule, once it is so.
+    async fn schedule(&self, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        let told = self.wait(what, "schedules", |told| is_so(&told["schedules"][0])).await;
+        told["schedules"][0].clone()
+    }
+}
+
+fn plan(target: &Target, seconds: u32) -> String {
+    format!(
+        "name: watched\ntarget: {}\nload: {{ stages: [{{ hold: 20/s, for: {seconds}s }}], grace: 1s }}\n\
+         scenarios: [{{ name: all, steps: [{{ name: list, get: \"/products?page=1\" }}] }}]\n",
+        target.url()
+    )
+}
+
+fn notes(schedule: &Value) -> String {
+    let notes = schedule["notes"].as_array().unwrap();
+    notes.iter().map(|note| note["words"].as_str().unwrap().to_owned() + "\n").collect()
+}
+
+/// The runs of a list that go on.
+fn live(told: &Value) -> Vec<String> {
+    let rows = told["runs"].as_array().unwrap().iter();
+    let rows = rows.filter(|row| row["status"] == "running");
+    rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_continuous_schedule_goes_on_over_a_kill_of_the_service() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/watched.yaml", &plan(&target, 600));
+    let config = "plans: plans\nschedules: [{ name: all-day, plan: watched, when: continuous }]\n";
+    let service = Service::start(&desk, config).await;
+    let started = service.schedule("a run", |told| told["run"].is_string()).await;
+    let run = started["run"].as_str().unwrap().to_owned();
+    service.wait("the run's record", "runs", |told| live(told) == [run.clone()]).await;
+
+    // Killed: the run goes on, and the next service knows it for its own and starts no second one.
+    service.running.signal(Signal::SIGKILL);
+    service.running.ended().await;
+    let service = Service::start(&desk, config).await;
+    let adopted = service.schedule("the run again", |told| told["run"].is_string()).await;
+    assert_eq!(adopted["run"].as_str(), Some(&*run));
+    assert_eq!(live(&service.get("runs").await), std::slice::from_ref(&run));
+
+    // When it ends, the next one begins. Its process is no child of this service.
+    let owner = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let process = entry.ok()?.file_name().to_str()?.parse::<i32>().ok()?;
+        let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).ok()?;
+        line.contains(&run).then_some(process)
+    });
+    let owner = owner.collect::<Vec<_>>();
+    assert_eq!(owner.len(), 1, "{owner:?}");
+    kill(Pid::from_raw(owner[0]), Signal::SIGINT).unwrap();
+    let next =
+        service.schedule("the next run", |told| told["run"].as_str().is_some_and(|id| id != run)).await;
+    assert!(notes(&next).contains(&format!("run {run} ended: interrupted")), "{}", notes(&next));
+
+    // Told to stop, it stops what it started and waits for the record.
+    let next = next["run"].as_str().unwrap().to_owned();
+    service.wait("the next run's record", "runs", |told| live(told) == [next.clone()]).await;
+    service.running.signal(Signal::SIGTERM);
+    let ended = service.running.ended().await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let listed = desk.plimsoll(["runs", "list"]).ended().await.stdout;
+    assert_eq!(listed.matches("interrupted").count(), 2, "{listed}");
+}
+
+#[tokio::test]
+async fn plans_are_started_on_demand_within_the_ceilings() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/long.yaml", &plan(&target, 600));
+    desk.write("plans/short.yaml", &plan(&target, 1));
+    desk.write("plans/wrong.yaml", "name: wrong\n");
+    desk.write("plans/fast.yaml", &plan(&target, 1).replace("20/s", "500/s"));
+    let config = "plans: plans\nceilings: { rate: 50/s, runs: 2 }\n\
+                  schedules: [{ name: spike, plan: short, when: on_demand }]\n";
+    let service = Service::start(&desk, config).await;
+    let told = service.wait("the plans", "plans", |told| told["plans"].as_array().unwrap().len() == 4).await;
+    let by_name =
+        |name: &str| told["plans"].as_array().unwrap().iter().find(|plan| plan["name"] == name).cloned();
+    assert_eq!(by_name("long").unwrap()["facts"]["peak_rate"], 20.0);
+    assert_eq!(by_name("long").unwrap()["facts"]["duration_seconds"], 600.0);
+    let wrong = by_name("wrong").unwrap();
+    assert!(wrong["facts"].is_null() && wrong["errors"][0]["line"] == 1, "{wrong:#}");
+
+    let start = async |plan: &str| service.ask(Method::POST, "runs", Some(json!({ "plan": plan }))).await;
+    for (plan, status, words) in [
+        (
+            "nothing",
+            StatusCode::NOT_FOUND,
+            "there is no plan `nothing`; there are `fast`, `long`, `short`, `wrong`",
+        ),
+        ("wrong", StatusCode::UNPROCESSABLE_ENTITY, "the plan has no `target`"),
+        ("fast", StatusCode::CONFLICT, "it asks for 500 arrivals/s, and the ceiling is 50"),
+    ] {
+        let (found, told) = start(plan).await;
+        assert_eq!(found, status, "{told:#}");
+        assert!(told["detail"].as_str().unwrap().contains(words), "{told:#}");
+    }
+
+    // Two of 20/s have room, a third has none.
+    let (status, first) = start("long").await;
+    assert_eq!(status, StatusCode::CREATED, "{first:#}");
+    let (status, made) = service.ask(Method::POST, "schedules/spike/start", None).await;
+    assert_eq!(status, StatusCode::CREATED, "{made:#}");
+    let (status, told) = start("long").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{told:#}");
+    let (status, told) = service.ask(Method::POST, "schedules/spike/start", None).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{told:#}");
+    let spike = service.schedule("the end of the spike", |told| notes(told).contains("completed")).await;
+    assert!(notes(&spike).starts_with("started run "), "{}", notes(&spike));
+    let path = format!("runs/{}", made["id"].as_str().unwrap());
+    let run = service.wait("its record", &path, |run| run["run"]["status"] == "completed").await;
+    assert_eq!(run["run"]["tags"]["schedule"], "spike");
+
+    // A wrong edit changes nothing but what is said of it.
+    desk.write("plans/short.yaml", &plan(&target, 1).replace("hold: 20/s", "hold: fast"));
+    let refused = |told: &Value| told["wrong"].is_string() && told["facts"].is_object();
+    let told = service.wait("the edit to be refused", "plans/short", refused).await;
+    assert!(told["wrong"].as_str().unwrap().contains("short.yaml:3:"), "{told:#}");
+    assert!(told["text"].as_str().unwrap().contains("20/s"), "{told:#}");
+    let (status, _) = service.ask(Method::POST, "schedules/spike/start", None).await;
+    assert_eq!(status, StatusCode::CREATED, "what was right is what runs");
+
+    // Texts are checked without a file.
+    let text = |text: &str| Some(json!({ "text": text }));
+    let (status, told) = service.ask(Method::POST, "plans/validate", text(&plan(&target, 2))).await;
+    assert_eq!((status, told["duration_seconds"].as_f64()), (StatusCode::OK, Some(2.0)), "{told:#}");
+    let (status, told) = service.ask(Method::POST, "plans/validate", text("name: a\nlod: {}\n")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
+    let errors = told["errors"].as_array().unwrap();
+    assert!(
+        errors.iter().any(|error| error["line"] == 2 && error["message"].as_str().unwrap().contains("`lod`")),
+        "{told:#}"
+    );
+
+    // A second service on the same record is refused.
+    let config = desk.path("plimsoll.yaml").display().to_string();
+    let second = desk.plimsoll(["serve", "-c", &config, "--listen", "127.0.0.1:0"]).ended().await;
+    assert_eq!(second.code, 2, "{second:?}");
+    service.running.signal(Signal::SIGINT);
+    assert_eq!(service.running.ended().await.code, 0);
+}
+
+#[tokio::test]
+async fn a_paused_schedule_stays_paused_in_the_next_service() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/watched.yaml", &plan(&target, 1));
+    let config = "plans: plans\nschedules: [{ name: often, plan: watched, when: \"* * * * *\" }]\n";
+    let service = Service::start(&desk, config).await;
+    let told = service.schedule("a time", |told| told["next"].is_string()).await;
+    assert_eq!(told["when"], "* * * * * UTC");
+    let (status, _) = service.ask(Method::POST, "schedules/often/pause", None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    service.schedule("the pause", |told| told["paused"] == true && told["next"].is_null()).await;
+    service.running.signal(Signal::SIGTERM);
+    service.running.ended().await;
+    let service = Service::start(&desk, config).await;
+    service.schedule("the pause again", |told| told["paused"] == true && told["next"].is_null()).await;
+    let (status, _) = service.ask(Method::POST, "schedules/often/resume", None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    service.schedule("a time again", |told| told["paused"] == false && told["next"].is_string()).await;
+    let (status, told) = service.ask(Method::POST, "schedules/never/pause", None).await;
+    assert_eq!(
+        (status, told["detail"].as_str()),
+        (StatusCode::NOT_FOUND, Some("no schedule is called `never`"))
+    );
+    service.running.signal(Signal::SIGTERM);
+    service.running.ended().await;
+}
+
+#[tokio::test]
+async fn a_supervisor_is_told_that_the_service_is_ready_lives_and_stops() {
+    let _turn = beside_others().await;
+    let desk = Desk::new();
+    let path = desk.path("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let service = desk
+        .plimsoll(["serve", "--listen", "127.0.0.1:0"])
+        .env("NOTIFY_SOCKET", path.to_str().unwrap())
+        .env("WATCHDOG_USEC", "3000000")
+        .start();
+    let next = async || {
+        let mut buffer = [0; 200];
+        let read = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.unwrap().unwrap();
+        String::from_utf8_lossy(&buffer[..read]).trim().to_owned()
+    };
+    assert_eq!(next().await, "READY=1");
+    assert_eq!(next().await, "WATCHDOG=1");
+    assert_eq!(next().await, "WATCHDOG=1");
+    service.signal(Signal::SIGTERM);
+    let mut told = next().await;
+    if told == "WATCHDOG=1" {
+        told = next().await;
+    }
+    assert_eq!(told, "STOPPING=1");
+    assert_eq!(service.ended().await.code, 0);
+}
