@@ -81,7 +81,7 @@ async fn a_run_follows_what_another_process_asks_of_it() {
     ];
     for (from, to, level) in levels {
         let whole = from.ceil() as usize..to.floor() as usize;
-        assert!(whole.len() >= 1 || from == 0.0, "{levels:?}");
+        assert!(!whole.is_empty() || from == 0.0, "{levels:?}");
         for second in whole {
             let (asked, arrivals) = found[second];
             assert!((asked - f64::from(level)).abs() < 1e-6, "second {second}: {asked}/s of {level}/s");
