@@ -29,7 +29,7 @@ fn sent(lane: &mut Lane, now: u64) -> Option<(String, u64)> {
 #[test]
 fn messages_go_one_at_a_time_in_their_order() {
     let mut lane = Lane::default();
-    ["a", "b"].map(|id| lane.push(plain(id), seconds(0)));
+    ["a", "b"].into_iter().for_each(|id| lane.push(plain(id), seconds(0)));
     assert_eq!(sent(&mut lane, 0), Some(("a".to_owned(), 0)));
     assert_eq!((sent(&mut lane, 0), lane.next()), (None, None));
     lane.answered(&TAKEN, 0, seconds(1), 0.0);
