@@ -27,10 +27,12 @@ mod recorder;
 mod runs;
 mod schedules;
 mod schema;
+mod scope;
 mod service;
 mod slas;
 mod store;
 mod teardowns;
+mod tokens;
 
 pub use answers::{AnswerBy, AnswerText, KeptAnswer};
 pub use commands::{Fate, KeptCommand, MOST_WAITING};
@@ -41,10 +43,12 @@ pub use reader::Reader;
 pub use recorder::{BACKLOG_SECONDS, Recorded, Recorder};
 pub use runs::{Filter, RunRow};
 pub use schedules::KeptSchedule;
+pub use scope::Scope;
 pub use service::ServiceLock;
 pub use slas::{KeptSla, KeptState, SlaBreach, SlaChanges, SlaMonth, SlaStatus};
 pub use store::History;
 pub use teardowns::KeptTeardown;
+pub use tokens::{AuditEntry, Ceilings, KeptToken};
 
 /// What can go wrong with a record, or what was asked for.
 pub type Result<T> = std::result::Result<T, Error>;

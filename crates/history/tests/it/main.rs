@@ -15,4 +15,5 @@ mod schema;
 mod sharing;
 mod slas;
 mod support;
+mod tokens;
 mod trouble;
