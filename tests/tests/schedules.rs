@@ -137,11 +137,12 @@ async fn plans_are_started_on_demand_within_the_ceilings() {
     desk.write("plans/long.yaml", &plan(&target, 600));
     desk.write("plans/short.yaml", &plan(&target, 1));
     desk.write("plans/wrong.yaml", "name: wrong\n");
+    desk.write("plans/away.yaml", &plan(&target, 1).replace(&target.url(), "http://192.0.2.1"));
     desk.write("plans/fast.yaml", &plan(&target, 1).replace("20/s", "500/s"));
     let config = "plans: plans\nceilings: { rate: 50/s, runs: 2 }\n\
                   schedules: [{ name: spike, plan: short, when: on_demand }]\n";
     let service = Service::start(&desk, config).await;
-    let told = service.wait("the plans", "plans", |told| told["plans"].as_array().unwrap().len() == 4).await;
+    let told = service.wait("the plans", "plans", |told| told["plans"].as_array().unwrap().len() == 5).await;
     let by_name =
         |name: &str| told["plans"].as_array().unwrap().iter().find(|plan| plan["name"] == name).cloned();
     assert_eq!(by_name("long").unwrap()["facts"]["peak_rate"], 20.0);
@@ -154,9 +155,14 @@ async fn plans_are_started_on_demand_within_the_ceilings() {
         (
             "nothing",
             StatusCode::NOT_FOUND,
-            "there is no plan `nothing`; there are `fast`, `long`, `short`, `wrong`",
+            "there is no plan `nothing`; there are `away`, `fast`, `long`, `short`, `wrong`",
         ),
         ("wrong", StatusCode::UNPROCESSABLE_ENTITY, "the plan has no `target`"),
+        (
+            "away",
+            StatusCode::FORBIDDEN,
+            "`192.0.2.1` (192.0.2.1) is not among the targets that are allowed: loopback",
+        ),
         ("fast", StatusCode::CONFLICT, "it asks for 500 arrivals/s, and the ceiling is 50"),
     ] {
         let (found, told) = start(plan).await;
@@ -200,6 +206,12 @@ async fn plans_are_started_on_demand_within_the_ceilings() {
         "{told:#}"
     );
 
+    // Who started what is known.
+    let audit = service.get("audit").await;
+    let entries = audit["entries"].as_array().unwrap().iter();
+    let starts = entries.filter(|entry| entry["action"].as_str().unwrap().ends_with(".start")).count();
+    assert!(starts >= 4, "{audit:#}");
+
     // A second service on the same record is refused.
     let config = desk.path("plimsoll.yaml").display().to_string();
     let second = desk.plimsoll(["serve", "-c", &config, "--listen", "127.0.0.1:0"]).ended().await;
@@ -233,6 +245,23 @@ async fn a_paused_schedule_stays_paused_in_the_next_service() {
         (status, told["detail"].as_str()),
         (StatusCode::NOT_FOUND, Some("no schedule is called `never`"))
     );
+    service.running.signal(Signal::SIGTERM);
+    service.running.ended().await;
+}
+
+#[tokio::test]
+async fn a_schedule_sends_nothing_where_runs_may_not_be_sent() {
+    let _turn = beside_others().await;
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    let plan = "name: away\ntarget: http://192.0.2.1\nload: { stages: [{ hold: 1/s, for: 1s }] }\n\
+                scenarios: [{ name: all, steps: [{ get: / }] }]\n";
+    desk.write("plans/away.yaml", plan);
+    let config = "plans: plans\nschedules: [{ name: always, plan: away, when: continuous }]\n";
+    let service = Service::start(&desk, config).await;
+    let told = service.schedule("the refusal", |told| notes(told).contains("was refused")).await;
+    assert!(notes(&told).contains("is not among the targets that are allowed"), "{}", notes(&told));
+    assert_eq!(service.get("runs").await["runs"], json!([]));
     service.running.signal(Signal::SIGTERM);
     service.running.ended().await;
 }

@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Notify(NotifyCommand),
     /// Renders recorded runs again
     Report(ReportArguments),
+    /// Looks after the tokens that the service asks for
+    #[command(subcommand)]
+    Token(TokenCommand),
 }
 
 #[derive(Debug, Args)]
@@ -551,6 +554,47 @@ pub(crate) enum RunsCommand {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Makes a token and prints it, this once: it is kept as a hash
+    Create {
+        /// Whose it is
+        name: String,
+        /// What it allows: read (ask), run (start and steer too) or admin (delete, and see who did what, too)
+        #[arg(long, default_value = "read", value_parser = scope)]
+        scope: plimsoll_history::Scope,
+        /// How long it is good for, like 90d [default: until it is revoked]
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        expires: Option<Duration>,
+        /// The highest rate of a run that it starts, like 500/s
+        #[arg(long, value_name = "RATE")]
+        max_rate: Option<plimsoll_units::Rate>,
+        /// The most virtual users of a run that it starts
+        #[arg(long, value_name = "USERS")]
+        max_users: Option<u64>,
+        /// A host or network that its runs may go to, among those the service allows; can be given several times
+        #[arg(long = "target", value_name = "HOST|NETWORK")]
+        targets: Vec<String>,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+    /// Lists tokens, without what is secret of them
+    List {
+        /// Prints JSON to this file; - for standard output
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+    /// Makes a token good for nothing, from now on
+    Revoke {
+        /// Its id or name
+        token: String,
+        #[command(flatten)]
+        history: HistoryArgument,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum SlaCommand {
     /// Checks OpenSLO documents, all of them together, without asking or sending anything
     Check {
@@ -698,6 +742,10 @@ fn run_id(text: &str) -> Result<String, String> {
         Ok(id) => Ok(id.hyphenated().to_string()),
         Err(_) => Err("an id is a UUID, like 01a206cd-9668-7002-ba8f-904c382249fe".to_owned()),
     }
+}
+
+fn scope(text: &str) -> Result<plimsoll_history::Scope, &'static str> {
+    plimsoll_history::Scope::from_label(text).ok_or("write read, run or admin")
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -85,6 +85,7 @@ async fn bind(arguments: &DemoArguments, history: &History) -> Result<Service, S
         promises: plimsoll_service::Promises::default(),
         teller: None,
         plans: None,
+        access: plimsoll_service::Access::default(),
     };
     match Service::bind(config(arguments.listen)).await {
         Err(ServiceError::Taken { listen }) => {

@@ -4,6 +4,7 @@
 //! signals, files, and the exit codes that scripts rely on. Human text goes to standard error
 //! whenever JSON goes to standard output.
 
+mod access;
 mod arguments;
 mod calibrate;
 mod capacity;
@@ -26,6 +27,7 @@ mod spool;
 mod tables;
 mod teardown;
 mod telemetry;
+mod token;
 mod validate;
 mod view;
 
@@ -127,5 +129,6 @@ async fn command(command: Command) -> Outcome {
         Command::Spool(command) => Box::pin(spool::spool(command)).await,
         Command::Notify(command) => notify::notify(&command).await,
         Command::Report(arguments) => records::report(arguments).await,
+        Command::Token(command) => token::token(command).await,
     }
 }

@@ -10,7 +10,7 @@ use plimsoll_report::{Run, Text};
 use plimsoll_run::{ExitCode, RunEvent, State};
 
 use crate::arguments::{FileArguments, ReportArguments, RunsCommand};
-use crate::{Outcome, Stop, files, spool, teardown};
+use crate::{Outcome, Stop, files, spool, teardown, token};
 
 pub(crate) async fn runs(command: RunsCommand) -> Outcome {
     match command {
@@ -55,6 +55,9 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
                 ids.push(history.find(run).await.map_err(Stop::usage)?);
             }
             history.delete(&ids).await.map_err(Stop::usage)?;
+            for id in &ids {
+                token::audit(&history, "run.delete", id, serde_json::json!({})).await?;
+            }
             ids.iter().for_each(|id| crate::say::errln!("deleted {id}"));
         }
         RunsCommand::Teardown { run, again, plan, set, json, quiet, history } => {

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{RawAccess, RawAuth, RawLimits, RawTls};
 use crate::arguments::{HistoryArgument, ServeArguments};
 use crate::plan::Changes;
 use crate::{Outcome, Stop, files, notify, plan, signals, sla};
@@ -32,6 +33,15 @@ struct Raw {
     /// Read by itself, as a plan's is.
     #[serde(rename = "notify")]
     _notify: Option<serde::de::IgnoredAny>,
+    auth: Option<RawAuth>,
+    tls: Option<RawTls>,
+    #[serde(default)]
+    hosts: Vec<String>,
+    metrics: Option<String>,
+    #[serde(default)]
+    limits: RawLimits,
+    #[serde(default)]
+    targets: Vec<String>,
     plans: Option<PathBuf>,
     #[serde(default)]
     schedules: Vec<RawSchedule>,
@@ -87,6 +97,8 @@ pub(crate) struct ServeConfig {
     plans: Option<PathBuf>,
     schedules: Vec<Schedule>,
     ceilings: Ceilings,
+    /// Who may ask, as typed.
+    access: RawAccess,
 }
 
 impl ServeConfig {
@@ -109,7 +121,10 @@ impl ServeConfig {
             return Err(anyhow!("schedules: without `plans`, the folder of plans, nothing can be started"));
         }
         let ceilings = raw.ceilings.map(ceilings).transpose()?.unwrap_or_default();
-        Ok(Self { listen, history, slas: raw.sla, plans: raw.plans, schedules, ceilings })
+        let (auth, tls, hosts) = (raw.auth, raw.tls, raw.hosts);
+        let (metrics, limits, targets) = (raw.metrics, raw.limits, raw.targets);
+        let access = RawAccess { auth, tls, hosts, metrics, limits, targets };
+        Ok(Self { listen, history, slas: raw.sla, plans: raw.plans, schedules, ceilings, access })
     }
 }
 
@@ -191,12 +206,14 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let files: Vec<PathBuf> = config.slas.iter().map(|file| beside.join(file)).collect();
     let promises = promises(&files)?;
     let judged = promises.slas.len();
+    let access = config.access.meant(beside).map_err(Stop::usage)?;
     let plans = match &config.plans {
         Some(folder) => Some(Plans {
             folder: std::path::absolute(beside.join(folder)).map_err(Stop::usage)?,
             read: read_plan(),
             schedules: config.schedules.clone(),
             ceilings: config.ceilings,
+            targets: access.targets.clone(),
             program: std::env::current_exe().map_err(Stop::internal)?,
         }),
         None => None,
@@ -207,9 +224,9 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let _lock = history.lock_service().map_err(Stop::usage)?;
     let notifier = receivers.map(Notifier::start).transpose().map_err(Stop::usage)?;
     let teller = notifier.as_ref().map(Notifier::teller);
-    let service = Service::bind(Config { listen, history: history.clone(), promises, teller, plans })
-        .await
-        .map_err(Stop::usage)?;
+    let shown = config.plans.as_ref().map(|plans| (beside.join(plans), config.schedules.len()));
+    let config = Config { listen, history: history.clone(), promises, teller, plans, access };
+    let service = Service::bind(config).await.map_err(Stop::usage)?;
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     let _signals = signals::on_interrupt(move || {
@@ -217,21 +234,21 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
         stopper.cancel();
     })
     .map_err(Stop::internal)?;
-    crate::say::outln!("listening on http://{}", service.addr());
+    let scheme = if service.is_secure() { "https" } else { "http" };
+    crate::say::outln!("listening on {scheme}://{}", service.addr());
     crate::say::errln!("history  {}", history.path().display());
     if judged > 0 {
         crate::say::errln!("SLAs     {judged}");
     }
-    if let Some(plans) = &config.plans {
-        crate::say::errln!("plans    {}, {} schedules", beside.join(plans).display(), config.schedules.len());
+    if let Some((plans, schedules)) = shown {
+        crate::say::errln!("plans    {}, {schedules} schedules", plans.display());
     }
     let supervised = tokio::spawn(supervise(service.pulse()));
-    let served = service.run(stop).await;
+    service.run(stop).await;
     supervised.abort();
     if let Some(notifier) = notifier {
         notify::finish(notifier).await;
     }
-    served.map_err(Stop::internal)?;
     Ok(ExitCode::Success)
 }
 
@@ -285,7 +302,8 @@ mod tests {
             include_str!("../../../config/compose/plimsoll.yaml"),
         ] {
             let config = ServeConfig::parse(text).unwrap();
-            assert!(config.listen.is_some(), "{text}");
+            let access = config.access.meant(Path::new("")).unwrap();
+            access.check(config.listen.unwrap()).unwrap();
         }
     }
 

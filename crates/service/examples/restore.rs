@@ -12,7 +12,7 @@ use axum::Router;
 use axum::routing::get;
 use plimsoll_history::{History, SlaChanges};
 use plimsoll_run::Secret;
-use plimsoll_service::{Config, Connection, Promises, Service};
+use plimsoll_service::{Access, Config, Connection, Promises, Service};
 use plimsoll_sla::{Counts, Entry, Keeper, Moment, Sla, Source};
 use plimsoll_spec::openslo::read_slas;
 use tokio_util::sync::CancellationToken;
@@ -83,8 +83,9 @@ async fn serve(path: &Path, page: &str) {
     let connection = Connection { url: Secret::new(page), credentials: None };
     let connections = [(Source::Exposition("page".to_owned()), connection)].into();
     let promises = Promises { slas, connections };
+    let access = Access::default();
     let service =
-        Service::bind(Config { listen, history, promises, teller: None, plans: None }).await.unwrap();
+        Service::bind(Config { listen, history, promises, teller: None, plans: None, access }).await.unwrap();
     let restored = started.elapsed().as_secs_f64();
     let stop = CancellationToken::new();
     let running = tokio::spawn(service.run(stop.clone()));
@@ -95,7 +96,7 @@ async fn serve(path: &Path, page: &str) {
     let judged = (cpu_seconds() - before) / JUDGED as f64;
     let memory = memory_bytes();
     stop.cancel();
-    running.await.unwrap().unwrap();
+    running.await.unwrap();
     println!("\"restored_seconds\": {restored:.3}, \"core_share\": {judged:.4}, \"memory_bytes\": {memory}");
 }
 

@@ -15,8 +15,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::launcher::{self, Fate, Launch, Launcher};
-use crate::plans::{Change, Demand, ReadPlan, Shelf, Shelved};
+use crate::plans::{Change, Demand, Good, ReadPlan, Shelf, Shelved};
 use crate::schedules::{Decision, Memory, Schedule, Timetable};
+use crate::targets::{TargetError, Targets};
 
 /// How often schedules and the ends of adopted runs are looked at.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -29,6 +30,9 @@ const FAREWELL: Duration = Duration::from_secs(30);
 
 /// What happened with a schedule that is kept to be shown.
 const NOTES: usize = 20;
+
+/// The exit code of what is refused.
+const REFUSED: i32 = plimsoll_run::ExitCode::Usage as i32;
 
 /// The tag by which runs say which schedule started them.
 pub(crate) const SCHEDULE_TAG: &str = "schedule";
@@ -44,6 +48,8 @@ pub struct Plans {
     pub schedules: Vec<Schedule>,
     /// How much there may be at once.
     pub ceilings: Ceilings,
+    /// Where they may be sent.
+    pub targets: Targets,
     /// The program that runs them: ourselves.
     pub program: PathBuf,
 }
@@ -114,8 +120,8 @@ pub(crate) enum Refused {
     Overlaps(String),
     #[error("the service is stopping")]
     Stopping,
-    #[error("the run could not be started: {0}")]
-    Start(String),
+    #[error("{0}")]
+    Target(#[from] TargetError),
 }
 
 /// What somebody asks for beside the plan.
@@ -147,6 +153,7 @@ pub(crate) struct Daemon {
     folder: PathBuf,
     read: ReadPlan,
     ceilings: Ceilings,
+    targets: Targets,
     inner: Mutex<Inner>,
     /// Something changed that is worth a look at once.
     news: Notify,
@@ -175,8 +182,27 @@ struct LiveRun {
     schedule: Option<String>,
     demand: Demand,
     since: Instant,
-    /// `None`: a service before us started it, and its end is seen in the record.
-    process: Option<u32>,
+    process: Process,
+}
+
+/// Who runs a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Process {
+    /// Nobody yet: where it is sent is looked at.
+    Starting,
+    /// A process of ours.
+    Ours(u32),
+    /// One that a service before us started: its end is seen in the record.
+    Adopted,
+}
+
+impl LiveRun {
+    fn process(&self) -> Option<u32> {
+        match self.process {
+            Process::Ours(process) => Some(process),
+            Process::Starting | Process::Adopted => None,
+        }
+    }
 }
 
 impl Inner {
@@ -216,7 +242,7 @@ impl Daemon {
                 schedule: Some(schedule),
                 demand: Demand::default(),
                 since: Instant::now(),
-                process: None,
+                process: Process::Adopted,
             };
             Some((row.id, run))
         });
@@ -242,6 +268,7 @@ impl Daemon {
             folder: plans.folder,
             read: plans.read,
             ceilings: plans.ceilings,
+            targets: plans.targets,
             inner: Mutex::new(inner),
             news: Notify::new(),
             fates,
@@ -322,7 +349,7 @@ impl Daemon {
     }
 
     /// Decides what is due and does it.
-    fn look(&self, now: Timestamp) {
+    fn look(self: &Arc<Self>, now: Timestamp) {
         let mut inner = self.inner();
         if inner.is_stopping || !inner.is_read {
             return;
@@ -345,7 +372,7 @@ impl Daemon {
     }
 
     /// Starts the plan of a schedule, or notes why not.
-    fn start_due(&self, inner: &mut Inner, schedule: &str, now: Timestamp) {
+    fn start_due(self: &Arc<Self>, inner: &mut Inner, schedule: &str, now: Timestamp) {
         let found = inner.timetable.entries().find(|(known, _)| known.name == schedule);
         let Some(plan) = found.map(|(schedule, _)| schedule.plan.clone()) else { return };
         let asked = Asked {
@@ -365,23 +392,23 @@ impl Daemon {
     fn replace(&self, inner: &mut Inner, schedule: &str) {
         let run = inner.runs.values().find(|run| run.schedule.as_deref() == Some(schedule));
         match run.map(|run| run.process) {
-            Some(Some(process)) => {
+            Some(Process::Ours(process)) => {
                 launcher::stop(process);
                 inner.note(schedule, "the run before is stopped, to make room".to_owned());
             }
-            Some(None) => {
+            Some(Process::Adopted) => {
                 inner.note(
                     schedule,
                     "the run before was started by another service and ends by itself".to_owned(),
                 );
             }
-            // It waits for room, and is replaced by nothing newer than itself.
-            None => {}
+            // It waits for room or has only begun: nothing newer than itself replaces it.
+            Some(Process::Starting) | None => {}
         }
     }
 
     fn launch(
-        &self,
+        self: &Arc<Self>,
         inner: &mut Inner,
         plan: &str,
         schedule: Option<&str>,
@@ -390,11 +417,7 @@ impl Daemon {
         if inner.is_stopping {
             return Err(Refused::Stopping.into());
         }
-        let known = inner.plans.get(plan).ok_or_else(|| no_plan(&inner.plans, plan))?;
-        let good = known.good.clone().ok_or_else(|| Refused::Wrong {
-            plan: plan.to_owned(),
-            why: crate::plans::rendered(&known.wrong),
-        })?;
+        let good = right(&inner.plans, plan)?;
         let running: Vec<Demand> = inner.runs.values().map(|run| run.demand).collect();
         self.ceilings.room(&running, good.demand).map_err(|full| match full {
             NoRoom::Now(why) => Refusal::Wait(why),
@@ -408,20 +431,52 @@ impl Daemon {
             tags: asked.tags,
             seed: asked.seed,
         };
-        let launched = self.launcher.start(launch).map_err(|error| Refused::Start(error.to_string()))?;
         let run = LiveRun {
             schedule: schedule.map(str::to_owned),
             demand: good.demand,
             since: Instant::now(),
-            process: launched.process(),
+            process: Process::Starting,
         };
         inner.runs.insert(id.clone(), run);
-        let (fates, told) = (self.fates.clone(), id.clone());
+        let (daemon, told) = (Arc::clone(self), id.clone());
         tokio::spawn(async move {
-            let fate = launched.ended().await;
-            let _ = fates.send((told, fate));
+            let fate = daemon.carry(launch, &good.targets).await;
+            let _ = daemon.fates.send((told, fate));
         });
         Ok(id)
+    }
+
+    /// Looks where a run would be sent, runs it, and tells how it ended.
+    async fn carry(&self, launch: Launch, targets: &[String]) -> Fate {
+        let refused = |why: String| Fate { code: None, said: why };
+        if let Err(error) = self.allowed(targets).await {
+            return Fate { code: Some(REFUSED), said: format!("error: {error}") };
+        }
+        let id = launch.id.clone();
+        let launched = {
+            // Under the lock, so that a service that stops knows every process there is.
+            let mut inner = self.inner();
+            if inner.is_stopping {
+                return refused("the service is stopping".to_owned());
+            }
+            let launched = match self.launcher.start(launch) {
+                Ok(launched) => launched,
+                Err(error) => return refused(format!("it could not be started: {error}")),
+            };
+            if let (Some(run), Some(process)) = (inner.runs.get_mut(&id), launched.process()) {
+                run.process = Process::Ours(process);
+            }
+            launched
+        };
+        launched.ended().await
+    }
+
+    /// Whether runs may be sent to each of these.
+    async fn allowed(&self, targets: &[String]) -> Result<(), TargetError> {
+        for target in targets {
+            self.targets.allowed(target).await?;
+        }
+        Ok(())
     }
 
     /// The process of a run has ended.
@@ -446,7 +501,7 @@ impl Daemon {
     async fn see_adopted(&self) {
         let adopted: Vec<String> = {
             let inner = self.inner();
-            let adopted = inner.runs.iter().filter(|(_, run)| run.process.is_none());
+            let adopted = inner.runs.iter().filter(|(_, run)| run.process == Process::Adopted);
             adopted.map(|(id, _)| id.clone()).collect()
         };
         for id in adopted {
@@ -488,7 +543,7 @@ impl Daemon {
     async fn stop(&self, ends: &mut Ends) {
         let processes = || -> Vec<u32> {
             let inner = self.inner();
-            inner.runs.values().filter_map(|run| run.process).collect()
+            inner.runs.values().filter_map(LiveRun::process).collect()
         };
         self.inner().is_stopping = true;
         processes().into_iter().for_each(launcher::stop);
@@ -508,19 +563,32 @@ impl Daemon {
         }
     }
 
+    /// What a plan asks for, and where it would be sent: it may be sent there.
+    pub(crate) async fn wanted(&self, plan: &str) -> Result<Arc<Good>, Refused> {
+        let good = right(&self.inner().plans, plan)?;
+        self.allowed(&good.targets).await?;
+        Ok(good)
+    }
+
+    /// The plan of a schedule.
+    pub(crate) fn plan_of(&self, schedule: &str) -> Result<String, Refused> {
+        let inner = self.inner();
+        let found = inner.timetable.entries().find(|(known, _)| known.name == schedule);
+        found
+            .map(|(schedule, _)| schedule.plan.clone())
+            .ok_or_else(|| Refused::NoSchedule(schedule.to_owned()))
+    }
+
     /// Starts a plan because somebody asks; gives the run's id.
-    pub(crate) fn start(&self, plan: &str, asked: Asked) -> Result<String, Refused> {
+    pub(crate) fn start(self: &Arc<Self>, plan: &str, asked: Asked) -> Result<String, Refused> {
         let mut inner = self.inner();
         self.launch(&mut inner, plan, None, asked).map_err(Refusal::refused)
     }
 
     /// Starts the plan of a schedule now, beside its times.
-    pub(crate) fn start_schedule(&self, schedule: &str) -> Result<String, Refused> {
+    pub(crate) fn start_schedule(self: &Arc<Self>, schedule: &str) -> Result<String, Refused> {
+        let plan = self.plan_of(schedule)?;
         let mut inner = self.inner();
-        let found = inner.timetable.entries().find(|(known, _)| known.name == schedule);
-        let Some(plan) = found.map(|(schedule, _)| schedule.plan.clone()) else {
-            return Err(Refused::NoSchedule(schedule.to_owned()));
-        };
         if inner.run_of(schedule).is_some() {
             return Err(Refused::Overlaps(schedule.to_owned()));
         }
@@ -575,7 +643,7 @@ impl Daemon {
         &self,
         name: String,
         text: String,
-    ) -> Result<crate::plans::Good, Vec<plimsoll_spec::Diagnostic>> {
+    ) -> Result<Good, Vec<plimsoll_spec::Diagnostic>> {
         let (read, folder) = (self.read.clone(), self.folder.clone());
         let checked = tokio::task::spawn_blocking(move || crate::plans::good(&read, &folder, &name, text));
         match checked.await {
@@ -611,6 +679,15 @@ impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
     }
+}
+
+/// A plan as it was when it was right last.
+fn right(plans: &BTreeMap<String, Shelved>, plan: &str) -> Result<Arc<Good>, Refused> {
+    let known = plans.get(plan).ok_or_else(|| no_plan(plans, plan))?;
+    known
+        .good
+        .clone()
+        .ok_or_else(|| Refused::Wrong { plan: plan.to_owned(), why: crate::plans::rendered(&known.wrong) })
 }
 
 fn no_plan(plans: &BTreeMap<String, Shelved>, plan: &str) -> Refused {

@@ -5,12 +5,10 @@ use plimsoll_history::{Error, History};
 use plimsoll_report::Run;
 use plimsoll_run::{RunEvent, State};
 use serde_json::Value;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use crate::events::Event;
-
-/// How far a page may fall behind before it has to ask anew: half a minute of eight live runs.
-pub(crate) const BACKLOG: usize = 256;
+use crate::journal::Journal;
 
 /// Past runs that are kept folded, because whoever opens a run's page asks three times for it.
 const KEPT: usize = 4;
@@ -19,8 +17,8 @@ const KEPT: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Followed {
     history: History,
-    events: broadcast::Sender<Event>,
     pulse: watch::Sender<Pulse>,
+    journal: Journal,
     known: Mutex<Known>,
 }
 
@@ -47,8 +45,7 @@ pub(crate) struct Known {
 
 impl Followed {
     pub(crate) fn new(history: History, pulse: watch::Sender<Pulse>) -> Self {
-        let (events, _) = broadcast::channel(BACKLOG);
-        Self { history, events, pulse, known: Mutex::default() }
+        Self { history, pulse, journal: Journal::new(), known: Mutex::default() }
     }
 
     pub(crate) fn history(&self) -> &History {
@@ -66,13 +63,13 @@ impl Followed {
         self.pulse.send_modify(|pulse| *pulse = Pulse { looks: pulse.looks + 1, is_ready });
     }
 
-    /// Tells every page. Without pages nobody is told.
+    /// Tells every page.
     pub(crate) fn tell(&self, event: Event) {
-        let _ = self.events.send(event);
+        self.journal.tell(event);
     }
 
-    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// A run in figures: as far as it is followed, or folded from its record.

@@ -71,7 +71,9 @@ impl Fate {
             Some(5) => "reached no server",
             Some(130) => "was stopped",
             Some(code) => return format!("ended with exit code {code}: {}", self.first_line()),
-            None => "was killed",
+            // What was never a process has said nothing of its own.
+            None if self.said.is_empty() => "was killed",
+            None => "was killed or could not be started",
         };
         match self.code {
             Some(1 | 2 | 5) => format!("{words}: {}", self.first_line()),

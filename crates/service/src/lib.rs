@@ -8,33 +8,47 @@
 //! It judges the SLAs it is given, every second and for months: by what runs record, by what a Prometheus says or a page of
 //! metrics shows; what it found is kept in the history.
 //!
-//! It starts plans of a folder, by schedule and on demand, as processes of their own: it offers no load itself. It answers only under names that mean this machine, since a
-//! page from elsewhere could otherwise have its own name point here and read along.
+//! It starts plans of a folder, by schedule and on demand, as processes of their own: it offers no load itself. It answers only under
+//! names that are its own, since a page from elsewhere could otherwise have its own name point here and read along; and beyond
+//! loopback only to whoever it knows: by a token, or by what a proxy says.
 
+mod access;
+mod admin;
 mod assets;
 mod capacity;
 mod daemon;
+mod discovery;
 mod events;
 mod followed;
 mod guard;
+mod journal;
 mod launcher;
+mod limits;
+mod login;
+mod network;
+mod openapi;
 mod plans;
 mod problem;
 mod route;
 mod routes;
 mod runs;
 mod schedules;
-mod scope;
 mod server;
+mod serving;
 mod shapes;
 mod slas;
 mod starts;
+mod targets;
 mod watcher;
 
+pub use access::{Access, AccessError, Auth, Limits, Patience, Proxy, TOKEN_PREFIX, Tls, token_hash};
 pub use daemon::{Ceilings, Plans};
 pub use followed::Pulse;
+pub use network::{Network, NoNetwork};
 pub use plans::ReadPlan;
+pub use routes::routes;
 pub use schedules::{Missed, Overlap, Schedule, When, WhenError};
-pub use scope::Scope;
 pub use server::{Config, Service, ServiceError};
+pub use serving::CertificateError;
 pub use slas::{Connection, Credentials, Promises, SlaError, with_composites};
+pub use targets::{NoTarget, TargetError, Targets};

@@ -74,6 +74,8 @@ pub(crate) struct Good {
     pub(crate) name: String,
     /// The most it offers.
     pub(crate) demand: Demand,
+    /// Where it sends its requests.
+    pub(crate) targets: Vec<String>,
     /// How long its stages last.
     pub(crate) length: Duration,
     /// What its author should know.
@@ -218,7 +220,8 @@ pub(crate) fn good(
     let Parsed { plan, advice } = (read.0)(file, text.clone(), folder)?;
     let digest = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
     let length = plan.loads().map(LoadModel::length).max().unwrap_or_default();
-    Ok(Good { digest, name: plan.name.clone(), demand: Demand::of(&plan), length, advice, text })
+    let targets = plan.targets.iter().map(|target| target.url.clone()).collect();
+    Ok(Good { digest, name: plan.name.clone(), demand: Demand::of(&plan), targets, length, advice, text })
 }
 
 /// Mistakes as the command line shows them, without colour.

@@ -118,6 +118,10 @@ impl Kind {
     }
 }
 
+/// On an answer that says what is wrong in its own way, since a person reads it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AsItIs;
+
 /// A mistake in a text that was sent, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistake {
@@ -222,7 +226,8 @@ pub(crate) async fn told(request: Request, next: Next) -> Response {
     let instance = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.extensions().get::<AsItIs>().is_some() {
         return response;
     }
     let problem = match response.extensions_mut().remove::<Problem>() {

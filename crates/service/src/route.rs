@@ -1,20 +1,19 @@
 //! A route: what is asked, by whom, and what a client has to know of it. There is one table of them
 //! ([`crate::routes::table`]); the router, the document of the API and the test of who may do what are made from it.
 
-#![allow(dead_code, reason = "the document of the API and the routes that change something come next")]
-
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
+use plimsoll_history::Scope;
 
 use crate::routes::App;
-use crate::scope::Scope;
 
 /// Of answers that tell nothing of any run, and of what a log-in needs.
 pub(crate) const PUBLIC: Option<Scope> = None;
 /// Of answers to questions.
 pub(crate) const READ: Option<Scope> = Some(Scope::Read);
 /// Of what starts or steers a run.
+#[allow(dead_code, reason = "no route starts or steers a run yet")]
 pub(crate) const RUN: Option<Scope> = Some(Scope::Run);
 /// Of what deletes, and of what tells who did what.
 pub(crate) const ADMIN: Option<Scope> = Some(Scope::Admin);
@@ -58,6 +57,7 @@ pub(crate) enum Answer {
     /// JSON with a schema of this name.
     Json(&'static str),
     /// JSON with a schema of this name, of what was made: 201.
+    #[allow(dead_code, reason = "no route makes anything yet")]
     Made(&'static str),
     /// Nothing: 204.
     Done,

@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::{MatchedPath, Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -9,22 +9,22 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, middleware};
 use plimsoll_exposition::capacity_families;
 use plimsoll_exposition::prometheus::Format;
+use plimsoll_history::Scope;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::access::{self, Access, Auth, Gate};
 use crate::capacity::{Answers, list};
 use crate::daemon::Daemon;
 use crate::followed::Followed;
+use crate::guard::Guard;
 use crate::problem::Problem;
 use crate::route::{Answer, Doc, PUBLIC, READ, Route};
 use crate::runs::FILTERS;
 use crate::slas::Slas;
-use crate::{assets, events, guard, problem, shapes, starts};
-
-/// Pages that may listen at once.
-const LISTENERS: usize = 64;
+use crate::{admin, assets, discovery, events, guard, login, openapi, problem, shapes, starts};
 
 /// What every handler can use.
 #[derive(Debug, Clone)]
@@ -35,12 +35,44 @@ pub(crate) struct App {
     /// `None`: the service starts nothing.
     pub(crate) daemon: Option<Arc<Daemon>>,
     pub(crate) listeners: Arc<Semaphore>,
+    pub(crate) access: Arc<Access>,
     pub(crate) ended: CancellationToken,
 }
 
 /// Every route of the service: what is not here is not answered.
 pub(crate) fn table() -> Vec<Route> {
-    [pages(), probes(), of_runs(), starts::routes(), of_capacity(), of_slas()].into_iter().flatten().collect()
+    let of_itself = vec![Route::get("/api/v1/openapi.json", READ, document_of_the_api).doc(Doc::json(
+        "getDocument",
+        "This document",
+        "Document",
+    ))];
+    [
+        pages(),
+        login::routes(),
+        probes(),
+        of_runs(),
+        starts::routes(),
+        of_capacity(),
+        of_slas(),
+        discovery::routes(),
+        admin::routes(),
+        of_itself,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// It never changes while a service runs.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(|| openapi::document(&table()));
+
+async fn document_of_the_api() -> Json<&'static Value> {
+    Json(&DOCUMENT)
+}
+
+/// Every route: method, path, and the scope that is needed to ask; `None` where nothing is.
+pub fn routes() -> Vec<(String, &'static str, Option<Scope>)> {
+    table().into_iter().map(|route| (route.method.to_string(), route.path, route.scope)).collect()
 }
 
 fn pages() -> Vec<Route> {
@@ -123,21 +155,22 @@ fn of_slas() -> Vec<Route> {
     ]
 }
 
-/// Every path of the service.
-pub(crate) fn router(
-    followed: Arc<Followed>,
-    slas: Arc<Slas>,
-    daemon: Option<Arc<Daemon>>,
-    addr: SocketAddr,
-    ended: CancellationToken,
-) -> Router {
-    let answers = Arc::new(Answers::new(followed.history().clone()));
-    let app = App { followed, answers, slas, daemon, listeners: Arc::new(Semaphore::new(LISTENERS)), ended };
-    let routes =
-        table().into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler));
+/// The routes behind their gates, and behind what every request has to pass.
+pub(crate) fn router(app: App, addr: SocketAddr) -> Router {
+    let guard = Arc::new(Guard::new(Arc::clone(&app.access), addr));
+    let routes = table().into_iter().fold(Router::new(), |router, route| {
+        let gate = Gate {
+            app: app.clone(),
+            scope: route.scope,
+            is_page: route.doc.is_none(),
+            is_metrics: route.path == guard::METRICS,
+        };
+        let gate = middleware::from_fn_with_state(gate, access::gate);
+        router.route(route.path, route.handler.route_layer(gate))
+    });
     routes
         .fallback(async || Problem::not_found("no such path; `/api/v1/openapi.json` has those there are"))
-        .layer(middleware::from_fn_with_state(addr, guard::guard))
+        .layer(middleware::from_fn_with_state(guard, guard::guard))
         .layer(middleware::from_fn(problem::told))
         .layer(middleware::from_fn(traced))
         .with_state(app)
@@ -171,6 +204,10 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 async fn ready(State(app): State<App>) -> Result<&'static str, Problem> {
     let known = app.followed.known();
     match (&known.trouble, &known.runs) {
+        // Whoever may not ask for anything else is not told where the record lies.
+        (Some(_), _) if !matches!(app.access.auth, Auth::Off) => {
+            Err(Problem::unavailable("the history cannot be read"))
+        }
         (Some(trouble), _) => Err(Problem::unavailable(trouble.clone())),
         (None, None) => Err(Problem::unavailable("the record is not read yet")),
         (None, Some(_)) => Ok("ready\n"),
@@ -288,10 +325,10 @@ fn no_sla(label: &str) -> Problem {
     Problem::not_found(format!("there is no SLA `{label}`"))
 }
 
-async fn listen(State(app): State<App>) -> Response {
+async fn listen(State(app): State<App>, headers: HeaderMap) -> Response {
     let Ok(place) = Arc::clone(&app.listeners).try_acquire_owned() else {
         return Problem::unavailable("too many pages listen already").into_response();
     };
-    let stream = events::stream(&app.followed, app.ended.clone(), place);
-    stream.into_response()
+    let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
+    events::stream(app.followed, last, app.ended, place).into_response()
 }

@@ -5,13 +5,17 @@ use std::sync::Arc;
 use plimsoll_history::History;
 use plimsoll_notify::Teller;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::{Access, AccessError, Tls};
+use crate::capacity::Answers;
 use crate::daemon::{Daemon, Ends, Plans};
 use crate::followed::{Followed, Pulse};
+use crate::routes::App;
+use crate::serving::{CertificateError, Certificates};
 use crate::slas::{OpenError, Poller, Promises, SlaError, Slas};
-use crate::{routes, watcher};
+use crate::{routes, serving, watcher};
 
 /// What a service needs.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub struct Config {
     pub teller: Option<Teller>,
     /// What it starts, where it starts plans.
     pub plans: Option<Plans>,
+    /// Who may ask it.
+    pub access: Access,
 }
 
 /// Why a service does not run.
@@ -45,6 +51,12 @@ pub enum ServiceError {
         /// Why not.
         source: io::Error,
     },
+    /// Others than this machine could ask, and nobody would know who.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Its certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// An SLA cannot be judged.
     #[error(transparent)]
     Sla(SlaError),
@@ -54,9 +66,6 @@ pub enum ServiceError {
     /// What is remembered of schedules cannot be read.
     #[error("what is kept of schedules cannot be read")]
     Schedules(#[source] plimsoll_history::Error),
-    /// The listener broke while serving.
-    #[error("the listener failed")]
-    Serve(#[source] io::Error),
 }
 
 /// A service that listens and does not answer yet: [`Self::run`] does.
@@ -69,6 +78,8 @@ pub struct Service {
     pollers: Vec<Poller>,
     daemon: Option<(Arc<Daemon>, Ends)>,
     pulse: watch::Sender<Pulse>,
+    access: Arc<Access>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl Service {
@@ -78,9 +89,15 @@ impl Service {
     /// ([`History::lock_service`]): a page shown beside a demo does not need the right to be the one.
     ///
     /// # Errors
-    /// When the port is taken or the address is not one of this machine, or an SLA cannot be judged.
+    /// When the port is taken or the address is not one of this machine, when others than this machine could ask
+    /// without being known, or when a certificate or an SLA is no good.
     pub async fn bind(config: Config) -> Result<Self, ServiceError> {
-        let listen = config.listen;
+        let (listen, access) = (config.listen, config.access);
+        access.check(listen)?;
+        let certificates = match &access.tls {
+            Tls::Files { cert, key } => Some(Arc::new(Certificates::read(cert.clone(), key.clone())?)),
+            Tls::Unsaid | Tls::Off => None,
+        };
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ServiceError::Taken { listen },
             _ => ServiceError::Listen { listen, source },
@@ -99,15 +116,9 @@ impl Service {
             }
             None => None,
         };
-        Ok(Self {
-            listener,
-            addr,
-            history: config.history,
-            slas,
-            pollers,
-            daemon,
-            pulse: watch::Sender::default(),
-        })
+        let (history, access) = (config.history, Arc::new(access));
+        let pulse = watch::Sender::default();
+        Ok(Self { listener, addr, history, slas, pollers, daemon, pulse, access, certificates })
     }
 
     /// Where it listens.
@@ -120,12 +131,14 @@ impl Service {
         self.pulse.subscribe()
     }
 
-    /// Answers until `stop` is cancelled: then every stream of events ends, other answers are
-    /// finished, and everything it started has ended when it returns.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), ServiceError> {
+    /// Whether it is asked over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.certificates.is_some()
+    }
+
+    /// Answers until `stop` is cancelled: then every stream of events ends, other answers are finished, within ten
+    /// seconds, and everything it started has ended when it returns.
+    pub async fn run(self, stop: CancellationToken) {
         let followed = Arc::new(Followed::new(self.history, self.pulse));
         // Whatever ends the one ends the other.
         let ended = stop.child_token();
@@ -139,10 +152,18 @@ impl Service {
             }
             None => (None, None),
         };
-        let router = routes::router(followed, self.slas, daemon, self.addr, ended.clone());
-        let served =
-            axum::serve(self.listener, router).with_graceful_shutdown(ended.clone().cancelled_owned());
-        let served = served.await;
+        let limits = &self.access.limits;
+        let app = App {
+            answers: Arc::new(Answers::new(followed.history().clone())),
+            followed,
+            slas: self.slas,
+            daemon,
+            listeners: Arc::new(Semaphore::new(limits.listeners)),
+            access: Arc::clone(&self.access),
+            ended: ended.clone(),
+        };
+        let router = routes::router(app, self.addr);
+        serving::serve(self.listener, router, self.certificates, limits, ended.clone()).await;
         ended.cancel();
         if let Err(error) = watcher.await {
             tracing::error!(%error, "the watcher of the history failed");
@@ -155,6 +176,5 @@ impl Service {
         if let Err(error) = judge.await {
             tracing::error!(%error, "the judge of SLAs failed");
         }
-        served.map_err(ServiceError::Serve)
     }
 }

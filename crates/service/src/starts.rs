@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use plimsoll_history::Ceilings;
 use plimsoll_spec::Diagnostic;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::access::Caller;
 use crate::daemon::{Asked, Daemon, Refused, Standing};
 use crate::plans::{Good, Shelved, rendered};
 use crate::problem::{Kind, Mistake, Problem};
 use crate::route::{Answer, Doc, READ, RUN, Route};
 use crate::routes::App;
 use crate::schedules::{Missed, Overlap};
+use crate::targets::Targets;
 
 /// The routes of plans, of schedules and of starting.
 pub(crate) fn routes() -> Vec<Route> {
@@ -77,7 +80,7 @@ impl From<Refused> for Problem {
             Refused::Wrong { .. } => Kind::Invalid,
             Refused::NoRoom(_) | Refused::Overlaps(_) => Kind::Conflict,
             Refused::Stopping => Kind::Unavailable,
-            Refused::Start(_) => Kind::Internal,
+            Refused::Target(_) => Kind::Forbidden,
         };
         Self::new(kind, refused.to_string())
     }
@@ -163,7 +166,11 @@ struct StartRun {
     seed: Option<u64>,
 }
 
-async fn start(State(app): State<App>, Json(asked): Json<StartRun>) -> Result<Response, Problem> {
+async fn start(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Json(asked): Json<StartRun>,
+) -> Result<Response, Problem> {
     let daemon = app.daemon()?;
     if let Some(key) = asked.tags.keys().find(|key| key.is_empty() || key.contains('=')) {
         return Err(Problem::bad_request(format!(
@@ -173,8 +180,31 @@ async fn start(State(app): State<App>, Json(asked): Json<StartRun>) -> Result<Re
     if asked.tags.contains_key(crate::daemon::SCHEDULE_TAG) {
         return Err(Problem::bad_request("the tag `schedule` is of runs that a schedule started"));
     }
+    may(&caller, &*daemon.wanted(&asked.plan).await?).await?;
+    app.audit(&caller, "run.start", &asked.plan, json!({ "tags": asked.tags, "seed": asked.seed })).await?;
     let run = daemon.start(&asked.plan, Asked { tags: asked.tags, seed: asked.seed })?;
     Ok(started(&run))
+}
+
+/// Whether a plan stays within what a token may.
+async fn may(caller: &Caller, plan: &Good) -> Result<(), Problem> {
+    let Ceilings { rate, users, targets } = &caller.ceilings;
+    let forbidden = |words: String| Problem::new(Kind::Forbidden, words);
+    if let Some(ceiling) = rate.filter(|ceiling| plan.demand.rate > *ceiling) {
+        let asked = plan.demand.rate;
+        return Err(forbidden(format!("it asks for {asked} arrivals/s, and {} may {ceiling}", caller.name)));
+    }
+    if let Some(ceiling) = users.filter(|ceiling| u64::from(plan.demand.users) > *ceiling) {
+        let asked = plan.demand.users;
+        return Err(forbidden(format!("it asks for {asked} users, and {} may {ceiling}", caller.name)));
+    }
+    if let Some(targets) = targets {
+        let targets = Targets::parse(targets).map_err(|error| forbidden(error.to_string()))?;
+        for target in &plan.targets {
+            targets.allowed(target).await.map_err(|error| forbidden(error.to_string()))?;
+        }
+    }
+    Ok(())
 }
 
 fn started(run: &str) -> Response {
@@ -215,16 +245,44 @@ fn standing(standing: &Standing) -> Value {
     })
 }
 
-async fn start_schedule(State(app): State<App>, Path(schedule): Path<String>) -> Result<Response, Problem> {
-    Ok(started(&app.daemon()?.start_schedule(&schedule)?))
+async fn start_schedule(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(schedule): Path<String>,
+) -> Result<Response, Problem> {
+    let daemon = app.daemon()?;
+    let plan = daemon.plan_of(&schedule)?;
+    may(&caller, &*daemon.wanted(&plan).await?).await?;
+    app.audit(&caller, "schedule.start", &schedule, json!({ "plan": plan })).await?;
+    Ok(started(&daemon.start_schedule(&schedule)?))
 }
 
-async fn pause(State(app): State<App>, Path(schedule): Path<String>) -> Result<StatusCode, Problem> {
-    app.daemon()?.pause_schedule(&schedule, true)?;
-    Ok(StatusCode::NO_CONTENT)
+async fn pause(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(schedule): Path<String>,
+) -> Result<StatusCode, Problem> {
+    set_paused(&app, &caller, &schedule, true).await
 }
 
-async fn resume(State(app): State<App>, Path(schedule): Path<String>) -> Result<StatusCode, Problem> {
-    app.daemon()?.pause_schedule(&schedule, false)?;
+async fn resume(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(schedule): Path<String>,
+) -> Result<StatusCode, Problem> {
+    set_paused(&app, &caller, &schedule, false).await
+}
+
+async fn set_paused(
+    app: &App,
+    caller: &Caller,
+    schedule: &str,
+    is_paused: bool,
+) -> Result<StatusCode, Problem> {
+    let daemon = app.daemon()?;
+    daemon.plan_of(schedule)?;
+    let action = if is_paused { "schedule.pause" } else { "schedule.resume" };
+    app.audit(caller, action, schedule, json!({})).await?;
+    daemon.pause_schedule(schedule, is_paused)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -381,6 +381,7 @@ async fn a_taken_port_is_said_so() {
         promises: plimsoll_service::Promises::default(),
         teller: None,
         plans: None,
+        access: plimsoll_service::Access::default(),
     })
     .await
     .unwrap_err();
@@ -389,5 +390,46 @@ async fn a_taken_port_is_said_so() {
         error.to_string(),
         format!("{listen} is taken by another process; stop it, or listen elsewhere")
     );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn answers_are_as_the_document_says() {
+    let scene = Scene::new().await;
+    record(&scene.history, "0198-past", 100).await;
+    let recorder = Recorder::start(&scene.history, &started("0199-live")).await.unwrap();
+    answer(&scene.history, "storefront <b>", 350.0, 1).await;
+    let both = |list: &Value| list["runs"].as_array().is_some_and(|runs| runs.len() == 2);
+    scene.json_where("/api/v1/runs", both).await;
+    let document = scene.json("/api/v1/openapi.json").await;
+    for (path, asked) in [
+        ("/api/v1/runs", "/api/v1/runs"),
+        ("/api/v1/runs", "/api/v1/runs?limit=1"),
+        ("/api/v1/runs/{run}", "/api/v1/runs/0198-past"),
+        ("/api/v1/runs/{run}/timeline", "/api/v1/runs/0198-past/timeline"),
+        ("/api/v1/capacity", "/api/v1/capacity"),
+        ("/api/v1/capacity/{number}", "/api/v1/capacity/1"),
+        ("/api/v1/slas", "/api/v1/slas"),
+        ("/api/v1/me", "/api/v1/me"),
+        ("/api/v1/audit", "/api/v1/audit"),
+        ("/api/v1/prometheus/targets", "/api/v1/prometheus/targets"),
+        ("/api/v1/openapi.json", "/api/v1/openapi.json"),
+    ] {
+        let said =
+            &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        assert!(said.is_object(), "{path} is not in the document");
+        let schema = serde_json::json!({ "allOf": [said], "components": document["components"] });
+        let schema = jsonschema::validator_for(&schema).unwrap();
+        let found = scene.json(asked).await;
+        let wrong: Vec<String> = schema.iter_errors(&found).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{asked}: {wrong:?}");
+    }
+    let schema = serde_json::json!({
+        "$ref": "#/components/schemas/Problem", "components": document["components"],
+    });
+    let problem = scene.json("/api/v1/runs/none").await;
+    assert!(jsonschema::is_valid(&schema, &problem), "{problem:#}");
+    assert!(!jsonschema::is_valid(&schema, &serde_json::json!({ "error": "no" })));
+    drop(recorder);
     scene.end().await;
 }

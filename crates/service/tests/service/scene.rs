@@ -13,7 +13,7 @@ use plimsoll_run::{
     Ended, Gauges, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape,
     Started, StepShape,
 };
-use plimsoll_service::{Config, Promises, Service, ServiceError};
+use plimsoll_service::{Access, Config, Limits, Promises, Service};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -28,7 +28,7 @@ pub(crate) struct Scene {
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
     stop: CancellationToken,
-    served: JoinHandle<Result<(), ServiceError>>,
+    served: JoinHandle<()>,
     folder: tempfile::TempDir,
 }
 
@@ -37,18 +37,25 @@ impl Scene {
         Self::judging(tempfile::tempdir().unwrap(), Promises::default()).await
     }
 
+    /// One that is guarded.
+    pub(crate) async fn guarded(access: Access) -> Self {
+        Self::with(tempfile::tempdir().unwrap(), Promises::default(), access).await
+    }
+
     /// One that judges, over the record in a folder.
     pub(crate) async fn judging(folder: tempfile::TempDir, promises: Promises) -> Self {
+        // Tests ask as fast as they can.
+        let limits = Limits { requests: 1e6, ..Limits::default() };
+        Self::with(folder, promises, Access { limits, ..Access::default() }).await
+    }
+
+    async fn with(folder: tempfile::TempDir, promises: Promises, access: Access) -> Self {
         let history = History::open(folder.path().join("history.db")).await.unwrap();
-        let config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            history: history.clone(),
-            promises,
-            teller: None,
-            plans: None,
-        };
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let config = Config { listen, history: history.clone(), promises, teller: None, plans: None, access };
         let service = Service::bind(config).await.unwrap();
-        let url = format!("http://{}", service.addr());
+        let scheme = if service.is_secure() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", service.addr());
         let stop = CancellationToken::new();
         let served = tokio::spawn(service.run(stop.clone()));
         let http = reqwest::Client::builder().no_proxy().timeout(DEADLINE).build().unwrap();
@@ -86,7 +93,7 @@ impl Scene {
     /// Stops the service and sees it end.
     pub(crate) async fn end(self) {
         self.stop.cancel();
-        tokio::time::timeout(DEADLINE, self.served).await.expect("it ends when told").unwrap().unwrap();
+        tokio::time::timeout(DEADLINE, self.served).await.expect("it ends when told").unwrap();
     }
 }
 

@@ -342,6 +342,7 @@ async fn what_cannot_be_judged_is_refused_before_anything_begins() {
             promises: promises(&text, source, url),
             teller: None,
             plans: None,
+            access: plimsoll_service::Access::default(),
         };
         let error = plimsoll_service::Service::bind(config).await.unwrap_err().to_string();
         assert!(error.contains(told) && !error.contains("ftp://"), "{error}");
