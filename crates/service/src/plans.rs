@@ -168,7 +168,8 @@ impl Shelf {
             changes.push(Change::Gone(name));
         }
         for (name, (file, stamp)) in files {
-            if self.plans.get(&name).is_some_and(|known| known.stamp == stamp) {
+            // What is wrong may be put right in a file that the plan names.
+            if self.plans.get(&name).is_some_and(|known| known.stamp == stamp && known.wrong.is_empty()) {
                 continue;
             }
             changes.extend(self.take(name, file, stamp));
@@ -177,17 +178,19 @@ impl Shelf {
     }
 
     fn take(&mut self, name: String, file: String, stamp: Stamp) -> Option<Change> {
-        let before = self.plans.remove(&name);
-        let good = before.and_then(|before| before.good);
+        let (good, wrong_before) =
+            self.plans.remove(&name).map(|before| (before.good, before.wrong)).unwrap_or_default();
         let read = self.read(&file, stamp.size);
         let (good, wrong, change) = match read {
             Ok(read) if good.as_ref().is_some_and(|good| good.digest == read.digest) => {
-                (good, Vec::new(), None)
+                let was_wrong = !wrong_before.is_empty();
+                (good, Vec::new(), was_wrong.then(|| Change::Read(name.clone())))
             }
             Ok(read) => (Some(Arc::new(read)), Vec::new(), Some(Change::Read(name.clone()))),
             Err(wrong) => {
                 let why = rendered(&wrong);
-                (good, wrong, Some(Change::Refused { plan: name.clone(), why }))
+                let is_new = why != rendered(&wrong_before);
+                (good, wrong, is_new.then(|| Change::Refused { plan: name.clone(), why }))
             }
         };
         self.plans.insert(name, Shelved { file, good, wrong, stamp });
@@ -330,6 +333,19 @@ mod tests {
             assert!(plan.good.is_none());
             assert!(rendered(&plan.wrong).contains(told), "{name}: {}", rendered(&plan.wrong));
         }
+    }
+
+    #[test]
+    fn a_plan_is_right_as_soon_as_the_file_is_there_that_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = PLAN.to_owned() + "data: { users: { csv: users.csv } }\n";
+        fs::write(folder.path().join("shop.yaml"), plan).unwrap();
+        let mut shelf = shelf(folder.path());
+        assert!(matches!(&shelf.look()[..], [Change::Refused { why, .. }] if why.contains("users.csv")));
+        assert_eq!(shelf.look(), [], "the same mistake is told once");
+        fs::write(folder.path().join("users.csv"), "name\nann\n").unwrap();
+        assert_eq!(shelf.look(), [Change::Read("shop".to_owned())]);
+        assert!(shelf.plans["shop"].good.is_some());
     }
 
     #[test]
