@@ -172,5 +172,5 @@ async fn requests_to_the_service_are_spans() {
     let received = own.received();
     let spans = received.iter().flat_map(|request| request.spans());
     let names: BTreeSet<&str> = spans.map(|span| span.name.as_str()).collect();
-    assert!(names.is_superset(&BTreeSet::from(["GET /healthz", "GET /api/v1/runs/{id}"])), "{names:?}");
+    assert!(names.is_superset(&BTreeSet::from(["GET /healthz", "GET /api/v1/runs/{run}"])), "{names:?}");
 }
