@@ -156,6 +156,12 @@ fn wall() -> Duration {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
 }
 
+/// When is asked next: a moment after a second began. The one of `now` has its turn too, where `last` is not it.
+fn next(now: Duration, last: u64) -> Duration {
+    let second = now.as_secs();
+    Duration::from_secs(if second == last { second + 1 } else { second }) + AFTER
+}
+
 impl Poller {
     /// Asks every second until `ended`.
     pub(super) async fn run(self, slas: Arc<Slas>, ended: CancellationToken) {
@@ -165,8 +171,8 @@ impl Poller {
         let mut last = 0;
         while !ended.is_cancelled() {
             let now = wall();
-            let at = now.as_secs();
-            if at != last && now.subsec_nanos() >= AFTER.subsec_nanos() {
+            if next(now, last) <= now {
+                let at = now.as_secs();
                 last = at;
                 let round = Arc::new(Round {
                     at,
@@ -185,7 +191,7 @@ impl Poller {
                     busy.spawn(async move { polled.ask(&round, &slas).await });
                 }
             }
-            let next = Duration::from_secs(wall().as_secs() + 1) + AFTER;
+            let next = next(wall(), last);
             tokio::select! {
                 Some(done) = busy.join_next() => match done {
                     Ok(polled) => idle.push(polled),
@@ -336,4 +342,29 @@ fn by_value(
         return Err(Failure { why, is_lasting: false });
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever part of a second a service begins in, it asks within one, and then once in each.
+    #[test]
+    fn the_first_question_is_asked_within_a_second() {
+        for begun in [0, 1, 20, 49, 50, 51, 500, 999] {
+            let begun = Duration::from_secs(1_000) + Duration::from_millis(begun);
+            let (mut now, mut last, mut asked) = (begun, 0, Vec::new());
+            while now < begun + Duration::from_secs(10) {
+                if next(now, last) <= now {
+                    last = now.as_secs();
+                    asked.push(last);
+                }
+                now += next(now, last).saturating_sub(now).min(Duration::from_secs(1));
+            }
+            assert!(
+                asked.len() >= 9 && asked.windows(2).all(|two| two[1] == two[0] + 1),
+                "{begun:?}: {asked:?}"
+            );
+        }
+    }
 }
