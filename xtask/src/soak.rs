@@ -8,19 +8,20 @@ use crate::bench::programs::Programs;
 use crate::command::{cargo, run as run_command};
 
 /// Every soak by name.
-const SOAKS: [(&str, Soak); 5] = [
+const SOAKS: [(&str, Soak); 6] = [
     ("engine", engine),
     ("simulated", |_| simulated()),
     ("export", |_| export()),
     ("agreement", |_| agreement()),
     ("feed", |_| feed()),
+    ("statistics", |_| statistics()),
 ];
 
 type Soak = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: engine; or simulated, export, agreement or feed, which take their own time
+    /// Which one: engine; or simulated, export, agreement, feed or statistics, which take their own time
     name: String,
     /// How long, in seconds; before twenty minutes nothing is said about growth
     #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u32).range(10..=86_400))]
@@ -66,6 +67,12 @@ fn feed() -> anyhow::Result<()> {
         "--nocapture",
     ]);
     run_command(command.env("PLIMSOLL_FEED", "whole"))
+}
+
+/// Rates of false alarms and of what is found, over many more simulated series than the ordinary tests have.
+fn statistics() -> anyhow::Result<()> {
+    let arguments = ["test", "--release", "--package", "plimsoll-stats", "--", "--ignored", "--nocapture"];
+    run_command(cargo().args(arguments))
 }
 
 /// Closed users who hardly think, with objectives, history and metrics: resident memory settles.
