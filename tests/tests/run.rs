@@ -538,8 +538,16 @@ scenarios:
 /// Arrivals of each scenario in each second.
 fn per_scenario(events: &Events) -> Vec<Vec<(u64, u64)>> {
     let count = |entry: &Value| (entry["scenario"].as_u64().unwrap(), entry["arrivals"].as_u64().unwrap());
-    let of = |second: &Value| second["iterations"].as_array().into_iter().flatten().map(count).collect();
-    events.of("second").map(of).collect()
+    let some = |entry: &(u64, u64)| entry.1 > 0;
+    let of = |second: &Value| {
+        second["iterations"].as_array().into_iter().flatten().map(count).filter(some).collect()
+    };
+    let mut seconds: Vec<Vec<_>> = events.of("second").map(of).collect();
+    // How long the last iterations take, and with that how many seconds are told, is the machine's.
+    while seconds.last().is_some_and(Vec::is_empty) {
+        seconds.pop();
+    }
+    seconds
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ mod harness;
 
 use std::collections::BTreeMap;
 
-use harness::{Desk, Target, beside_others, requests};
+use harness::{Desk, Target, beside_others, ends, requests};
 use serde_json::Value;
 
 /// Every kind of row: setup, warm-up, redirects, failures, two scenarios, teardown, and what is cut.
@@ -109,7 +109,7 @@ samples: { file: slow.ndjson, slower_than: 500ms }
 scenarios: [ { name: all, steps: [ { name: quick, get: /products }, { name: slow, get: /latency/700 } ] } ]
 ";
     let ended = desk.run(plan).set([target.setting()]).ended().await;
-    assert_eq!(ended.code, 0, "{ended:?}");
+    ends(&ended, &desk.json(), 0);
     let text = desk.text("slow.ndjson");
     let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let slow = rows.iter().filter(|row| row["step"] == "slow").count();

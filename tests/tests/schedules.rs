@@ -4,10 +4,10 @@
 
 mod harness;
 
-use harness::{Desk, PATIENCE, Running, Target, beside_others, free_port};
+use harness::{Desk, PATIENCE, Running, Target, beside_others, ends, free_port};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use plimsoll_testkit::wait_for;
+use plimsoll_testkit::{Program, wait_for};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -292,4 +292,50 @@ async fn a_supervisor_is_told_that_the_service_is_ready_lives_and_stops() {
     }
     assert_eq!(told, "STOPPING=1");
     assert_eq!(service.ended().await.code, 0);
+}
+
+/// What is held against every answer: no failure of the service; status, kind, headers and body as the document says;
+/// methods that are not there refused with those that are; nothing without a token.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance,unsupported_method,allow_header_conformance,ignored_auth";
+
+/// Schemathesis makes requests, good and bad ones, out of the document that the service tells of itself.
+#[tokio::test]
+async fn the_service_answers_as_its_document_says() {
+    let _turn = beside_others().await;
+    let program = Program::SCHEMATHESIS.locate().unwrap();
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "none"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/watched.yaml", &plan(&target, 2));
+    let ended = desk.run(&plan(&target, 2)).ended().await;
+    ends(&ended, &desk.json(), 0);
+    let token = desk.plimsoll(["token", "create", "all", "--scope", "admin"]).ended().await;
+    let token =
+        token.stdout.split_whitespace().find(|word| word.starts_with("plimsoll_")).unwrap().to_owned();
+    let config = "plans: plans\nauth: tokens\nlimits: { requests: 100000/s }\nceilings: { runs: 1 }\n\
+                  schedules: [{ name: asked, plan: watched, when: on_demand }]\n";
+    let service = Service::start(&desk, config).await;
+    let ended = desk
+        .program(
+            program.to_str().unwrap(),
+            ["run", &format!("http://{}/api/v1/openapi.json", service.address)],
+        )
+        .args(["--header", &format!("Authorization: Bearer {token}")])
+        // A stream of events has no end.
+        .args([
+            "--exclude-path",
+            "/api/v1/events",
+            "--checks",
+            CHECKS,
+            "--phases",
+            "examples,coverage,fuzzing",
+        ])
+        .args(["--max-examples", "10", "--seed", "1", "--no-color"])
+        .ended()
+        .await;
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    let summary = ended.stdout.find("Test cases:").map(|at| &ended.stdout[at..]);
+    println!("{}", summary.unwrap_or(&ended.stdout));
+    service.running.signal(Signal::SIGTERM);
+    assert_eq!(service.running.ended().await.code, 0);
 }

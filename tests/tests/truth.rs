@@ -324,7 +324,8 @@ async fn only_the_workers_keep_a_real_time_priority() {
     }
     let plan = desk.write("plan.yaml", &steady(&target, "50/s"));
     let program = binary("plimsoll").unwrap();
-    let command = ["--fifo", "10", program.to_str().unwrap(), "run", &plan, "--no-calibrate"];
+    let command =
+        ["--fifo", "10", program.to_str().unwrap(), "run", &plan, "--no-calibrate", "--json", "run.json"];
     let run = desk.program("chrt", command).start();
     let is_complete = |threads: &[(String, i32)]| threads.iter().any(|(name, _)| name == "sqlx-sqlite-wor");
     let threads = wait_for(PATIENCE, "a worker and a record", async || {
@@ -336,7 +337,7 @@ async fn only_the_workers_keep_a_real_time_priority() {
     let threads = threads.await.unwrap();
     let urgent = threads.iter().filter(|(_, policy)| *policy != SCHED_OTHER);
     assert!(urgent.clone().all(|(name, _)| name.starts_with("worker-")), "{threads:?}");
-    assert_eq!(run.ended().await.code, 0);
+    ends(&run.ended().await, &desk.json(), 0);
 }
 
 /// Of `sched(7)`.

@@ -4,7 +4,7 @@
 
 mod harness;
 
-use harness::{Desk, Ended, PATIENCE, Target, beside_others};
+use harness::{Desk, Ended, PATIENCE, Target, beside_others, ends};
 use nix::sys::signal::Signal;
 use plimsoll_testkit::wait_until;
 use serde_json::Value;
@@ -103,7 +103,7 @@ async fn what_cannot_be_undone_is_refused_before_anything_is_sent() {
     let target = Target::start(["--latency", "none"]).await;
     let desk = Desk::new();
     let ended = desk.run(CAPTURING).set([target.setting()]).ended().await;
-    assert_eq!(ended.code, 0, "{ended:?}");
+    ends(&ended, &desk.json(), 0);
     let asked = target.record().await.count();
     let own = teardown(&desk, None, &[]).await;
     assert_eq!(own.code, 0, "{own:?}");

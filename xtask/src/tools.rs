@@ -10,13 +10,14 @@ use crate::command::run;
 
 /// A package with its version and, where tests start a program of it that is not among the environment's programs by itself, the
 /// program's name and where it lies in the environment's packages.
-const TOOLS: [(&str, Option<(&str, &str)>); 6] = [
+const TOOLS: [(&str, Option<(&str, &str)>); 7] = [
     ("aiosmtpd==1.4.6", None),   // a mail server that keeps what it takes
     ("ministack==1.5.33", None), // an emulator of Amazon Web Services; its start script becomes the server
     ("noida-db==0.2.3", Some(("noida-db", "noida_db/noida-db"))), // an emulator of Kafka
     ("osmem-server==0.1.6", Some(("osmem-server", "osmem_server/bin/osmem-server"))), // an emulator of OpenSearch
     ("rotel==0.0.1a15", Some(("rotel-agent", "rotel/rotel-agent"))), // a collector that reads the OpenTelemetry protocol
     ("prometheus_client==0.26.0", None),                             // the reference parser of OpenMetrics
+    ("schemathesis==4.32.5", None), // makes requests out of the document of an HTTP API and holds the answers against it
 ];
 
 /// Installs what is missing.

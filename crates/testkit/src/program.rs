@@ -12,11 +12,12 @@ use anyhow::{Context, bail};
 const SYSTEM_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"];
 
 /// Programs whose package is a Python one: `cargo xtask test --only packages` puts them below the target folder.
-const OF_PYTHON: [&str; 5] = [
+const OF_PYTHON: [&str; 6] = [
     Program::AWS.name,
     Program::KAFKA.name,
     Program::OPENSEARCH.name,
     Program::ROTEL.name,
+    Program::SCHEMATHESIS.name,
     Program::SMTP.name,
 ];
 
@@ -45,6 +46,7 @@ impl Program {
     pub const ROTEL: Self = Self { name: "rotel-agent", package: "rotel" };
     pub const AWS: Self = Self { name: "ministack", package: "ministack" };
     pub const KAFKA: Self = Self { name: "noida-db", package: "noida-db" };
+    pub const SCHEMATHESIS: Self = Self { name: "schemathesis", package: "schemathesis" };
     pub const SMTP: Self = Self { name: "aiosmtpd", package: "aiosmtpd" };
     pub const SETPRIV: Self = Self { name: "setpriv", package: "util-linux" };
 

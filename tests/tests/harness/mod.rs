@@ -28,7 +28,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often a measurement is made again when the generator itself says that it could not be trusted:
 /// somebody else had the processor, which says nothing about the program.
-const TRIES: usize = 2;
+const TRIES: usize = 4;
 
 /// The repository's root.
 pub(crate) fn root() -> &'static Path {
