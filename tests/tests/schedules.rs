@@ -221,6 +221,51 @@ async fn plans_are_started_on_demand_within_the_ceilings() {
 }
 
 #[tokio::test]
+async fn a_run_is_steered_within_the_ceilings_of_the_service() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/long.yaml", &plan(&target, 600));
+    let config = "plans: plans\nceilings: { rate: 70/s }\n";
+    let service = Service::start(&desk, config).await;
+    service.wait("the plan", "plans", |told| told["plans"][0]["facts"].is_object()).await;
+    let start = async || {
+        let (status, told) = service.ask(Method::POST, "runs", Some(json!({ "plan": "long" }))).await;
+        (status, told["id"].as_str().unwrap_or_default().to_owned())
+    };
+    let steer = async |run: &str, value: &str| {
+        let body = json!({ "command": "rate", "value": value });
+        service.ask(Method::POST, &format!("runs/{run}/control"), Some(body)).await
+    };
+    let (_, first) = start().await;
+    let (_, second) = start().await;
+    service.wait("both", "runs", |told| live(told).len() == 2).await;
+
+    // Two of 20/s have 70/s together.
+    let (status, told) = steer(&first, "60/s").await;
+    assert_eq!(status, StatusCode::CONFLICT, "{told:#}");
+    let words = "it asks for 60 arrivals/s; others have 20 of the 70 there may be";
+    assert!(told["detail"].as_str().unwrap().contains(words), "{told:#}");
+    let (status, told) = steer(&first, "x2").await;
+    assert_eq!(status, StatusCode::OK, "{told:#}");
+    assert!(told["from"].as_f64().unwrap() > 0.0, "{told:#}");
+    assert!(told["text"].as_str().unwrap().ends_with("2 times the plan, asked for by local"), "{told:#}");
+    let (status, told) = steer(&second, "31/s").await;
+    assert_eq!(status, StatusCode::CONFLICT, "what was steered counts: {told:#}");
+    assert_eq!(start().await.0, StatusCode::CONFLICT);
+
+    // Less makes room.
+    assert_eq!(steer(&first, "5/s").await.0, StatusCode::OK);
+    assert_eq!(steer(&second, "31/s").await.0, StatusCode::OK);
+    assert_eq!(start().await.0, StatusCode::CREATED);
+    let path = format!("runs/{first}");
+    let steered = service.wait("the record", &path, |run| run["steered"].as_array().map(Vec::len) == Some(2));
+    assert_eq!(steered.await["steered"][1]["change"], "rate 5/s");
+    service.running.signal(Signal::SIGINT);
+    assert_eq!(service.running.ended().await.code, 0);
+}
+
+#[tokio::test]
 async fn a_paused_schedule_stays_paused_in_the_next_service() {
     let _turn = beside_others().await;
     let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);

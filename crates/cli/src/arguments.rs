@@ -471,6 +471,19 @@ pub(crate) enum ChangeWord {
     Stop,
 }
 
+impl ChangeWord {
+    /// As [`plimsoll_run::Change::asked`] reads it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Users => "users",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Stop => "stop",
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunsCommand {
     /// Lists recorded runs, the latest last

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use plimsoll_run::Command;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use tokio::time::{Instant, sleep};
 
 use crate::store::now;
 use crate::{Error, Filter, History, Result};
@@ -40,7 +43,73 @@ pub enum Fate {
     Refused(String),
 }
 
+/// How soon the answer to a command is looked for again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What somebody who asked and waited is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// It is carried out.
+    Done {
+        /// From when on, nanoseconds from the start of the run.
+        effective: u64,
+        /// That and what, in words.
+        words: String,
+    },
+    /// It is not carried out, for this reason.
+    Refused(String),
+    /// The run's process took it and has not said what became of it: it may be carried out.
+    Unsaid,
+    /// Nobody took it, and it is taken back: it will not be carried out.
+    TakenBack,
+    /// The run was deleted, and its commands with it.
+    Gone,
+}
+
 impl History {
+    /// The id of the run that goes on and is meant: by its id, the start of one, or `latest`. Where none goes on, and
+    /// by any other name, it is as [`Self::find`] has it.
+    ///
+    /// # Errors
+    /// When there is no such run, several are meant, or the file cannot be read.
+    pub async fn find_live(&self, asked: &str) -> Result<String> {
+        if matches!(asked, "last" | "latest") {
+            let filter = Filter { live: true, limit: Some(1), ..Filter::default() };
+            if let Some(row) = self.list(&filter).await?.into_iter().next() {
+                return Ok(row.id);
+            }
+        }
+        self.find(asked).await
+    }
+
+    /// Waits until a run has said what becomes of a command, for at most `patience`; then takes the command back, so
+    /// that it is not carried out when nobody expects it any more. The file is held for moments only.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub async fn answered(&self, command: i64, patience: Duration) -> Result<Answered> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.fate(command).await? {
+                Some(Fate::Done { effective, words }) => return Ok(Answered::Done { effective, words }),
+                Some(Fate::Refused(reason)) => return Ok(Answered::Refused(reason)),
+                None => return Ok(Answered::Gone),
+                Some(_) if Instant::now() >= deadline => break,
+                Some(Fate::Waiting | Fate::Taken) => sleep(AGAIN).await,
+            }
+        }
+        if self.withdraw(command).await? {
+            return Ok(Answered::TakenBack);
+        }
+        // It was taken between the two looks, or long before.
+        Ok(match self.fate(command).await? {
+            Some(Fate::Done { effective, words }) => Answered::Done { effective, words },
+            Some(Fate::Refused(reason)) => Answered::Refused(reason),
+            Some(Fate::Waiting | Fate::Taken) => Answered::Unsaid,
+            None => Answered::Gone,
+        })
+    }
+
     /// Asks something of a run that goes on, in whatever process, and returns the number by which its fate is known.
     ///
     /// # Errors

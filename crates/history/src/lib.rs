@@ -35,7 +35,7 @@ mod teardowns;
 mod tokens;
 
 pub use answers::{AnswerBy, AnswerText, KeptAnswer};
-pub use commands::{Fate, KeptCommand, MOST_WAITING};
+pub use commands::{Answered, Fate, KeptCommand, MOST_WAITING};
 pub use error::Error;
 pub use export::{ExportError, ReadExport, read_export};
 pub use location::default_path;

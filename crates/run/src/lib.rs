@@ -6,6 +6,7 @@
 //! Nothing here drives load, opens a file or looks at a clock.
 
 mod addresses;
+mod asked;
 mod auth;
 mod body;
 mod calibration;
@@ -34,6 +35,7 @@ mod timeline;
 pub mod wire;
 
 pub use addresses::{AddressSummary, Skew};
+pub use asked::AskError;
 pub use auth::{Auth, AwsSigning, Coding, OAuth2};
 pub use body::{Body, BodyKind, FormPart, PartContent};
 pub use calibration::{Calibration, Floor};

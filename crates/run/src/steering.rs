@@ -291,11 +291,32 @@ impl Steerings {
 
     /// The highest level that a load is really asked for.
     pub(crate) fn peak(&self, load: usize, stages: &[StageShape]) -> f64 {
+        self.peak_from(load, stages, 0.0)
+    }
+
+    fn peak_from(&self, load: usize, stages: &[StageShape], from: f64) -> f64 {
+        if from >= end_of(stages) {
+            return 0.0;
+        }
         let highest = |(from, to, wanted): (f64, f64, Wanted)| match wanted {
             Wanted::Level(level) => level,
             Wanted::Stages(factor) => factor * peak_level(stages, from, to),
         };
-        self.pieces(load, 0.0, end_of(stages)).into_iter().map(highest).fold(0.0, f64::max)
+        self.pieces(load, from, end_of(stages)).into_iter().map(highest).fold(0.0, f64::max)
+    }
+
+    /// The most that the open loads (arrivals per second) and the closed ones (users) are asked for together at any
+    /// moment from an offset in seconds on: an upper bound, as their peaks may lie apart in time.
+    pub fn most_from(&self, shape: &Shape, from: f64) -> (f64, f64) {
+        let (mut rate, mut users) = (0.0, 0.0);
+        for (load, (model, stages)) in shape.loads().enumerate() {
+            let most = self.peak_from(load, stages, from);
+            match model {
+                Model::Open => rate += most,
+                Model::Closed => users += most,
+            }
+        }
+        (rate, users)
     }
 
     fn mean(&self, load: usize, stages: &[StageShape], from: f64, to: f64) -> f64 {
@@ -596,6 +617,32 @@ mod tests {
             (steerings.peak(0, &shape.stages), steerings.peak(1, &shape.own_loads[0].stages)),
             (500.0, 12.0)
         );
+    }
+
+    #[test]
+    fn the_most_that_is_still_to_come_is_what_each_load_is_asked_for() {
+        // 100/s for 10 s, then 200/s for 10 s; beside it 8 users for 15 s.
+        let shape = beside_each_other();
+        let mut steerings = Steerings::default();
+        let most = |steerings: &Steerings, from| steerings.most_from(&shape, from);
+        assert_eq!(
+            [0.0, 15.0, 20.0].map(|from| most(&steerings, from)),
+            [(200.0, 8.0), (200.0, 0.0), (0.0, 0.0)]
+        );
+        for (effective, change, scenario, expected) in [
+            (2, "rate 500/s", "", (500.0, 8.0)),
+            (3, "scale 0.5", "", (100.0, 4.0)),
+            (4, "users 50", "people", (100.0, 50.0)),
+            (5, "pause", "", (0.0, 0.0)),
+            (6, "resume", "", (200.0, 8.0)),
+            (7, "stop", "people", (200.0, 0.0)),
+        ] {
+            let steered =
+                steerings.decide(&shape, &command(change, scenario), 0, effective * SECOND).unwrap();
+            steerings.apply(&steered);
+            assert_eq!(most(&steerings, effective as f64), expected, "{change}");
+        }
+        assert_eq!(most(&steerings, 2.0), (500.0, 50.0), "what was before counts from where one looks");
     }
 
     #[test]

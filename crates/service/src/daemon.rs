@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plimsoll_history::{Filter, History, KeptSchedule};
+use plimsoll_run::{RunEvent, Steerings};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -74,26 +75,33 @@ impl Default for Ceilings {
 impl Ceilings {
     /// Whether there is room for one more beside those that run.
     fn room(&self, running: &[Demand], wanted: Demand) -> Result<(), NoRoom> {
-        let over = |what: &str, wanted: f64, taken: f64, ceiling: f64| {
-            if wanted > ceiling {
-                Err(NoRoom::Ever(format!("it asks for {wanted} {what}, and the ceiling is {ceiling}")))
-            } else if taken + wanted > ceiling {
-                let words =
-                    format!("it asks for {wanted} {what}; others have {taken} of the {ceiling} there may be");
-                Err(NoRoom::Now(words))
-            } else {
-                Ok(())
-            }
-        };
-        if let Some(ceiling) = self.rate {
-            over("arrivals/s", wanted.rate, running.iter().map(|one| one.rate).sum(), ceiling)?;
-        }
-        if let Some(ceiling) = self.users {
-            let taken: u32 = running.iter().map(|one| one.users).sum();
-            over("users", wanted.users.into(), taken.into(), ceiling.into())?;
-        }
+        self.load_room(running, wanted)?;
         over("run", 1.0, running.len() as f64, self.runs.into())
     }
+
+    /// Whether there is room for a load beside those of others.
+    fn load_room(&self, others: &[Demand], wanted: Demand) -> Result<(), NoRoom> {
+        if let Some(ceiling) = self.rate {
+            over("arrivals/s", wanted.rate, others.iter().map(|one| one.rate).sum(), ceiling)?;
+        }
+        if let Some(ceiling) = self.users {
+            let taken: f64 = others.iter().map(|one| f64::from(one.users)).sum();
+            over("users", wanted.users.into(), taken, ceiling.into())?;
+        }
+        Ok(())
+    }
+}
+
+fn over(what: &str, wanted: f64, taken: f64, ceiling: f64) -> Result<(), NoRoom> {
+    if wanted > ceiling {
+        return Err(NoRoom::Ever(format!("it asks for {wanted} {what}, and the ceiling is {ceiling}")));
+    }
+    // What asks for none has room whatever others take.
+    if wanted > 0.0 && taken + wanted > ceiling {
+        let words = format!("it asks for {wanted} {what}; others have {taken} of the {ceiling} there may be");
+        return Err(NoRoom::Now(words));
+    }
+    Ok(())
 }
 
 /// Why there is no room for a run.
@@ -236,22 +244,25 @@ impl Daemon {
         let memories = kept.iter().map(|(name, kept)| (name.clone(), memory(kept))).collect();
         let names: Vec<String> = plans.schedules.iter().map(|schedule| schedule.name.clone()).collect();
         let live = history.list(&Filter { live: true, ..Filter::default() }).await?;
-        let adopted = live.into_iter().filter_map(|row| {
-            let schedule = row.tags.get(SCHEDULE_TAG).filter(|tag| names.contains(tag))?.clone();
+        let mut adopted = BTreeMap::new();
+        for row in live {
+            let Some(schedule) = row.tags.get(SCHEDULE_TAG).filter(|tag| names.contains(tag)) else {
+                continue;
+            };
             let run = LiveRun {
-                schedule: Some(schedule),
-                demand: Demand::default(),
+                schedule: Some(schedule.clone()),
+                demand: demand_of(&history, &row.id).await,
                 since: Instant::now(),
                 process: Process::Adopted,
             };
-            Some((row.id, run))
-        });
+            adopted.insert(row.id, run);
+        }
         let inner = Inner {
             plans: BTreeMap::new(),
             is_read: false,
             trouble: None,
             timetable: Timetable::new(plans.schedules, memories, now),
-            runs: adopted.collect(),
+            runs: adopted,
             waiting: Vec::new(),
             notes: BTreeMap::new(),
             kept,
@@ -579,6 +590,37 @@ impl Daemon {
             .ok_or_else(|| Refused::NoSchedule(schedule.to_owned()))
     }
 
+    /// Whether a run of this id was started and need not be in the record yet.
+    pub(crate) fn is_starting(&self, run: &str) -> bool {
+        self.inner().runs.contains_key(run)
+    }
+
+    /// Makes room for what a run is to offer from now on. What is no more than before has it; a run that the service
+    /// did not start is not counted beside others, and may by itself not ask for more than there may ever be.
+    pub(crate) fn make_room(&self, run: &str, before: Demand, after: Demand) -> Result<(), Refused> {
+        let mut inner = self.inner();
+        let others: Vec<Demand> = match inner.runs.contains_key(run) {
+            true => inner.runs.iter().filter(|(id, _)| *id != run).map(|(_, other)| other.demand).collect(),
+            false => Vec::new(),
+        };
+        match self.ceilings.load_room(&others, after.beyond(before)) {
+            Ok(()) => {}
+            Err(NoRoom::Now(why) | NoRoom::Ever(why)) => return Err(Refused::NoRoom(why)),
+        }
+        if let Some(known) = inner.runs.get_mut(run) {
+            known.demand = before.most(after);
+        }
+        Ok(())
+    }
+
+    /// What a run is known to offer at most from now on.
+    pub(crate) fn set_demand(&self, run: &str, demand: Demand) {
+        if let Some(known) = self.inner().runs.get_mut(run) {
+            known.demand = demand;
+        }
+        self.news.notify_one();
+    }
+
     /// Starts a plan because somebody asks; gives the run's id.
     pub(crate) fn start(self: &Arc<Self>, plan: &str, asked: Asked) -> Result<String, Refused> {
         let mut inner = self.inner();
@@ -651,6 +693,25 @@ impl Daemon {
             Err(_) => {
                 Err(vec![crate::plans::whole("the plan could not be read: its reader panicked".to_owned())])
             }
+        }
+    }
+}
+
+/// The most that a run of a service before us asks for, as its plan has it.
+async fn demand_of(history: &History, run: &str) -> Demand {
+    let first = match history.read(run).await {
+        Ok(mut reader) => reader.next().await,
+        Err(error) => Err(error),
+    };
+    match first.as_ref().map(|events| events.first()) {
+        Ok(Some(RunEvent::Started(started))) => {
+            let (rate, users) = Steerings::default().most_from(&started.shape, 0.0);
+            Demand { rate, users: users.ceil() as u32 }
+        }
+        Ok(_) => Demand::default(),
+        Err(error) => {
+            tracing::warn!(run, %error, "what a run asks for cannot be read: it is not counted");
+            Demand::default()
         }
     }
 }

@@ -88,7 +88,22 @@ impl Followed {
         Ok(run)
     }
 
+    /// Looks at the state of a run: as far as it is followed, or folded from its record.
+    ///
+    /// # Errors
+    /// When there is no such run or the record cannot be read.
+    pub(crate) async fn with_state<T>(&self, id: &str, look: impl FnOnce(&State) -> T) -> Result<T, Error> {
+        if let Some(state) = self.known().live.get(id) {
+            return Ok(look(state));
+        }
+        self.folded(id).await.map(|state| look(&state))
+    }
+
     async fn fold(&self, id: &str) -> Result<Run, Error> {
+        self.folded(id).await.map(|state| Run::of(&state))
+    }
+
+    async fn folded(&self, id: &str) -> Result<State, Error> {
         let mut reader = self.history.read(id).await?;
         let mut state: Option<State> = None;
         loop {
@@ -102,11 +117,8 @@ impl Followed {
             // A minute of many series is some milliseconds of work: others get their turn in between.
             tokio::task::yield_now().await;
         }
-        match state {
-            Some(state) => Ok(Run::of(&state)),
-            // A reader always gives the first event first; a run deleted meanwhile has none.
-            None => Err(Error::Empty),
-        }
+        // A reader always gives the first event first; a run deleted meanwhile has none.
+        state.ok_or(Error::Empty)
     }
 }
 

@@ -280,6 +280,24 @@ fn schemas() -> Value {
                 "seed": { "type": ["integer", "null"], "minimum": 0 },
             }),
         )),
+        "SteerRun": closed(object(
+            &["command"],
+            &json!({
+                "command": { "enum": ["rate", "users", "pause", "resume", "stop"] },
+                "value": {
+                    "type": ["string", "null"],
+                    "description": "Of `rate` and `users`: `800/s` or `200`; `x1.5` or `150%` of what the plan says; `plan`.",
+                },
+                "scenario": { "type": ["string", "null"], "description": "Only the load that this scenario has of its own." },
+            }),
+        )),
+        "SteeredRun": object(
+            &["from", "text"],
+            &json!({
+                "from": { "type": "number", "description": "Seconds since the run began from which on it holds." },
+                "text": text(),
+            }),
+        ),
         "StartedRun": object(&["id"], &json!({ "id": text() })),
         "Schedules": list("schedules", "Schedule"),
         "Schedule": object(

@@ -92,6 +92,19 @@ pub(crate) struct Demand {
 }
 
 impl Demand {
+    /// What of it is more than before; the rest is none.
+    pub(crate) fn beyond(self, before: Self) -> Self {
+        Self {
+            rate: if self.rate > before.rate { self.rate } else { 0.0 },
+            users: if self.users > before.users { self.users } else { 0 },
+        }
+    }
+
+    /// The higher of each.
+    pub(crate) fn most(self, other: Self) -> Self {
+        Self { rate: self.rate.max(other.rate), users: self.users.max(other.users) }
+    }
+
     /// The peaks of a plan's loads, added up: an upper bound, as they may lie apart in time.
     pub(crate) fn of(plan: &RunPlan) -> Self {
         let mut demand = Self::default();

@@ -3,11 +3,6 @@
 //! A handler, an extractor or the router refuses; [`told`] stands around all of them and writes the body, so that a
 //! client reads every refusal alike. What it must tell apart is the `type`; `detail` is for people and may change.
 
-#![allow(
-    dead_code,
-    reason = "the kinds are what clients may meet; who changes something refuses with more of them"
-)]
-
 use axum::Json;
 use axum::body::to_bytes;
 use axum::extract::Request;
@@ -47,10 +42,11 @@ pub(crate) enum Kind {
     TooMany,
     Internal,
     Unavailable,
+    Unanswered,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::BadRequest,
         Self::Ambiguous,
         Self::Unauthenticated,
@@ -67,6 +63,7 @@ impl Kind {
         Self::TooMany,
         Self::Internal,
         Self::Unavailable,
+        Self::Unanswered,
     ];
 
     pub(crate) fn status(self) -> StatusCode {
@@ -108,6 +105,7 @@ impl Kind {
             Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "The service failed"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not at the moment"),
+            Self::Unanswered => (StatusCode::GATEWAY_TIMEOUT, "unanswered", "The run has not answered"),
         }
     }
 
@@ -204,7 +202,7 @@ impl From<Error> for Problem {
         let kind = match error {
             Error::NoRun { .. } | Error::Empty => Kind::NotFound,
             Error::Ambiguous { .. } => Kind::Ambiguous,
-            Error::Live { .. } => Kind::Conflict,
+            Error::Live { .. } | Error::Over { .. } | Error::Unheard { .. } => Kind::Conflict,
             Error::Locked { .. } => Kind::Unavailable,
             _ => Kind::Internal,
         };

@@ -13,7 +13,6 @@ pub(crate) const PUBLIC: Option<Scope> = None;
 /// Of answers to questions.
 pub(crate) const READ: Option<Scope> = Some(Scope::Read);
 /// Of what starts or steers a run.
-#[allow(dead_code, reason = "no route starts or steers a run yet")]
 pub(crate) const RUN: Option<Scope> = Some(Scope::Run);
 /// Of what deletes, and of what tells who did what.
 pub(crate) const ADMIN: Option<Scope> = Some(Scope::Admin);
@@ -57,7 +56,6 @@ pub(crate) enum Answer {
     /// JSON with a schema of this name.
     Json(&'static str),
     /// JSON with a schema of this name, of what was made: 201.
-    #[allow(dead_code, reason = "no route makes anything yet")]
     Made(&'static str),
     /// Nothing: 204.
     Done,

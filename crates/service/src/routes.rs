@@ -11,7 +11,7 @@ use plimsoll_exposition::capacity_families;
 use plimsoll_exposition::prometheus::Format;
 use plimsoll_history::Scope;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::route::{Answer, Doc, PUBLIC, READ, Route};
 use crate::runs::FILTERS;
 use crate::slas::Slas;
-use crate::{admin, assets, discovery, events, guard, login, openapi, problem, shapes, starts};
+use crate::{admin, assets, control, discovery, events, guard, login, openapi, problem, shapes, starts};
 
 /// What every handler can use.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub(crate) struct App {
     pub(crate) slas: Arc<Slas>,
     /// `None`: the service starts nothing.
     pub(crate) daemon: Option<Arc<Daemon>>,
+    /// Held while it is decided whether a run may be steered, and it is asked; never while one waits for its answer.
+    pub(crate) steering: Arc<Mutex<()>>,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) access: Arc<Access>,
     pub(crate) ended: CancellationToken,
@@ -52,6 +54,7 @@ pub(crate) fn table() -> Vec<Route> {
         probes(),
         of_runs(),
         starts::routes(),
+        control::routes(),
         of_capacity(),
         of_slas(),
         discovery::routes(),

@@ -158,6 +158,7 @@ impl Service {
             followed,
             slas: self.slas,
             daemon,
+            steering: Arc::default(),
             listeners: Arc::new(Semaphore::new(limits.listeners)),
             access: Arc::clone(&self.access),
             ended: ended.clone(),

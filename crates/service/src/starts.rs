@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 
 use crate::access::Caller;
 use crate::daemon::{Asked, Daemon, Refused, Standing};
-use crate::plans::{Good, Shelved, rendered};
+use crate::plans::{Demand, Good, Shelved, rendered};
 use crate::problem::{Kind, Mistake, Problem};
 use crate::route::{Answer, Doc, READ, RUN, Route};
 use crate::routes::App;
 use crate::schedules::{Missed, Overlap};
+use crate::sent::Sent;
 use crate::targets::Targets;
 
 /// The routes of plans, of schedules and of starting.
@@ -144,7 +145,7 @@ struct PlanText {
     text: String,
 }
 
-async fn validate(State(app): State<App>, Json(asked): Json<PlanText>) -> Result<Json<Value>, Problem> {
+async fn validate(State(app): State<App>, Sent(asked): Sent<PlanText>) -> Result<Json<Value>, Problem> {
     let name = asked.name.unwrap_or_else(|| "plan.yaml".to_owned());
     match app.daemon()?.check(name, asked.text).await {
         Ok(good) => Ok(Json(facts(&good))),
@@ -169,7 +170,7 @@ struct StartRun {
 async fn start(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Json(asked): Json<StartRun>,
+    Sent(asked): Sent<StartRun>,
 ) -> Result<Response, Problem> {
     let daemon = app.daemon()?;
     if let Some(key) = asked.tags.keys().find(|key| key.is_empty() || key.contains('=')) {
@@ -188,21 +189,33 @@ async fn start(
 
 /// Whether a plan stays within what a token may.
 async fn may(caller: &Caller, plan: &Good) -> Result<(), Problem> {
-    let Ceilings { rate, users, targets } = &caller.ceilings;
-    let forbidden = |words: String| Problem::new(Kind::Forbidden, words);
-    if let Some(ceiling) = rate.filter(|ceiling| plan.demand.rate > *ceiling) {
-        let asked = plan.demand.rate;
-        return Err(forbidden(format!("it asks for {asked} arrivals/s, and {} may {ceiling}", caller.name)));
-    }
-    if let Some(ceiling) = users.filter(|ceiling| u64::from(plan.demand.users) > *ceiling) {
-        let asked = plan.demand.users;
-        return Err(forbidden(format!("it asks for {asked} users, and {} may {ceiling}", caller.name)));
-    }
-    if let Some(targets) = targets {
-        let targets = Targets::parse(targets).map_err(|error| forbidden(error.to_string()))?;
-        for target in &plan.targets {
-            targets.allowed(target).await.map_err(|error| forbidden(error.to_string()))?;
+    within(caller, plan.demand)?;
+    may_send_to(caller, &plan.targets).await
+}
+
+/// Whether a load stays within the ceilings of a token.
+pub(crate) fn within(caller: &Caller, demand: Demand) -> Result<(), Problem> {
+    let Ceilings { rate, users, .. } = &caller.ceilings;
+    let forbidden = |asked: f64, what: &str, ceiling: f64| {
+        let words = format!("it asks for {asked} {what}, and {} may {ceiling}", caller.name);
+        Err(Problem::new(Kind::Forbidden, words))
+    };
+    match (rate, users) {
+        (Some(ceiling), _) if demand.rate > *ceiling => forbidden(demand.rate, "arrivals/s", *ceiling),
+        (_, Some(ceiling)) if u64::from(demand.users) > *ceiling => {
+            forbidden(demand.users.into(), "users", *ceiling as f64)
         }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a token may send runs to these targets.
+pub(crate) async fn may_send_to(caller: &Caller, to: &[String]) -> Result<(), Problem> {
+    let Some(targets) = &caller.ceilings.targets else { return Ok(()) };
+    let forbidden = |words: String| Problem::new(Kind::Forbidden, words);
+    let targets = Targets::parse(targets).map_err(|error| forbidden(error.to_string()))?;
+    for target in to {
+        targets.allowed(target).await.map_err(|error| forbidden(error.to_string()))?;
     }
     Ok(())
 }

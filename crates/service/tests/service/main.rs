@@ -4,6 +4,7 @@
 
 mod access;
 mod browser;
+mod control;
 mod http;
 mod scene;
 mod slas;
