@@ -4,12 +4,12 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 
 use crate::command::{cargo, run};
-use crate::packages;
+use crate::npm;
 
 const FOLDER: &str = "xtask/dashboards";
 
@@ -75,33 +75,6 @@ fn within(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Where the npm packages of one of the folders here are installed, exactly as its lock file says.
 fn installed(name: &str) -> anyhow::Result<PathBuf> {
-    if !is_there("npm") {
-        packages::install(&["npm"])?;
-    }
-    let source = crate::root()?.join(FOLDER).join(name);
-    let folder = crate::target_folder()?.join("tools/dashboards").join(name);
-    let (lock, marker) = ("package-lock.json", folder.join(".installed"));
-    if read(&marker) != read(&source.join(lock)) {
-        println!("installing what {FOLDER}/{name} names");
-        std::fs::create_dir_all(&folder)?;
-        for file in ["package.json", lock] {
-            std::fs::copy(source.join(file), folder.join(file))?;
-        }
-        let quietly = ["--no-audit", "--no-fund", "--loglevel=error"];
-        let mut npm = Command::new("npm");
-        run(npm.args(["ci", "--ignore-scripts", "--legacy-peer-deps"]).args(quietly).current_dir(&folder))?;
-        std::fs::copy(source.join(lock), marker)?;
-    }
-    Ok(folder)
-}
-
-fn read(file: &Path) -> Option<String> {
-    std::fs::read_to_string(file).ok()
-}
-
-fn is_there(program: &str) -> bool {
-    let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    asked.is_ok_and(|status| status.success())
+    npm::installed(&format!("{FOLDER}/{name}"), &format!("dashboards/{name}"))
 }

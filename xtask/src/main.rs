@@ -9,6 +9,7 @@ mod dashboards;
 mod deny;
 mod fuzz;
 mod instructions;
+mod npm;
 mod null_server;
 mod packages;
 mod sink_server;

@@ -1,5 +1,5 @@
-//! Programs the tests run that come as Python packages, each pinned, in a virtual environment below the
-//! target folder.
+//! What the tests run that comes as packages of Python and npm, each pinned, below the target folder: of Python in a
+//! virtual environment.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use crate::command::run;
+use crate::npm;
 
 /// A package with its version and, where tests start a program of it that is not among the environment's programs by itself, the
 /// program's name and where it lies in the environment's packages.
@@ -20,8 +21,12 @@ const TOOLS: [(&str, Option<(&str, &str)>); 7] = [
     ("schemathesis==4.32.5", None), // makes requests out of the document of an HTTP API and holds the answers against it
 ];
 
+/// axe-core, which the tests of the pages run in a browser: MPL-2.0, a tool of the tests and part of nothing that is built.
+const ACCESSIBILITY: &str = "xtask/accessibility";
+
 /// Installs what is missing.
 pub(crate) fn ensure() -> anyhow::Result<()> {
+    npm::installed(ACCESSIBILITY, "accessibility")?;
     let environment = crate::target_folder()?.join("tools/python");
     let missing: Vec<_> =
         TOOLS.iter().filter(|(package, ..)| !marker(&environment, package).exists()).collect();

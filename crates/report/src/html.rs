@@ -42,20 +42,93 @@ pub fn html(runs: &[Run]) -> String {
 
 /// A whole document with style and script around its content.
 pub(crate) fn document(title: &str, content: impl FnOnce(&mut Page)) -> String {
+    whole(title, None, content)
+}
+
+/// The pages of a service, by where they are, in the order of their navigation.
+const PAGES: [(&str, &str); 7] = [
+    ("/#/runs", "Runs"),
+    ("/#/compare", "Compare"),
+    ("/#/plans", "Plans"),
+    ("/#/schedules", "Schedules"),
+    ("/sla", "SLAs"),
+    ("/capacity", "Capacity"),
+    ("/#/settings", "Settings"),
+];
+
+/// A document as a page of a service, that loads the service's own files beside its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ServicePage {
+    /// The page of the navigation that it belongs to, by where that is.
+    pub(crate) under: &'static str,
+    /// Whether it is that page, or lies below it.
+    pub(crate) is_whole: bool,
+    /// Whether it becomes another while somebody looks at it.
+    pub(crate) changes: bool,
+}
+
+/// A whole document as a page of a service.
+pub(crate) fn service_document(title: &str, around: ServicePage, content: impl FnOnce(&mut Page)) -> String {
+    whole(title, Some(around), content)
+}
+
+fn whole(title: &str, around: Option<ServicePage>, content: impl FnOnce(&mut Page)) -> String {
     let mut page = Page::default();
+    let changes = around.is_some_and(|around| around.changes);
     page.put(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+        if changes {
+            "<!doctype html>\n<html lang=\"en\" data-changes>\n"
+        } else {
+            "<!doctype html>\n<html lang=\"en\">\n"
+        },
+        &[],
+    );
+    page.put(
+        "<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{} · Plimsoll</title>\n<style>",
         &[&title],
     );
     page.put(STYLE, &[]);
-    page.put("</style>\n</head>\n<body>\n<main>\n", &[]);
+    page.put("</style>\n", &[]);
+    if around.is_some() {
+        page.put(
+            "<link rel=\"icon\" href=\"/assets/icon.svg\">\n<script src=\"/assets/theme.js\"></script>\n\
+             <link rel=\"stylesheet\" href=\"/assets/documents.css\">\n\
+             <script src=\"/assets/documents.js\" defer></script>\n",
+            &[],
+        );
+    }
+    if changes {
+        page.put("<noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript>\n", &[]);
+    }
+    page.put("</head>\n<body>\n", &[]);
+    if let Some(around) = around {
+        top(&mut page, around);
+    }
+    page.put(if around.is_some() { "<main id=\"main\" tabindex=\"-1\">\n" } else { "<main>\n" }, &[]);
     content(&mut page);
     page.put("</main>\n<script>", &[]);
     page.put(SCRIPT, &[]);
     page.put("</script>\n</body>\n</html>\n", &[]);
     page.finish()
+}
+
+fn top(page: &mut Page, around: ServicePage) {
+    page.put(
+        "<a class=\"skip\" href=\"#main\">Skip to content</a>\n<header class=\"top\">\n\
+         <a class=\"home\" href=\"/\"><img src=\"/assets/icon.svg\" alt=\"\" width=\"24\" height=\"24\">Plimsoll</a>\n\
+         <nav aria-label=\"Pages\">",
+        &[],
+    );
+    for (place, name) in PAGES {
+        match (place == around.under, around.is_whole) {
+            (true, true) => page.put("<a href=\"{}\" aria-current=\"page\">{}</a>", &[&place, &name]),
+            (true, false) => page.put("<a href=\"{}\" aria-current=\"true\">{}</a>", &[&place, &name]),
+            (false, _) => page.put("<a href=\"{}\">{}</a>", &[&place, &name]),
+        };
+    }
+    page.put("</nav>\n<div id=\"me\" class=\"me\"></div>\n</header>\n", &[]);
 }
 
 #[cfg(test)]

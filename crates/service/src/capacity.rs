@@ -218,7 +218,7 @@ fn page(sections: &[Section], unasked: &[String]) -> String {
         .collect();
     let plans: Vec<CapacityPlan> = sections.iter().map(|section| plan(section, &places)).collect();
     let unasked: Vec<&str> = unasked.iter().map(String::as_str).collect();
-    plimsoll_report::capacity_page(&plans, &unasked, "/")
+    plimsoll_report::capacity_page(&plans, &unasked)
 }
 
 fn plan<'s>(section: &'s Section, places: &'s BTreeMap<i64, (String, String)>) -> CapacityPlan<'s> {

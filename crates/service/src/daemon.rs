@@ -581,6 +581,11 @@ impl Daemon {
         Ok(good)
     }
 
+    /// How much there may be at once.
+    pub(crate) fn ceilings(&self) -> Ceilings {
+        self.ceilings
+    }
+
     /// The plan of a schedule.
     pub(crate) fn plan_of(&self, schedule: &str) -> Result<String, Refused> {
         let inner = self.inner();

@@ -35,18 +35,35 @@ const PAGES: &str = "default-src 'none'; script-src 'self'; style-src 'self'; im
 
 /// A report is one file: its own style and script are allowed by their hash.
 static REPORT: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
-    let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
+    let (script, style) = (hash(plimsoll_report::SCRIPT), hash(plimsoll_report::STYLE));
     let policy = format!(
-        "default-src 'none'; script-src {}; style-src {}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        hash(plimsoll_report::SCRIPT),
-        hash(plimsoll_report::STYLE),
+        "default-src 'none'; script-src {script}; style-src {style}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     );
     HeaderValue::from_str(&policy).ok()
 });
 
+/// A page that is drawn like a report has the files of our other pages too.
+static DRAWN_PAGE: LazyLock<Option<HeaderValue>> = LazyLock::new(|| {
+    let (script, style) = (hash(plimsoll_report::SCRIPT), hash(plimsoll_report::STYLE));
+    let policy = format!(
+        "default-src 'none'; script-src 'self' {script}; style-src 'self' {style}; img-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).ok()
+});
+
+fn hash(text: &str) -> String {
+    format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
+}
+
 /// The policy of a report.
 pub(crate) fn report_policy() -> Option<HeaderValue> {
     REPORT.clone()
+}
+
+/// The policy of a page that is drawn like a report.
+pub(crate) fn drawn_page_policy() -> Option<HeaderValue> {
+    DRAWN_PAGE.clone()
 }
 
 /// What stands before every route.

@@ -37,6 +37,7 @@ mod schedules;
 mod sent;
 mod server;
 mod serving;
+mod settings;
 mod shapes;
 mod slas;
 mod starts;

@@ -228,6 +228,18 @@ fn schemas() -> Value {
                 "points": { "type": "object", "additionalProperties": { "type": "array" } },
                 "stages": { "type": "array" }, "sla": { "type": "array" }, "errors": { "type": "array" },
                 "notes": { "type": "array" },
+                "steered": { "type": "array", "items": object(
+                    &["effective", "scenario", "by", "words"],
+                    &json!({ "effective": { "type": "number" }, "scenario": maybe_text(), "by": text(), "words": text() }),
+                ) },
+                "loads": { "type": "array", "items": object(
+                    &["scenario", "model"],
+                    &json!({ "scenario": maybe_text(), "model": { "enum": ["open", "closed"] } }),
+                ) },
+                "heat_edges": {
+                    "type": "array", "items": { "type": "number" },
+                    "description": "Seconds between the buckets that `points.heat` counts requests in.",
+                },
             }),
         ),
         "Capacity": list("plans", "CapacityOfPlan"),
@@ -307,6 +319,23 @@ fn schemas() -> Value {
                 "missed": { "enum": ["skip", "once"] }, "paused": { "type": "boolean" }, "next": maybe_moment(),
                 "run": maybe_text(), "waits": maybe_text(),
                 "notes": { "type": "array", "items": object(&["at", "words"], &json!({ "at": moment(), "words": text() })) },
+            }),
+        ),
+        "Settings": object(
+            &["version", "auth", "tls", "hosts", "targets", "limits", "ceilings"],
+            &json!({
+                "version": text(), "auth": { "enum": ["off", "tokens", "proxy"] }, "tls": { "type": "boolean" },
+                "hosts": { "type": "array", "items": text() }, "targets": text(),
+                "limits": object(
+                    &["requests", "body_bytes", "connections", "listeners"],
+                    &json!({
+                        "requests": { "type": "number" }, "body_bytes": { "type": "integer" },
+                        "connections": { "type": "integer" }, "listeners": { "type": "integer" },
+                    }),
+                ),
+                "ceilings": { "type": ["object", "null"], "properties": {
+                    "rate": maybe_number(), "users": { "type": ["integer", "null"] }, "runs": { "type": "integer" },
+                } },
             }),
         ),
         "Caller": object(

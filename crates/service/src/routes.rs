@@ -24,7 +24,9 @@ use crate::problem::Problem;
 use crate::route::{Answer, Doc, PUBLIC, READ, Route};
 use crate::runs::FILTERS;
 use crate::slas::Slas;
-use crate::{admin, assets, control, discovery, events, guard, login, openapi, problem, shapes, starts};
+use crate::{
+    admin, assets, control, discovery, events, guard, login, openapi, problem, settings, shapes, starts,
+};
 
 /// What every handler can use.
 #[derive(Debug, Clone)]
@@ -59,6 +61,7 @@ pub(crate) fn table() -> Vec<Route> {
         of_slas(),
         discovery::routes(),
         admin::routes(),
+        settings::routes(),
         of_itself,
     ]
     .into_iter()
@@ -260,8 +263,17 @@ async fn report(State(app): State<App>, Path(id): Path<String>) -> Result<Respon
 
 /// A document of the report's making, whose style and script are allowed.
 fn document(page: String) -> Response {
+    under(guard::report_policy(), page)
+}
+
+/// A page of the report's making, which shares files with the other pages.
+fn drawn_page(page: String) -> Response {
+    under(guard::drawn_page_policy(), page)
+}
+
+fn under(policy: Option<HeaderValue>, page: String) -> Response {
     let mut response = axum::response::Html(page).into_response();
-    if let Some(policy) = guard::report_policy() {
+    if let Some(policy) = policy {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
@@ -269,7 +281,7 @@ fn document(page: String) -> Response {
 
 async fn capacity(State(app): State<App>) -> Result<Response, Problem> {
     let plans = plans(app.followed.known().runs.as_ref());
-    Ok(document(app.answers.page(plans).await?))
+    Ok(drawn_page(app.answers.page(plans).await?))
 }
 
 /// The plans of a list of runs, each once.
@@ -295,25 +307,15 @@ async fn capacity_json(State(app): State<App>, Path(number): Path<i64>) -> Resul
     }
 }
 
-/// How often a page of SLAs is drawn anew by whoever shows it.
-const DRAWN_EVERY: &str = "10";
-
 async fn slas_page(State(app): State<App>) -> Response {
-    fresh(document(plimsoll_report::slas_page(&app.slas.statuses())))
+    drawn_page(plimsoll_report::slas_page(&app.slas.statuses()))
 }
 
 async fn sla_page(State(app): State<App>, Path(label): Path<String>) -> Result<Response, Problem> {
     match app.slas.detail(&label).await? {
-        Some(detail) => Ok(fresh(document(plimsoll_report::sla_page(&detail)))),
+        Some(detail) => Ok(drawn_page(plimsoll_report::sla_page(&detail))),
         None => Err(no_sla(&label)),
     }
-}
-
-/// A document of this moment.
-fn fresh(mut response: Response) -> Response {
-    response.headers_mut().insert(header::REFRESH, HeaderValue::from_static(DRAWN_EVERY));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 async fn slas_list(State(app): State<App>) -> Json<Value> {

@@ -1,7 +1,7 @@
 //! The JSON of the API. Seconds, shares of one, per second; no data is `null`.
 
 use plimsoll_history::RunRow;
-use plimsoll_measure::Timing;
+use plimsoll_measure::{Distribution, Timing};
 use plimsoll_report::Run;
 use plimsoll_run::{ObjectiveSummary, State, TimelinePoint};
 use plimsoll_sla::{Bound, Expression, Measure, Objective, Status, Verdict};
@@ -89,8 +89,14 @@ pub(crate) fn timeline(run: &Run) -> Value {
     let points: Vec<_> = summary.timeline.iter().map(point).collect();
     let columns: Map<_, _> = COLUMNS
         .into_iter()
+        .chain([HEAT])
         .map(|name| (name.to_owned(), points.iter().map(|point| point[name].clone()).collect()))
         .collect();
+    let own = shape.own_loads.iter().map(|load| {
+        json!({ "scenario": shape.scenarios.get(usize::from(load.scenario)).map(|one| &one.name), "model": load.model.label() })
+    });
+    let shared = (!shape.stages.is_empty() || shape.own_loads.is_empty())
+        .then(|| json!({ "scenario": null, "model": shape.model.label() }));
     json!({
         "run": summary.info.id,
         "plan": summary.plan,
@@ -113,6 +119,11 @@ pub(crate) fn timeline(run: &Run) -> Value {
             json!({ "kind": error.outcome.label(), "count": error.count, "message": error.samples.first().map(|sample| &sample.message) })
         }).collect::<Vec<_>>(),
         "notes": summary.notes.iter().map(|note| json!({ "at": note.at as f64 / 1e9, "text": note.text })).collect::<Vec<_>>(),
+        "steered": summary.steered.iter().map(|steered| json!({
+            "effective": steered.effective, "scenario": steered.scenario, "by": steered.by, "words": steered.words,
+        })).collect::<Vec<_>>(),
+        "loads": shared.into_iter().chain(own).collect::<Vec<_>>(),
+        "heat_edges": HEAT_EDGES,
         "so_far": {
             "requests": summary.phases.iter().map(|phase| phase.requests).sum::<u64>(),
             "failed": summary.phases.iter().map(|phase| phase.failed).sum::<u64>(),
@@ -157,6 +168,27 @@ const COLUMNS: [&str; 15] = [
     "good",
 ];
 
+/// The column of how response times were spread: of each point a count per bucket.
+pub(crate) const HEAT: &str = "heat";
+
+/// Seconds between its buckets: one more bucket is below the first, and one above the last.
+const HEAT_EDGES: [f64; 22] = [
+    1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
+    10.0, 20.0, 50.0, 100.0,
+];
+
+fn heat(times: &Distribution) -> Option<Vec<u64>> {
+    let nanos = |seconds: f64| (seconds * 1e9).round() as u64;
+    let mut below = 0;
+    let ends = HEAT_EDGES.iter().map(|edge| times.at_or_below(nanos(*edge))).chain([times.count()]);
+    let counts = ends.map(|end| {
+        let count = end.saturating_sub(below);
+        below = below.max(end);
+        count
+    });
+    (!times.is_empty()).then(|| counts.collect())
+}
+
 /// A stretch of a run. Rates are per second; `offered` is what was asked for.
 fn point(point: &TimelinePoint) -> Value {
     let rate = |count| point.per_second(count);
@@ -179,6 +211,7 @@ fn point(point: &TimelinePoint) -> Value {
         "p99": quantile(Quantile::P99),
         "max": times.max().map(seconds),
         "good": (known > 0).then(|| point.succeeded as f64 / known as f64),
+        HEAT: heat(times),
     })
 }
 
@@ -198,6 +231,7 @@ pub(crate) fn second(id: &str, state: &State) -> Value {
         "point": state.timeline().points().last().map(point),
         "requests": requests,
         "failed": failed,
+        "steered": state.steerings().all().len(),
         "sla": sla,
         "validity": judged.validity.label(),
     })

@@ -107,7 +107,8 @@ impl Targets {
         })
     }
 
-    fn words(&self) -> String {
+    /// In words.
+    pub(crate) fn words(&self) -> String {
         if self.0.is_empty() {
             return "loopback, since `targets` is not configured".to_owned();
         }

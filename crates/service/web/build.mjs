@@ -6,7 +6,7 @@ const out = "../assets";
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 await build({
-  entryPoints: { app: "src/main.ts" },
+  entryPoints: { app: "src/main.ts", theme: "src/theme.ts", documents: "src/documents.ts" },
   bundle: true,
   minify: true,
   target: "es2022",

@@ -91,6 +91,28 @@ impl Browser {
         Ok(self.client.execute(script, Vec::new()).await?)
     }
 
+    /// What axe-core finds wrong with the page as it stands, by the rules of WCAG 2.2 A and AA and its own: the rule, where, and
+    /// why.
+    ///
+    /// # Errors
+    /// When axe-core is not installed; the message says how to.
+    pub async fn barriers(&self) -> anyhow::Result<Vec<String>> {
+        let test = std::env::current_exe()?;
+        let target = test.ancestors().nth(3).context("a test lies in target/<profile>/deps")?;
+        let file = target.join("tools/accessibility/node_modules/axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(&file)
+            .with_context(|| format!("no {}: cargo xtask test --only packages", file.display()))?;
+        self.client.execute(&axe, Vec::new()).await?;
+        let script = "const done = arguments[0]; \
+             axe.run(document, { resultTypes: ['violations'] }).then( \
+               ({ violations }) => done(violations.flatMap(({ id, nodes }) => nodes.map( \
+                 ({ target, failureSummary }) => `${id} at ${target.join(' ')}: ${failureSummary}`))), \
+               (error) => done([`axe failed: ${error}`]))";
+        let found = self.client.execute_async(script, Vec::new()).await?;
+        let found = found.as_array().context("axe tells a list")?;
+        Ok(found.iter().map(|one| one.as_str().unwrap_or_default().to_owned()).collect())
+    }
+
     /// Sets the size of the page's view in CSS pixels; as narrow as a telephone is possible.
     pub async fn set_viewport(&self, width: u32, height: u32) -> anyhow::Result<()> {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });

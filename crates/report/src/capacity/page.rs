@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::report::CapacityReport;
 use super::text::number;
 use super::{charts, facts};
-use crate::html::{Page, document};
+use crate::html::{Page, ServicePage, service_document};
 use crate::words;
 
 /// What is known of the capacity of one plan.
@@ -66,14 +66,11 @@ pub struct Measured<'a> {
     pub json: &'a str,
 }
 
-/// The page, with links to what is at `home`. `unasked` are plans that have runs and no answer.
-pub fn capacity_page(plans: &[CapacityPlan], unasked: &[&str], home: &str) -> String {
-    document("Capacity", |page| {
-        page.put(
-            "<nav class=\"top\" aria-label=\"Pages\"><a href=\"{}\">Runs</a><a href=\"/sla\">SLAs</a><a href=\"\" aria-current=\"page\">Capacity</a></nav>\
-             <h1>Capacity</h1>\n",
-            &[&home],
-        );
+/// The page of a service. `unasked` are plans that have runs and no answer.
+pub fn capacity_page(plans: &[CapacityPlan], unasked: &[&str]) -> String {
+    let around = ServicePage { under: "/capacity", is_whole: true, changes: false };
+    service_document("Capacity", around, |page| {
+        page.put("<h1>Capacity</h1>\n", &[]);
         if plans.is_empty() {
             page.put("<p>No plan has an answer yet.</p>\n", &[]);
         }

@@ -4,30 +4,22 @@ use serde_json::Value;
 
 use super::{budget, class, moment, of, percent, policy, span, target, unix};
 use crate::chart::{Axis, Bound, Chart, Line};
-use crate::html::{Page, document, table};
+use crate::html::{Page, ServicePage, service_document, table};
 use crate::words::{self, NO_DATA};
 
 /// Up to so many seconds a course is told in hours and minutes, else in days.
 const FINE: f64 = 2.0 * 86_400.0;
 
-/// Where the pages of a service are.
-const RUNS: &str = "/";
+/// Where the page of all of them is.
 const SLAS: &str = "/sla";
-const CAPACITY: &str = "/capacity";
 
-fn top(page: &mut Page, is_list: bool) {
-    page.put("<nav class=\"top\" aria-label=\"Pages\"><a href=\"{}\">Runs</a>", &[&RUNS]);
-    match is_list {
-        true => page.put("<a href=\"\" aria-current=\"page\">SLAs</a>", &[]),
-        false => page.put("<a href=\"{}\">SLAs</a>", &[&SLAS]),
-    };
-    page.put("<a href=\"{}\">Capacity</a></nav>\n", &[&CAPACITY]);
+fn around(is_whole: bool) -> ServicePage {
+    ServicePage { under: SLAS, is_whole, changes: true }
 }
 
 /// How all SLAs stand.
 pub fn slas_page(rows: &[Value]) -> String {
-    document("SLAs", |page| {
-        top(page, true);
+    service_document("SLAs", around(true), |page| {
         page.put("<h1>SLAs</h1>\n", &[]);
         if rows.is_empty() {
             page.put(
@@ -101,8 +93,7 @@ fn more(row: &Value) -> Vec<String> {
 
 /// All there is to say of one.
 pub fn sla_page(row: &Value) -> String {
-    document(of(row, "label"), |page| {
-        top(page, false);
+    service_document(of(row, "label"), around(false), |page| {
         let state = of(row, "state");
         page.put(
             "<header class=\"banner {}\"><div><p class=\"brow\">{}</p><h1>{}</h1>",

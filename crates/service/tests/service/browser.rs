@@ -14,7 +14,7 @@ use plimsoll_testkit::{Browser, ColorScheme, wait_for};
 use crate::scene::{DEADLINE, Scene, answer, ended, record, second, started};
 
 /// What an expression of the page's own language gives, as text.
-async fn read(browser: &Browser, expression: &str) -> String {
+pub(crate) async fn read(browser: &Browser, expression: &str) -> String {
     let found = browser.run(&format!("return String({expression})")).await.unwrap();
     found.as_str().unwrap_or_default().to_owned()
 }
@@ -46,8 +46,8 @@ pub(crate) async fn tab_to(browser: &Browser, selector: &str) {
     panic!("{selector} is not reached by keyboard");
 }
 
-/// Looks at the page wide and narrow, light and dark: it never scrolls sideways, and it follows what
-/// the reader prefers.
+/// Looks at the page wide and narrow, light and dark: it never scrolls sideways, it follows what
+/// the reader prefers, and axe finds nothing that keeps anybody out.
 pub(crate) async fn pictures(browser: &Browser, name: &str) {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
     std::fs::create_dir_all(&folder).unwrap();
@@ -70,6 +70,8 @@ pub(crate) async fn pictures(browser: &Browser, name: &str) {
             .await
             .unwrap();
             browser.screenshot(&folder.join(format!("{name}-{word}-{width}.png"))).await.unwrap();
+            let barriers = browser.barriers().await.unwrap();
+            assert_eq!(barriers, Vec::<String>::new(), "{name}, {word}, {width} pixels wide");
         }
         grounds.push(read(browser, "getComputedStyle(document.body).backgroundColor").await);
     }
@@ -211,7 +213,11 @@ async fn a_person_reads_where_each_plan_breaks() {
     shows(&browser, "article.plan", "of 2 of 2 predictions").await;
     shows(&browser, "article.plan + article.plan .verdict", "traffic over the limit").await;
     shows(&browser, "main > section", "storefront <b>").await;
-    assert_eq!(read(&browser, "document.images.length").await, "0", "a name became markup");
+    assert_eq!(
+        read(&browser, "document.querySelectorAll('main img').length").await,
+        "0",
+        "a name became markup"
+    );
     pictures(&browser, "capacity").await;
     tab_to(&browser, "article.plan svg").await;
     press(&browser, Key::End.into()).await;

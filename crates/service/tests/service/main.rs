@@ -6,5 +6,6 @@ mod access;
 mod browser;
 mod control;
 mod http;
+mod pages;
 mod scene;
 mod slas;

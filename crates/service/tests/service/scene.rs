@@ -13,8 +13,11 @@ use plimsoll_run::{
     Ended, Gauges, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape,
     Started, StepShape,
 };
-use plimsoll_service::{Access, Config, Limits, Promises, Service};
+use plimsoll_service::{
+    Access, Ceilings, Config, Limits, Plans, Promises, ReadPlan, Schedule, Service, Targets,
+};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
+use plimsoll_spec::{Inputs, Source, parse};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,20 +42,50 @@ impl Scene {
 
     /// One that is guarded.
     pub(crate) async fn guarded(access: Access) -> Self {
-        Self::with(tempfile::tempdir().unwrap(), Promises::default(), access).await
+        Self::with(tempfile::tempdir().unwrap(), Promises::default(), access, None).await
+    }
+
+    /// One that starts plans of its folder, and what it starts ends at once.
+    pub(crate) async fn starting(files: &[(&str, &str)], schedules: Vec<Schedule>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plans = folder.path().join("plans");
+        std::fs::create_dir(&plans).unwrap();
+        for (name, text) in files {
+            std::fs::write(plans.join(name), text).unwrap();
+        }
+        let read = ReadPlan::new(|name, text, folder| {
+            let files = |file: &str| std::fs::read(folder.join(file)).map_err(|error| error.to_string());
+            parse(&Source { name: name.to_owned(), text }, &Inputs::new(&|_| None, &files))
+        });
+        let plans = Plans {
+            folder: plans,
+            read,
+            schedules,
+            ceilings: Ceilings { rate: None, users: None, runs: 4 },
+            targets: Targets::default(),
+            program: "/bin/false".into(),
+        };
+        let limits = Limits { requests: 1e6, ..Limits::default() };
+        let access = Access { limits, ..Access::default() };
+        Self::with(folder, Promises::default(), access, Some(plans)).await
     }
 
     /// One that judges, over the record in a folder.
     pub(crate) async fn judging(folder: tempfile::TempDir, promises: Promises) -> Self {
         // Tests ask as fast as they can.
         let limits = Limits { requests: 1e6, ..Limits::default() };
-        Self::with(folder, promises, Access { limits, ..Access::default() }).await
+        Self::with(folder, promises, Access { limits, ..Access::default() }, None).await
     }
 
-    async fn with(folder: tempfile::TempDir, promises: Promises, access: Access) -> Self {
+    async fn with(
+        folder: tempfile::TempDir,
+        promises: Promises,
+        access: Access,
+        plans: Option<Plans>,
+    ) -> Self {
         let history = History::open(folder.path().join("history.db")).await.unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = Config { listen, history: history.clone(), promises, teller: None, plans: None, access };
+        let config = Config { listen, history: history.clone(), promises, teller: None, plans, access };
         let service = Service::bind(config).await.unwrap();
         let scheme = if service.is_secure() { "https" } else { "http" };
         let url = format!("{scheme}://{}", service.addr());

@@ -20,7 +20,7 @@ use plimsoll_spec::openslo::read_slas;
 use plimsoll_testkit::{Browser, Prometheus};
 use serde_json::{Value, json};
 
-use crate::browser::{pictures, press, shows, tab_to};
+use crate::browser::{pictures, press, read, shows, tab_to};
 use crate::scene::{DEADLINE, Scene, ended, second_with, started};
 
 /// An SLO of 99.9% in 30 days; `metric` is that of `ratioMetric`, and `annotations` in braces.
@@ -441,6 +441,12 @@ async fn the_pages_of_slas_are_reached_by_keyboard_and_fit() {
     shows(&browser, "table", "never-seen").await;
     pictures(&browser, "slas").await;
     tab_to(&browser, "a[href='/sla/answers']").await;
+    // News come without taking the place of whoever goes through the page by keyboard.
+    let outdated = "document.querySelector('h1').textContent = 'before'; \
+                    document.dispatchEvent(new Event('visibilitychange'))";
+    browser.run(outdated).await.unwrap();
+    shows(&browser, "h1", "SLAs").await;
+    assert_eq!(read(&browser, "document.activeElement.getAttribute('href')").await, "/sla/answers");
     press(&browser, Key::Enter.into()).await;
     shows(&browser, "h1", "answers").await;
     shows(&browser, "main", "what the whole period will have").await;

@@ -1,19 +1,19 @@
-// Charts over the seconds of a run. Colours come from the style sheet, so they follow light and dark.
+// The charts of one run.
 
-import uPlot from "uplot";
-import { el } from "./dom";
+import type uPlot from "uplot";
+import { button, el, setText } from "./dom";
+import type { Figure, Line, Range, Values } from "./plot";
+import { aside, closer, color, farther, Plot, Plots } from "./plot";
 import type { Column, Points, Timeline } from "./types";
-import { count, offset, rate, time } from "./words";
+import { count, offset, rate, share, time } from "./words";
 
-interface Plotted {
-  title: string;
-  id: string;
-  log: boolean;
-  words: (value: number | null | undefined) => string;
-  lines: { column: Column; name: string; color: string; dash?: number[]; width?: number }[];
+interface Drawn extends Figure {
+  lines: (Line & { column: Column })[];
+  /** The column whose least and most in each point are shaded, where points span several seconds. */
+  spread?: Column;
 }
 
-const PLOTS: Plotted[] = [
+const DRAWN: Drawn[] = [
   {
     title: "Response time", id: "latency", log: true, words: time,
     lines: [
@@ -24,7 +24,7 @@ const PLOTS: Plotted[] = [
     ],
   },
   {
-    title: "Load and throughput per second", id: "rate", log: false, words: rate,
+    title: "Load and throughput per second", id: "rate", log: false, words: rate, spread: "requests",
     lines: [
       { column: "offered", name: "iterations asked for", color: "--ink", dash: [6, 4] },
       { column: "arrivals", name: "iterations due", color: "--grey" },
@@ -32,14 +32,14 @@ const PLOTS: Plotted[] = [
     ],
   },
   {
-    title: "Failed and dropped per second", id: "errors", log: false, words: rate,
+    title: "Failed and dropped per second", id: "errors", log: false, words: rate, spread: "failed",
     lines: [
       { column: "failed", name: "requests failed", color: "--red" },
       { column: "dropped", name: "iterations dropped", color: "--orange", dash: [6, 3] },
     ],
   },
   {
-    title: "In flight", id: "in-flight", log: false, words: count,
+    title: "In flight", id: "in-flight", log: false, words: count, spread: "in_flight",
     lines: [
       { column: "in_flight", name: "requests", color: "--blue" },
       { column: "users", name: "users", color: "--orange", dash: [6, 3] },
@@ -47,130 +47,143 @@ const PLOTS: Plotted[] = [
   },
 ];
 
-const HEIGHT = 220;
-
-/** Seconds between labels: whole ones, and those that clocks have. */
-const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
-
 /** The charts of one run: made once, then fed. */
 export class Charts {
-  readonly element = el("section", { class: "charts", "aria-label": "Charts" });
-  private plots: { plot: uPlot; box: HTMLElement; about: Plotted }[] = [];
-  private points: Points;
-  private readonly resized = new ResizeObserver(() => this.resize());
-  private readonly dark = matchMedia("(prefers-color-scheme: dark)");
-  private readonly redraw = () => this.build();
+  readonly element = el("section", { "aria-label": "Charts" });
+  private readonly plots = new Plots();
+  private readonly words = el("span", { role: "status" });
+  private readonly zoomed: HTMLButtonElement[];
+  private drawn: { plot: Plot; about: Drawn | null }[] = [];
   private due = 0;
 
-  constructor(private readonly timeline: Timeline) {
-    this.points = timeline.points;
+  constructor(
+    private readonly timeline: Timeline,
+    private points: Points,
+    private range: Range | null,
+    private readonly go: (range: Range | null) => void,
+  ) {
+    const zoom = (to: (range: Range) => Range | null) => () => this.zoom(to(this.shown()));
+    this.zoomed = [
+      button("Zoom out", zoom(farther)),
+      button("Earlier", zoom((range) => aside(range, -1))),
+      button("Later", zoom((range) => aside(range, 1))),
+      button("Whole run", () => this.zoom(null)),
+    ];
+    const tools = el("div", { class: "zoom", role: "group", "aria-label": "Range of the charts" }, this.words);
+    tools.append(button("Zoom in", zoom((range) => closer(range, null))), ...this.zoomed);
+    this.element.append(tools, this.plots.element);
     this.build();
-    this.resized.observe(this.element);
-    this.dark.addEventListener("change", this.redraw);
+    this.tell();
   }
 
-  update(points: Points): void {
+  /** Other points, maybe of another range. */
+  update(points: Points, range: Range | null): void {
+    const before = this.has("requests");
     this.points = points;
+    this.range = range;
+    this.tell();
+    if (before !== this.has("requests")) {
+      this.build();
+      return;
+    }
     // Many seconds may come at once when a page catches up: they are drawn together.
     if (!this.due) {
       this.due = requestAnimationFrame(() => {
         this.due = 0;
-        for (const { plot, about } of this.plots) plot.setData(this.data(about));
+        for (const { plot, about } of this.drawn) plot.set(about ? this.columns(about) : this.heat());
       });
     }
   }
 
   destroy(): void {
     cancelAnimationFrame(this.due);
-    this.resized.disconnect();
-    this.dark.removeEventListener("change", this.redraw);
-    for (const { plot } of this.plots) plot.destroy();
+    this.plots.destroy();
+  }
+
+  /** Whether the least and the most of a column are known. */
+  private has(column: Column): boolean {
+    return this.points[`${column}_most`] !== undefined;
   }
 
   private build(): void {
-    for (const { plot } of this.plots) plot.destroy();
-    this.element.replaceChildren();
-    this.plots = PLOTS.map((about) => {
-      const box = el("div", { class: "plot" });
-      const figure = el(
-        "figure",
-        { id: `chart-${about.id}`, tabindex: "0", "aria-label": `${about.title}. The arrow keys read values.` },
-        el("figcaption", {}, about.title),
-        box,
-      );
-      this.element.append(figure);
-      const plot = new uPlot(this.options(about, box), this.data(about), box);
-      figure.addEventListener("keydown", (event) => step(plot, event));
-      return { plot, box, about };
-    });
-    this.resize();
-  }
-
-  private resize(): void {
-    for (const { plot, box } of this.plots) {
-      const width = box.clientWidth;
-      if (width > 0 && width !== plot.width) plot.setSize({ width, height: HEIGHT });
-    }
-  }
-
-  private data(about: Plotted): uPlot.AlignedData {
-    const middles = this.points.second.map((second, index) => (second ?? 0) + (this.points.seconds[index] ?? 1) / 2);
-    const columns = about.lines.map((line) => {
-      const values = this.points[line.column];
-      // A logarithm has no place for zero.
-      return about.log ? values.map((value) => (value ? value : null)) : values;
-    });
-    return [middles, ...columns] as uPlot.AlignedData;
-  }
-
-  private options(about: Plotted, box: HTMLElement): uPlot.Options {
-    const color = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-    const axis: uPlot.Axis = {
-      stroke: color("--soft"),
-      grid: { stroke: color("--faint"), width: 1 },
-      ticks: { stroke: color("--line"), width: 1, size: 4 },
-      font: "12px system-ui, sans-serif",
+    const around = {
+      range: () => this.shown(),
+      zoom: (range: Range | null) => this.zoom(range),
+      below: (plot: uPlot) => this.bands(plot),
     };
-    const ticks = (values: (number | null)[]) => values.map((value) => (value == null ? "" : about.words(value)));
+    const [first, ...others] = DRAWN.map((about) => {
+      const figure = this.figure(about);
+      const above = (plot: uPlot) => this.marks(plot, about.id === "latency");
+      return { plot: new Plot(figure, { ...around, above }, this.columns(about)), about };
+    });
+    const heat = this.points.heat
+      ? [{ plot: new Plot(this.heatFigure(), { ...around, above: (plot: uPlot) => this.drawHeat(plot) }, this.heat()), about: null }]
+      : [];
+    this.drawn = first ? [first, ...heat, ...others] : [];
+    this.plots.show(this.drawn.map(({ plot }) => plot));
+  }
+
+  /** With the least and the most of each point, where they are known. */
+  private figure(about: Drawn): Figure {
+    const { spread, lines } = about;
+    if (!spread || !this.has(spread)) return about;
+    const edge = { color: "--grey", hidden: true };
     return {
-      width: Math.max(box.clientWidth, 280),
-      height: HEIGHT,
-      legend: { live: true },
-      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-      scales: {
-        x: { time: false, range: (_plot, _low, high) => [0, Math.max(high ?? 0, this.end())] },
-        y: about.log
-          ? { distr: 3 }
-          : { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.08, 1)] },
-      },
-      axes: [
-        { ...axis, size: 30, incrs: STEPS, values: (_plot, values) => values.map((value) => offset(value)), space: 60 },
-        { ...axis, size: 66, values: (_plot, values) => ticks(values) },
-      ],
-      series: [
-        { label: "at", value: (_plot, value) => (value == null ? "" : offset(Math.floor(value))) },
-        ...about.lines.map((line) => ({
-          label: line.name,
-          stroke: color(line.color),
-          width: line.width ?? 1.8,
-          dash: line.dash ?? [],
-          points: { show: false },
-          value: (_plot: uPlot, value: number | null) => about.words(value),
-        })),
-      ],
-      hooks: {
-        drawClear: [(plot) => this.bands(plot, color)],
-        draw: [(plot) => about.id === "latency" && this.bounds(plot, color)],
-      },
+      ...about,
+      lines: [...lines, { ...edge, name: "most in a second" }, { ...edge, name: "least in a second" }],
+      areas: [{ between: [lines.length, lines.length + 1], color: "--area" }],
     };
   }
 
-  /** The run as planned, so that a live run grows into its chart. */
-  private end(): number {
-    return this.timeline.status === "running" ? this.timeline.planned_seconds : 0;
+  private columns(about: Drawn): Values[] {
+    const columns = about.lines.map(({ column }) => {
+      const values = this.points[column];
+      // A logarithm has no place for zero.
+      return about.log ? values.map((value) => value || null) : values;
+    });
+    const { spread } = about;
+    const edges = spread && this.has(spread) ? [this.points[`${spread}_most`] ?? [], this.points[`${spread}_least`] ?? []] : [];
+    return [this.middles(), ...columns, ...edges];
   }
 
-  private bands(plot: uPlot, color: (name: string) => string): void {
+  private middles(): number[] {
+    const { second, seconds } = this.points;
+    return second.map((second, index) => (second ?? 0) + (seconds[index] ?? 1) / 2);
+  }
+
+  /** The seconds that are shown: a live run grows into its chart as planned. */
+  private shown(): Range {
+    if (this.range) return this.range;
+    const { second, seconds } = this.timeline.points;
+    const end = (second.at(-1) ?? 0) + (seconds.at(-1) ?? 1);
+    const planned = this.timeline.status === "running" ? this.timeline.planned_seconds : 0;
+    return { from: 0, to: Math.max(end, planned, 1) };
+  }
+
+  private zoom(range: Range | null): void {
+    const whole = this.range ? null : this.shown();
+    const end = this.end();
+    const beyond = range && (range.from <= 0 && range.to >= end);
+    if (range && range.from >= end) return;
+    if (!range || beyond || (whole && range.from <= whole.from && range.to >= whole.to)) this.go(null);
+    else this.go({ from: range.from, to: Math.min(range.to, Math.ceil(end)) });
+  }
+
+  private end(): number {
+    const range = this.range;
+    this.range = null;
+    const { to } = this.shown();
+    this.range = range;
+    return to;
+  }
+
+  private tell(): void {
+    const { from, to } = this.shown();
+    setText(this.words, this.range ? `${offset(from)} to ${offset(to)} of ${offset(this.end())}` : "Drag over a chart to zoom.");
+    for (const one of this.zoomed) one.disabled = !this.range;
+  }
+
+  private bands(plot: uPlot): void {
     const { ctx } = plot;
     const { left, top, width, height } = plot.bbox;
     const band = (from: number, to: number, fill: string) => {
@@ -187,38 +200,124 @@ export class Charts {
     ctx.restore();
   }
 
-  private bounds(plot: uPlot, color: (name: string) => string): void {
+  /** When the run was steered, and what was promised. */
+  private marks(plot: uPlot, promises: boolean): void {
     const { ctx } = plot;
     const { left, top, width, height } = plot.bbox;
     ctx.save();
+    ctx.textBaseline = "alphabetic";
+    ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.strokeStyle = ctx.fillStyle = color("--purple");
+    ctx.setLineDash([2, 3]);
+    (this.timeline.steered ?? []).forEach(({ effective }, index) => {
+      const x = plot.valToPos(effective, "x", true);
+      if (x < left || x > left + width) return;
+      line(ctx, x, top, x, top + height);
+      ctx.textAlign = x > left + width - 20 ? "right" : "left";
+      ctx.fillText(String(index + 1), x + (ctx.textAlign === "right" ? -3 : 3), top + 11 * devicePixelRatio);
+    });
     ctx.strokeStyle = ctx.fillStyle = color("--red");
     ctx.setLineDash([8, 5]);
     ctx.textAlign = "left";
-    ctx.textBaseline = "alphabetic";
-    ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
-    for (const { name, seconds } of this.timeline.bounds) {
+    for (const { name, seconds } of promises ? this.timeline.bounds : []) {
       const y = plot.valToPos(seconds, "y", true);
       if (y < top || y > top + height) continue;
-      ctx.beginPath();
-      ctx.moveTo(left, y);
-      ctx.lineTo(left + width, y);
-      ctx.stroke();
+      line(ctx, left, y, left + width, y);
       ctx.fillText(`${name}: ${time(seconds)}`, left + 4, y - 4);
     }
     ctx.restore();
   }
+
+  private heatFigure(): Figure {
+    const about = (_value: number | null, index: number) => this.hottest(index);
+    return {
+      title: "How response times were spread", id: "heat", log: true, words: time,
+      lines: [{ name: "most requests took", color: "--blue", hidden: true, words: about }],
+      extent: () => this.extent(),
+    };
+  }
+
+  private edges(): number[] {
+    return this.timeline.heat_edges ?? [];
+  }
+
+  /** The buckets that anything is in. */
+  private extent(): [number, number] {
+    const edges = this.edges();
+    let [first, last] = [edges.length, 0];
+    for (const counts of this.points.heat ?? []) {
+      counts?.forEach((count, bucket) => {
+        if (count > 0) [first, last] = [Math.min(first, bucket), Math.max(last, bucket)];
+      });
+    }
+    if (first > last) return [1e-3, 1];
+    return [low(edges, first), high(edges, last)];
+  }
+
+  private heat(): Values[] {
+    const edges = this.edges();
+    const tops = (this.points.heat ?? []).map((counts) => {
+      const most = hottest(counts);
+      return most < 0 ? null : Math.sqrt(low(edges, most) * high(edges, most));
+    });
+    return [this.middles(), tops];
+  }
+
+  private hottest(index: number): string {
+    const counts = this.points.heat?.[index];
+    const most = hottest(counts);
+    if (!counts || most < 0) return "–";
+    const edges = this.edges();
+    const all = counts.reduce((sum, count) => sum + count, 0);
+    return `${time(low(edges, most))} to ${time(high(edges, most))} (${share((counts[most] ?? 0) / all)})`;
+  }
+
+  private drawHeat(plot: uPlot): void {
+    const { ctx } = plot;
+    const { left, top, width, height } = plot.bbox;
+    const { second, seconds, heat } = this.points;
+    const edges = this.edges();
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
+    ctx.fillStyle = color("--blue");
+    heat?.forEach((counts, index) => {
+      const from = second[index] ?? 0;
+      const [start, end] = [plot.valToPos(from, "x", true), plot.valToPos(from + (seconds[index] ?? 1), "x", true)];
+      if (!counts || end < left || start > left + width) return;
+      const all = counts.reduce((sum, count) => sum + count, 0);
+      counts.forEach((count, bucket) => {
+        if (count === 0) return;
+        // A share of one percent is to be seen beside one of ninety.
+        ctx.globalAlpha = 0.1 + 0.9 * Math.sqrt(count / all);
+        const [above, below] = [plot.valToPos(high(edges, bucket), "y", true), plot.valToPos(low(edges, bucket), "y", true)];
+        ctx.fillRect(start, above, Math.max(1, end - start + 0.5), below - above);
+      });
+    });
+    ctx.restore();
+    this.marks(plot, true);
+  }
 }
 
-/** Moves the cursor by keys. */
-function step(plot: uPlot, event: KeyboardEvent): void {
-  const last = plot.data[0].length - 1;
-  const at = plot.cursor.idx ?? -1;
-  const moves: Record<string, number> = {
-    ArrowLeft: at - 1, ArrowRight: at + 1, PageUp: at - 10, PageDown: at + 10, Home: 0, End: last,
-  };
-  const move = moves[event.key];
-  const x = plot.data[0][Math.max(0, Math.min(last, move ?? 0))];
-  if (move === undefined || x === undefined) return;
-  event.preventDefault();
-  plot.setCursor({ left: plot.valToPos(x, "x"), top: 10 });
+function line(ctx: CanvasRenderingContext2D, x: number, y: number, toX: number, toY: number): void {
+  ctx.beginPath();
+  ctx.moveTo(x, y);
+  ctx.lineTo(toX, toY);
+  ctx.stroke();
+}
+
+function hottest(counts: number[] | null | undefined): number {
+  if (!counts) return -1;
+  const most = Math.max(0, ...counts);
+  return most > 0 ? counts.indexOf(most) : -1;
+}
+
+/** The ends of a bucket: the first begins at half its end, the last ends at twice its beginning. */
+function low(edges: number[], bucket: number): number {
+  return edges[bucket - 1] ?? (edges[0] ?? 1e-3) / 2;
+}
+
+function high(edges: number[], bucket: number): number {
+  return edges[bucket] ?? (edges.at(-1) ?? 1) * 2;
 }

@@ -1,25 +1,35 @@
 // What runs now, and what ran.
 
-import { el, mark } from "./dom";
+import { button, el, mark, redraw, setText, table } from "./dom";
+import type { Page } from "./page";
+import { address } from "./page";
 import type { Row, Second } from "./types";
 import { count, moment, offset, rate, share, time, NO_DATA } from "./words";
 
-export class Overview {
+export class Overview implements Page {
   readonly element = el("div", { class: "overview" });
+  readonly title = "Plimsoll";
+  readonly under = "#/runs";
   private readonly running = el("div", { class: "cards" });
   private readonly past = el("div");
   private readonly cards = new Map<string, HTMLElement>();
+  private readonly chooser = new Chooser();
 
   constructor() {
     this.element.append(
       el("h1", {}, "Runs"),
       el("section", { "aria-label": "Running now" }, el("h2", {}, "Running now"), this.running),
-      el("section", { "aria-label": "Past runs" }, el("h2", {}, "Past runs"), this.past),
+      el("section", { "aria-label": "Past runs" }, el("h2", {}, "Past runs"), this.past, this.chooser.bar),
     );
   }
 
   runs(rows: Row[], seconds: Map<string, Second>): void {
-    const focused = document.activeElement?.getAttribute("href");
+    // The list is new, but whoever was going through it by keyboard stays where they were.
+    redraw(() => this.draw(rows));
+    for (const second of seconds.values()) this.second(second);
+  }
+
+  private draw(rows: Row[]): void {
     const live = rows.filter((row) => row.status === "running");
     this.cards.clear();
     this.running.replaceChildren(...live.map((row) => this.card(row)));
@@ -27,13 +37,7 @@ export class Overview {
       this.running.append(el("p", { class: "none" }, "Nothing runs. ", el("code", {}, "plimsoll run PLAN"), " in any terminal shows up here."));
     }
     const past = rows.filter((row) => row.status !== "running");
-    this.past.replaceChildren(past.length > 0 ? table(past) : el("p", { class: "none" }, "No run is recorded yet."));
-    live.forEach((row) => {
-      const second = seconds.get(row.id);
-      if (second) this.second(second);
-    });
-    // The list is new, but whoever was going through it by keyboard stays where they were.
-    if (focused) this.element.querySelector<HTMLElement>(`a[href="${CSS.escape(focused)}"]`)?.focus();
+    this.past.replaceChildren(past.length > 0 ? this.chooser.table(past) : el("p", { class: "none" }, "No run is recorded yet."));
   }
 
   second(second: Second): void {
@@ -52,15 +56,13 @@ export class Overview {
     facts.classList.toggle("bad", missed.length > 0);
   }
 
-  destroy(): void {}
-
   private card(row: Row): HTMLElement {
     const facts = el("dl", { class: "facts" });
     this.cards.set(row.id, facts);
     return el(
       "article",
       { class: "card" },
-      el("h3", {}, el("a", { href: `#/runs/${row.id}` }, row.plan)),
+      el("h3", {}, el("a", { href: `#/runs/${row.id}`, id: `card-${row.id}` }, row.plan)),
       el("p", { class: "soft" }, [row.version, row.environment, row.target].filter(Boolean).join(" · ")),
       facts,
     );
@@ -71,39 +73,85 @@ function fact(name: string, value: string): HTMLElement {
   return el("div", {}, el("dt", {}, name), el("dd", {}, value));
 }
 
-function table(rows: Row[]): HTMLElement {
-  const heads = ["Plan", "Started", "Took", "Ended", "Verdict", "Generator", "Requests", "Throughput", "Errors", "p95"];
-  const body = rows.map((row) => {
+/** As many runs as colours that tell them apart. */
+export const MOST_COMPARED = 6;
+
+/** A list of runs, some of which are chosen to be compared. */
+export class Chooser {
+  readonly bar = el("p", { class: "chosen" });
+  private readonly chosen = new Set<string>();
+  private readonly words = el("span", { role: "status" });
+  private readonly compare = button("Compare", () => {
+    location.hash = address("/compare", { runs: [...this.chosen].join(",") });
+  });
+
+  constructor() {
+    this.bar.append(this.compare, " ", this.words);
+    this.tell();
+  }
+
+  /** Ticks a run before the list is there. */
+  tick(id: string): void {
+    this.chosen.add(id);
+  }
+
+  private choose(id: string, box: HTMLInputElement): void {
+    if (box.checked) this.chosen.add(id);
+    else this.chosen.delete(id);
+    this.tell();
+  }
+
+  private tell(): void {
+    const { size } = this.chosen;
+    this.compare.disabled = size < 2 || size > MOST_COMPARED;
+    const words =
+      size === 0 ? "Tick two or more runs to compare them." :
+      size === 1 ? "One run is ticked: tick another." :
+      size > MOST_COMPARED ? `${size} runs are ticked, and at most ${MOST_COMPARED} can be told apart.` :
+      `${size} runs are ticked; the one ticked first is what the others are compared with.`;
+    setText(this.words, words);
+  }
+
+  table(rows: Row[]): HTMLElement {
+    for (const id of [...this.chosen]) if (!rows.some((row) => row.id === id)) this.chosen.delete(id);
+    this.tell();
+    this.bar.hidden = rows.length < 2;
+    const names = ["Plan", "Started", "Took", "Ended", "Verdict", "Generator", "Requests", "Throughput", "Errors", "p95"];
+    const columns = names.map((name, index) => ({ name, number: index > 5 }));
+    return table("Runs", columns, rows.map((row) => this.line(row, rows.length > 1)));
+  }
+
+  private line(row: Row, choosable: boolean): (Node | string)[] {
     const labels = [row.version, row.environment].filter(Boolean).join(" · ");
     const crosses = row.crosses.map((what) => CROSSES[what] ?? what).join(", ");
-    const cells: [string, Node | string][] = [
-      ["Started", moment(row.started)],
-      ["Took", offset(row.duration_seconds)],
-      ["Ended", row.lost_seconds > 0 ? `${row.status}, ${row.lost_seconds} s lost` : row.status],
-      ["Verdict", row.verdict ? mark(row.verdict) : NO_DATA],
-      ["Generator", row.validity ? mark(row.validity) : NO_DATA],
-      ["Requests", count(row.requests)],
-      ["Throughput", rate(row.throughput)],
-      ["Errors", share(row.error_ratio)],
-      ["p95", time(row.p95)],
-    ];
-    return el(
-      "tr",
-      {},
+    const box = el("input", { type: "checkbox", id: `choose-${row.id}`, "aria-label": `Compare ${row.plan}, ${moment(row.started)}` });
+    box.checked = this.chosen.has(row.id);
+    box.addEventListener("change", () => this.choose(row.id, box));
+    const name = el(
+      "div",
+      { class: "run-name" },
+      choosable && box,
       el(
-        "th",
-        { scope: "row" },
-        el("a", { href: `#/runs/${row.id}` }, row.plan),
+        "div",
+        {},
+        el("a", { href: `#/runs/${row.id}`, id: `run-${row.id}` }, row.plan),
         labels !== "" && el("small", {}, labels),
         crosses !== "" && el("small", { class: "crosses" }, `since the run before: ${crosses}`),
       ),
-      ...cells.map(([name, value], index) =>
-        el("td", { "data-name": name, class: index > 4 ? "n" : "" }, value),
-      ),
     );
-  });
-  const head = el("tr", {}, ...heads.map((name, index) => el("th", { scope: "col", class: index > 5 ? "n" : "" }, name)));
-  return el("div", { class: "scroll" }, el("table", {}, el("thead", {}, head), el("tbody", {}, ...body)));
+    return [
+      name,
+      moment(row.started),
+      offset(row.duration_seconds),
+      row.lost_seconds > 0 ? `${row.status}, ${row.lost_seconds} s lost` : row.status,
+      row.verdict ? mark(row.verdict) : NO_DATA,
+      row.validity ? mark(row.validity) : NO_DATA,
+      count(row.requests),
+      rate(row.throughput),
+      share(row.error_ratio),
+      time(row.p95),
+    ];
+  }
 }
 
 /** Why a run may not be comparable with the one of the same plan before it. */

@@ -7,8 +7,10 @@ export type Status = "running" | "completed" | "aborted" | "interrupted" | "fail
 export interface Row {
   id: string;
   plan: string;
+  plan_hash: string;
   version: string | null;
   environment: string | null;
+  tags: Record<string, string>;
   target: string;
   started: string;
   duration_seconds: number | null;
@@ -43,7 +45,11 @@ export const COLUMNS = [
 ] as const;
 export type Column = (typeof COLUMNS)[number];
 export type Point = Record<Column, number | null>;
-export type Points = Record<Column, (number | null)[]>;
+/** Columns; where points span several seconds, the least and most of some among them too (`requests_most`). */
+export type Points = Record<Column, (number | null)[]> & { heat?: (number[] | null)[] } & Record<
+    `${string}_${"least" | "most"}`,
+    (number | null)[] | undefined
+  >;
 
 export interface Stage {
   kind: string;
@@ -51,6 +57,13 @@ export interface Stage {
   ended: number;
   from: number;
   to: number;
+}
+
+export interface Steered {
+  effective: number;
+  scenario: string | null;
+  by: string;
+  words: string;
 }
 
 export interface Timeline {
@@ -73,6 +86,12 @@ export interface Timeline {
   bounds: { name: string; seconds: number }[];
   errors: { kind: string; count: number; message: string | null }[];
   notes: { at: number; text: string }[];
+  /** How it was steered. */
+  steered?: Steered[];
+  /** What can be steered: the load that scenarios share (`null`), and those that they have of their own. */
+  loads?: { scenario: string | null; model: "open" | "closed" }[];
+  /** Seconds between the buckets of `points.heat`. */
+  heat_edges?: number[];
   /** Over all phases, as a live run counts. */
   so_far: { requests: number; failed: number };
   /** Over the measured phase and grace. */
@@ -84,7 +103,9 @@ export interface Timeline {
 export interface Second {
   run: string;
   second: number;
-  point: Point | null;
+  point: (Point & { heat?: number[] | null }) | null;
+  /** How often it was steered so far. */
+  steered?: number;
   requests: number;
   failed: number;
   sla: Sla[];
