@@ -18,12 +18,12 @@ fn limits() -> Limits {
     Limits { requests: 1e6, ..Limits::default() }
 }
 
-fn with_tokens() -> Access {
+pub(crate) fn with_tokens() -> Access {
     Access { auth: Auth::Tokens, limits: limits(), ..Access::default() }
 }
 
 /// Makes a token, as the command line does.
-async fn token(history: &History, id: &str, scope: Scope) -> String {
+pub(crate) async fn token(history: &History, id: &str, scope: Scope) -> String {
     keep(history, id, scope, None).await
 }
 

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::scene::{DEADLINE, Scene, ended, second, started};
 
-const RUN: &str = "0199-live";
+pub(crate) const RUN: &str = "0199-live";
 
-async fn live(scene: &Scene) -> Recorder {
+pub(crate) async fn live(scene: &Scene) -> Recorder {
     let recorder = Recorder::start(&scene.history, &started(RUN)).await.unwrap();
     recorder.record(&second(0, 10));
     scene.json_where("/api/v1/runs", |list| list["runs"][0]["id"] == RUN).await;
@@ -25,7 +25,7 @@ async fn steer(scene: &Scene, run: &str, body: &Value) -> (StatusCode, Value) {
 }
 
 /// Does what the process of a run does with the next command; gives what was asked and by whom.
-async fn carry_out(history: &History, became: Result<(u64, &str), &str>) -> (String, String) {
+pub(crate) async fn carry_out(history: &History, became: Result<(u64, &str), &str>) -> (String, String) {
     let begun = Instant::now();
     loop {
         if let Some(kept) = history.waiting_commands(RUN).await.unwrap().into_iter().next() {

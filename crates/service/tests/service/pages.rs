@@ -2,12 +2,15 @@
 
 use fantoccini::Locator;
 use fantoccini::key::Key;
+use plimsoll_history::Scope;
 use plimsoll_service::{Missed, Overlap, Schedule, When};
 use plimsoll_testkit::{Browser, wait_for};
 use serde_json::json;
 
+use crate::access::{token, with_tokens};
 use crate::browser::{pictures, press, read, shows, tab_to};
-use crate::scene::{DEADLINE, Scene, record};
+use crate::control::{RUN, carry_out, live};
+use crate::scene::{DEADLINE, Scene, record, second, started};
 
 const PLAN: &str = "name: shop\ntarget: http://127.0.0.1:1\nload: { stages: [{ hold: 10/s, for: 5s }] }\n\
                     scenarios: [{ name: one, steps: [{ get: / }] }]\n";
@@ -250,5 +253,79 @@ async fn no_name_becomes_markup() {
         assert_eq!((made.as_str(), page), ("0", page));
         assert_eq!(read(&browser, "window.hurt").await, "undefined", "{page}");
     }
+    scene.end().await;
+}
+
+/// Presses a button by its words.
+async fn push(browser: &Browser, words: &str) {
+    let script = format!(
+        "[...document.querySelectorAll('dialog[open] button, main button')] \
+         .find(one => one.textContent === {words:?} && !one.disabled).click()"
+    );
+    browser.run(&script).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_is_steered_from_its_page() {
+    let scene = Scene::new().await;
+    let _recorder = live(&scene).await;
+    let browser = Browser::start().await.unwrap();
+    browser.set_viewport(1280, 900).await.unwrap();
+    browser.open(&format!("{}/#/runs/{RUN}", scene.url)).await.unwrap();
+    shows(&browser, ".controls", "Rate").await;
+    tab_to(&browser, "#steer-level").await;
+    for key in "x1.5".chars().chain([char::from(Key::Enter)]) {
+        press(&browser, key).await;
+    }
+    let words = "from 12.3 s: 1.5 times the plan, asked for by local";
+    let (asked, by) = carry_out(&scene.history, Ok((12_300_000_000, words))).await;
+    assert_eq!((asked.as_str(), by.as_str()), ("scale 1.5", "local"));
+    shows(&browser, ".controls [role=status]", words).await;
+
+    // What the run refuses is told as it says it.
+    push(&browser, "Pause").await;
+    carry_out(&scene.history, Err("this run is one of a search")).await;
+    shows(&browser, ".controls .bad", "this run is one of a search").await;
+
+    // A stop asks first, and Escape means no.
+    push(&browser, "Stop…").await;
+    shows(&browser, "dialog", "Stop storefront <b>?").await;
+    assert_eq!(read(&browser, "document.activeElement.textContent").await, "Go on");
+    pictures(&browser, "stopping").await;
+    press(&browser, Key::Escape.into()).await;
+    comes_true(&browser, "document.querySelector('dialog') === null").await;
+    assert!(scene.history.waiting_commands(RUN).await.unwrap().is_empty());
+    push(&browser, "Stop…").await;
+    push(&browser, "Stop it").await;
+    let (asked, _) = carry_out(&scene.history, Ok((13_000_000_000, "from 13.0 s: stop"))).await;
+    assert_eq!(asked, "stop");
+    shows(&browser, ".controls [role=status]", "from 13.0 s: stop").await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn who_may_only_look_is_told_so_and_logs_out() {
+    let scene = Scene::guarded(with_tokens()).await;
+    let secret = token(&scene.history, "reader", Scope::Read).await;
+    let recorder = plimsoll_history::Recorder::start(&scene.history, &started(RUN)).await.unwrap();
+    recorder.record(&second(0, 10));
+    let browser = Browser::start().await.unwrap();
+    browser.set_viewport(1280, 900).await.unwrap();
+    browser.open(&scene.url).await.unwrap();
+    shows(&browser, "h1", "Log in").await;
+    pictures(&browser, "login").await;
+    let field = browser.client().find(Locator::Css("#token")).await.unwrap();
+    field.send_keys(&secret).await.unwrap();
+    click(&browser, "button").await;
+    shows(&browser, "#me", "reader <b>, read").await;
+    browser.open(&format!("{}/#/runs/{RUN}", scene.url)).await.unwrap();
+    shows(&browser, ".controls", "Not for you to steer: reader <b> has the scope read").await;
+    comes_true(&browser, "[...document.querySelectorAll('.controls button')].every(one => one.disabled)")
+        .await;
+    pictures(&browser, "looking").await;
+    browser.open(&format!("{}/sla", scene.url)).await.unwrap();
+    shows(&browser, "#me", "reader <b>, read").await;
+    click(&browser, "#me button").await;
+    shows(&browser, "h1", "Log in").await;
     scene.end().await;
 }

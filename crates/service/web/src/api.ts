@@ -45,8 +45,8 @@ export async function read<T>(path: string): Promise<T> {
 }
 
 export function send<T>(method: string, path: string, body?: unknown, more: RequestInit = {}): Promise<Answered<T>> {
-  const headers = { ...(body === undefined ? {} : { "content-type": "application/json" }), ...more.headers };
-  return ask<T>(path, { ...more, method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  const said = body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  return ask<T>(path, { ...more, method, ...said });
 }
 
 /** What went wrong, for people. */
@@ -76,11 +76,12 @@ export function me(): Promise<Caller> {
   return asked;
 }
 
-/** Why whoever asks may not start and steer; nothing where they may. */
-export async function whyNot(): Promise<string> {
+/** Why whoever asks may not do what a scope may; nothing where they may. */
+export async function whyNot(needed: Exclude<Scope, "read"> = "run"): Promise<string> {
   try {
     const { name, scope } = await me();
-    return scope === "read" ? `${name} has the scope read, which looks and does not touch` : "";
+    const may = scope === "admin" || scope === needed;
+    return may ? "" : `${name} has the scope ${scope}, and it takes ${needed}`;
   } catch (error) {
     return why(error);
   }

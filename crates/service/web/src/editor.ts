@@ -48,6 +48,8 @@ export class EditorPage implements Page {
   private timer = 0;
   private asking: AbortController | null = null;
   private mayWrite = false;
+  /** Has it looked at and started. */
+  private mayCheck = false;
   private isValid = false;
 
   constructor(
@@ -97,13 +99,14 @@ export class EditorPage implements Page {
   }
 
   private async load(): Promise<void> {
-    const refused = await whyNot();
+    const [refused, unchecked] = [await whyNot("admin"), await whyNot("run")];
     this.mayWrite = refused === "";
+    this.mayCheck = unchecked === "";
     try {
       const { body, etag } = await ask<Plan>(`/api/v1/plans/${encodeURIComponent(this.name)}`);
       if (body.text == null) {
         // To write over what nobody has seen would be worse than not to write.
-        this.judge(body.errors, "Its file was never right since the service began, so there is no text of it to change here.", []);
+        this.judge(body.errors, "Its file cannot be read as text, so there is none to change here.", []);
         this.text.readOnly = true;
         this.mayWrite = false;
         return;
@@ -120,8 +123,9 @@ export class EditorPage implements Page {
     this.text.value = this.kept ?? this.fresh();
     this.text.readOnly = !this.mayWrite;
     this.number([]);
-    if (!this.mayWrite) {
-      setText(this.state, `You can read it and not change it: ${refused}.`);
+    if (!this.mayWrite) setText(this.said, `You can read it and not change it: ${refused}.`);
+    if (!this.mayCheck) {
+      setText(this.state, "");
       return;
     }
     this.schema = await ask<Schema>("/api/v1/plan-schema").then(({ body }) => body, () => null);
@@ -179,7 +183,7 @@ export class EditorPage implements Page {
   private tell(): void {
     const changed = this.text.value !== this.kept;
     this.save.disabled = !this.mayWrite || !changed;
-    this.start.disabled = !this.mayWrite || changed || !this.isValid;
+    this.start.disabled = !this.mayCheck || changed || !this.isValid;
     setText(this.save, changed ? "Save" : "Saved");
     this.start.title = changed ? "Save it first" : "";
   }
@@ -188,9 +192,10 @@ export class EditorPage implements Page {
     if (this.save.disabled) return;
     const text = this.text.value;
     setText(this.said, "Saving…");
-    const headers: Record<string, string> = this.etag ? { "if-match": this.etag } : { "if-none-match": "*" };
+    const seen: Record<string, string> = this.etag ? { "if-match": this.etag } : { "if-none-match": "*" };
     try {
-      const { etag } = await send<Plan>("PUT", `/api/v1/plans/${encodeURIComponent(this.name)}`, { text }, { headers });
+      const init = { method: "PUT", headers: { "content-type": "text/yaml", ...seen }, body: text };
+      const { etag } = await ask<Plan>(`/api/v1/plans/${encodeURIComponent(this.name)}`, init);
       [this.kept, this.etag] = [text, etag];
       setText(this.said, "Saved.");
       this.said.classList.remove("bad");

@@ -69,6 +69,7 @@ export class PlansPage implements Page {
   private async load(): Promise<void> {
     try {
       this.refused ??= await whyNot();
+      this.fresh.disabled = (await whyNot("admin")) !== "";
       const { plans, trouble } = await read<{ plans: Plan[]; trouble: string | null }>("/api/v1/plans");
       redraw(() => this.show(plans, trouble));
     } catch (error) {
@@ -125,6 +126,7 @@ export class PlansPage implements Page {
   }
 
   private create(): void {
+    if (this.fresh.disabled) return;
     const name = this.fresh.value.trim().replace(/\.ya?ml$/, "");
     if (name === "" || !this.fresh.checkValidity()) {
       setText(this.said, "A plan's file is named with letters, digits, “.”, “-” and “_”, beginning with one of the first two.");

@@ -2,6 +2,7 @@
 
 import { read, Refusal, why } from "./api";
 import { Charts } from "./charts";
+import { Controls } from "./controls";
 import { el, fill, mark, setText, table } from "./dom";
 import type { Page } from "./page";
 import { address } from "./page";
@@ -13,8 +14,8 @@ import { count, moment, offset, rate, share, significant, time } from "./words";
 /** Milliseconds between two questions for what was said of failures. */
 const WORDS_EVERY = 3000;
 
-/** Points of a stretch: as many as a wide chart has pixels for. */
-const POINTS = 1200;
+/** Points of a stretch: more than a chart is wide in most windows. */
+const POINTS = 800;
 
 /** Runs that were started here and are not recorded yet. */
 const starting = new Set<string>();
@@ -31,6 +32,7 @@ export class RunPage implements Page {
   title = "Plimsoll";
   private timeline: Timeline | null = null;
   private charts: Charts | null = null;
+  private controls: Controls | null = null;
   private readonly verdict = el("p", { class: "verdict", role: "status" });
   private readonly figures = el("dl", { class: "key" });
   private readonly strip = el("ul", { class: "strip", "aria-label": "Objectives" });
@@ -166,6 +168,8 @@ export class RunPage implements Page {
     this.charts = new Charts(timeline, timeline.points, this.range, (range) => this.zoom(range));
     document.title = this.title = `${timeline.plan} · Plimsoll`;
     const running = timeline.status === "running";
+    if (!running) this.controls = null;
+    else this.controls ??= new Controls(timeline, () => void this.askForWords());
     this.asked.steered = timeline.steered?.length ?? 0;
     const about = [moment(timeline.started), timeline.target, timeline.version, timeline.environment, `${timeline.model} model`];
     const base = `/api/v1/runs/${encodeURIComponent(timeline.run)}`;
@@ -182,6 +186,7 @@ export class RunPage implements Page {
         el("div", { class: "progress" }, this.progress, this.clock),
       ),
       this.stages,
+      this.controls?.element,
       this.figures,
       el("section", { "aria-label": "Objectives" }, this.strip),
       this.charts.element,
