@@ -179,7 +179,8 @@ export class Plot {
       stroke: line.hidden ? "transparent" : color(line.color),
       width: line.width ?? 1.8,
       dash: line.dash ?? [],
-      points: { show: false },
+      // One point alone makes no line.
+      points: { show: (plot) => !line.hidden && plot.data[0].length < 2 },
       value: (_plot, value: number | null, _series, index) =>
         line.words ? line.words(value, index ?? -1) : figure.words(value),
     };
