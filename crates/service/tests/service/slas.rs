@@ -435,6 +435,8 @@ async fn the_pages_of_slas_are_reached_by_keyboard_and_fit() {
     let browser = Browser::start().await.unwrap();
     browser.set_viewport(1280, 900).await.unwrap();
     browser.open(&scene.url).await.unwrap();
+    shows(&browser, ".slas li:first-child", "breaching answers").await;
+    pictures(&browser, "overview-slas").await;
     tab_to(&browser, "a[href='/sla']").await;
     press(&browser, Key::Enter.into()).await;
     shows(&browser, "table", "breaching").await;

@@ -1,17 +1,33 @@
 // What runs now, and what ran.
 
-import { button, el, mark, redraw, setText, table } from "./dom";
+import { read } from "./api";
+import { button, el, fill, mark, redraw, setText, table } from "./dom";
 import type { Page } from "./page";
 import { address } from "./page";
 import type { Row, Second } from "./types";
 import { count, moment, offset, rate, share, time, NO_DATA } from "./words";
+
+/** Milliseconds between two looks at the SLAs, whose page takes as long. */
+const SLAS_EVERY = 10_000;
+
+interface SlaRow {
+  label: string;
+  state: string;
+  why: string;
+  composite?: boolean;
+}
+
+/** How the states of SLAs look. */
+const LOOKS: Record<string, string> = { ok: "met", breaching: "missed", exhausted: "missed" };
 
 export class Overview implements Page {
   readonly element = el("div", { class: "overview" });
   readonly title = "Plimsoll";
   readonly under = "#/runs";
   private readonly running = el("div", { class: "cards" });
+  private readonly slas = el("section", { "aria-label": "SLAs", hidden: "" });
   private readonly past = el("div");
+  private readonly timer = setInterval(() => void this.askForSlas(), SLAS_EVERY);
   private readonly cards = new Map<string, HTMLElement>();
   private readonly chooser = new Chooser();
 
@@ -19,8 +35,26 @@ export class Overview implements Page {
     this.element.append(
       el("h1", {}, "Runs"),
       el("section", { "aria-label": "Running now" }, el("h2", {}, "Running now"), this.running),
+      this.slas,
       el("section", { "aria-label": "Past runs" }, el("h2", {}, "Past runs"), this.past, this.chooser.bar),
     );
+    void this.askForSlas();
+  }
+
+  destroy(): void {
+    clearInterval(this.timer);
+  }
+
+  private async askForSlas(): Promise<void> {
+    const { slas } = await read<{ slas: SlaRow[] }>("/api/v1/slas").catch(() => ({ slas: [] }));
+    this.slas.hidden = slas.length === 0;
+    const one = ({ label, state, why }: SlaRow) => {
+      const word = mark(LOOKS[state] ?? "inconclusive");
+      word.textContent = state;
+      const link = el("a", { href: `/sla/${encodeURIComponent(label)}`, id: `sla-${label}` }, label);
+      return el("li", {}, word, " ", link, el("small", {}, ` ${why}`));
+    };
+    redraw(() => fill(this.slas, el("h2", {}, "SLAs"), el("ul", { class: "slas" }, ...slas.filter(({ composite }) => !composite).map(one))));
   }
 
   runs(rows: Row[], seconds: Map<string, Second>): void {
