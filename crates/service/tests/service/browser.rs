@@ -236,6 +236,11 @@ async fn a_page_says_when_there_is_nothing_to_show() {
     let browser = Browser::start().await.unwrap();
     browser.open(&scene.url).await.unwrap();
     shows(&browser, "main", "No run is recorded yet").await;
+    assert_eq!(
+        read(&browser, "document.querySelector('.chosen').hidden").await,
+        "true",
+        "nothing to compare"
+    );
     browser.open(&format!("{}/#/runs/none", scene.url)).await.unwrap();
     shows(&browser, "main", "No such run").await;
     pictures(&browser, "nothing").await;

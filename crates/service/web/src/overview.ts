@@ -71,6 +71,7 @@ export class Overview implements Page {
       this.running.append(el("p", { class: "none" }, "Nothing runs. ", el("code", {}, "plimsoll run PLAN"), " in any terminal shows up here."));
     }
     const past = rows.filter((row) => row.status !== "running");
+    this.chooser.bar.hidden = true;
     this.past.replaceChildren(past.length > 0 ? this.chooser.table(past) : el("p", { class: "none" }, "No run is recorded yet."));
   }
 
@@ -120,6 +121,7 @@ export class Chooser {
   });
 
   constructor() {
+    this.bar.hidden = true;
     this.bar.append(this.compare, " ", this.words);
     this.tell();
   }
