@@ -263,6 +263,7 @@ impl Story {
             RunEvent::Started(_)
             | RunEvent::Phase { .. }
             | RunEvent::Steered(_)
+            | RunEvent::Stretch(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => {}
         }

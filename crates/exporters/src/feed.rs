@@ -145,7 +145,11 @@ impl Encoding {
                 leaves = Some(at + RECORD_FIRST);
             }
             RunEvent::Ended(_) => ends = true,
-            RunEvent::Judged(_) | RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => {}
+            RunEvent::Stretch(_)
+            | RunEvent::Judged(_)
+            | RunEvent::Phase { .. }
+            | RunEvent::Steered(_)
+            | RunEvent::Note(_) => {}
         }
         let pieces =
             self.encoders.iter_mut().map(|encoder| encoder.encode(&event, report.as_ref())).collect();

@@ -50,7 +50,7 @@ pub fn event(started: &Started, event: &RunEvent) -> Option<Document> {
             let message = format!("{}{reason}", ended.status.label());
             (ended.at, "run-ended", message, json!({ "status": ended.status.label() }))
         }
-        RunEvent::Second(_) | RunEvent::Judged(_) => return None,
+        RunEvent::Second(_) | RunEvent::Stretch(_) | RunEvent::Judged(_) => return None,
     };
     let wall_nanos = info.started_nanos.saturating_add(i64::try_from(at).unwrap_or(i64::MAX));
     let mut run = json!({ "id": info.id, "plan": started.shape.plan });

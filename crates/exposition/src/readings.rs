@@ -156,7 +156,8 @@ impl Readings {
             RunEvent::Ended(ended) => {
                 Some(Report { wall_nanos: self.after(ended.at), readings: self.ended() })
             }
-            RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => None,
+            // A point has the time of a second: what only a sum is known of has no points.
+            RunEvent::Stretch(_) | RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => None,
         }
     }
 

@@ -129,6 +129,12 @@ pub enum Error {
         /// The latest of them.
         some: Vec<String>,
     },
+    /// Seconds that were being read became minutes or hours meanwhile.
+    #[error("old seconds of run {id} became minutes while it was read; read it again")]
+    Coarsened {
+        /// Its id.
+        id: String,
+    },
     /// The run is still being recorded.
     #[error("run {id} is still running")]
     Live {

@@ -4,6 +4,7 @@
 //! per series, so that a killed process loses at most what the last second held. When a run has
 //! ended, [`History::compact`] folds its rows into compressed chunks. A [`Reader`] gives the events
 //! back in their order, from rows and chunks alike, and follows a run that another process records.
+//! [`History::retain`] makes old seconds minutes, and old minutes hours.
 //!
 //! What is kept are events, never figures derived from them: a replay folds to the same summary. The
 //! tables are private; [`History::export`] and [`read_export`] are the format for others.
@@ -14,7 +15,9 @@
 
 mod answers;
 mod chunk;
+mod coarsen;
 mod commands;
+mod course;
 mod deliveries;
 mod error;
 mod export;
@@ -24,6 +27,7 @@ mod plateaus;
 mod predictions;
 mod reader;
 mod recorder;
+mod retention;
 mod runs;
 mod schedules;
 mod schema;
@@ -36,11 +40,13 @@ mod tokens;
 
 pub use answers::{AnswerBy, AnswerText, KeptAnswer};
 pub use commands::{Answered, Fate, KeptCommand, MOST_WAITING};
+pub use course::Course;
 pub use error::Error;
 pub use export::{ExportError, ReadExport, read_export};
 pub use location::default_path;
 pub use reader::Reader;
 pub use recorder::{BACKLOG_SECONDS, Recorded, Recorder};
+pub use retention::{Keep, MalformedRetention, Retained, Retention, RunAge};
 pub use runs::{Filter, RunRow};
 pub use schedules::KeptSchedule;
 pub use scope::Scope;

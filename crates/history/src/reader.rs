@@ -105,13 +105,18 @@ impl Reader {
         let mut events: Vec<RunEvent> = self.started.take().map(RunEvent::Started).into_iter().collect();
         let mut marks = step.marks.into_iter().peekable();
         let is_tail = step.seconds.is_empty();
-        for second in self.decode(step.seconds).await? {
-            let number = second.frame.second as i64;
-            while let Some((sequence, _, line)) = marks.next_if(|(_, after, _)| *after < number) {
+        for event in self.decode(step.seconds).await? {
+            let (first, last) = match &event {
+                RunEvent::Stretch(stretch) => (stretch.frame.second, stretch.range().end.saturating_sub(1)),
+                RunEvent::Second(second) => (second.frame.second, second.frame.second),
+                _ => continue,
+            };
+            let (first, last) = (first as i64, last as i64);
+            while let Some((sequence, _, line)) = marks.next_if(|(_, after, _)| *after < first) {
                 events.push(self.mark(sequence, &line)?);
             }
-            events.push(RunEvent::Second(Arc::new(second)));
-            self.after_second = number;
+            events.push(event);
+            self.after_second = last;
         }
         for (sequence, _, line) in marks {
             events.push(self.mark(sequence, &line)?);
@@ -128,10 +133,10 @@ impl Reader {
     }
 
     /// A minute of many series takes a tenth of a second, too long for a thread that serves others.
-    async fn decode(&self, rows: Vec<SecondRows>) -> Result<Vec<Second>> {
+    async fn decode(&self, rows: Vec<SecondRows>) -> Result<Vec<RunEvent>> {
         let edges = self.edges.clone();
         let decoding = tokio::task::spawn_blocking(move || {
-            rows.iter().map(|rows| wire::from_rows(rows, &edges)).collect::<std::result::Result<_, _>>()
+            rows.iter().map(|rows| wire::event_from_rows(rows, &edges)).collect::<std::result::Result<_, _>>()
         });
         match decoding.await {
             Ok(decoded) => decoded.map_err(|source| self.broken(source)),
@@ -194,8 +199,7 @@ impl Reader {
         if let Some(end) = &mut end {
             end.deliveries = deliveries::of_run(&mut transaction, self.run).await.map_err(failed)?;
         }
-        let seconds = self.seconds(&mut transaction).await?;
-        let before = seconds.last().map_or(i64::MAX, |rows| rows.second as i64);
+        let (seconds, before) = self.seconds(&mut transaction).await?;
         let marks = sqlx::query_as(
             "SELECT sequence, after_second, line FROM marks \
              WHERE run = ? AND sequence > ? AND after_second <= ? ORDER BY sequence",
@@ -210,10 +214,11 @@ impl Reader {
         Ok(Step { seconds, marks, end })
     }
 
-    async fn seconds(&self, connection: &mut SqliteConnection) -> Result<Vec<SecondRows>> {
+    /// The next rows, and the last second that they tell of.
+    async fn seconds(&self, connection: &mut SqliteConnection) -> Result<(Vec<SecondRows>, i64)> {
         let failed = |error| self.history.failed(error);
-        let chunk: Option<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT first_second, data FROM chunks WHERE run = ? AND last_second > ? \
+        let chunk: Option<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
+            "SELECT first_second, last_second, resolution, data FROM chunks WHERE run = ? AND last_second > ? \
              ORDER BY first_second LIMIT 1",
         )
         .bind(self.run)
@@ -221,18 +226,25 @@ impl Reader {
         .fetch_optional(&mut *connection)
         .await
         .map_err(failed)?;
-        let before = chunk.as_ref().map_or(i64::MAX, |(first, _)| *first);
+        let before = chunk.as_ref().map_or(i64::MAX, |(first, ..)| *first);
         let rows = load_rows(connection, self.run, self.after_second, before).await.map_err(failed)?;
         match chunk {
-            Some((_, data)) if rows.is_empty() => {
+            // A part of it was given already, second by second.
+            Some((first, _, resolution, _)) if resolution > 1 && first <= self.after_second => {
+                Err(Error::Coarsened { id: self.id.clone() })
+            }
+            Some((_, last, _, data)) if rows.is_empty() => {
                 let mut rows = chunk::unpack(&data).map_err(|error| Error::Damaged {
                     path: self.history.path().to_owned(),
                     what: format!("run {}: {error}", self.id),
                 })?;
                 rows.retain(|rows| rows.second as i64 > self.after_second);
-                Ok(rows)
+                Ok((rows, last))
             }
-            _ => Ok(rows),
+            _ => {
+                let last = rows.last().map_or(i64::MAX, |rows| rows.second as i64);
+                Ok((rows, last))
+            }
         }
     }
 

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_run::wire::{self, SecondRows};
-use plimsoll_run::{RunEvent, RunStatus, Started};
+use plimsoll_run::{CoursePoint, RunEvent, RunStatus, Started};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, QueryBuilder};
 use tokio::sync::{Notify, watch};
@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::owner::Owner;
-use crate::store::now;
+use crate::store::{CHUNK_SECONDS, now};
 use crate::{Error, History, Result};
 
 /// How many seconds wait in memory while the file cannot be written. Ten minutes outlast a backup or a
@@ -34,6 +34,12 @@ const SECONDS_AT_ONCE: usize = 20;
 /// How long the file is left to others between two transactions of a backlog. SQLite does not queue
 /// writers: one that waits looks again every 100 ms at most, and must find it free.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// How many of the latest seconds of a run stay rows while it goes on: whoever follows it reads these.
+const SECONDS_IN_ROWS: i64 = 120;
+
+/// So many more have to be there before they are folded into chunks. Runs of some minutes are over by then.
+const SECONDS_AT_A_TIME: i64 = 180;
 
 /// Series written in one statement: SQLite binds 32,766 values, three each.
 const SERIES_AT_ONCE: usize = 10_000;
@@ -89,6 +95,8 @@ impl Recorder {
             run,
             place: Place::default(),
             committed,
+            folding: None,
+            folded: 0,
         };
         Ok(Self { shared, seconds, task: tokio::spawn(writer.run()) })
     }
@@ -193,7 +201,8 @@ impl Inbox {
             return;
         }
         match event {
-            RunEvent::Started(_) | RunEvent::Judged(_) => return,
+            // Only records tell of stretches, and they are made from seconds.
+            RunEvent::Started(_) | RunEvent::Judged(_) | RunEvent::Stretch(_) => return,
             RunEvent::Second(_) if self.seconds == BACKLOG_SECONDS => {
                 self.lost_seconds += 1;
                 return;
@@ -225,6 +234,7 @@ impl Inbox {
                 RunEvent::Note(_) => self.notes -= 1,
                 RunEvent::Ended(_) => self.ended = true,
                 RunEvent::Started(_)
+                | RunEvent::Stretch(_)
                 | RunEvent::Judged(_)
                 | RunEvent::Phase { .. }
                 | RunEvent::Steered(_) => {}
@@ -250,9 +260,32 @@ struct Writer {
     run: i64,
     place: Place,
     committed: watch::Sender<u64>,
+    /// What folds old rows into chunks.
+    folding: Option<JoinHandle<()>>,
+    /// Up to this second that was begun.
+    folded: i64,
 }
 
 impl Writer {
+    /// Folds old rows of a run that goes on, beside recording, so that a run of months takes no more room than its
+    /// chunks. A failure loses nothing: the rows stay until the next time, or until the run has ended.
+    fn fold_old_rows(&mut self) {
+        let minute = i64::from(CHUNK_SECONDS);
+        let before = (self.place.last_second.unwrap_or(-1) - SECONDS_IN_ROWS) / minute * minute;
+        if before - self.folded < SECONDS_AT_A_TIME
+            || self.folding.as_ref().is_some_and(|task| !task.is_finished())
+        {
+            return;
+        }
+        self.folded = before;
+        let (history, run) = (self.history.clone(), self.run);
+        self.folding = Some(tokio::spawn(async move {
+            if let Err(error) = history.compact_run(run, before).await {
+                tracing::debug!(%error, "old seconds of a live run stay rows for now");
+            }
+        }));
+    }
+
     async fn run(mut self) {
         loop {
             let (events, closed, lost) = {
@@ -271,6 +304,7 @@ impl Writer {
                 }
                 Ok(false) => {
                     self.shared.inbox().written(count);
+                    self.fold_old_rows();
                     if count >= SECONDS_AT_ONCE {
                         sleep(BREATH).await;
                     }
@@ -286,6 +320,11 @@ impl Writer {
                     }
                 }
             }
+        }
+        if let Some(folding) = self.folding {
+            // What it has not folded is folded with the rest of the run.
+            folding.abort();
+            let _ = folding.await;
         }
         if let Some(connection) = self.connection {
             // What was committed is safe whether or not this works.
@@ -337,7 +376,8 @@ struct Place {
 /// What one transaction writes.
 #[derive(Debug, Default)]
 struct Batch {
-    seconds: Vec<SecondRows>,
+    /// Each with its point.
+    seconds: Vec<(SecondRows, Vec<u8>)>,
     /// Sequence, the second before it, line.
     marks: Vec<(i64, i64, String)>,
     status: Option<RunStatus>,
@@ -356,7 +396,9 @@ impl Batch {
             match event {
                 RunEvent::Second(second) => {
                     batch.place.last_second = Some(second.frame.second as i64);
-                    batch.seconds.push(wire::to_rows(second));
+                    let mut point = Vec::new();
+                    CoursePoint::of_second(second).write(&mut point);
+                    batch.seconds.push((wire::to_rows(second), point));
                 }
                 RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => {
                     let after = batch.place.last_second.unwrap_or(-1);
@@ -367,7 +409,7 @@ impl Batch {
                     batch.status = Some(ended.status);
                     batch.ended = Some((line(), ended.at as i64));
                 }
-                RunEvent::Started(_) | RunEvent::Judged(_) => {}
+                RunEvent::Started(_) | RunEvent::Stretch(_) | RunEvent::Judged(_) => {}
             }
         }
         batch
@@ -444,18 +486,20 @@ async fn insert_marks(
 async fn insert_seconds(
     connection: &mut SqliteConnection,
     run: i64,
-    seconds: &[SecondRows],
+    seconds: &[(SecondRows, Vec<u8>)],
 ) -> std::result::Result<(), sqlx::Error> {
     if seconds.is_empty() {
         return Ok(());
     }
-    let mut heads = QueryBuilder::new("INSERT INTO seconds (run, second, head) ");
-    heads.push_values(seconds, |mut row, second| {
-        row.push_bind(run).push_bind(second.second as i64).push_bind(second.head.as_str());
+    let mut heads = QueryBuilder::new("INSERT INTO seconds (run, second, head, point) ");
+    heads.push_values(seconds, |mut row, (second, point)| {
+        row.push_bind(run).push_bind(second.second as i64);
+        row.push_bind(second.head.as_str()).push_bind(point.as_slice());
     });
     heads.build().execute(&mut *connection).await?;
-    let series: Vec<(u64, &str)> =
-        seconds.iter().flat_map(|rows| rows.series.iter().map(|line| (rows.second, line.as_str()))).collect();
+    let lines =
+        seconds.iter().flat_map(|(rows, _)| rows.series.iter().map(|line| (rows.second, line.as_str())));
+    let series: Vec<(u64, &str)> = lines.collect();
     for some in series.chunks(SERIES_AT_ONCE) {
         let mut lines = QueryBuilder::new("INSERT INTO series (run, second, line) ");
         lines.push_values(some, |mut row, (second, line)| {

@@ -240,21 +240,25 @@ impl History {
 
 fn list_query(filter: &Filter) -> QueryBuilder<Sqlite> {
     // What came before is looked for among all runs, also those that the filter leaves out.
+    let before = |column: &str| {
+        format!(
+            "(SELECT earlier.{column} FROM runs AS earlier WHERE earlier.plan = runs.plan \
+             AND (earlier.started_at, earlier.run) < (runs.started_at, runs.run) \
+             ORDER BY earlier.started_at DESC, earlier.run DESC LIMIT 1) <> runs.{column}"
+        )
+    };
     let mut query = QueryBuilder::new(
-        "WITH before AS (SELECT run, \
-             lag(plan_hash) OVER plan_runs AS plan_hash, \
-             lag(plimsoll) OVER plan_runs AS plimsoll, \
-             lag(fingerprint) OVER plan_runs AS fingerprint \
-             FROM runs WINDOW plan_runs AS (PARTITION BY plan ORDER BY started_at, run)) \
-         SELECT id, plan, runs.plan_hash, version, environment, tags, target, seed, host, runs.fingerprint, \
+        "SELECT id, plan, runs.plan_hash, version, environment, tags, target, seed, host, runs.fingerprint, \
              runs.plimsoll, started_at, ended_offset, last_second, status, lost_seconds, summary, \
-             owner_space, owner_process, owner_started, seen_at, \
-             before.plan_hash <> runs.plan_hash AS crosses_hash, \
-             before.plimsoll <> runs.plimsoll AS crosses_plimsoll, \
-             before.fingerprint <> runs.fingerprint AS crosses_machine, \
-             teardowns.made_at AS teardown_at, teardowns.failure AS teardown_failure, \
+             owner_space, owner_process, owner_started, seen_at, ",
+    );
+    for (column, name) in [("plan_hash", "hash"), ("plimsoll", "plimsoll"), ("fingerprint", "machine")] {
+        query.push(before(column)).push(format_args!(" AS crosses_{name}, "));
+    }
+    query.push(
+        "teardowns.made_at AS teardown_at, teardowns.failure AS teardown_failure, \
              CASE WHEN ended IS NULL THEN started END AS without_end \
-         FROM runs JOIN before USING (run) LEFT JOIN teardowns USING (run) WHERE true",
+         FROM runs LEFT JOIN teardowns USING (run) WHERE true",
     );
     for (column, value) in [
         ("id", &filter.id),
@@ -289,7 +293,7 @@ fn list_query(filter: &Filter) -> QueryBuilder<Sqlite> {
     if filter.live {
         query.push(" AND status IS NULL");
     }
-    query.push(" ORDER BY started_at DESC, run DESC");
+    query.push(" ORDER BY started_at DESC, runs.run DESC");
     if let Some(limit) = filter.limit {
         query.push(" LIMIT ").push_bind(limit);
     }

@@ -14,7 +14,7 @@ use crate::Error;
 /// The mark of our files in SQLite's header: "PLIM".
 const APPLICATION: i64 = 0x504C_494D;
 
-const MIGRATIONS: [(i64, &str, &str); 10] = [
+const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "runs", include_str!("../migrations/0001_runs.sql")),
     (2, "predictions", include_str!("../migrations/0002_predictions.sql")),
     (3, "answers", include_str!("../migrations/0003_answers.sql")),
@@ -25,6 +25,7 @@ const MIGRATIONS: [(i64, &str, &str); 10] = [
     (8, "commands", include_str!("../migrations/0008_commands.sql")),
     (9, "schedules", include_str!("../migrations/0009_schedules.sql")),
     (10, "access", include_str!("../migrations/0010_access.sql")),
+    (11, "retention", include_str!("../migrations/0011_retention.sql")),
 ];
 
 fn latest() -> i64 {

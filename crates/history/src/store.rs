@@ -1,14 +1,17 @@
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use plimsoll_run::wire::SecondRows;
+use plimsoll_measure::Edges;
+use plimsoll_run::CoursePoint;
+use plimsoll_run::wire::{self, SecondRows};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-use crate::{Error, Result, chunk, location, schema};
+use crate::{Error, Result, chunk, coarsen, course, location, schema};
 
 /// How long a call waits for another process that is writing. Writers hold the file for milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -82,6 +85,8 @@ impl History {
     /// frees back. Returns how many seconds it moved. Interrupted anywhere, the record stays whole and
     /// the next call goes on.
     ///
+    /// Of a run that goes on, the recorder does the same with seconds that are some minutes old.
+    ///
     /// # Errors
     /// When the file cannot be written.
     pub async fn compact(&self) -> Result<u64> {
@@ -94,11 +99,7 @@ impl History {
         .map_err(|error| self.failed(error))?;
         let mut moved = 0;
         for run in runs {
-            let mut after = -1;
-            while let Some((last, seconds)) = self.compact_next(run, after).await? {
-                after = last;
-                moved += seconds;
-            }
+            moved += self.compact_run(run, i64::MAX).await?;
         }
         if moved > 0 {
             self.give_space_back().await?;
@@ -106,21 +107,62 @@ impl History {
         Ok(moved)
     }
 
-    /// Folds the next rows of a run after second `after`; the last second looked at and how many moved.
-    async fn compact_next(&self, run: i64, after: i64) -> Result<Option<(i64, u64)>> {
-        let mut connection = self.pool.acquire().await.map_err(|error| self.failed(error))?;
-        let rows =
-            load_rows(&mut connection, run, after, i64::MAX).await.map_err(|error| self.failed(error))?;
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(None) };
-        let (first, last, count) = (first.second as i64, last.second as i64, rows.len() as i64);
+    /// Folds the rows of a run that lie before a second.
+    pub(crate) async fn compact_run(&self, run: i64, before: i64) -> Result<u64> {
+        let (mut after, mut moved) = (-1, 0);
+        while let Some((last, seconds)) = self.compact_next(run, after, before).await? {
+            after = last;
+            moved += seconds;
+        }
+        Ok(moved)
+    }
+
+    /// Folds the next rows of a run after one second and before another, those of the same minute of the run; the last
+    /// second looked at and how many moved.
+    async fn compact_next(&self, run: i64, after: i64, before: i64) -> Result<Option<(i64, u64)>> {
+        let failed = |error| self.failed(error);
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let first: Option<i64> =
+            sqlx::query_scalar("SELECT min(second) FROM seconds WHERE run = ? AND second > ? AND second < ?")
+                .bind(run)
+                .bind(after)
+                .bind(before)
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(failed)?;
+        let Some(first) = first else { return Ok(None) };
+        let minute = i64::from(CHUNK_SECONDS);
+        let end = (first - first % minute + minute).min(before);
+        let rows = load_rows(&mut connection, run, after, end).await.map_err(failed)?;
+        let points = load_points(&mut connection, run, first, end).await.map_err(failed)?;
+        let Some(last) = rows.last().map(|rows| rows.second as i64) else { return Ok(None) };
+        let edges = match points.iter().any(Option::is_none) {
+            true => Some(self.edges(run).await?),
+            false => None,
+        };
+        let count = rows.len() as i64;
         // A minute of many series takes tens of milliseconds, too long for a thread that serves others.
-        let packed = tokio::task::spawn_blocking(move || chunk::pack(&rows)).await;
-        let data = packed
+        let packed = tokio::task::spawn_blocking(move || Packed::of(&rows, points, edges.as_ref())).await;
+        let packed = packed
             .unwrap_or_else(|stopped| Err(stopped.into()))
             .map_err(|source| Error::File { path: self.path().to_owned(), source })?;
-        let stored = store_chunk(&mut connection, run, first, last, count, &data).await;
-        let moved = stored.map_err(|error| self.failed(error))?;
+        let moved = packed.store(&mut connection, run, first, last, count).await.map_err(failed)?;
         Ok(Some((last, if moved { count as u64 } else { 0 })))
+    }
+
+    /// Where the histograms of a run count.
+    async fn edges(&self, run: i64) -> Result<Edges> {
+        let (id, line): (String, String) = sqlx::query_as("SELECT id, started FROM runs WHERE run = ?")
+            .bind(run)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(coarsen::started(&id, &line)?.shape.edges.clone())
+    }
+
+    /// A task that did not come to its end.
+    pub(crate) fn stopped(&self, stopped: tokio::task::JoinError) -> Error {
+        Error::File { path: self.path().to_owned(), source: stopped.into() }
     }
 
     /// Returns free pages to the file system and cuts the write-ahead log.
@@ -173,42 +215,93 @@ async fn prepare(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
     }
 }
 
-/// Puts a chunk in the place of its rows, unless they are no longer what was packed: somebody else may
-/// have packed them, or a run that was thought dead may have gone on.
-async fn store_chunk(
-    connection: &mut SqliteConnection,
-    run: i64,
-    first: i64,
-    last: i64,
-    count: i64,
-    data: &[u8],
-) -> std::result::Result<bool, sqlx::Error> {
-    let mut transaction = sqlx::Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
-    let there: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM seconds WHERE run = ? AND second BETWEEN ? AND ?")
+/// Seconds of a minute, packed, and their points.
+struct Packed {
+    rows: Vec<u8>,
+    points: Vec<u8>,
+    whole: Option<CoursePoint>,
+}
+
+impl Packed {
+    /// `edges` are there where a point is not: an older build recorded these seconds.
+    fn of(rows: &[SecondRows], points: Vec<Option<Vec<u8>>>, edges: Option<&Edges>) -> io::Result<Self> {
+        let point = |(rows, point): (&SecondRows, Option<Vec<u8>>)| match (point, edges) {
+            (Some(point), _) => CoursePoint::read_all(&point).map_err(io::Error::other),
+            (None, Some(edges)) => match wire::from_rows(rows, edges) {
+                Ok(second) => Ok(vec![CoursePoint::of_second(&second)]),
+                // Whoever reads the run is told what is wrong with it.
+                Err(_) => Ok(Vec::new()),
+            },
+            (None, None) => Ok(Vec::new()),
+        };
+        let points: Vec<Vec<CoursePoint>> = rows.iter().zip(points).map(point).collect::<io::Result<_>>()?;
+        let points = points.concat();
+        Ok(Self {
+            rows: chunk::pack(rows)?,
+            points: course::pack(&points)?,
+            whole: points.into_iter().reduce(course::joined),
+        })
+    }
+
+    /// Puts a chunk in the place of its rows, unless they are no longer what was packed: somebody else may
+    /// have packed them, or a run that was thought dead may have gone on.
+    async fn store(
+        &self,
+        connection: &mut SqliteConnection,
+        run: i64,
+        first: i64,
+        last: i64,
+        count: i64,
+    ) -> std::result::Result<bool, sqlx::Error> {
+        let mut transaction = sqlx::Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
+        let there: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM seconds WHERE run = ? AND second BETWEEN ? AND ?")
+                .bind(run)
+                .bind(first)
+                .bind(last)
+                .fetch_one(&mut *transaction)
+                .await?;
+        if there != count {
+            return Ok(false);
+        }
+        sqlx::query("INSERT INTO chunks (run, first_second, last_second, data) VALUES (?, ?, ?, ?)")
             .bind(run)
             .bind(first)
             .bind(last)
-            .fetch_one(&mut *transaction)
+            .bind(&self.rows)
+            .execute(&mut *transaction)
             .await?;
-    if there != count {
-        return Ok(false);
+        if let Some(whole) = &self.whole {
+            let [finest, wider @ ..] = course::WIDTHS;
+            course::put(&mut transaction, run, finest, first..last + 1, &self.points).await?;
+            course::add(&mut transaction, run, whole, &wider).await?;
+        }
+        for delete in [
+            "DELETE FROM series WHERE run = ? AND second BETWEEN ? AND ?",
+            "DELETE FROM seconds WHERE run = ? AND second BETWEEN ? AND ?",
+        ] {
+            sqlx::query(delete).bind(run).bind(first).bind(last).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
     }
-    sqlx::query("INSERT INTO chunks (run, first_second, last_second, data) VALUES (?, ?, ?, ?)")
-        .bind(run)
-        .bind(first)
-        .bind(last)
-        .bind(data)
-        .execute(&mut *transaction)
-        .await?;
-    for delete in [
-        "DELETE FROM series WHERE run = ? AND second BETWEEN ? AND ?",
-        "DELETE FROM seconds WHERE run = ? AND second BETWEEN ? AND ?",
-    ] {
-        sqlx::query(delete).bind(run).bind(first).bind(last).execute(&mut *transaction).await?;
-    }
-    transaction.commit().await?;
-    Ok(true)
+}
+
+/// The points of a run's rows from one second to another.
+async fn load_points(
+    connection: &mut SqliteConnection,
+    run: i64,
+    first: i64,
+    end: i64,
+) -> std::result::Result<Vec<Option<Vec<u8>>>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT point FROM seconds WHERE run = ? AND second >= ? AND second < ? ORDER BY second",
+    )
+    .bind(run)
+    .bind(first)
+    .bind(end)
+    .fetch_all(connection)
+    .await
 }
 
 /// The next rows of a run, after one second and before another, at most a chunk's worth.

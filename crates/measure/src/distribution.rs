@@ -148,6 +148,18 @@ impl Distribution {
         Self { edges: self.edges.clone(), at_edges: self.at_edges.clone(), buckets, ..*self }
     }
 
+    /// Of buckets as [`Self::buckets`] gives them, without edges.
+    pub fn from_buckets(buckets: Vec<(u64, u64)>, sum: u128, min: u64, max: u64) -> Self {
+        let mut read = Self::empty(Edges::exactly([]));
+        read.count = buckets.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
+        read.at_edges = [read.count].into();
+        if read.count > 0 {
+            (read.sum, read.min, read.max) = (sum, min, max.max(min));
+        }
+        read.buckets = buckets;
+        read
+    }
+
     /// The buckets as an HDR histogram in V2+DEFLATE form, which the Java tools read (values in
     /// nanoseconds).
     pub fn to_hdr_bytes(&self) -> Vec<u8> {

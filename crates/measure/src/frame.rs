@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
+use crate::shard::MESSAGES_PER_SECOND;
 use crate::table::{Packed, packed};
 use crate::{
     CheckKey, CheckSeries, ConnectionFigures, Distribution, DropCause, GroupKey, GroupSeries, Kept, KeptKey,
@@ -60,6 +62,24 @@ impl Series {
     /// How many buckets its distributions hold, which is what they occupy.
     pub fn buckets(&self) -> usize {
         self.timings.values().map(|distribution| distribution.buckets().len()).sum()
+    }
+
+    /// Adds another second's.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.received_bytes += other.received_bytes;
+        self.sent_bytes += other.sent_bytes;
+        for (status, count) in &other.statuses {
+            *self.statuses.entry(*status).or_default() += count;
+        }
+        for (timing, distribution) in &other.timings {
+            match self.timings.entry(*timing) {
+                Entry::Occupied(mut known) => known.get_mut().merge(distribution),
+                Entry::Vacant(new) => {
+                    new.insert(distribution.clone());
+                }
+            }
+        }
     }
 }
 
@@ -149,6 +169,17 @@ impl IterationSeries {
             DropCause::Generator => self.dropped_generator,
         }
     }
+
+    /// Adds another second's.
+    pub fn merge(&mut self, other: &Self) {
+        self.arrivals += other.arrivals;
+        self.dropped_in_flight_limit += other.dropped_in_flight_limit;
+        self.dropped_generator += other.dropped_generator;
+        self.ended += other.ended;
+        self.failed += other.failed;
+        self.cut += other.cut;
+        other.time.iter().for_each(|more| merge_into(&mut self.time, more.clone()));
+    }
 }
 
 /// Which requests are in flight.
@@ -194,6 +225,43 @@ impl Frame {
         Self { second, ..Self::default() }
     }
 
+    /// Takes in a later second: everything that is counted is added, requests in flight are those at its end, and
+    /// of what went wrong in words there is as much as a second has.
+    ///
+    /// Nothing that can be counted is lost by it; in which second it happened is.
+    pub fn absorb(&mut self, later: &Self) {
+        merge_all(&mut self.series, &later.series, Series::merge);
+        merge_all(&mut self.iterations, &later.iterations, IterationSeries::merge);
+        merge_all(&mut self.groups, &later.groups, GroupSeries::merge);
+        merge_all(&mut self.checks, &later.checks, CheckSeries::merge);
+        merge_all(&mut self.addresses, &later.addresses, AddressSeries::merge);
+        merge_all(&mut self.values, &later.values, ValueSeries::merge);
+        merge_all(&mut self.kept, &later.kept, Kept::merge);
+        self.pending.clone_from(&later.pending);
+        self.reconnects += later.reconnects;
+        self.connections.merge(&later.connections);
+        self.overflowed_series = self.overflowed_series.max(later.overflowed_series);
+        for error in &later.errors {
+            self.absorb_words(error);
+        }
+    }
+
+    fn absorb_words(&mut self, error: &ErrorSample) {
+        let same = |known: &&mut ErrorSample| {
+            (known.outcome, known.step) == (error.outcome, error.step) && known.message == error.message
+        };
+        let has_room = self.errors.len() < MESSAGES_PER_SECOND;
+        match self.errors.iter_mut().find(same) {
+            Some(known) => {
+                known.count += error.count;
+                known.first = known.first.min(error.first);
+                known.last = known.last.max(error.last);
+            }
+            None if has_room => self.errors.push(error.clone()),
+            None => {}
+        }
+    }
+
     /// Requests in flight at its end.
     pub fn in_flight(&self) -> u64 {
         self.pending.values().map(|pending| pending.since_due.count()).sum()
@@ -202,6 +270,21 @@ impl Frame {
     /// Requests that ended, by a condition on their key.
     pub fn requests(&self, which: impl Fn(&SeriesKey) -> bool) -> u64 {
         self.series.iter().filter(|(key, _)| which(key)).map(|(_, series)| series.requests).sum()
+    }
+}
+
+fn merge_all<K: Ord + Copy, V: Clone>(
+    into: &mut BTreeMap<K, V>,
+    more: &BTreeMap<K, V>,
+    merge: impl Fn(&mut V, &V),
+) {
+    for (key, value) in more {
+        match into.entry(*key) {
+            Entry::Occupied(mut known) => merge(known.get_mut(), value),
+            Entry::Vacant(new) => {
+                new.insert(value.clone());
+            }
+        }
     }
 }
 

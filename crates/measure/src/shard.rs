@@ -17,7 +17,7 @@ use crate::{
 
 /// How many different messages one worker keeps per second. Further ones are counted in their series
 /// all the same; only their words are lost.
-const MESSAGES_PER_SECOND: usize = 32;
+pub(crate) const MESSAGES_PER_SECOND: usize = 32;
 
 /// How many series beyond the limits are remembered to say how many there were: 64 KB a worker.
 const OVERFLOWED_REMEMBERED: usize = 4096;

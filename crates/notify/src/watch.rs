@@ -37,6 +37,7 @@ impl RunWatch {
             RunEvent::Phase { .. }
             | RunEvent::Second(_)
             | RunEvent::Steered(_)
+            | RunEvent::Stretch(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => Vec::new(),
         }

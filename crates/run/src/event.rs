@@ -4,7 +4,7 @@ use std::sync::Arc;
 use plimsoll_measure::{Frame, Phase, Vitals};
 use plimsoll_sla::{Status, Validity};
 
-use crate::{Calibration, ResourceScrape, Shape, Steered};
+use crate::{Calibration, ResourceScrape, Shape, Steered, Stretch};
 
 /// Something that happened in a run. Cheap to clone: the large ones are shared.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub enum RunEvent {
     },
     /// A second closed.
     Second(Arc<Second>),
+    /// Seconds told as one: a record tells old ones so. A live run never does.
+    Stretch(Arc<Stretch>),
     /// What the objectives and the validity of the generator looked like after a second. Derived
     /// from the seconds before it, so records leave it out.
     Judged(Arc<Judged>),

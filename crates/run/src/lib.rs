@@ -12,6 +12,7 @@ mod body;
 mod calibration;
 mod checks;
 mod comparison;
+mod course;
 mod event;
 mod exit;
 mod findings;
@@ -29,6 +30,7 @@ mod run_plateaus;
 mod shape;
 mod state;
 mod steering;
+mod stretch;
 mod summary;
 mod template;
 mod timeline;
@@ -41,6 +43,7 @@ pub use body::{Body, BodyKind, FormPart, PartContent};
 pub use calibration::{Calibration, Floor};
 pub use checks::CheckSummary;
 pub use comparison::Comparison;
+pub use course::{CoursePoint, MalformedCourse};
 pub use event::{
     Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, SamplesCount, Second,
     Started,
@@ -75,6 +78,7 @@ pub use shape::{
 };
 pub use state::State;
 pub use steering::{Change, Command, NoChange, Refusal, Steered, Steerings};
+pub use stretch::{FigureStretch, Level, Levels, SourceStretch, Stretch, StretchBuilder};
 pub use summary::{
     ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,
     StageSummary, SteeredSummary, StepSummary, Summary, Totals,

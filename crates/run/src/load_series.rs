@@ -92,6 +92,8 @@ impl LoadSeries {
             RunEvent::Second(second) => self.second(second),
             RunEvent::Started(_)
             | RunEvent::Phase { .. }
+            // A level is seen in seconds only.
+            | RunEvent::Stretch(_)
             | RunEvent::Judged(_)
             | RunEvent::Steered(_)
             | RunEvent::Note(_)

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use plimsoll_measure::SECOND;
 
-use crate::Timeline;
 use crate::findings::{Beside, Course, ResourceFindings};
+use crate::{Level, SourceStretch, Timeline};
 
 /// What one scrape of one source found.
 #[derive(Debug, Clone, PartialEq)]
@@ -268,6 +268,51 @@ impl Resources {
             }
             series.course[index].add(figure.value);
         }
+        source.left_out = source.left_out.max(left_out);
+    }
+
+    /// Adds what a source told over some seconds; it counts for mean and peak where these seconds are all measured.
+    pub(crate) fn add_stretch(
+        &mut self,
+        stretch: &SourceStretch,
+        seconds: &std::ops::Range<u64>,
+        measured: &std::ops::Range<f64>,
+    ) {
+        if !self.sources.contains_key(&stretch.source) && self.sources.len() >= Self::MOST_SOURCES {
+            return;
+        }
+        let middle = (seconds.start + (seconds.end - seconds.start) / 2).min(Self::LAST_SECOND);
+        let last = seconds.end.saturating_sub(1);
+        let counts = [seconds.start, last].iter().all(|second| measured.contains(&(*second as f64)));
+        self.widen(middle);
+        let source = self.sources.entry(Arc::clone(&stretch.source)).or_default();
+        source.scrapes += stretch.scrapes;
+        source.gaps += stretch.gaps;
+        source.reason = stretch.reason.clone().or(source.reason.take());
+        let mut left_out = stretch.left_out;
+        for figure in &stretch.figures {
+            let key = (Arc::clone(&stretch.source), Arc::clone(&figure.name));
+            if !self.series.contains_key(&key) && self.series.len() >= Self::MOST_SERIES {
+                left_out += 1;
+                continue;
+            }
+            let Level { count, sum, most, .. } = figure.level;
+            let tally = Tally { count, sum, peak: most };
+            let series = self.series.entry(key).or_insert_with(|| Series {
+                unit: figure.unit,
+                measured: Tally::default(),
+                course: Vec::new(),
+            });
+            if counts {
+                series.measured.merge(tally);
+            }
+            let index = (middle / self.width) as usize;
+            if series.course.len() <= index {
+                series.course.resize(index + 1, Tally::default());
+            }
+            series.course[index].merge(tally);
+        }
+        let source = self.sources.entry(Arc::clone(&stretch.source)).or_default();
         source.left_out = source.left_out.max(left_out);
     }
 

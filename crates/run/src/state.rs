@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plimsoll_measure::{
-    AddressKey, AddressSeries, ConnectionFigures, ErrorSample, Histogram, IterationKey, IterationSeries,
-    LatencyFigures, Limits, Outcome, Phase, SECOND, Series, SeriesKey, Timing,
+    AddressKey, AddressSeries, ConnectionFigures, ErrorSample, Frame, Histogram, IterationKey,
+    IterationSeries, LatencyFigures, Limits, Outcome, Phase, SECOND, Series, SeriesKey, Timing,
 };
 use plimsoll_sla::{Evaluator, ValidityTracker};
 use plimsoll_units::Quantile;
@@ -20,7 +20,7 @@ use crate::summary::{
     StageSummary, SteeredSummary, StepSummary, Summary, Totals,
 };
 use crate::timeline::whole_seconds;
-use crate::{Ended, Judged, Note, RunEvent, Second, Shape, Started, Steerings, Timeline};
+use crate::{Ended, Judged, Note, RunEvent, Second, Shape, Started, Steerings, Stretch, Timeline};
 
 /// How many different messages are kept per kind of failure.
 const SAMPLES_PER_KIND: usize = 10;
@@ -103,6 +103,7 @@ impl State {
             RunEvent::Phase { .. } => {}
             RunEvent::Second(second) => self.second(second),
             RunEvent::Steered(steered) => self.steerings.apply(steered),
+            RunEvent::Stretch(stretch) => self.stretch(stretch),
             RunEvent::Note(note) => {
                 if self.notes.len() < NOTES {
                     self.notes.push(note.clone());
@@ -114,24 +115,42 @@ impl State {
 
     fn second(&mut self, second: &Second) {
         let frame = &second.frame;
+        self.add(frame);
+        let measured = self.started.shape.warmup..self.stages_end();
+        second.resources.iter().for_each(|scrape| self.resources.add(scrape, measured.clone()));
+        self.most_users = self.most_users.max(second.gauges.virtual_users);
+        self.timeline.add(second);
+        self.evaluator.second(frame);
+        self.validity.second(frame, &second.vitals);
+        self.last_second = Some(frame.second);
+        self.last_wall_nanos = second.wall_nanos;
+    }
+
+    fn stretch(&mut self, stretch: &Stretch) {
+        let (frame, seconds) = (&stretch.frame, stretch.range());
+        if seconds.is_empty() {
+            return;
+        }
+        self.add(frame);
+        let measured = self.started.shape.warmup..self.stages_end();
+        stretch.resources.iter().for_each(|source| {
+            self.resources.add_stretch(source, &seconds, &measured);
+        });
+        self.most_users = self.most_users.max(stretch.levels.virtual_users.most as u64);
+        self.timeline.add_stretch(stretch);
+        self.evaluator.stretch(frame, stretch.seconds, &stretch.windows);
+        self.validity.stretch(frame, &stretch.evidence);
+        self.last_second = Some(seconds.end - 1);
+        self.last_wall_nanos = stretch.wall_nanos;
+    }
+
+    /// Adds what can be counted, of a second or of many.
+    fn add(&mut self, frame: &Frame) {
         for (key, series) in &frame.series {
             let key = self.overflow.admit(*key, &self.series, &self.started.shape.limits);
             let total = self.series.entry(key).or_default();
             let before = total.buckets();
-            total.requests += series.requests;
-            total.received_bytes += series.received_bytes;
-            total.sent_bytes += series.sent_bytes;
-            for (status, count) in &series.statuses {
-                *total.statuses.entry(*status).or_default() += count;
-            }
-            for (timing, distribution) in &series.timings {
-                match total.timings.get_mut(timing) {
-                    Some(known) => known.merge(distribution),
-                    None => {
-                        total.timings.insert(*timing, distribution.clone());
-                    }
-                }
-            }
+            total.merge(series);
             self.overflow.grown(total.buckets() - before);
         }
         self.overflow.seen = self.overflow.seen.max(frame.overflowed_series);
@@ -145,30 +164,11 @@ impl State {
         self.checks.add(&frame.checks);
         self.measures.add(&frame.values, &self.started.shape.limits);
         for (key, series) in &frame.iterations {
-            let total = self.iterations.entry(*key).or_default();
-            total.arrivals += series.arrivals;
-            total.dropped_in_flight_limit += series.dropped_in_flight_limit;
-            total.dropped_generator += series.dropped_generator;
-            total.ended += series.ended;
-            total.failed += series.failed;
-            total.cut += series.cut;
-            match (&mut total.time, &series.time) {
-                (Some(known), Some(more)) => known.merge(more),
-                (known @ None, Some(more)) => *known = Some(more.clone()),
-                (_, None) => {}
-            }
+            self.iterations.entry(*key).or_default().merge(series);
         }
         for error in &frame.errors {
             keep_sample(self.errors.entry(error.outcome).or_default(), error);
         }
-        let measured = self.started.shape.warmup..self.stages_end();
-        second.resources.iter().for_each(|scrape| self.resources.add(scrape, measured.clone()));
-        self.most_users = self.most_users.max(second.gauges.virtual_users);
-        self.timeline.add(second);
-        self.evaluator.second(frame);
-        self.validity.second(frame, &second.vitals);
-        self.last_second = Some(frame.second);
-        self.last_wall_nanos = second.wall_nanos;
     }
 
     /// Its first event.
@@ -663,7 +663,7 @@ fn curve(histogram: &Histogram) -> LatencyCurve {
 mod tests {
     use super::*;
     use crate::{Gauges, Model, RunInfo, StepShape};
-    use plimsoll_measure::{Edges, Frame, Sample, Shard, Vitals};
+    use plimsoll_measure::{Edges, Sample, Shard, Vitals};
 
     fn state(limits: Limits) -> State {
         let shape = Shape {

@@ -1,6 +1,6 @@
-use plimsoll_measure::{Distribution, Edges, SECOND, Timing};
+use plimsoll_measure::{Distribution, Edges, Frame, SECOND, Timing};
 
-use crate::Second;
+use crate::{Second, Stretch};
 
 /// The course of a run in a bounded number of points: one a second at first, wider ones as it goes on.
 ///
@@ -16,7 +16,7 @@ pub struct Timeline {
 }
 
 /// A stretch of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TimelinePoint {
     /// Its first second.
     pub second: u64,
@@ -43,7 +43,7 @@ pub struct TimelinePoint {
 }
 
 /// Buckets of the course are 2^-6 of their value wide: 1.6%, less than a pixel shows.
-const BITS: u32 = 6;
+pub(crate) const BITS: u32 = 6;
 
 impl Timeline {
     /// The most points kept.
@@ -61,14 +61,16 @@ impl Timeline {
 
     /// Adds a second.
     pub fn add(&mut self, second: &Second) {
-        let point = point(second, &self.edges);
-        let start = point.second - point.second % self.width;
-        match self.points.last_mut() {
-            Some(last) if last.second == start => last.absorb(&point),
-            _ => {
-                self.points.push(TimelinePoint { second: start, seconds: point.second - start + 1, ..point });
-            }
-        }
+        self.take(TimelinePoint::of_second(second, &self.edges));
+    }
+
+    /// Adds seconds that are told as one.
+    pub fn add_stretch(&mut self, stretch: &Stretch) {
+        self.take(TimelinePoint::of_stretch(stretch, &self.edges));
+    }
+
+    fn take(&mut self, point: TimelinePoint) {
+        append(&mut self.points, self.width, point);
         if self.points.len() > Self::POINTS {
             self.halve();
         }
@@ -78,22 +80,46 @@ impl Timeline {
         self.width *= 2;
         let mut halved: Vec<TimelinePoint> = Vec::with_capacity(Self::POINTS);
         for point in self.points.drain(..) {
-            let start = point.second - point.second % self.width;
-            match halved.last_mut() {
-                Some(last) if last.second == start => last.absorb(&point),
-                _ => halved.push(TimelinePoint {
-                    second: start,
-                    seconds: point.second - start + point.seconds,
-                    ..point
-                }),
-            }
+            append(&mut halved, self.width, point);
         }
         self.points = halved;
     }
 }
 
+/// Puts a point behind others: into the last of them where both begin in the same slot of this width. A point that
+/// is wider than a slot stands by itself.
+fn append(points: &mut Vec<TimelinePoint>, width: u64, point: TimelinePoint) {
+    let slot = |second: u64| second - second % width;
+    let start = slot(point.second);
+    match points.last_mut() {
+        Some(last) if slot(last.second) == start => last.absorb(&point),
+        last => {
+            let start = start.max(last.map_or(0, |last| last.second + last.seconds));
+            let seconds = point.second - start.min(point.second) + point.seconds;
+            points.push(TimelinePoint { second: start.min(point.second), seconds, ..point });
+        }
+    }
+}
+
 impl TimelinePoint {
-    fn absorb(&mut self, next: &Self) {
+    /// Of one second; its histogram counts at `edges`.
+    pub(crate) fn of_second(second: &Second, edges: &Edges) -> Self {
+        let (users, in_flight) = (second.gauges.virtual_users, second.frame.in_flight());
+        Self { offered: second.gauges.offered_rate, users, in_flight, ..point(&second.frame, 1, edges) }
+    }
+
+    /// Of a stretch.
+    pub(crate) fn of_stretch(stretch: &Stretch, edges: &Edges) -> Self {
+        let levels = &stretch.levels;
+        Self {
+            offered: levels.offered_rate.sum,
+            users: levels.virtual_users.most as u64,
+            in_flight: levels.in_flight.most as u64,
+            ..point(&stretch.frame, stretch.seconds, edges)
+        }
+    }
+
+    pub(crate) fn absorb(&mut self, next: &Self) {
         self.seconds = next.second + next.seconds - self.second;
         self.offered += next.offered;
         self.arrivals += next.arrivals;
@@ -117,8 +143,7 @@ impl TimelinePoint {
     }
 }
 
-fn point(second: &Second, edges: &Edges) -> TimelinePoint {
-    let frame = &second.frame;
+fn point(frame: &Frame, seconds: u64, edges: &Edges) -> TimelinePoint {
     let mut response_time = Distribution::empty(edges.clone());
     let counted = frame.series.iter().filter(|(key, _)| key.outcome.counts_for_latency());
     counted
@@ -126,8 +151,8 @@ fn point(second: &Second, edges: &Edges) -> TimelinePoint {
         .for_each(|times| response_time.merge(times));
     TimelinePoint {
         second: frame.second,
-        seconds: 1,
-        offered: second.gauges.offered_rate,
+        seconds,
+        offered: 0.0,
         arrivals: frame.iterations.values().map(|series| series.arrivals).sum(),
         requests: frame.requests(|_| true),
         succeeded: frame.requests(|key| key.outcome.is_success()),
@@ -137,8 +162,8 @@ fn point(second: &Second, edges: &Edges) -> TimelinePoint {
             .values()
             .map(|series| series.dropped_in_flight_limit + series.dropped_generator)
             .sum(),
-        in_flight: frame.in_flight(),
-        users: second.gauges.virtual_users,
+        in_flight: 0,
+        users: 0,
         response_time: response_time.coarse(BITS),
     }
 }
@@ -152,7 +177,7 @@ pub(crate) fn whole_seconds(nanos: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::Gauges;
-    use plimsoll_measure::{Frame, Vitals};
+    use plimsoll_measure::Vitals;
 
     #[test]
     fn any_length_fits_and_nothing_is_lost() {

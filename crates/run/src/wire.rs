@@ -19,16 +19,19 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, LoadShape, Machine,
     MeasureShape, Model, Note, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape,
-    StageShape, Started, Steered, StepShape,
+    StageShape, Started, Steered, StepShape, Stretch,
 };
 
 mod measured;
+mod stretch;
 
 use measured::{
     AddressLine, CheckLine, ConnectionsLine, GroupLine, KeptLine, ScrapeLine, ValueLine, addresses_in,
     addresses_out, checks_in, checks_out, connections_in, connections_out, groups_in, groups_out, kept_in,
     kept_out, scrapes_in, scrapes_out, values_in, values_out,
 };
+
+use stretch::{StretchLine, stretch_head, stretch_in};
 
 /// The version written into every `started` line. Readers accept it and every earlier one.
 pub const VERSION: u32 = 1;
@@ -85,6 +88,10 @@ pub fn to_line(event: &RunEvent) -> Option<String> {
             Line::Second(Box::new(SecondLine { head: head_out(second), series }))
         }
         RunEvent::Steered(steered) => Line::Steered(steered_out(steered)),
+        RunEvent::Stretch(stretch) => {
+            let series = stretch.frame.series.iter().map(|(key, series)| series_out(*key, series)).collect();
+            Line::Stretch(Box::new(SecondLine { head: stretch_head(stretch), series }))
+        }
         RunEvent::Note(note) => Line::Note { at: note.at, text: note.text.clone() },
         RunEvent::Ended(ended) => Line::Ended(ended_out(ended)),
         RunEvent::Judged(_) => return None,
@@ -108,6 +115,10 @@ pub fn from_line(line: &str, edges: &Edges) -> Result<RunEvent, WireError> {
             RunEvent::Second(Arc::new(second_in(head, series, edges)?))
         }
         Line::Steered(steered) => RunEvent::Steered(Arc::new(steered_in(steered)?)),
+        Line::Stretch(stretch) => {
+            let SecondLine { head, series } = *stretch;
+            RunEvent::Stretch(Arc::new(stretch_in(head, series, edges)?))
+        }
         Line::Note { at, text } => RunEvent::Note(Note { at, text }),
         Line::Ended(ended) => RunEvent::Ended(Arc::new(ended_in(ended)?)),
     })
@@ -132,6 +143,28 @@ pub fn from_rows(rows: &SecondRows, edges: &Edges) -> Result<Second, WireError> 
     second_in(head, series, edges)
 }
 
+/// Takes a stretch apart likewise; its rows have the number of its first second.
+pub fn stretch_to_rows(stretch: &Stretch) -> SecondRows {
+    SecondRows {
+        second: stretch.frame.second,
+        head: json(&stretch_head(stretch)),
+        series: stretch.frame.series.iter().map(|(key, series)| json(&series_out(*key, series))).collect(),
+    }
+}
+
+/// Puts together what either took apart: a second or a stretch.
+///
+/// # Errors
+/// When a row is not what [`to_rows`] or [`stretch_to_rows`] wrote.
+pub fn event_from_rows(rows: &SecondRows, edges: &Edges) -> Result<RunEvent, WireError> {
+    let head: HeadLine = serde_json::from_str(&rows.head)?;
+    let series = rows.series.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
+    Ok(match head.stretch {
+        Some(_) => RunEvent::Stretch(Arc::new(stretch_in(head, series, edges)?)),
+        None => RunEvent::Second(Arc::new(second_in(head, series, edges)?)),
+    })
+}
+
 fn json(value: &impl Serialize) -> String {
     // Our own structs have text keys and no maps that could fail.
     serde_json::to_string(value).unwrap_or_default()
@@ -145,10 +178,18 @@ fn label<T>(field: &'static str, text: &str, read: impl Fn(&str) -> Option<T>) -
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Line {
     Started(Box<StartedLine>),
-    Phase { phase: String, at: u64 },
+    Phase {
+        phase: String,
+        at: u64,
+    },
     Second(Box<SecondLine>),
+    /// Seconds told as one. A word of its own: who does not know it must not take it for a second.
+    Stretch(Box<SecondLine>),
     Steered(SteeredLine),
-    Note { at: u64, text: String },
+    Note {
+        at: u64,
+        text: String,
+    },
     Ended(EndedLine),
 }
 
@@ -421,6 +462,8 @@ struct HeadLine {
     resources: Vec<ScrapeLine>,
     #[serde(default, skip_serializing_if = "is_zero")]
     overflowed_series: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stretch: Option<Box<StretchLine>>,
 }
 
 /// What the machine did to the generator, less the share of processors it used: that one stands beside
@@ -919,6 +962,7 @@ fn head_out(second: &Second) -> HeadLine {
         checks: checks_out(frame),
         resources: scrapes_out(&second.resources),
         overflowed_series: frame.overflowed_series,
+        stretch: None,
     }
 }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use plimsoll_measure::{Edges, Frame};
@@ -6,7 +7,7 @@ use crate::health::{Breach, Health};
 use crate::judge::{Reading, explain, judge, judge_by_stage};
 use crate::recovery::{Recovery, RecoveryTracker};
 use crate::tally::{Score, Second, Selection, Stages, Sum, Waiting};
-use crate::windows::Windows;
+use crate::windows::{WindowTally, Windows};
 use crate::{Bound, Expression, Measure, Objective, OwnFigure, Verdict};
 
 /// When what was measured happened, in whole seconds: windows lie inside `[first, end)`.
@@ -119,13 +120,49 @@ impl Evaluator {
         self.last = Some(frame.second);
         self.recovery.second(frame);
         for (index, (tracker, objective)) in self.trackers.iter_mut().zip(&self.objectives).enumerate() {
-            tracker.fold(frame, &self.span);
+            tracker.fold(frame, &self.span, None);
             // An abort after no seconds still takes a miss.
             let limit = objective.abort_after.map(|seconds| seconds.max(1));
             if limit.is_some_and(|limit| tracker.missing_for() >= limit) {
                 self.abort.get_or_insert(index);
             }
         }
+    }
+
+    /// Folds seconds that are told as one: `frame` is their sum, and `tallies` says by the number of the objective
+    /// what came of windows that begin in them. What needs more than the sum is unknown from here on, and said.
+    pub fn stretch(&mut self, frame: &Frame, seconds: u64, tallies: &BTreeMap<u16, WindowTally>) {
+        if seconds == 0 || self.last.is_some_and(|last| frame.second <= last) {
+            return;
+        }
+        let range = frame.second..frame.second.saturating_add(seconds);
+        self.last = Some(range.end - 1);
+        self.recovery.stretch(range.clone());
+        for (index, tracker) in (0..).zip(&mut self.trackers) {
+            let stretch = Stretch { seconds: range.clone(), tally: tallies.get(&index) };
+            tracker.fold(frame, &self.span, Some(stretch));
+        }
+    }
+
+    /// The same evaluator, but only for windows that begin in these seconds: it is to be given their frames and those
+    /// of the longest window behind them.
+    #[must_use]
+    pub fn only_windows_in(mut self, seconds: Range<u64>) -> Self {
+        for tracker in &mut self.trackers {
+            if let Scope::Windows(windows) = &mut tracker.scope {
+                windows.begin_in(seconds.clone());
+            }
+        }
+        self
+    }
+
+    /// What came of the windows so far, by the number of their objective.
+    pub fn window_tallies(&self) -> BTreeMap<u16, WindowTally> {
+        let tallies = (0..).zip(&self.trackers).filter_map(|(index, tracker)| match &tracker.scope {
+            Scope::Windows(windows) => Some((index, windows.tally())),
+            Scope::Run { .. } | Scope::Stage { .. } => None,
+        });
+        tallies.collect()
     }
 
     /// The stages ended early (abort, interrupt, iterations done): no window may reach beyond. To be
@@ -244,6 +281,13 @@ struct Tracker {
     health: Option<Health>,
 }
 
+/// Seconds that are told as one.
+#[derive(Debug, Clone)]
+struct Stretch<'a> {
+    seconds: Range<u64>,
+    tally: Option<&'a WindowTally>,
+}
+
 /// Over what it is judged.
 #[derive(Debug, Clone)]
 enum Scope {
@@ -282,22 +326,28 @@ impl Tracker {
         Self { expression, selection: Selection::new(filter, stages), edges, scope, events, health }
     }
 
-    fn fold(&mut self, frame: &Frame, span: &Span) {
+    fn fold(&mut self, frame: &Frame, span: &Span, stretch: Option<Stretch<'_>>) {
         let (expression, edges) = (self.expression, &self.edges);
         let (measure, timing) = (expression.measure, expression.measure.timing());
         let second = Second::of(frame, &self.selection, measure, edges);
         let pending = Waiting::of(frame, &self.selection, timing, edges);
         if let Some(events) = &mut self.events {
             events.add(&expression, &second, &pending);
-            if let Some(health) = &mut self.health {
-                health.second(frame.second, events.good, events.all, events.overdue);
+            match (&mut self.health, &stretch) {
+                (Some(health), None) => {
+                    health.second(frame.second, events.good, events.all, events.overdue);
+                }
+                (Some(health), Some(_)) => health.pass_over(events.good, events.all),
+                (None, _) => {}
             }
         }
         match &mut self.scope {
             Scope::Run { bound, sum, waiting, latest, missing_for } => {
                 sum.add(&second);
                 *waiting = pending;
-                let until = span.end_second.unwrap_or(u64::MAX).min(frame.second.saturating_add(1));
+                let length = stretch.map_or(1, |stretch| stretch.seconds.end - stretch.seconds.start);
+                let behind = frame.second.saturating_add(length);
+                let until = span.end_second.unwrap_or(u64::MAX).min(behind);
                 let measured = until.saturating_sub(span.first_second);
                 if measured == 0 {
                     return;
@@ -308,12 +358,14 @@ impl Tracker {
                 // Behind the stages there is nothing left to abort.
                 if until > frame.second {
                     let missed = so_far(&expression, reading.verdict) == Some(Verdict::Missed);
-                    *missing_for = if missed { missing_for.saturating_add(1) } else { 0 };
+                    let length = u32::try_from(length).unwrap_or(u32::MAX);
+                    *missing_for = if missed { missing_for.saturating_add(length) } else { 0 };
                 }
             }
-            Scope::Windows(windows) => {
-                windows.fold(frame.second, second, &pending, edges);
-            }
+            Scope::Windows(windows) => match stretch {
+                None => windows.fold(frame.second, second, &pending, edges),
+                Some(Stretch { seconds, tally }) => windows.stretch(seconds, tally),
+            },
             Scope::Stage { selection, reference, compared, .. } => {
                 reference.add(&Second::of(frame, selection, measure, edges));
                 compared.add(&second);

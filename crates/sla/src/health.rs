@@ -71,6 +71,11 @@ impl Health {
         });
     }
 
+    /// Seconds whose own events nobody knows any more: they are in no window that is looked at.
+    pub(crate) fn pass_over(&mut self, good: u64, all: u64) {
+        (self.good, self.all) = (good, all);
+    }
+
     pub(crate) fn breach(&self) -> Option<&Breach> {
         self.breach.as_ref()
     }

@@ -49,4 +49,7 @@ pub use period::{Calendar, Period, PeriodError, Rolling, Unit};
 pub use recovery::{CALM_SECONDS, Recovery};
 pub use slo::{Method, Share, ShareError, Slice, SliceError, Slo, Target};
 pub use state::{Condition, Moment, State, StateJudge};
-pub use validity::{Validity, ValidityReport, ValidityTracker};
+pub use validity::{
+    Cause, Evidence, Lasting, Late, Row, SecondSpan, Validity, ValidityReport, ValidityTracker,
+};
+pub use windows::WindowTally;

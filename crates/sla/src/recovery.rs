@@ -79,6 +79,8 @@ struct Spike {
     /// The end of the last second that was watched.
     watched: Option<u64>,
     recovered: Option<f64>,
+    /// Whether seconds that would have to be looked at are known in sum only.
+    unseen: bool,
 }
 
 /// The figures of a second: those that are there.
@@ -142,6 +144,7 @@ impl RecoveryTracker {
             calm_since: None,
             watched: None,
             recovered: None,
+            unseen: false,
         };
         Self { spikes: spikes.iter().map(spike).collect(), first, end, ..Self::default() }
     }
@@ -159,6 +162,16 @@ impl RecoveryTracker {
         if self.is_needed() {
             self.reading(frame.second, Reading::of(frame));
         }
+    }
+
+    /// Folds seconds of which only the sum is known.
+    pub(crate) fn stretch(&mut self, seconds: std::ops::Range<u64>) {
+        let (from, to) = (seconds.start as f64, seconds.end as f64);
+        for spike in self.spikes.iter_mut().filter(|spike| spike.recovered.is_none()) {
+            spike.unseen |= to > spike.start - SECONDS_BEFORE as f64 && from < spike.until;
+        }
+        self.before.clear();
+        self.last = seconds.end.checked_sub(1);
     }
 
     fn reading(&mut self, second: u64, reading: Option<Reading>) {
@@ -259,6 +272,7 @@ impl RecoveryTracker {
 impl Spike {
     fn recovery(&self) -> Recovery {
         match (self.recovered, self.band.flatten(), self.watched) {
+            _ if self.unseen => Recovery::Unknown,
             (Some(seconds), _, _) => Recovery::After(seconds),
             (None, Some(_), Some(watched)) => {
                 Recovery::AtLeast((self.calm_since.unwrap_or(watched) as f64 - self.end).max(0.0))

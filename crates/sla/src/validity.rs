@@ -1,13 +1,18 @@
 //! Whether the generator can be trusted, and what kept it from its work.
 
 mod cause;
+mod evidence;
 
 use std::collections::BTreeMap;
 
 use plimsoll_measure::{Distribution, Edges, Frame, Histogram, LatencyFigures, Timing, Vitals};
 use plimsoll_units::{Quantile, duration};
 
-use cause::{Cause, exhausted};
+pub use cause::Cause;
+pub use evidence::{Evidence, Lasting, Late, Row, SecondSpan};
+
+use SecondSpan as Span;
+use cause::exhausted;
 
 /// Lag below this never matters: an unloaded machine's scheduler alone is late by tens of
 /// microseconds, now and then by more, and HTTP over loopback answers in about that time.
@@ -115,38 +120,6 @@ pub struct ValidityTracker {
     most_retransmits: Option<(u64, u64)>,
 }
 
-/// Seconds in which something was so, in constant memory.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    first: u64,
-    last: u64,
-    seconds: u64,
-}
-
-/// The rows of seconds in which something lasted.
-#[derive(Debug, Clone, Copy)]
-struct Lasting {
-    present: Row,
-    longest: Row,
-}
-
-/// Seconds in a row, and the least of it that there was in any of them.
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    span: Span,
-    least: f64,
-}
-
-/// The seconds in which lag was beyond what is tolerated.
-#[derive(Debug, Clone, Default)]
-struct Late {
-    span: Option<Span>,
-    /// The worst of their lags in nanoseconds, and whether it is a p99.
-    worst: (u64, bool),
-    /// What hindered the generator, in how many of them, and the most of it.
-    causes: BTreeMap<Cause, (u64, f64)>,
-}
-
 /// Wall time of offset zero, nanoseconds since 1970.
 #[derive(Debug, Clone, Copy)]
 struct WallClock(i64);
@@ -176,9 +149,16 @@ impl ValidityTracker {
         }
     }
 
-    /// Folds the next closed second and what the machine did to the generator in it.
-    pub fn second(&mut self, frame: &Frame, vitals: &Vitals) {
+    /// Folds seconds that are told as one, and what they said each by itself.
+    pub fn stretch(&mut self, frame: &Frame, evidence: &Evidence) {
         let mut lag = Distribution::empty(self.edges.clone());
+        self.drops(frame, &mut lag);
+        self.lag.add(&lag);
+        self.absorb(evidence);
+    }
+
+    /// Adds what is counted and gives this frame's drops; its lags go into `lag`.
+    fn drops(&mut self, frame: &Frame, lag: &mut Distribution) -> u64 {
         for (key, series) in frame.series.iter().filter(|(key, _)| key.phase.is_measured()) {
             self.requests += series.requests;
             series.timings.get(&Timing::ScheduleLag).into_iter().for_each(|of| lag.merge(of));
@@ -187,13 +167,20 @@ impl ValidityTracker {
                 times.into_iter().for_each(|of| self.response_time.add(of));
             }
         }
-        self.lag.add(&lag);
         let mut drops = 0;
         for (_, series) in frame.iterations.iter().filter(|(key, _)| key.phase.is_measured()) {
             self.arrivals += series.arrivals;
             drops += series.dropped_generator;
         }
         self.generator_drops += drops;
+        drops
+    }
+
+    /// Folds the next closed second and what the machine did to the generator in it.
+    pub fn second(&mut self, frame: &Frame, vitals: &Vitals) {
+        let mut lag = Distribution::empty(self.edges.clone());
+        let drops = self.drops(frame, &mut lag);
+        self.lag.add(&lag);
         if !is_measured(frame) {
             return;
         }
@@ -217,9 +204,8 @@ impl ValidityTracker {
         }
         for cause in Cause::ALL {
             if let Some(figure) = cause.figure(vitals, INVALID_LAG_FACTOR * tolerated) {
-                let row = Row { span: Span::at(second), least: figure };
-                let first = Lasting { present: row, longest: row };
-                self.lasting.entry(cause).and_modify(|rows| rows.extend(row)).or_insert(first);
+                let row = Lasting::at(second, figure);
+                self.lasting.entry(cause).and_modify(|rows| rows.absorb(&row)).or_insert(row);
             }
         }
         if let Some(count) = vitals.retransmits {
@@ -355,35 +341,6 @@ impl ValidityTracker {
             format!(" from {from} to {to}")
         } else {
             format!(" in {seconds} s between {from} and {to}")
-        }
-    }
-}
-
-impl Span {
-    fn at(second: u64) -> Self {
-        Self { first: second, last: second, seconds: 1 }
-    }
-
-    fn extend(span: &mut Option<Self>, second: u64) {
-        match span {
-            Some(span) => (span.last, span.seconds) = (second, span.seconds + 1),
-            None => *span = Some(Self::at(second)),
-        }
-    }
-}
-
-impl Lasting {
-    /// Goes on with a row of one second, or begins another.
-    fn extend(&mut self, next: Row) {
-        let Row { span, least } = self.present;
-        self.present = if span.last.checked_add(1) == Some(next.span.first) {
-            let span = Span { last: next.span.last, seconds: span.seconds + 1, ..span };
-            Row { span, least: least.min(next.least) }
-        } else {
-            next
-        };
-        if self.present.span.seconds > self.longest.span.seconds {
-            self.longest = self.present;
         }
     }
 }

@@ -30,8 +30,47 @@ pub(crate) struct Windows {
     pub(crate) latest: Option<Reading>,
     /// The figure farthest on the wrong side.
     pub(crate) worst: Option<f64>,
-    first_missed: Option<Event>,
-    first_undecided: Option<Event>,
+    first_missed: Option<String>,
+    first_undecided: Option<String>,
+    /// Seconds in which windows begin that nobody can judge any more.
+    unseen: u64,
+}
+
+/// What came of the windows that begin in some seconds.
+///
+/// Windows belong to the second they begin in, so that seconds can be let go of one stretch after the other: what
+/// came of those that begin in a stretch is known from it and from the seconds right behind it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct WindowTally {
+    /// Full windows judged.
+    pub judged: u64,
+    /// Those that missed.
+    pub missed: u64,
+    /// Those that nobody could decide.
+    pub undecided: u64,
+    /// The figure farthest on the wrong side, in base units.
+    pub worst: Option<f64>,
+    /// Which one missed first, and why.
+    pub first_missed: Option<String>,
+    /// Which one could not be decided first, and why.
+    pub first_undecided: Option<String>,
+}
+
+impl WindowTally {
+    /// Takes in what came of later windows; `wants_less`: small figures are good ones.
+    pub fn absorb(&mut self, later: &Self, wants_less: bool) {
+        self.judged += later.judged;
+        self.missed += later.missed;
+        self.undecided += later.undecided;
+        self.worst = worse(self.worst, later.worst, wants_less);
+        self.first_missed = self.first_missed.take().or_else(|| later.first_missed.clone());
+        self.first_undecided = self.first_undecided.take().or_else(|| later.first_undecided.clone());
+    }
+}
+
+fn worse(one: Option<f64>, other: Option<f64>, wants_less: bool) -> Option<f64> {
+    let worse = if wants_less { f64::max } else { f64::min };
+    one.into_iter().chain(other).reduce(worse)
 }
 
 /// The window that ended with second `last`.
@@ -58,7 +97,55 @@ impl Windows {
             worst: None,
             first_missed: None,
             first_undecided: None,
+            unseen: 0,
         }
+    }
+
+    /// Only windows that begin in these seconds.
+    pub(crate) fn begin_in(&mut self, seconds: Range<u64>) {
+        self.ahead.start = self.ahead.start.max(seconds.start);
+        self.ahead.end = self.ahead.end.min(seconds.end.saturating_add(self.length - 1));
+    }
+
+    /// What came of them.
+    pub(crate) fn tally(&self) -> WindowTally {
+        WindowTally {
+            judged: self.judged,
+            missed: self.missed,
+            undecided: self.undecided,
+            worst: self.worst,
+            first_missed: self.first_missed.clone(),
+            first_undecided: self.first_undecided.clone(),
+        }
+    }
+
+    /// Takes in seconds up to `until` that are told as one, and what came of the windows that begin in them, where
+    /// that is known.
+    pub(crate) fn stretch(&mut self, seconds: Range<u64>, tally: Option<&WindowTally>) {
+        let until = seconds.end.min(self.ahead.end);
+        if until <= self.ahead.start {
+            return;
+        }
+        // Windows that began before reach into seconds that nobody sees.
+        let begun = (self.seconds.len() as u64).min(self.length - 1);
+        let missing = seconds.start.saturating_sub(self.ahead.start);
+        match tally {
+            Some(tally) => {
+                let wants_less = self.expression.comparison.wants_less();
+                let mut all = self.tally();
+                all.absorb(tally, wants_less);
+                (self.judged, self.missed, self.undecided) = (all.judged, all.missed, all.undecided);
+                (self.worst, self.first_missed) = (all.worst, all.first_missed);
+                self.first_undecided = all.first_undecided;
+                self.unseen += begun + missing;
+            }
+            None => self.unseen += begun + (until - self.ahead.start),
+        }
+        self.latest = None;
+        self.missed_in_a_row = 0;
+        self.seconds.clear();
+        self.sum = Sum::new(self.expression.threshold());
+        self.ahead.start = until;
     }
 
     pub(crate) fn bound(&self) -> f64 {
@@ -115,23 +202,23 @@ impl Windows {
             Verdict::Met => {}
             Verdict::Missed => {
                 self.missed += 1;
-                self.first_missed.get_or_insert(event);
+                if self.first_missed.is_none() {
+                    self.first_missed = Some(self.first(event));
+                }
             }
             Verdict::Inconclusive => {
                 self.undecided += 1;
-                self.first_undecided.get_or_insert(event);
+                if self.first_undecided.is_none() {
+                    self.first_undecided = Some(self.first(event));
+                }
             }
         }
-        let worse = if self.expression.comparison.wants_less() { f64::max } else { f64::min };
-        self.worst = match (self.worst, reading.observed) {
-            (Some(worst), Some(observed)) => Some(worse(worst, observed)),
-            (worst, observed) => worst.or(observed),
-        };
+        self.worst = worse(self.worst, reading.observed, self.expression.comparison.wants_less());
     }
 
     /// Missed if any full window missed, met if all were met and there was one.
     pub(crate) fn verdict(&self) -> Verdict {
-        match (self.judged, self.missed, self.undecided) {
+        match (self.judged, self.missed, self.undecided + self.unseen) {
             (0, _, _) => Verdict::Inconclusive,
             (_, 0, 0) => Verdict::Met,
             (_, 0, _) => Verdict::Inconclusive,
@@ -143,11 +230,17 @@ impl Windows {
     pub(crate) fn why(&self) -> String {
         let Self { length, judged, missed, undecided, .. } = self;
         let all = counted(*judged, "window", "windows");
-        if let Some(event) = self.first_missed {
-            return format!("{missed} of {all} of {length}s missed; {}", self.first(event));
+        if let Some(first) = &self.first_missed {
+            return format!("{missed} of {all} of {length}s missed; {first}");
         }
-        if let Some(event) = self.first_undecided {
-            return format!("{undecided} of {all} of {length}s cannot be decided; {}", self.first(event));
+        if self.unseen > 0 {
+            let begin = counted(self.unseen, "second", "seconds");
+            return format!(
+                "windows of {length}s that begin in {begin} cannot be judged: only sums are kept of them"
+            );
+        }
+        if let Some(first) = &self.first_undecided {
+            return format!("{undecided} of {all} of {length}s cannot be decided; {first}");
         }
         if *judged == 0 {
             let seen = self.seconds.len();

@@ -138,7 +138,8 @@ impl Watch {
     /// Folds the next event.
     pub(crate) fn apply(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::Started(_) => {}
+            // Of records only.
+            RunEvent::Started(_) | RunEvent::Stretch(_) => {}
             RunEvent::Phase { phase, .. } => self.phase = Some(*phase),
             RunEvent::Second(second) => self.second(second),
             RunEvent::Judged(judged) => self.judged = Some(Arc::clone(judged)),
@@ -307,6 +308,7 @@ pub(super) fn told_offset(event: &RunEvent) -> Option<u64> {
         RunEvent::Started(_) => Some(0),
         RunEvent::Phase { at, .. } => Some(*at),
         RunEvent::Second(second) => Some((second.frame.second + 1).saturating_mul(SECOND)),
+        RunEvent::Stretch(stretch) => Some(stretch.range().end.saturating_mul(SECOND)),
         RunEvent::Judged(_) => None,
         RunEvent::Steered(steered) => Some(steered.at),
         RunEvent::Note(note) => Some(note.at),

@@ -10,6 +10,7 @@ mod killed;
 mod listing;
 mod plateaus;
 mod predictions;
+mod retaining;
 mod sample;
 mod schema;
 mod sharing;

@@ -17,7 +17,7 @@ const EXHAUSTED_RATIO: f64 = 0.95;
 
 /// What can keep a generator from its work. In this order: who has the cause behind it named first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Cause {
+pub enum Cause {
     /// A CPU quota held it.
     Throttled,
     /// The machine's host gave the processors to others.
@@ -35,8 +35,27 @@ pub(super) enum Cause {
 }
 
 impl Cause {
-    pub(super) const ALL: [Self; 7] =
+    /// Every cause.
+    pub const ALL: [Self; 7] =
         [Self::Throttled, Self::Stolen, Self::Busy, Self::Crowded, Self::Link, Self::Memory, Self::Stalled];
+
+    /// Its word in records.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Stolen => "stolen",
+            Self::Busy => "busy",
+            Self::Crowded => "crowded",
+            Self::Link => "link",
+            Self::Memory => "memory",
+            Self::Stalled => "stalled",
+        }
+    }
+
+    /// The cause with this word.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|cause| cause.label() == label)
+    }
 
     /// How much of it there was, when that was more than a healthy generator sees; a stall longer than
     /// `stall` seconds.
