@@ -414,6 +414,30 @@ pub(crate) struct FileArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct RetainArguments {
+    /// Configuration whose `retention` holds, like config/plimsoll.yaml [default: 7d, 90d, 730d, 10GB]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// How long every second is kept
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) seconds: Option<String>,
+    /// How long minutes are kept
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) minutes: Option<String>,
+    /// How long hours are kept; then a run is deleted
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) hours: Option<String>,
+    /// How large the history may be, like 10GB, or `none`
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<String>,
+    /// Says what it would do, and does nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
     /// Configuration file, like config/plimsoll.yaml
     #[arg(short, long, value_name = "FILE")]
@@ -533,6 +557,8 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         history: HistoryArgument,
     },
+    /// Makes old seconds minutes and old minutes hours, and deletes what is older still
+    Retain(RetainArguments),
     /// Makes the teardown of a run that was killed before it could
     Teardown {
         /// Id, the beginning of one, or `last`

@@ -18,6 +18,7 @@ mod once;
 mod plan;
 mod progress;
 mod records;
+mod retain;
 mod run;
 mod say;
 mod serve;

@@ -60,6 +60,7 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             }
             ids.iter().for_each(|id| crate::say::errln!("deleted {id}"));
         }
+        RunsCommand::Retain(arguments) => return crate::retain::retain(arguments).await,
         RunsCommand::Teardown { run, again, plan, set, json, quiet, history } => {
             let history = files::history(&history).await?;
             let (plan, json) = (plan.as_deref(), json.as_deref());

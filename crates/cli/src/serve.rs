@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use plimsoll_history::Retention;
 use plimsoll_notify::Notifier;
 use plimsoll_run::{ExitCode, NotifySettings};
 use plimsoll_service::{
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{RawAccess, RawAuth, RawLimits, RawTls};
 use crate::arguments::{HistoryArgument, ServeArguments};
 use crate::plan::Changes;
-use crate::{Outcome, Stop, files, notify, plan, signals, sla};
+use crate::retain::RawRetention;
+use crate::{Outcome, Stop, files, notify, plan, retain, signals, sla};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7700);
 
@@ -30,6 +32,7 @@ struct Raw {
     history: Option<String>,
     #[serde(default)]
     sla: Vec<PathBuf>,
+    retention: Option<RawRetention>,
     /// Read by itself, as a plan's is.
     #[serde(rename = "notify")]
     _notify: Option<serde::de::IgnoredAny>,
@@ -87,7 +90,7 @@ struct RawCeilings {
 }
 
 /// The service's configuration as meant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ServeConfig {
     listen: Option<SocketAddr>,
     history: Option<PathBuf>,
@@ -99,9 +102,40 @@ pub(crate) struct ServeConfig {
     ceilings: Ceilings,
     /// Who may ask, as typed.
     access: RawAccess,
+    /// How long what is kept; `None`: for ever.
+    retention: Option<Retention>,
+}
+
+impl Default for ServeConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            history: None,
+            slas: Vec::new(),
+            plans: None,
+            schedules: Vec::new(),
+            ceilings: Ceilings::default(),
+            access: RawAccess::default(),
+            retention: Some(Retention::default()),
+        }
+    }
 }
 
 impl ServeConfig {
+    /// Reads a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, Stop> {
+        std::fs::read_to_string(path)
+            .map_err(anyhow::Error::new)
+            .and_then(|text| Self::parse(&text))
+            .with_context(|| path.display().to_string())
+            .map_err(Stop::usage)
+    }
+
+    /// How long what is kept; `None`: for ever.
+    pub(crate) fn retention(self) -> Option<Retention> {
+        self.retention
+    }
+
     /// Reads a configuration. The error says where and what is allowed.
     pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         if text.trim().is_empty() {
@@ -124,7 +158,8 @@ impl ServeConfig {
         let (auth, tls, hosts) = (raw.auth, raw.tls, raw.hosts);
         let (metrics, limits, targets) = (raw.metrics, raw.limits, raw.targets);
         let access = RawAccess { auth, tls, hosts, metrics, limits, targets };
-        Ok(Self { listen, history, slas: raw.sla, plans: raw.plans, schedules, ceilings, access })
+        let retention = raw.retention.map_or_else(|| Ok(Some(Retention::default())), RawRetention::read)?;
+        Ok(Self { listen, history, slas: raw.sla, plans: raw.plans, schedules, ceilings, access, retention })
     }
 }
 
@@ -225,8 +260,10 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let notifier = receivers.map(Notifier::start).transpose().map_err(Stop::usage)?;
     let teller = notifier.as_ref().map(Notifier::teller);
     let shown = config.plans.as_ref().map(|plans| (beside.join(plans), config.schedules.len()));
+    let kept = config.retention.as_ref().map_or_else(|| "everything".to_owned(), retain::words);
+    let retention = config.retention;
     let config = Config { listen, history: history.clone(), promises, teller, plans, access };
-    let service = Service::bind(config).await.map_err(Stop::usage)?;
+    let service = Service::bind(config).await.map_err(Stop::usage)?.retaining(retention);
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     let _signals = signals::on_interrupt(move || {
@@ -237,6 +274,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let scheme = if service.is_secure() { "https" } else { "http" };
     crate::say::outln!("listening on {scheme}://{}", service.addr());
     crate::say::errln!("history  {}", history.path().display());
+    crate::say::errln!("kept     {kept}");
     if judged > 0 {
         crate::say::errln!("SLAs     {judged}");
     }
@@ -302,6 +340,7 @@ mod tests {
             include_str!("../../../config/compose/plimsoll.yaml"),
         ] {
             let config = ServeConfig::parse(text).unwrap();
+            assert_eq!(config.retention, Some(Retention::default()), "what is shipped says the defaults");
             let access = config.access.meant(Path::new("")).unwrap();
             access.check(config.listen.unwrap()).unwrap();
         }
@@ -334,11 +373,22 @@ mod tests {
             ),
             ("ceilings: { rate: fast }", "ceilings: rate"),
             ("ceilings: { runs: 0 }", "1 or more"),
+            ("retention: all", "write `none`"),
+            ("retention: { seconds: 7 }", "seconds"),
+            ("retention: { seconds: 1m }", "`seconds` must be an hour or longer"),
+            ("retention: { minutes: 1d }", "`seconds` must not be longer than `minutes`"),
+            ("retention: { size: 1MB }", "`size` must be 10MB or more"),
+            ("retention: { weeks: 3w }", ""),
         ] {
             let error = ServeConfig::parse(text).unwrap_err().to_string();
             assert!(error.contains(told), "{text}: {error}");
         }
-        assert_eq!(ServeConfig::parse("").unwrap().listen, None);
+        let unsaid = ServeConfig::parse("").unwrap();
+        assert_eq!((unsaid.listen, unsaid.retention), (None, Some(Retention::default())));
+        assert_eq!(ServeConfig::parse("retention: none").unwrap().retention, None);
+        let some = ServeConfig::parse("retention: { seconds: 6h, size: none }").unwrap().retention.unwrap();
+        let seconds = std::time::Duration::from_secs(6 * 3600);
+        assert_eq!(some, Retention { seconds, size: None, ..Retention::default() });
         assert_eq!(
             ServeConfig::parse("history: sqlite:/tmp/h.db").unwrap().history,
             Some("/tmp/h.db".into())

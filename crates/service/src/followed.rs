@@ -81,7 +81,12 @@ impl Followed {
         if let Some(run) = self.known().ready(&id) {
             return Ok(run);
         }
-        let run = Arc::new(self.fold(&id).await?);
+        let run = match self.fold(&id).await {
+            // It happens to a record once in a while, and not twice within a read.
+            Err(Error::Coarsened { .. }) => self.fold(&id).await,
+            folded => folded,
+        };
+        let run = Arc::new(run?);
         if run.summary.status.is_some() {
             self.known().keep(id, &run);
         }

@@ -221,7 +221,8 @@ fn schemas() -> Value {
             "required": ["schema", "run", "totals", "sla", "validity"],
             "description": "The JSON of a run, as `plimsoll run --json` writes it.",
         },
-        "Timeline": object(
+        "Timeline": { "anyOf": [reference("WholeTimeline"), reference("StretchOfTimeline")] },
+        "WholeTimeline": object(
             &["run", "plan", "status", "points", "stages", "sla", "errors", "notes"],
             &json!({
                 "run": text(), "plan": text(), "status": status, "verdict": verdict,
@@ -242,6 +243,18 @@ fn schemas() -> Value {
                 },
             }),
         ),
+        "StretchOfTimeline": closed(object(
+            &["run", "width", "points"],
+            &json!({
+                "run": text(),
+                "width": { "type": "integer", "minimum": 1, "description": "Seconds of a point, where these are kept." },
+                "points": {
+                    "type": "object",
+                    "required": crate::course::columns_of_all().collect::<Vec<_>>(),
+                    "additionalProperties": { "type": "array", "items": { "type": ["number", "null"] } },
+                },
+            }),
+        )),
         "Capacity": list("plans", "CapacityOfPlan"),
         "CapacityOfPlan": object(
             &["plan", "limit", "traffic", "headroom_ratio", "answers"],

@@ -203,7 +203,7 @@ impl From<Error> for Problem {
             Error::NoRun { .. } | Error::Empty => Kind::NotFound,
             Error::Ambiguous { .. } => Kind::Ambiguous,
             Error::Live { .. } | Error::Over { .. } | Error::Unheard { .. } => Kind::Conflict,
-            Error::Locked { .. } => Kind::Unavailable,
+            Error::Locked { .. } | Error::Coarsened { .. } => Kind::Unavailable,
             _ => Kind::Internal,
         };
         Self::new(kind, chain(&error))

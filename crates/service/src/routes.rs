@@ -25,7 +25,7 @@ use crate::route::{Answer, Doc, PUBLIC, READ, Route};
 use crate::runs::FILTERS;
 use crate::slas::Slas;
 use crate::{
-    admin, assets, control, discovery, events, guard, login, openapi, problem, settings, shapes, starts,
+    admin, assets, control, course, discovery, events, guard, login, openapi, problem, settings, starts,
 };
 
 /// What every handler can use.
@@ -117,11 +117,10 @@ fn of_runs() -> Vec<Route> {
         Route::get("/api/v1/runs", READ, runs)
             .doc(Doc { query: &FILTERS, ..Doc::json("listRuns", "Runs, latest first", "Runs") }),
         Route::get("/api/v1/runs/{run}", READ, run).doc(Doc::json("getRun", "A run in figures", "Run")),
-        Route::get("/api/v1/runs/{run}/timeline", READ, timeline).doc(Doc::json(
-            "getTimeline",
-            "The course of a run in columns",
-            "Timeline",
-        )),
+        Route::get("/api/v1/runs/{run}/timeline", READ, timeline).doc(Doc {
+            query: &course::PARAMETERS,
+            ..Doc::json("getTimeline", "The course of a run in columns, or a stretch of it", "Timeline")
+        }),
         Route::get("/api/v1/runs/{run}/report", READ, report).doc(Doc::new(
             "getReport",
             "The report of a run, one HTML file",
@@ -252,8 +251,12 @@ async fn run(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Valu
     Ok(Json(plimsoll_report::json(&*app.followed.run(&id).await?)))
 }
 
-async fn timeline(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
-    Ok(Json(shapes::timeline(&*app.followed.run(&id).await?)))
+async fn timeline(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(course::answer(&app.followed, &id, query.as_deref().unwrap_or_default()).await?))
 }
 
 async fn report(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {

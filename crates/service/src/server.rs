@@ -2,7 +2,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use plimsoll_history::History;
+use plimsoll_history::{History, Retention};
 use plimsoll_notify::Teller;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -15,7 +15,7 @@ use crate::followed::{Followed, Pulse};
 use crate::routes::App;
 use crate::serving::{CertificateError, Certificates};
 use crate::slas::{OpenError, Poller, Promises, SlaError, Slas};
-use crate::{routes, serving, watcher};
+use crate::{retainer, routes, serving, watcher};
 
 /// What a service needs.
 #[derive(Debug, Clone)]
@@ -80,6 +80,7 @@ pub struct Service {
     pulse: watch::Sender<Pulse>,
     access: Arc<Access>,
     certificates: Option<Arc<Certificates>>,
+    retention: Option<Retention>,
 }
 
 impl Service {
@@ -117,8 +118,15 @@ impl Service {
             None => None,
         };
         let (history, access) = (config.history, Arc::new(access));
-        let pulse = watch::Sender::default();
-        Ok(Self { listener, addr, history, slas, pollers, daemon, pulse, access, certificates })
+        let (pulse, retention) = (watch::Sender::default(), None);
+        Ok(Self { listener, addr, history, slas, pollers, daemon, pulse, access, certificates, retention })
+    }
+
+    /// Keeps the record within these bounds while it runs; without it everything is kept.
+    #[must_use]
+    pub fn retaining(mut self, retention: Option<Retention>) -> Self {
+        self.retention = retention;
+        self
     }
 
     /// Where it listens.
@@ -144,6 +152,9 @@ impl Service {
         let ended = stop.child_token();
         let watcher =
             tokio::spawn(watcher::watch(Arc::clone(&followed), Arc::clone(&self.slas), ended.clone()));
+        let retainer = self.retention.map(|retention| {
+            tokio::spawn(retainer::retain(followed.history().clone(), retention, ended.clone()))
+        });
         let judge = tokio::spawn(Arc::clone(&self.slas).run(self.pollers, ended.clone()));
         let (daemon, starter) = match self.daemon {
             Some((daemon, ends)) => {
@@ -176,6 +187,11 @@ impl Service {
         }
         if let Err(error) = judge.await {
             tracing::error!(%error, "the judge of SLAs failed");
+        }
+        if let Some(retainer) = retainer
+            && let Err(error) = retainer.await
+        {
+            tracing::error!(%error, "keeping the history within its bounds failed");
         }
     }
 }

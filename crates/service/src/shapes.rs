@@ -150,7 +150,7 @@ fn bound(objective: &Objective) -> Option<Value> {
 }
 
 /// The columns of a timeline, and the keys of a second.
-const COLUMNS: [&str; 15] = [
+pub(crate) const COLUMNS: [&str; 15] = [
     "second",
     "seconds",
     "offered",
@@ -190,7 +190,7 @@ fn heat(times: &Distribution) -> Option<Vec<u64>> {
 }
 
 /// A stretch of a run. Rates are per second; `offered` is what was asked for.
-fn point(point: &TimelinePoint) -> Value {
+pub(crate) fn point(point: &TimelinePoint) -> Value {
     let rate = |count| point.per_second(count);
     let times = &point.response_time;
     let quantile = |quantile| times.quantile(quantile).map(seconds);

@@ -79,6 +79,11 @@ impl Watcher {
                     self.followed.known().live.remove(&id);
                     self.outcomes.insert(id, None);
                 }
+                // A reader that is far behind begins anew, with minutes in the place of what became some.
+                Err(Error::Coarsened { .. }) => {
+                    self.readers.remove(&id);
+                    self.followed.known().live.remove(&id);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -35,6 +35,39 @@ async fn a_past_run_is_listed_and_told_in_full() {
 }
 
 #[tokio::test]
+async fn a_stretch_of_a_run_is_told_in_as_many_points_as_are_asked_for() {
+    let scene = Scene::new().await;
+    record(&scene.history, "0198-past", 100).await;
+    let asked = async |query: &str| scene.json(&format!("/api/v1/runs/latest/timeline?{query}")).await;
+    let whole = asked("from=0").await;
+    assert_eq!((whole["run"].as_str(), whole["width"].as_u64()), (Some("0198-past"), Some(1)), "{whole:#}");
+    let points = &whole["points"];
+    assert_eq!(points["second"].as_array().unwrap().len(), 20);
+    for (name, column) in points.as_object().unwrap() {
+        assert_eq!(column.as_array().map(Vec::len), Some(20), "{name}");
+    }
+    assert_eq!((&points["offered"][3], &points["requests_most"][3]), (&100.0.into(), &99.0.into()));
+
+    let stretch = asked("from=4&to=14&points=2").await;
+    let points = &stretch["points"];
+    assert_eq!((&stretch["width"], &points["second"]), (&5.into(), &serde_json::json!([4, 9])));
+    assert_eq!(points["recorded"], serde_json::json!([5, 5]));
+    for (query, told) in [
+        ("from=9&to=9", "`to=9` must be greater than `from=9`"),
+        ("points=0", "write a number from 1 to 10000"),
+        ("bucket=3", "there are from, to, points"),
+    ] {
+        let answer = scene.get(&format!("/api/v1/runs/latest/timeline?{query}")).await;
+        assert_eq!(answer.status(), 400, "{query}");
+        let problem: Value = answer.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains(told), "{problem:#}");
+    }
+    assert_eq!(scene.get("/api/v1/runs/none/timeline?from=0").await.status(), 404);
+    assert_eq!(asked("from=20").await["points"]["second"], serde_json::json!([]), "nothing is there yet");
+    scene.end().await;
+}
+
+#[tokio::test]
 async fn a_report_brings_its_own_style_and_may_do_nothing_else() {
     let scene = Scene::new().await;
     record(&scene.history, "0198-past", 10).await;
@@ -407,6 +440,7 @@ async fn answers_are_as_the_document_says() {
         ("/api/v1/runs", "/api/v1/runs?limit=1"),
         ("/api/v1/runs/{run}", "/api/v1/runs/0198-past"),
         ("/api/v1/runs/{run}/timeline", "/api/v1/runs/0198-past/timeline"),
+        ("/api/v1/runs/{run}/timeline", "/api/v1/runs/0198-past/timeline?from=3&to=9"),
         ("/api/v1/capacity", "/api/v1/capacity"),
         ("/api/v1/capacity/{number}", "/api/v1/capacity/1"),
         ("/api/v1/slas", "/api/v1/slas"),
