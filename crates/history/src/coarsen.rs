@@ -81,7 +81,7 @@ impl Coarsener {
         });
         let (stretches, data) = packing.await.map_err(|stopped| history.stopped(stopped))??;
         let recorded = stretches.iter().map(|stretch| stretch.recorded).sum();
-        let points = stretches.iter().map(CoursePoint::of_stretch).reduce(course::joined);
+        let points = course::whole(stretches.iter().map(CoursePoint::of_stretch));
         let replaced = Replaced { run: self.run, from, period, seconds, count };
         let moved = replaced.by(&mut connection, &data, points.as_ref()).await.map_err(failed)?;
         Ok(Some(if moved { recorded } else { 0 }))

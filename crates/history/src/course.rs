@@ -175,7 +175,7 @@ pub(crate) async fn add(
                 .await?;
         let known = known.map(|data| unpack(&data)).transpose().map_err(decoded)?;
         let mut point = whole.clone();
-        if let Some(mut known) = known.and_then(|known| known.into_iter().reduce(joined)) {
+        if let Some(mut known) = known.and_then(self::whole) {
             known.absorb(whole);
             point = known;
         }
@@ -207,9 +207,11 @@ pub(crate) async fn put(
 }
 
 /// Points in their order as one.
-pub(crate) fn joined(mut one: CoursePoint, later: CoursePoint) -> CoursePoint {
-    one.absorb(&later);
-    one
+pub(crate) fn whole(points: impl IntoIterator<Item = CoursePoint>) -> Option<CoursePoint> {
+    points.into_iter().reduce(|mut one, later| {
+        one.absorb(&later);
+        one
+    })
 }
 
 fn decoded(error: MalformedCourse) -> sqlx::Error {

@@ -26,9 +26,6 @@ const LEAST_SIZE: u64 = 10_000_000;
 /// A clock that is further ahead than this of what was believed last is in doubt: a weekend without a service is not.
 const LEAP: Duration = Duration::from_secs(3 * 86_400);
 
-/// Chunks of a run that are deleted at once.
-const CHUNKS_AT_ONCE: u32 = 50;
-
 /// How long what is kept. Times are those since a second was recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retention {
@@ -184,7 +181,7 @@ fn believe(clock: i64, newest: i64, known: Option<Belief>) -> (i64, Belief) {
 impl History {
     /// Makes old seconds minutes, old minutes hours, and deletes runs that are older than hours are kept; where the file
     /// is larger than it may be, ages of seconds and minutes are halved until it fits (to an hour and a day), then the
-    /// oldest runs that have ended are deleted. `clock` is the wall time, nanoseconds since 1970.
+    /// oldest runs that have ended are deleted; both end as soon as it fits. `clock` is the wall time, nanoseconds since 1970.
     ///
     /// Each step is one short transaction. Interrupted anywhere, the record stays whole and the next call goes on.
     ///
@@ -197,24 +194,35 @@ impl History {
         let (now, belief) = self.believed(&runs, clock).await?;
         self.remember(belief).await?;
         let mut done = Retained { doubts_clock: belief.doubted_since.is_some(), ..Retained::default() };
+        let mut left = Vec::with_capacity(runs.len());
+        for run in runs {
+            if self.retain_run(&run, retention.keep(&run, now), None, &mut done).await? {
+                left.push(run);
+            }
+        }
         let mut retention = retention.clone();
-        loop {
-            for run in &runs {
-                if !done.deleted.contains(&run.id) {
-                    self.retain_run(run, retention.keep(run, now), &mut done).await?;
-                }
+        while !self.fits(retention.size).await? {
+            let Some(halved) = retention.halved() else {
+                self.make_room(&left, retention.size, &mut done).await?;
+                break;
+            };
+            (retention, done.halved) = (halved, done.halved + 1);
+            for run in &left {
+                self.retain_run(run, retention.keep(run, now), retention.size, &mut done).await?;
             }
-            if done != Retained::default() {
-                self.give_space_back().await?;
-            }
-            done.bytes = self.bytes_in_use().await?;
-            if retention.size.is_none_or(|size| done.bytes <= size) {
-                return Ok(done);
-            }
-            match retention.halved() {
-                Some(halved) => (retention, done.halved) = (halved, done.halved + 1),
-                None => return self.make_room(&runs, retention.size, done).await,
-            }
+        }
+        if done.to_minutes + done.to_hours > 0 || !done.deleted.is_empty() {
+            self.give_space_back().await?;
+        }
+        done.bytes = self.bytes_in_use().await?;
+        Ok(done)
+    }
+
+    /// Whether the file is as small as it has to be.
+    async fn fits(&self, size: Option<u64>) -> Result<bool> {
+        match size {
+            None => Ok(true),
+            Some(size) => Ok(self.bytes_in_use().await? <= size),
         }
     }
 
@@ -249,29 +257,44 @@ impl History {
         Ok((kept, would))
     }
 
-    async fn retain_run(&self, run: &RunAge, keep: Keep, done: &mut Retained) -> Result<()> {
+    /// Where a size is given, only until the file is that small. Whether the run is still there.
+    async fn retain_run(
+        &self,
+        run: &RunAge,
+        keep: Keep,
+        until: Option<u64>,
+        done: &mut Retained,
+    ) -> Result<bool> {
         match keep {
             Keep::Nothing => {
                 if self.forget(run).await? {
                     done.deleted.push(run.id.clone());
+                    return Ok(false);
                 }
             }
             Keep::From { seconds, minutes } => {
-                done.to_minutes += self.coarsen(run, 1, 60, seconds).await?;
-                done.to_hours += self.coarsen(run, 60, HOUR, minutes).await?;
+                done.to_minutes += self.coarsen(run, (1, 60), seconds, until).await?;
+                done.to_hours += self.coarsen(run, (60, HOUR), minutes, until).await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Makes chunks of one resolution before a second those of another.
-    async fn coarsen(&self, run: &RunAge, from: i64, period: i64, before: i64) -> Result<u64> {
+    async fn coarsen(
+        &self,
+        run: &RunAge,
+        (from, to): (i64, i64),
+        before: i64,
+        until: Option<u64>,
+    ) -> Result<u64> {
         if before == 0 || self.seconds_before(run, from, before).await? == 0 {
             return Ok(0);
         }
         let coarsener = Coarsener::of(self, run.number).await?;
         let mut moved = 0;
-        while let Some(seconds) = coarsener.next(self, from, period, before).await? {
+        while until.is_none() || !self.fits(until).await? {
+            let Some(seconds) = coarsener.next(self, from, to, before).await? else { break };
             moved += seconds;
         }
         Ok(moved)
@@ -293,62 +316,26 @@ impl History {
     }
 
     /// Deletes the oldest runs that have ended until the file fits.
-    async fn make_room(&self, runs: &[RunAge], size: Option<u64>, mut done: Retained) -> Result<Retained> {
+    async fn make_room(&self, runs: &[RunAge], size: Option<u64>, done: &mut Retained) -> Result<()> {
         for run in runs.iter().filter(|run| run.has_ended) {
-            if size.is_none_or(|size| done.bytes <= size) {
+            if self.fits(size).await? {
                 break;
             }
-            if !done.deleted.contains(&run.id) && self.forget(run).await? {
+            if self.forget(run).await? {
                 done.deleted.push(run.id.clone());
-                self.give_space_back().await?;
-                done.bytes = self.bytes_in_use().await?;
             }
         }
-        Ok(done)
+        Ok(())
     }
 
-    /// Deletes a run that has ended, in steps: seconds that are gone already count as missing, so that whoever reads it
-    /// meanwhile is told. Whether it was still there, and had ended.
+    /// Deletes a run that has ended, at once: by then it is hours, or as coarse as it gets. Whether it was still there.
     async fn forget(&self, run: &RunAge) -> Result<bool> {
-        let failed = |error| self.failed(error);
-        while self.forget_chunks(run.number).await.map_err(failed)? {}
         let deleted = sqlx::query("DELETE FROM runs WHERE run = ? AND status IS NOT NULL")
             .bind(run.number)
             .execute(self.pool())
             .await
-            .map_err(failed)?;
+            .map_err(|error| self.failed(error))?;
         Ok(deleted.rows_affected() > 0)
-    }
-
-    async fn forget_chunks(&self, run: i64) -> std::result::Result<bool, sqlx::Error> {
-        let mut transaction = self.pool().begin_with("BEGIN IMMEDIATE").await?;
-        let chunks: Vec<(i64, i64)> = sqlx::query_as(
-            "SELECT first_second, last_second FROM chunks WHERE run = ? \
-             AND EXISTS (SELECT 1 FROM runs WHERE run = chunks.run AND status IS NOT NULL) \
-             ORDER BY first_second LIMIT ?",
-        )
-        .bind(run)
-        .bind(CHUNKS_AT_ONCE)
-        .fetch_all(&mut *transaction)
-        .await?;
-        let (Some((first, _)), Some((_, last))) = (chunks.first(), chunks.last()) else { return Ok(false) };
-        for table in ["chunks", "course"] {
-            let delete = format!("DELETE FROM {table} WHERE run = ? AND first_second BETWEEN ? AND ?");
-            sqlx::query(sqlx::AssertSqlSafe(delete))
-                .bind(run)
-                .bind(first)
-                .bind(last)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        let seconds: i64 = chunks.iter().map(|(first, last)| last - first + 1).sum();
-        sqlx::query("UPDATE runs SET lost_seconds = lost_seconds + ? WHERE run = ?")
-            .bind(seconds)
-            .bind(run)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(true)
     }
 
     /// Every run, the first recorded first.

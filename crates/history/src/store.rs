@@ -236,11 +236,7 @@ impl Packed {
         };
         let points: Vec<Vec<CoursePoint>> = rows.iter().zip(points).map(point).collect::<io::Result<_>>()?;
         let points = points.concat();
-        Ok(Self {
-            rows: chunk::pack(rows)?,
-            points: course::pack(&points)?,
-            whole: points.into_iter().reduce(course::joined),
-        })
+        Ok(Self { rows: chunk::pack(rows)?, points: course::pack(&points)?, whole: course::whole(points) })
     }
 
     /// Puts a chunk in the place of its rows, unless they are no longer what was packed: somebody else may

@@ -243,7 +243,7 @@ fn schemas() -> Value {
                 },
             }),
         ),
-        "StretchOfTimeline": closed(object(
+        "StretchOfTimeline": object(
             &["run", "width", "points"],
             &json!({
                 "run": text(),
@@ -254,7 +254,7 @@ fn schemas() -> Value {
                     "additionalProperties": { "type": "array", "items": { "type": ["number", "null"] } },
                 },
             }),
-        )),
+        ),
         "Capacity": list("plans", "CapacityOfPlan"),
         "CapacityOfPlan": object(
             &["plan", "limit", "traffic", "headroom_ratio", "answers"],

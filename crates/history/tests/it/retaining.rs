@@ -1,21 +1,23 @@
 //! Old seconds become minutes and hours, and what can be said of the run stays what it was.
 
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use plimsoll_history::{Course, Error, Filter, History, Recorder, Retention, read_export};
 use plimsoll_measure::{SECOND, Vitals};
 use plimsoll_run::{
-    CoursePoint, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, Second, Started, State, Summary,
-    wire,
+    Change, CoursePoint, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent, Second, Started, State,
+    Steered, Summary, wire,
 };
 use plimsoll_sla::{Expression, Filter as Which, Objective, Severity, Verdict};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use crate::sample;
-use crate::support::{check_integrity, first, history, lines, record, until};
+use crate::support::{check_integrity, first, history, lines, record, told as told_by, until};
+use crate::trouble::{Disk, fill};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -235,6 +237,46 @@ async fn a_coarse_record_gives_the_figures_and_verdicts_of_the_fine_one() {
 }
 
 #[tokio::test]
+async fn how_a_run_was_steered_stays_to_the_nanosecond_in_a_minute_that_knows_both_rates() {
+    let (_directory, history) = history().await;
+    let mut events = run("run");
+    for event in &mut events {
+        if let RunEvent::Second(second) = event
+            && second.frame.second >= 3630
+        {
+            let mut second = Second::clone(second);
+            second.gauges.offered_rate = 7.0;
+            *event = RunEvent::Second(Arc::new(second));
+        }
+    }
+    let steered = Steered {
+        at: 3629 * SECOND + 123,
+        effective: 3630 * SECOND,
+        loads: vec![0],
+        change: Change::Rate("7/s".parse().unwrap()),
+        by: "anna".into(),
+    };
+    let place = events.iter().position(|event| second_of(event) == Some(3630)).unwrap();
+    events.insert(place, RunEvent::Steered(Arc::new(steered.clone())));
+    put(&history, &events).await;
+    let place = "UPDATE marks SET after_second = 3629 WHERE line LIKE '%\"steered\"%'";
+    let moved = sqlx::query(place).execute(&mut connect(&history).await).await.unwrap();
+    assert_eq!(moved.rows_affected(), 1);
+    history.retain(&short(), end(&events)).await.unwrap();
+    let kept = history.events("run").await.unwrap();
+    let of_kept = folded(&kept);
+    assert_eq!(of_kept.steerings().all(), [steered]);
+    assert_eq!(figures(&of_kept.summary()), figures(&folded(&events).summary()));
+    // It is told behind the minute that it lies in.
+    let place = kept.iter().position(|event| matches!(event, RunEvent::Steered(_))).unwrap();
+    let RunEvent::Stretch(minute) = &kept[place - 1] else { panic!("{:?}", kept[place - 1]) };
+    assert_eq!(minute.range(), 3600..3660);
+    let rate = minute.levels.offered_rate;
+    assert_eq!((rate.least, rate.count), (7.0, 60));
+    assert!(rate.most > 7.0, "{rate:?}");
+}
+
+#[tokio::test]
 async fn windows_longer_than_are_followed_are_said_to_be_unknown() {
     let (_directory, history) = history().await;
     let mut events = run("run");
@@ -369,13 +411,17 @@ async fn a_file_that_is_too_large_keeps_less_and_then_fewer() {
         retained.bytes <= before.bytes / 2 && retained.to_minutes > 0 && retained.halved > 1,
         "{retained:?}"
     );
+    assert!(retained.to_minutes < 3 * 1500, "no more than is needed: {retained:?}");
     assert_eq!(retained.deleted.len(), 0);
     let file = std::fs::metadata(history.path()).unwrap().len();
     assert!(file <= retained.bytes + 1_000_000, "space is given back: {file}");
-    let bounded = Retention { size: Some(retained.bytes * 9 / 10), ..wide };
+    // When all is as coarse as it gets, the oldest goes, and no other.
+    let coarsest = Retention { seconds: HOUR, minutes: 24 * HOUR, ..wide };
+    let coarse = history.retain(&coarsest, at).await.unwrap();
+    let bounded = Retention { size: Some(coarse.bytes - 1), ..coarsest };
     let retained = history.retain(&bounded, at).await.unwrap();
-    assert_eq!(retained.deleted.first().map(String::as_str), Some("run 0"), "the oldest goes first");
-    assert!(retained.bytes <= bounded.size.unwrap(), "{retained:?}");
+    assert_eq!(retained.deleted, ["run 0"]);
+    assert!(retained.bytes < coarse.bytes, "{retained:?}");
     assert!(history.find("now").await.is_ok());
 }
 
@@ -389,8 +435,21 @@ async fn a_locked_file_is_told_and_the_next_time_goes_on() {
     let error = history.retain(&short(), end(&events)).await.unwrap_err();
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     lock.rollback().await.unwrap();
+
+    // In the middle of it, too.
+    let (retaining, at) = (history.clone(), end(&events));
+    let task = tokio::spawn(async move { retaining.retain(&short(), at).await });
+    until("the first minutes", async || (chunks(&history, 60).await > 2).then_some(())).await;
+    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    // Unless it was done before.
+    let stopped = task.await.unwrap();
+    assert!(matches!(stopped, Ok(_) | Err(Error::Locked { .. })), "{stopped:?}");
+    assert_eq!(told(&history.events("run").await.unwrap()), told(&events));
+    lock.rollback().await.unwrap();
     let retained = history.retain(&short(), end(&events)).await.unwrap();
-    assert_eq!(retained.to_minutes, 67 * 60);
+    assert!(retained.to_minutes < 67 * 60, "{retained:?}");
+    let kept = history.events("run").await.unwrap();
+    assert_eq!(figures(&folded(&kept).summary()), figures(&folded(&events).summary()));
 }
 
 /// The seconds that events tell of, each once and in their order, and their requests.
@@ -425,6 +484,96 @@ async fn given_up_anywhere_it_loses_and_doubles_nothing() {
         patience = patience * 3 / 2;
     }
     check_integrity(&history).await;
+}
+
+/// The first seconds of a run.
+fn beginning(id: &str, seconds: u64) -> Vec<RunEvent> {
+    let mut events = run(id);
+    events.retain(|event| second_of(event).is_none_or(|second| second < seconds));
+    events
+}
+
+/// How many chunks a record has of a resolution.
+async fn chunks(history: &History, resolution: i64) -> i64 {
+    let count = sqlx::query_scalar("SELECT count(*) FROM chunks WHERE resolution = ?").bind(resolution);
+    count.fetch_one(&mut connect(history).await).await.unwrap()
+}
+
+/// The file that the killed child retains, and the moment until which.
+const RETAINED: [&str; 2] = ["PLIMSOLL_TEST_RETAINED", "PLIMSOLL_TEST_RETAINED_AT"];
+
+/// Not a test by itself: what is killed.
+#[tokio::test]
+async fn child_that_retains() {
+    let [Ok(path), Ok(at)] = RETAINED.map(std::env::var) else { return };
+    let history = History::open(path).await.unwrap();
+    history.retain(&short(), at.parse().unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn killed_anywhere_it_leaves_a_whole_record_and_the_next_time_goes_on() {
+    let (_directory, history) = history().await;
+    let events = beginning("run", 1500);
+    put(&history, &events).await;
+    let fine = folded(&events).summary();
+    let at = end(&events);
+    let mut is_killed = 0;
+    // While seconds are packed; while they become minutes, early and late.
+    for (resolution, enough) in [(1, 3), (60, 1), (60, 8), (60, 16)] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "retaining::child_that_retains"])
+            .envs(RETAINED.into_iter().zip([history.path().display().to_string(), at.to_string()]))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        until("some of it", async || {
+            let is_there = chunks(&history, resolution).await >= enough;
+            (is_there || child.try_wait().unwrap().is_some()).then_some(())
+        })
+        .await;
+        child.kill().unwrap();
+        is_killed += u32::from(!child.wait().unwrap().success());
+        check_integrity(&history).await;
+        let kept = history.events("run").await.unwrap();
+        assert_eq!(told(&kept), told(&events));
+        assert_eq!(figures(&folded(&kept).summary()), figures(&fine));
+    }
+    assert!(is_killed > 0, "each child was done before it could be killed");
+    history.retain(&short(), at).await.unwrap();
+    let kept = history.events("run").await.unwrap();
+    assert_eq!(kinds(&kept), [(1, 180), (60, 22 + 1)].into());
+    assert_eq!(figures(&folded(&kept).summary()), figures(&fine));
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_it_anywhere_and_nothing_is_lost() {
+    let Some(disk) = Disk::new(64 << 20) else { return };
+    let history = History::open(disk.path().join("h.db")).await.unwrap();
+    let events = beginning("run", 900);
+    put(&history, &events).await;
+    let fine = folded(&events).summary();
+    let mut connection = connect(&history).await;
+    let mut cut = async || {
+        // A log that is there already is written again, and needs no room. To cut it needs some itself.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await
+    };
+    cut().await.unwrap();
+    let filler = disk.path().join("filler");
+    fill(&filler);
+    let mut full = 0;
+    while let Err(error) = history.retain(&short(), end(&events)).await {
+        full += 1;
+        assert!(told_by(&error).contains("the disk is full"), "{error:?}");
+        assert_eq!(told(&history.events("run").await.unwrap()), told(&events));
+        let file = std::fs::OpenOptions::new().write(true).open(&filler).unwrap();
+        file.set_len(file.metadata().unwrap().len().saturating_sub(200_000)).unwrap();
+        let _ = cut().await;
+    }
+    assert!(full > 0);
+    check_integrity(&history).await;
+    let kept = history.events("run").await.unwrap();
+    assert_eq!(kinds(&kept), [(1, 180), (60, 12 + 1)].into());
+    assert_eq!(figures(&folded(&kept).summary()), figures(&fine));
 }
 
 fn spans(course: &Course) -> Vec<(u64, u64)> {

@@ -86,11 +86,11 @@ async fn a_file_that_stays_locked_cannot_be_opened_for_writing() {
 }
 
 /// A file system of so many bytes, gone when dropped.
-struct Disk(tempfile::TempDir);
+pub(crate) struct Disk(tempfile::TempDir);
 
 impl Disk {
     /// `None` where we may not mount; the tests that need one then have nothing to say.
-    fn new(bytes: u64) -> Option<Self> {
+    pub(crate) fn new(bytes: u64) -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"])
@@ -99,7 +99,7 @@ impl Disk {
         mounted.is_ok_and(|output| output.status.success()).then_some(Self(directory))
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
@@ -117,7 +117,7 @@ impl Drop for Disk {
 }
 
 /// Fills what is left of a disk.
-fn fill(path: &Path) {
+pub(crate) fn fill(path: &Path) {
     use std::io::Write;
     let mut file = std::fs::File::create(path).unwrap();
     for size in [65536, 4096, 1] {
