@@ -20,6 +20,7 @@ pub(crate) mod process;
 pub(crate) mod programs;
 mod quantiles;
 mod rounds;
+mod service;
 mod table;
 
 use anyhow::ensure;
@@ -30,11 +31,12 @@ const GENERATOR_CORE: usize = 1;
 const TARGET_CORE: usize = 0;
 
 /// Every benchmark by name, each in its own module.
-const BENCHMARKS: [(&str, Benchmark); 5] = [
+const BENCHMARKS: [(&str, Benchmark); 6] = [
     ("noise", noise::compare),
     ("engine", engine::measure),
     ("export", export::measure),
     ("capacity", capacity::measure),
+    ("service", service::measure),
     ("instructions", |_| crate::instructions::show()),
 ];
 
@@ -42,7 +44,7 @@ type Benchmark = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: noise, engine, export, capacity or instructions; all of them when left out
+    /// Which one: noise, engine, export, capacity, service or instructions; all of them when left out
     name: Option<String>,
     /// How often the sides take turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -53,6 +55,9 @@ pub(crate) struct Arguments {
     /// Runs these parts of `engine` and no others, in their usual order
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<engine::Part>,
+    /// Of `service`: how many days are recorded by a simulated clock
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=400))]
+    days: u32,
     /// Takes our programs and the peers as they are
     #[arg(long)]
     no_build: bool,

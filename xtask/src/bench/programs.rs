@@ -230,7 +230,7 @@ impl Target {
 }
 
 /// One small request on a connection of its own; returns the body.
-fn ask(addr: SocketAddr, method: &str, path: &str) -> anyhow::Result<String> {
+pub(super) fn ask(addr: SocketAddr, method: &str, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(addr)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     // HTTP/1.0 has no chunks, so that the end of the connection is the end of the body.
