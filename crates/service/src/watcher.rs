@@ -3,12 +3,13 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plimsoll_history::{Error, Filter, Reader, RunRow};
 use plimsoll_report::Run;
 use plimsoll_run::{RunEvent, State};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -21,30 +22,47 @@ use crate::slas::{RunSecond, Slas};
 /// A second that was committed is on the page within half of one.
 const PERIOD: Duration = Duration::from_millis(500);
 
+/// How long one look reads on. To read weeks of a run that goes on takes minutes, and whoever asks meanwhile, or supervises
+/// us, does not wait for that.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
+
 /// In a second.
 const NANOS: i64 = 1_000_000_000;
 
 /// Watches until `ended`.
 pub(crate) async fn watch(followed: Arc<Followed>, slas: Arc<Slas>, ended: CancellationToken) {
-    let mut watcher =
-        Watcher { followed, slas, readers: BTreeMap::new(), outcomes: BTreeMap::new(), has_caught_up: false };
+    let mut watcher = Watcher {
+        followed,
+        slas,
+        readers: BTreeMap::new(),
+        outcomes: BTreeMap::new(),
+        learning: None,
+        has_caught_up: false,
+    };
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            () = ended.cancelled() => return,
+            () = ended.cancelled() => break,
         }
         // What is read stays read, so giving up in the middle of a look loses nothing.
         let looked = tokio::select! {
             looked = watcher.look() => looked,
-            () = ended.cancelled() => return,
+            () = ended.cancelled() => break,
         };
         watcher.tell_trouble(looked.err());
         watcher.slas.looked();
         watcher.followed.beat();
     }
+    if let Some((_, fold)) = watcher.learning {
+        fold.abort();
+        let _ = fold.await;
+    }
 }
+
+/// A run that is being folded.
+type Fold = JoinHandle<Result<Arc<Run>, Error>>;
 
 struct Watcher {
     followed: Arc<Followed>,
@@ -53,6 +71,8 @@ struct Watcher {
     readers: BTreeMap<String, Reader>,
     /// How past runs ended, by id; `None`: their record cannot be read.
     outcomes: BTreeMap<String, Option<Outcome>>,
+    /// The past run that is being folded to learn how it ended.
+    learning: Option<(String, Fold)>,
     /// Whether SLAs know what ended while no service ran.
     has_caught_up: bool,
 }
@@ -65,12 +85,13 @@ impl Watcher {
             self.catch_up(&rows).await?;
             self.has_caught_up = true;
         }
+        let until = Instant::now() + LONGEST_LOOK;
         let live = rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone());
         for id in live.chain(self.readers.keys().cloned()).collect::<BTreeSet<_>>() {
             if self.outcomes.contains_key(&id) {
                 continue;
             }
-            match self.follow(&id).await {
+            match self.follow(&id, until).await {
                 Ok(()) => {}
                 // One record that cannot be read, or was deleted meanwhile, does not hide the others.
                 Err(error @ (Error::Record { .. } | Error::NoRun { .. } | Error::Empty)) => {
@@ -93,8 +114,8 @@ impl Watcher {
         Ok(())
     }
 
-    /// Folds what came of a run since the last look.
-    async fn follow(&mut self, id: &str) -> Result<(), Error> {
+    /// Folds what came of a run since the last look, or some of it where that is much.
+    async fn follow(&mut self, id: &str, until: Instant) -> Result<(), Error> {
         let reader = match self.readers.entry(id.to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(self.followed.history().read(id).await?),
@@ -109,6 +130,9 @@ impl Watcher {
                 if let Some(second) = told {
                     self.followed.tell(Event::second(&second));
                 }
+            }
+            if Instant::now() > until {
+                return Ok(());
             }
             tokio::task::yield_now().await;
         }
@@ -177,10 +201,10 @@ impl Watcher {
         self.outcomes.retain(|id, _| rows.iter().any(|row| row.id == *id));
     }
 
-    /// Learns how runs ended that ended before we looked: from the summary left with them, else by
-    /// folding one run per look, so that a long list costs no long wait.
+    /// Learns how runs ended that ended before we looked: from the summary left with them, else by folding one at a time
+    /// beside everything else, as that takes long where a run did.
     async fn learn_outcomes(&mut self, rows: &[RunRow]) {
-        let mut folded = false;
+        self.take_learnt().await;
         for row in rows.iter().filter(|row| !row.is_live()) {
             if self.outcomes.contains_key(&row.id) || self.readers.contains_key(&row.id) {
                 continue;
@@ -188,18 +212,28 @@ impl Watcher {
             let left = row.summary.as_deref().and_then(Outcome::from_summary);
             if left.is_some() {
                 self.outcomes.insert(row.id.clone(), left);
-            } else if !folded {
-                folded = true;
-                let outcome = match self.followed.run(&row.id).await {
-                    Ok(run) => Some(Outcome::of(&run)),
-                    Err(error) => {
-                        tracing::warn!(run = row.id, %error, "the record of a run cannot be read");
-                        None
-                    }
-                };
-                self.outcomes.insert(row.id.clone(), outcome);
+            } else if self.learning.is_none() {
+                let (followed, id) = (Arc::clone(&self.followed), row.id.clone());
+                let fold = tokio::spawn(async move { followed.run(&id).await });
+                self.learning = Some((row.id.clone(), fold));
             }
         }
+    }
+
+    async fn take_learnt(&mut self) {
+        let Some((id, fold)) = self.learning.take_if(|(_, fold)| fold.is_finished()) else { return };
+        let outcome = match fold.await {
+            Ok(Ok(run)) => Some(Outcome::of(&run)),
+            Ok(Err(error)) => {
+                tracing::warn!(run = id, %error, "the record of a run cannot be read");
+                None
+            }
+            Err(error) => {
+                tracing::warn!(run = id, %error, "folding a run failed");
+                None
+            }
+        };
+        self.outcomes.insert(id, outcome);
     }
 
     fn tell_runs(&self, rows: &[RunRow]) {
