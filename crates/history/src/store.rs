@@ -6,10 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 use plimsoll_measure::Edges;
 use plimsoll_run::CoursePoint;
 use plimsoll_run::wire::{self, SecondRows};
-use sqlx::ConnectOptions;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions, Connection};
 
 use crate::{Error, Result, chunk, coarsen, course, location, schema};
 
@@ -65,7 +65,18 @@ impl History {
             // A killed process loses nothing that was committed; a power cut may lose the last seconds.
             .synchronous(SqliteSynchronous::Normal);
         prepare(&path, &options).await?;
-        let pool = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.clone());
+        let pool = SqlitePoolOptions::new().max_connections(READERS).after_release(|connection, _| {
+            // SQLite ends a transaction by itself on a full disk. It cannot be rolled back once more then, and sqlx takes the
+            // connection for one within it from then on: it is closed.
+            Box::pin(async move {
+                if connection.is_in_transaction() {
+                    // Its end may still be on its way.
+                    connection.ping().await?;
+                }
+                Ok(!connection.is_in_transaction())
+            })
+        });
+        let pool = pool.connect_lazy_with(options.clone());
         let history = Self { path: path.into(), options, pool };
         history.mark_interrupted().await?;
         Ok(history)
