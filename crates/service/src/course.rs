@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use crate::followed::Followed;
 use crate::problem::Problem;
 use crate::route::Parameter;
-use crate::shapes::{COLUMNS, point, timeline};
+use crate::shapes::{COLUMNS, HEAT, HEAT_EDGES, point, timeline};
 
 /// Points of one answer at most: more than any screen has pixels in a row.
 const AT_MOST: usize = 10_000;
@@ -56,7 +56,8 @@ pub(crate) async fn answer(followed: &Followed, id: &str, query: &str) -> Result
         Some(course) => course,
         None => folded(followed, &id, asked).await?,
     };
-    Ok(json!({ "run": id, "width": course.width, "points": columns(&course) }))
+    let (width, points) = (course.width, columns(&course));
+    Ok(json!({ "run": id, "width": width, "heat_edges": HEAT_EDGES, "points": points }))
 }
 
 /// The course of a run that an older build recorded: what its fold has of this stretch.
@@ -88,7 +89,7 @@ const LEVELS: [(&str, OfLevels); 5] = [
 pub(crate) fn columns_of_all() -> impl Iterator<Item = String> {
     let of_levels =
         LEVELS.into_iter().flat_map(|(name, _)| [format!("{name}_least"), format!("{name}_most")]);
-    COLUMNS.into_iter().chain(["recorded"]).map(str::to_owned).chain(of_levels)
+    COLUMNS.into_iter().chain([HEAT, "recorded"]).map(str::to_owned).chain(of_levels)
 }
 
 fn columns(course: &Course) -> Map<String, Value> {

@@ -244,14 +244,15 @@ fn schemas() -> Value {
             }),
         ),
         "StretchOfTimeline": object(
-            &["run", "width", "points"],
+            &["run", "width", "heat_edges", "points"],
             &json!({
                 "run": text(),
                 "width": { "type": "integer", "minimum": 1, "description": "Seconds of a point, where these are kept." },
+                "heat_edges": { "type": "array", "items": { "type": "number" } },
                 "points": {
                     "type": "object",
                     "required": crate::course::columns_of_all().collect::<Vec<_>>(),
-                    "additionalProperties": { "type": "array", "items": { "type": ["number", "null"] } },
+                    "additionalProperties": { "type": "array", "items": { "type": ["number", "null", "array"] } },
                 },
             }),
         ),

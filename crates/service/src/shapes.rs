@@ -172,7 +172,7 @@ pub(crate) const COLUMNS: [&str; 15] = [
 pub(crate) const HEAT: &str = "heat";
 
 /// Seconds between its buckets: one more bucket is below the first, and one above the last.
-const HEAT_EDGES: [f64; 22] = [
+pub(crate) const HEAT_EDGES: [f64; 22] = [
     1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
     10.0, 20.0, 50.0, 100.0,
 ];
