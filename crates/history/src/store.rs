@@ -260,7 +260,7 @@ impl Packed {
         last: i64,
         count: i64,
     ) -> std::result::Result<bool, sqlx::Error> {
-        let mut transaction = sqlx::Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
+        let mut transaction = Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
         let there: i64 =
             sqlx::query_scalar("SELECT count(*) FROM seconds WHERE run = ? AND second BETWEEN ? AND ?")
                 .bind(run)
