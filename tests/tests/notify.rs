@@ -194,6 +194,85 @@ spec:
   objectives: [{target: 0.999}]
 ";
 
+/// Each by one: by the service where the plan names nobody, by the run itself where it does, and by the service where the
+/// run could not.
+#[tokio::test]
+async fn the_ends_of_runs_that_the_service_starts_are_told_once() {
+    let _quiet = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    let (service_hook, run_hook) = (
+        Receiver::start([Answer::Status(204)]).await.unwrap(),
+        Receiver::start([Answer::Status(204)]).await.unwrap(),
+    );
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    let own = plan(&target.url(), 3, &webhook(&run_hook));
+    let silent = |seconds: u64| {
+        let text = plan(&target.url(), seconds, "none");
+        text.split("notify:").next().unwrap().replace("name: told", "name: silent")
+    };
+    desk.write("plans/own.yaml", &own);
+    desk.write(
+        "plans/own-long.yaml",
+        &plan(&target.url(), 600, &webhook(&run_hook)).replace("name: told", "name: long"),
+    );
+    desk.write("plans/silent.yaml", &silent(3));
+    let config = desk.write(
+        "plimsoll.yaml",
+        &format!(
+            "plans: plans\nnotify:\n  on: [failure, success]\n  gather: 0s\n  receivers: {{ hook: {} }}\n",
+            webhook(&service_hook)
+        ),
+    );
+    let address = format!("127.0.0.1:{}", free_port());
+    let service = desk.plimsoll(["serve", "-c", &config, "--listen", &address]).start();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let start = async |plan: &str| {
+        wait_for(PATIENCE, "the start", async || {
+            let request = client.post(format!("http://{address}/api/v1/runs"));
+            let answer = request.json(&serde_json::json!({ "plan": plan })).send().await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            let told: Value = answer.json().await.unwrap();
+            told["id"].as_str().map(str::to_owned).ok_or_else(|| format!("{told:#}"))
+        })
+        .await
+        .unwrap()
+    };
+    let told = async |receiver: &Receiver, count: usize| {
+        receiver.wait_for(count, PATIENCE).await.unwrap();
+        bodies(&receiver.received())
+    };
+    let (silent, own) = (start("silent").await, start("own").await);
+    let by_service = told(&service_hook, 1).await;
+    assert_eq!(by_service[0]["data"]["run"], silent.as_str(), "{by_service:#?}");
+    let by_run = told(&run_hook, 1).await;
+    assert_eq!(by_run[0]["data"]["run"], own.as_str(), "{by_run:#?}");
+
+    // A run that is killed can tell nobody.
+    let long = start("own-long").await;
+    let process = wait_for(PATIENCE, "its process and record", async || {
+        let known = client.get(format!("http://{address}/api/v1/runs/{long}")).send().await;
+        known.and_then(reqwest::Response::error_for_status).map_err(|error| error.to_string())?;
+        let is_it = |process: &i32| {
+            let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            line.contains(&long)
+        };
+        let all = std::fs::read_dir("/proc").unwrap();
+        let mut all = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        all.find(is_it).ok_or_else(|| "there is none".to_owned())
+    })
+    .await
+    .unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(process), nix::sys::signal::Signal::SIGKILL).unwrap();
+    let by_service = told(&service_hook, 2).await;
+    assert_eq!(types(&by_service)[1], "run.failed", "{by_service:#?}");
+    assert_eq!(by_service[1]["data"]["run"], long.as_str(), "{by_service:#?}");
+    assert!(by_service[1].to_string().contains("was killed"), "{by_service:#?}");
+
+    service.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(service.ended().await.code, 0);
+    assert_eq!((service_hook.received().len(), run_hook.received().len()), (2, 1), "each once");
+}
+
 /// Killed in the middle: the breach is not told again, and its end is.
 #[tokio::test]
 async fn a_service_tells_of_its_slas_over_a_kill() {

@@ -190,7 +190,8 @@ async fn plans_are_started_on_demand_within_the_ceilings() {
     let refused = |told: &Value| told["wrong"].is_string() && told["facts"].is_object();
     let told = service.wait("the edit to be refused", "plans/short", refused).await;
     assert!(told["wrong"].as_str().unwrap().contains("short.yaml:3:"), "{told:#}");
-    assert!(told["text"].as_str().unwrap().contains("20/s"), "{told:#}");
+    assert!(told["text"].as_str().unwrap().contains("hold: fast"), "{told:#}");
+    assert!(told["last_right"].as_str().unwrap().contains("20/s"), "{told:#}");
     let (status, _) = service.ask(Method::POST, "schedules/spike/start", None).await;
     assert_eq!(status, StatusCode::CREATED, "what was right is what runs");
 

@@ -1,7 +1,7 @@
 //! Where results and records go.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context;
 use plimsoll_history::History;
@@ -116,9 +116,59 @@ pub(crate) fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     done.with_context(problem)
 }
 
+/// A file of a folder by the name that a text gives it, which need not be trusted: it may neither climb out nor follow a
+/// link out, and learns nothing of what is there.
+pub(crate) fn within(folder: &Path, file: &str) -> Result<PathBuf, String> {
+    let outside =
+        || format!("it lies outside the folder of plans, where a plan that is sent may not look: `{file}`");
+    let is_inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !Path::new(file).components().all(is_inside) {
+        return Err(outside());
+    }
+    let real = |path: &Path| path.canonicalize().map_err(|error| error.to_string());
+    let (folder, path) = (real(folder)?, folder.join(file));
+    match path.canonicalize() {
+        Ok(path) if path.starts_with(&folder) => Ok(path),
+        // A link whose end is missing tells as much as one that is not.
+        Err(error) if path.symlink_metadata().is_err() => Err(error.to_string()),
+        Ok(_) | Err(_) => Err(outside()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_a_text_that_is_sent_lie_in_the_folder() {
+        let outside = tempfile::tempdir().unwrap();
+        let folder = outside.path().join("plans");
+        std::fs::create_dir_all(folder.join("data")).unwrap();
+        std::fs::write(outside.path().join("secret"), "s").unwrap();
+        std::fs::write(folder.join("data/users.csv"), "name").unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, folder.join(name)).unwrap();
+        link("../secret", "out");
+        link("../missing", "dead");
+        link("..", "up");
+        link("data/users.csv", "in");
+        for (file, is_allowed) in [
+            ("data/users.csv", true),
+            ("./data/users.csv", true),
+            ("in", true),
+            ("data/../data/users.csv", false),
+            ("../secret", false),
+            ("../missing", false),
+            ("/etc/passwd", false),
+            ("out", false),
+            ("dead", false),
+            ("up/secret", false),
+        ] {
+            let found = within(&folder, file);
+            assert_eq!(found.is_ok(), is_allowed, "{file}: {found:?}");
+            assert!(is_allowed || found.unwrap_err().contains("outside the folder"), "{file}");
+        }
+        assert!(within(&folder, "none").unwrap_err().contains("No such file"));
+    }
 
     #[test]
     fn a_file_is_replaced_whole_or_not_at_all() {

@@ -8,7 +8,7 @@ use plimsoll_run::{ExitCode, ExportSettings, NotifySettings, RunPlan};
 use plimsoll_sla::Sla;
 use plimsoll_spec::{Diagnostic, Inputs, OpenTable, Parsed, Source};
 
-use crate::Stop;
+use crate::{Stop, files};
 
 /// What the command line changes about a plan.
 #[derive(Debug, Default)]
@@ -51,6 +51,13 @@ pub(crate) fn read(
     let read = |file: &str| std::fs::read(folder.join(file)).map_err(|error| error.to_string());
     let open = |file: &str| crate::tables::open(&folder.join(file));
     parse_from(name, text, &read, Some(&open), changes)
+}
+
+/// The same for a text whose author may not read more than the folder: every file that it names lies in there.
+pub(crate) fn read_within(name: &str, text: String, folder: &Path) -> Result<Parsed, Vec<Diagnostic>> {
+    let read = |file: &str| std::fs::read(files::within(folder, file)?).map_err(|error| error.to_string());
+    let open = |file: &str| crate::tables::open(&files::within(folder, file)?);
+    parse_from(name, text, &read, Some(&open), Changes::default())
 }
 
 /// Reads a plan's text; `read` gives the files it names, tables too.

@@ -8,7 +8,7 @@ use plimsoll_history::Retention;
 use plimsoll_notify::Notifier;
 use plimsoll_run::{ExitCode, NotifySettings};
 use plimsoll_service::{
-    Ceilings, Config, Missed, Overlap, Plans, Promises, Pulse, ReadPlan, Schedule, Service, When,
+    Ceilings, Config, Missed, Overlap, Plans, Promises, Pulse, Reach, ReadPlan, Schedule, Service, When,
 };
 use plimsoll_units::Rate;
 use sd_notify::NotifyState;
@@ -49,6 +49,7 @@ struct Raw {
     #[serde(default)]
     schedules: Vec<RawSchedule>,
     ceilings: Option<RawCeilings>,
+    edit_plans: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,6 +101,8 @@ pub(crate) struct ServeConfig {
     plans: Option<PathBuf>,
     schedules: Vec<Schedule>,
     ceilings: Ceilings,
+    /// Whether plans may not be changed over HTTP.
+    has_fixed_plans: bool,
     /// Who may ask, as typed.
     access: RawAccess,
     /// How long what is kept; `None`: for ever.
@@ -115,6 +118,7 @@ impl Default for ServeConfig {
             plans: None,
             schedules: Vec::new(),
             ceilings: Ceilings::default(),
+            has_fixed_plans: false,
             access: RawAccess::default(),
             retention: Some(Retention::default()),
         }
@@ -155,11 +159,22 @@ impl ServeConfig {
             return Err(anyhow!("schedules: without `plans`, the folder of plans, nothing can be started"));
         }
         let ceilings = raw.ceilings.map(ceilings).transpose()?.unwrap_or_default();
+        let has_fixed_plans = raw.edit_plans == Some(false);
         let (auth, tls, hosts) = (raw.auth, raw.tls, raw.hosts);
         let (metrics, limits, targets) = (raw.metrics, raw.limits, raw.targets);
         let access = RawAccess { auth, tls, hosts, metrics, limits, targets };
         let retention = raw.retention.map_or_else(|| Ok(Some(Retention::default())), RawRetention::read)?;
-        Ok(Self { listen, history, slas: raw.sla, plans: raw.plans, schedules, ceilings, access, retention })
+        Ok(Self {
+            listen,
+            history,
+            slas: raw.sla,
+            plans: raw.plans,
+            schedules,
+            ceilings,
+            has_fixed_plans,
+            access,
+            retention,
+        })
     }
 }
 
@@ -214,7 +229,10 @@ fn ceilings(raw: RawCeilings) -> anyhow::Result<Ceilings> {
 
 /// How the service reads plans: as `plimsoll run` does.
 fn read_plan() -> ReadPlan {
-    ReadPlan::new(|name, text, folder| plan::read(name, text, folder, Changes::default()))
+    ReadPlan::new(|name, text, folder, reach| match reach {
+        Reach::Anywhere => plan::read(name, text, folder, Changes::default()),
+        Reach::Folder => plan::read_within(name, text, folder),
+    })
 }
 
 fn history(text: &str) -> anyhow::Result<PathBuf> {
@@ -250,6 +268,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
             ceilings: config.ceilings,
             targets: access.targets.clone(),
             program: std::env::current_exe().map_err(Stop::internal)?,
+            is_editable: !config.has_fixed_plans,
         }),
         None => None,
     };

@@ -24,6 +24,7 @@ pub struct Reader {
     after_second: i64,
     after_sequence: i64,
     finished: bool,
+    has_died: bool,
 }
 
 impl History {
@@ -51,6 +52,7 @@ impl History {
             after_second: -1,
             after_sequence: -1,
             finished: false,
+            has_died: false,
         })
     }
 
@@ -132,6 +134,11 @@ impl Reader {
         self.finished
     }
 
+    /// Whether the run's process ended without a word; known once everything is read.
+    pub fn has_died(&self) -> bool {
+        self.has_died
+    }
+
     /// A minute of many series takes a tenth of a second, too long for a thread that serves others.
     async fn decode(&self, rows: Vec<SecondRows>) -> Result<Vec<RunEvent>> {
         let edges = self.edges.clone();
@@ -150,6 +157,7 @@ impl Reader {
     }
 
     fn end(&mut self, end: End, events: &mut Vec<RunEvent>) -> Result<()> {
+        self.has_died = end.line.is_none();
         let ended = match end.line {
             Some(line) => wire::from_line(&line, &self.edges).map_err(|source| self.broken(source))?,
             None => RunEvent::Ended(Arc::new(Ended {

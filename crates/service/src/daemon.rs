@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plimsoll_history::{Filter, History, KeptSchedule};
+use plimsoll_notify::Teller;
 use plimsoll_run::{RunEvent, Steerings};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use crate::farewell::{End, Farewell};
 use crate::launcher::{self, Fate, Launch, Launcher};
-use crate::plans::{Change, Demand, Good, ReadPlan, Shelf, Shelved};
+use crate::plans::{Change, Demand, Found, Good, NotWritten, Reach, ReadPlan, Shelf, Shelved};
 use crate::schedules::{Decision, Memory, Schedule, Timetable};
 use crate::targets::{TargetError, Targets};
 
@@ -53,6 +55,8 @@ pub struct Plans {
     pub targets: Targets,
     /// The program that runs them: ourselves.
     pub program: PathBuf,
+    /// Whether plans may be changed over HTTP.
+    pub is_editable: bool,
 }
 
 /// How much the runs of a service may offer together.
@@ -160,9 +164,13 @@ pub(crate) struct Daemon {
     launcher: Launcher,
     folder: PathBuf,
     read: ReadPlan,
+    /// Held while files are read and written, on threads that may wait for them.
+    shelf: Mutex<Shelf>,
+    is_editable: bool,
     ceilings: Ceilings,
     targets: Targets,
     inner: Mutex<Inner>,
+    farewell: Mutex<Farewell>,
     /// Something changed that is worth a look at once.
     news: Notify,
     fates: mpsc::UnboundedSender<(String, Fate)>,
@@ -188,6 +196,8 @@ struct Inner {
 #[derive(Debug)]
 struct LiveRun {
     schedule: Option<String>,
+    /// What it was started of; `None` where another service started it.
+    plan: Option<(String, Arc<Good>)>,
     demand: Demand,
     since: Instant,
     process: Process,
@@ -234,7 +244,11 @@ impl Daemon {
     ///
     /// # Errors
     /// When the record cannot be read.
-    pub(crate) async fn open(history: History, plans: Plans) -> plimsoll_history::Result<(Arc<Self>, Ends)> {
+    pub(crate) async fn open(
+        history: History,
+        plans: Plans,
+        teller: Option<Teller>,
+    ) -> plimsoll_history::Result<(Arc<Self>, Ends)> {
         let now = Timestamp::now();
         let kept = history.schedules().await?;
         let memory = |kept: &KeptSchedule| Memory {
@@ -251,6 +265,7 @@ impl Daemon {
             };
             let run = LiveRun {
                 schedule: Some(schedule.clone()),
+                plan: None,
                 demand: demand_of(&history, &row.id).await,
                 since: Instant::now(),
                 process: Process::Adopted,
@@ -276,11 +291,14 @@ impl Daemon {
         let daemon = Self {
             history,
             launcher,
+            shelf: Mutex::new(Shelf::new(plans.folder.clone(), plans.read.clone())),
             folder: plans.folder,
             read: plans.read,
+            is_editable: plans.is_editable,
             ceilings: plans.ceilings,
             targets: plans.targets,
             inner: Mutex::new(inner),
+            farewell: Mutex::new(Farewell::new(teller)),
             news: Notify::new(),
             fates,
         };
@@ -310,28 +328,62 @@ impl Daemon {
         }
         self.stop(&mut ends).await;
         self.keep().await;
+        let farewell = std::mem::take(&mut *self.farewell.lock().unwrap_or_else(PoisonError::into_inner));
+        farewell.finish().await;
         let _ = folder.await;
     }
 
     /// Reads the folder again and again, on threads that may wait for files.
     async fn follow_folder(self: Arc<Self>, ended: CancellationToken) {
-        let mut shelf = Shelf::new(self.folder.clone(), self.read.clone());
         loop {
-            let looked = tokio::task::spawn_blocking(move || {
-                let changes = shelf.look();
-                (shelf, changes)
-            });
-            let Ok((back, changes)) = looked.await else {
-                tracing::error!("the folder of plans is not read any more: reading it panicked");
-                return;
-            };
-            shelf = back;
-            self.take_plans(&shelf, &changes);
+            if self.on_shelf(|_| Ok(())).await.is_err() {
+                tracing::error!("reading the folder of plans panicked");
+            }
             tokio::select! {
                 () = tokio::time::sleep(FOLDER) => {}
                 () = ended.cancelled() => return,
             }
         }
+    }
+
+    /// Does something with the files of plans, and knows them as they are then.
+    pub(crate) async fn on_shelf(
+        self: &Arc<Self>,
+        act: impl FnOnce(&mut Shelf) -> Result<(), NotWritten> + Send + 'static,
+    ) -> Result<(), NotWritten> {
+        let daemon = Arc::clone(self);
+        let acted = tokio::task::spawn_blocking(move || {
+            let mut shelf = daemon.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = act(&mut shelf);
+            let changes = shelf.look();
+            daemon.take_plans(&shelf, &changes);
+            done
+        });
+        acted.await.unwrap_or(Err(NotWritten::Panicked))
+    }
+
+    /// The file of a plan as it is now.
+    pub(crate) async fn found(&self, plan: &str) -> std::io::Result<Option<Found>> {
+        let (folder, plan) = (self.folder.clone(), plan.to_owned());
+        let found = tokio::task::spawn_blocking(move || crate::plans::found(&folder, &plan));
+        found.await.unwrap_or_else(|_| Err(std::io::Error::other("reading it panicked")))
+    }
+
+    /// A plan as it is known.
+    pub(crate) fn plan(&self, name: &str) -> Option<Shelved> {
+        self.inner().plans.get(name).cloned()
+    }
+
+    /// Whether plans may be changed over HTTP.
+    pub(crate) fn is_editable(&self) -> bool {
+        self.is_editable
+    }
+
+    /// The schedules that start a plan.
+    pub(crate) fn schedules_of(&self, plan: &str) -> Vec<String> {
+        let inner = self.inner();
+        let of_it = inner.timetable.entries().filter(|(schedule, _)| schedule.plan == plan);
+        of_it.map(|(schedule, _)| format!("`{}`", schedule.name)).collect()
     }
 
     fn take_plans(&self, shelf: &Shelf, changes: &[Change]) {
@@ -444,6 +496,7 @@ impl Daemon {
         };
         let run = LiveRun {
             schedule: schedule.map(str::to_owned),
+            plan: Some((plan.to_owned(), Arc::clone(&good))),
             demand: good.demand,
             since: Instant::now(),
             process: Process::Starting,
@@ -459,9 +512,9 @@ impl Daemon {
 
     /// Looks where a run would be sent, runs it, and tells how it ended.
     async fn carry(&self, launch: Launch, targets: &[String]) -> Fate {
-        let refused = |why: String| Fate { code: None, said: why };
+        let refused = |why: String| Fate { code: None, said: why, had_process: false };
         if let Err(error) = self.allowed(targets).await {
-            return Fate { code: Some(REFUSED), said: format!("error: {error}") };
+            return Fate { code: Some(REFUSED), ..refused(format!("error: {error}")) };
         }
         let id = launch.id.clone();
         let launched = {
@@ -495,17 +548,33 @@ impl Daemon {
         if !fate.was_run() {
             tracing::warn!(run = id, said = fate.said, "a run {}", fate.words());
         }
-        self.over(id, fate.was_run(), &fate.words());
+        self.over(id, fate.was_run(), &fate.words(), Some(fate.clone()));
     }
 
     /// A run has ended, as the words say.
-    fn over(&self, id: &str, was_run: bool, words: &str) {
+    fn over(&self, id: &str, was_run: bool, words: &str, fate: Option<Fate>) {
         let mut inner = self.inner();
         let Some(run) = inner.runs.remove(id) else { return };
+        self.tell_end(&inner, id, &run, fate);
         let Some(schedule) = run.schedule else { return };
         let lasted = jiff::SignedDuration::try_from(run.since.elapsed()).unwrap_or(jiff::SignedDuration::MAX);
         inner.timetable.ended(&schedule, Timestamp::now(), lasted, was_run);
         inner.note(&schedule, format!("run {id} {words}"));
+    }
+
+    fn tell_end(&self, inner: &Inner, id: &str, run: &LiveRun, fate: Option<Fate>) {
+        let (plan, good) = match &run.plan {
+            Some((plan, good)) => (plan.clone(), Some(Arc::clone(good))),
+            None => {
+                let is_its = |known: &Schedule| Some(&known.name) == run.schedule.as_ref();
+                let found = inner.timetable.entries().find(|(known, _)| is_its(known));
+                let plan = found.map(|(known, _)| known.plan.clone()).unwrap_or_default();
+                let good = inner.plans.get(&plan).and_then(|known| known.good.clone());
+                (plan, good)
+            }
+        };
+        let end = End { run: id.to_owned(), plan, good, fate };
+        self.farewell.lock().unwrap_or_else(PoisonError::into_inner).tell(&self.history, end);
     }
 
     /// Runs of a service before us have no parent to tell: the record does.
@@ -520,8 +589,8 @@ impl Daemon {
             match self.history.list(&filter).await {
                 Ok(rows) => match rows.first().map(|row| row.status) {
                     Some(None) => {}
-                    Some(Some(status)) => self.over(&id, true, &format!("ended: {}", status.label())),
-                    None => self.over(&id, true, "was deleted"),
+                    Some(Some(status)) => self.over(&id, true, &format!("ended: {}", status.label()), None),
+                    None => self.over(&id, true, "was deleted", None),
                 },
                 Err(error) => tracing::warn!(run = id, %error, "whether a run still lives cannot be read"),
             }
@@ -690,9 +759,11 @@ impl Daemon {
         &self,
         name: String,
         text: String,
+        reach: Reach,
     ) -> Result<Good, Vec<plimsoll_spec::Diagnostic>> {
         let (read, folder) = (self.read.clone(), self.folder.clone());
-        let checked = tokio::task::spawn_blocking(move || crate::plans::good(&read, &folder, &name, text));
+        let checked =
+            tokio::task::spawn_blocking(move || crate::plans::good(&read, &folder, &name, text, reach));
         match checked.await {
             Ok(checked) => checked,
             Err(_) => {

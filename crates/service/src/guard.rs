@@ -211,7 +211,7 @@ fn wrong_media_type(request: &Request) -> Option<Problem> {
     let given = given.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let allowed: &[&str] = match request.uri().path() {
         LOG_IN => &["application/x-www-form-urlencoded"],
-        _ => &["application/json", "application/yaml"],
+        _ => &["application/json", "application/yaml", "text/yaml"],
     };
     (!allowed.contains(&given.as_str())).then(|| {
         let words = format!("the body is `{given}`; send {}", allowed.join(" or "));

@@ -8,6 +8,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use plimsoll_run::ExitCode;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
@@ -52,12 +53,34 @@ pub(crate) struct Fate {
     pub(crate) code: Option<i32>,
     /// The last it said on standard error.
     pub(crate) said: String,
+    /// Whether there was a process at all.
+    pub(crate) had_process: bool,
 }
 
 impl Fate {
     /// Whether the plan was really run: it may have missed its objectives, or been stopped.
     pub(crate) fn was_run(&self) -> bool {
         matches!(self.code, Some(0 | 3 | 4 | 130))
+    }
+
+    /// Whether its process ended as it meant to, and could tell whom its plan names: it was neither killed nor did it
+    /// panic.
+    pub(crate) fn could_speak(&self) -> bool {
+        self.had_process && matches!(self.code, Some(0..=5 | 130))
+    }
+
+    /// The code, as ours mean it.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        let ours = [
+            ExitCode::Success,
+            ExitCode::Usage,
+            ExitCode::Missed,
+            ExitCode::Undecided,
+            ExitCode::Unreachable,
+            ExitCode::Interrupted,
+        ];
+        let found = ours.into_iter().find(|code| self.code == Some(*code as i32));
+        found.unwrap_or(ExitCode::Internal)
     }
 
     /// How it ended, in words for people.
@@ -130,8 +153,10 @@ impl Launched {
             None => String::new(),
         };
         match self.child.wait().await {
-            Ok(status) => Fate { code: status.code(), said },
-            Err(error) => Fate { code: None, said: format!("its end is not known: {error}") },
+            Ok(status) => Fate { code: status.code(), said, had_process: true },
+            Err(error) => {
+                Fate { code: None, said: format!("its end is not known: {error}"), had_process: true }
+            }
         }
     }
 }

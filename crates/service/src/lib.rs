@@ -12,6 +12,9 @@
 //! names that are its own, since a page from elsewhere could otherwise have its own name point here and read along; and beyond
 //! loopback only to whoever it knows: by a token, or by what a proxy says.
 
+// The schemas of the document of the API are one `json!`, which recurses once for each of their keys.
+#![recursion_limit = "256"]
+
 mod access;
 mod admin;
 mod assets;
@@ -20,7 +23,9 @@ mod control;
 mod course;
 mod daemon;
 mod discovery;
+mod editing;
 mod events;
+mod farewell;
 mod followed;
 mod guard;
 mod journal;
@@ -50,7 +55,7 @@ pub use access::{Access, AccessError, Auth, Limits, Patience, Proxy, TOKEN_PREFI
 pub use daemon::{Ceilings, Plans};
 pub use followed::Pulse;
 pub use network::{Network, NoNetwork};
-pub use plans::ReadPlan;
+pub use plans::{Reach, ReadPlan};
 pub use routes::routes;
 pub use schedules::{Missed, Overlap, Schedule, When, WhenError};
 pub use server::{Config, Service, ServiceError};

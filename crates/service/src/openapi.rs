@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::problem::{Kind, MEDIA_TYPE, TYPE};
 use crate::route::{Answer, Route};
 
+/// The schema of a plan's text.
+const PLAN_YAML: &str = "PlanYaml";
+
 /// The document of some routes.
 pub(crate) fn document(routes: &[Route]) -> Value {
     let mut paths = Map::new();
@@ -79,7 +82,9 @@ fn operation(route: &Route) -> Value {
         operation["parameters"] = parameters.into();
     }
     if let Some(body) = doc.body {
-        let content = json!({ "application/json": { "schema": reference(body) } });
+        // A plan is sent as people write it.
+        let kind = if body == PLAN_YAML { "text/yaml" } else { "application/json" };
+        let content = json!({ (kind): { "schema": reference(body) } });
         operation["requestBody"] = json!({ "required": true, "content": content });
     }
     match route.scope {
@@ -288,9 +293,24 @@ fn schemas() -> Value {
             &["name", "file", "facts", "wrong", "errors"],
             &json!({
                 "name": text(), "file": text(), "facts": { "anyOf": [reference("PlanFacts"), { "type": "null" }] },
-                "wrong": maybe_text(), "errors": { "type": "array", "items": reference("Mistake") }, "text": maybe_text(),
+                "wrong": maybe_text(), "errors": { "type": "array", "items": reference("Mistake") },
             }),
         ),
+        "PlanWithText": object(
+            &["name", "file", "facts", "wrong", "errors", "text", "last_right", "etag"],
+            &json!({
+                "name": text(), "file": text(), "facts": { "anyOf": [reference("PlanFacts"), { "type": "null" }] },
+                "wrong": maybe_text(), "errors": { "type": "array", "items": reference("Mistake") },
+                "text": { "type": ["string", "null"], "description": "As it is in the file now." },
+                "last_right": {
+                    "type": ["string", "null"],
+                    "description": "What is started as long as the file is wrong: its text when it was right last.",
+                },
+                "etag": { "type": ["string", "null"], "description": "What `If-Match` says of whoever has seen this text." },
+            }),
+        ),
+        (PLAN_YAML): { "type": "string", "description": "A plan in YAML, at most 1 MiB." },
+        "JsonSchema": { "type": "object" },
         "PlanFacts": object(
             &["plan", "sha256", "peak_rate", "peak_users", "duration_seconds", "advice"],
             &json!({

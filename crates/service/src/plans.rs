@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_run::{LoadModel, RunPlan};
+use plimsoll_run::{Action, LoadModel, Part, Request, RunPlan, Template};
 use plimsoll_spec::{Diagnostic, Parsed, Weight};
 use plimsoll_workload::{RateProfile, UserProfile};
 use sha2::{Digest, Sha256};
@@ -20,16 +20,25 @@ pub(crate) const LARGEST: u64 = 1 << 20;
 /// The most files that are read; a folder of more is not one of plans.
 const MOST: usize = 1_000;
 
-type Read = dyn Fn(&str, String, &Path) -> Result<Parsed, Vec<Diagnostic>> + Send + Sync;
+/// Which files a plan may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Any that the service can read: whoever wrote it into the folder can read them too.
+    Anywhere,
+    /// Those of the folder of plans: whoever sent it over HTTP need not be allowed to read anything else here.
+    Folder,
+}
 
-/// Reads a plan: its name for messages, its text, and the folder that it names files from.
+type Read = dyn Fn(&str, String, &Path, Reach) -> Result<Parsed, Vec<Diagnostic>> + Send + Sync;
+
+/// Reads a plan: its name for messages, its text, the folder that it names files from, and which.
 #[derive(Clone)]
 pub struct ReadPlan(Arc<Read>);
 
 impl ReadPlan {
     /// Reads plans in this way.
     pub fn new(
-        read: impl Fn(&str, String, &Path) -> Result<Parsed, Vec<Diagnostic>> + Send + Sync + 'static,
+        read: impl Fn(&str, String, &Path, Reach) -> Result<Parsed, Vec<Diagnostic>> + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(read))
     }
@@ -78,8 +87,26 @@ pub(crate) struct Good {
     pub(crate) targets: Vec<String>,
     /// How long its stages last.
     pub(crate) length: Duration,
+    /// Whether its runs tell their end themselves: it has a `notify` of its own.
+    pub(crate) tells_itself: bool,
     /// What its author should know.
     pub(crate) advice: Vec<Diagnostic>,
+}
+
+#[cfg(test)]
+impl Good {
+    pub(crate) fn named(name: &str, text: String) -> Self {
+        Self {
+            digest: digest(text.as_bytes()),
+            text,
+            name: name.to_owned(),
+            demand: Demand::default(),
+            targets: vec!["http://127.0.0.1:1".to_owned()],
+            length: Duration::ZERO,
+            tells_itself: false,
+            advice: Vec::new(),
+        }
+    }
 }
 
 /// The most that a run offers at once.
@@ -217,7 +244,190 @@ impl Shelf {
         }
         let text = fs::read_to_string(self.folder.join(file))
             .map_err(|error| vec![whole(format!("the file cannot be read: {error}"))])?;
-        good(&self.read, &self.folder, file, text)
+        good(&self.read, &self.folder, file, text, Reach::Anywhere)
+    }
+}
+
+fn digest(text: &[u8]) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A plan's file as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) file: String,
+    /// `None`: it is no text, or too large for a plan.
+    pub(crate) text: Option<String>,
+    /// What changes with the text, as HTTP has it; `None`: it is too large.
+    pub(crate) etag: Option<String>,
+}
+
+/// What somebody says they have seen of a file that they change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing is said.
+    Unsaid,
+    /// Whatever it is.
+    Anything,
+    /// That there is none.
+    Nothing,
+    /// One of these texts, by their etags.
+    Texts(Vec<String>),
+}
+
+/// Why a plan's file is not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotWritten {
+    #[error("there is no such plan")]
+    Missing,
+    #[error("somebody else has changed the plan since: look at its text again")]
+    Changed,
+    #[error("there is such a plan already")]
+    Exists,
+    #[error(
+        "there is such a plan already: say in `If-Match` which text of it you have seen, or `*` for whatever it is"
+    )]
+    Unsaid,
+    #[error("its file is a link or no file: change it where it really is")]
+    NoFile,
+    #[error("the folder has {MOST} plans, which is the most")]
+    TooMany,
+    #[error("its file has more than {LARGEST} bytes: put it right where it is")]
+    Large,
+    #[error("the folder of plans cannot be written: {error}")]
+    Failed { error: io::Error, is_denied: bool },
+    #[error("writing the plan failed")]
+    Panicked,
+}
+
+impl From<io::Error> for NotWritten {
+    fn from(error: io::Error) -> Self {
+        let is_denied = matches!(
+            error.kind(),
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull
+        );
+        Self::Failed { error, is_denied }
+    }
+}
+
+/// The file of a plan, where there is one: of two that differ in their ending the longer ending counts.
+fn place(folder: &Path, name: &str) -> io::Result<Option<(String, fs::Metadata)>> {
+    for ending in ["yaml", "yml"] {
+        let file = format!("{name}.{ending}");
+        match fs::symlink_metadata(folder.join(&file)) {
+            Ok(metadata) => return Ok(Some((file, metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// The file of a plan as it is now. It waits for files.
+pub(crate) fn found(folder: &Path, name: &str) -> io::Result<Option<Found>> {
+    let Some((file, _)) = place(folder, name)? else { return Ok(None) };
+    let path = folder.join(&file);
+    let metadata = fs::metadata(&path)?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    if metadata.len() > LARGEST {
+        return Ok(Some(Found { file, text: None, etag: None }));
+    }
+    let bytes = fs::read(&path)?;
+    let etag = Some(etag(&bytes));
+    Ok(Some(Found { file, text: String::from_utf8(bytes).ok(), etag }))
+}
+
+fn etag(text: &[u8]) -> String {
+    format!("\"{}\"", digest(text))
+}
+
+impl Seen {
+    /// Whether a file that is there may be changed.
+    fn allows(&self, found: &Found) -> Result<(), NotWritten> {
+        match (self, &found.etag) {
+            (Self::Unsaid, _) => Err(NotWritten::Unsaid),
+            (Self::Nothing, _) => Err(NotWritten::Exists),
+            (Self::Anything, _) => Ok(()),
+            (Self::Texts(_), None) => Err(NotWritten::Large),
+            (Self::Texts(known), Some(etag)) if known.contains(etag) => Ok(()),
+            (Self::Texts(_), Some(_)) => Err(NotWritten::Changed),
+        }
+    }
+}
+
+impl Shelf {
+    /// Writes a plan, whole or not at all, where its file is as somebody has seen it.
+    pub(crate) fn put(&mut self, name: &str, text: &str, seen: &Seen) -> Result<(), NotWritten> {
+        let before = self.changeable(name, seen)?;
+        if before.is_none() {
+            if matches!(seen, Seen::Texts(_) | Seen::Anything) {
+                return Err(NotWritten::Missing);
+            }
+            if files(&self.folder)?.len() >= MOST {
+                return Err(NotWritten::TooMany);
+            }
+        }
+        let (file, permissions) = match before {
+            Some((file, metadata)) => (file, Some(metadata.permissions())),
+            None => (format!("{name}.yaml"), None),
+        };
+        let beside = self.folder.join(format!(".{file}.new"));
+        let written = self.write(&beside, text, permissions, &file);
+        if written.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
+        Ok(written?)
+    }
+
+    fn write(
+        &self,
+        beside: &Path,
+        text: &str,
+        permissions: Option<fs::Permissions>,
+        file: &str,
+    ) -> io::Result<()> {
+        // What a service left that was killed while it wrote.
+        match fs::remove_file(beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut new = fs::File::create_new(beside)?;
+        new.write_all(text.as_bytes())?;
+        if let Some(permissions) = permissions {
+            new.set_permissions(permissions)?;
+        }
+        new.sync_all()?;
+        fs::rename(beside, self.folder.join(file))?;
+        self.sync()
+    }
+
+    /// Deletes a plan whose file is as somebody has seen it.
+    pub(crate) fn remove(&mut self, name: &str, seen: &Seen) -> Result<(), NotWritten> {
+        let (file, _) = self.changeable(name, seen)?.ok_or(NotWritten::Missing)?;
+        fs::remove_file(self.folder.join(file))?;
+        Ok(self.sync()?)
+    }
+
+    /// The file of a plan that may be changed; `None`: there is none.
+    fn changeable(&self, name: &str, seen: &Seen) -> Result<Option<(String, fs::Metadata)>, NotWritten> {
+        // A name has no `/` and does not begin with a dot, so that it stays within the folder.
+        if !is_name(name) {
+            return Err(NotWritten::Missing);
+        }
+        let Some((file, metadata)) = place(&self.folder, name)? else { return Ok(None) };
+        if !metadata.is_file() {
+            return Err(NotWritten::NoFile);
+        }
+        let found = found(&self.folder, name)?.ok_or(NotWritten::NoFile)?;
+        seen.allows(&found)?;
+        Ok(Some((file, metadata)))
+    }
+
+    /// What was renamed or removed is so after a loss of power too.
+    fn sync(&self) -> io::Result<()> {
+        fs::File::open(&self.folder)?.sync_all()
     }
 }
 
@@ -232,12 +442,51 @@ pub(crate) fn good(
     folder: &Path,
     file: &str,
     text: String,
+    reach: Reach,
 ) -> Result<Good, Vec<Diagnostic>> {
-    let Parsed { plan, advice } = (read.0)(file, text.clone(), folder)?;
-    let digest = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+    let Parsed { plan, advice } = (read.0)(file, text.clone(), folder, reach)?;
+    let digest = digest(text.as_bytes());
     let length = plan.loads().map(LoadModel::length).max().unwrap_or_default();
-    let targets = plan.targets.iter().map(|target| target.url.clone()).collect();
-    Ok(Good { digest, name: plan.name.clone(), demand: Demand::of(&plan), targets, length, advice, text })
+    let targets = sent_to(&plan);
+    let tells_itself = !plan.notify.receivers.is_empty();
+    let (name, demand) = (plan.name.clone(), Demand::of(&plan));
+    Ok(Good { digest, name, demand, targets, length, tells_itself, advice, text })
+}
+
+/// Where a plan sends requests: its targets, and hosts that its steps name. What a hole gives is known only when it is
+/// sent.
+fn sent_to(plan: &RunPlan) -> Vec<String> {
+    let mut all: Vec<String> = plan.targets.iter().map(|target| target.url.clone()).collect();
+    let mut seen = |request: &Request| {
+        if let Some(origin) = origin(&request.url)
+            && !all.contains(&origin)
+        {
+            all.push(origin);
+        }
+    };
+    let scenarios = plan.scenarios.iter().map(|scenario| &scenario.actions);
+    for actions in scenarios.chain([&plan.setup, &plan.teardown]) {
+        Action::requests(actions, &mut seen);
+    }
+    all
+}
+
+/// Scheme and host that a URL begins with, where it begins with them. One whose host has a hole is no URL, and as such
+/// not allowed.
+fn origin(url: &Template) -> Option<String> {
+    let mut text = String::new();
+    for part in &url.parts {
+        match part {
+            Part::Text(more) => text.push_str(more),
+            Part::Secret(more) => text.push_str(more.expose()),
+            Part::Variable(_) => text.push('{'),
+        }
+    }
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| text.starts_with(scheme))?;
+    let host = text.get(scheme.len()..)?.split(['/', '?', '#', '\\']).next()?;
+    // Who may ask is not asked where to.
+    let host = host.rsplit('@').next()?;
+    Some(format!("{scheme}{host}"))
 }
 
 /// Mistakes as the command line shows them, without colour.
@@ -293,7 +542,7 @@ mod tests {
     const PLAN: &str = "name: shop\ntarget: http://127.0.0.1:1\nload: { stages: [{ hold: 10/s, for: 5s }] }\n\
                         scenarios: [{ name: one, steps: [{ get: / }] }]\n";
 
-    fn read(name: &str, text: String, folder: &Path) -> Result<Parsed, Vec<Diagnostic>> {
+    fn read(name: &str, text: String, folder: &Path, _: Reach) -> Result<Parsed, Vec<Diagnostic>> {
         let files = |file: &str| fs::read(folder.join(file)).map_err(|error| error.to_string());
         parse(&Source { name: name.to_owned(), text }, &Inputs::new(&|_| None, &files))
     }
@@ -390,6 +639,91 @@ mod tests {
         fs::rename(folder.path().join("away"), &plans).unwrap();
         assert_eq!(shelf.look(), []);
         assert_eq!(shelf.trouble, None);
+    }
+
+    #[test]
+    fn a_plan_is_written_whole_and_only_over_what_was_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |file: &str| folder.path().join(file);
+        let mut shelf = shelf(folder.path());
+        let other = PLAN.replace("10/s", "20/s");
+        shelf.put("shop", PLAN, &Seen::Nothing).unwrap();
+        assert_eq!(fs::read_to_string(path("shop.yaml")).unwrap(), PLAN);
+        assert_eq!(shelf.look(), [Change::Read("shop".to_owned())]);
+        let first = found(folder.path(), "shop").unwrap().unwrap().etag.unwrap();
+        let texts = |etag: &str| Seen::Texts(vec![etag.to_owned()]);
+        for (seen, told) in [
+            (Seen::Unsaid, "say in `If-Match`"),
+            (Seen::Nothing, "there is such a plan already"),
+            (texts("\"0\""), "somebody else has changed"),
+            (texts(first.trim_matches('"')), "somebody else has changed"),
+        ] {
+            let error = shelf.put("shop", &other, &seen).unwrap_err().to_string();
+            assert!(error.contains(told), "{seen:?}: {error}");
+        }
+        assert_eq!(fs::read_to_string(path("shop.yaml")).unwrap(), PLAN);
+        // What a killed service left is no hindrance, and rights stay as they are.
+        fs::write(path(".shop.yaml.new"), "half").unwrap();
+        let rights = std::os::unix::fs::PermissionsExt::from_mode(0o640);
+        fs::set_permissions(path("shop.yaml"), rights).unwrap();
+        shelf.put("shop", &other, &texts(&first)).unwrap();
+        assert!(matches!(shelf.put("shop", PLAN, &texts(&first)), Err(NotWritten::Changed)));
+        assert_eq!(fs::read_to_string(path("shop.yaml")).unwrap(), other);
+        assert_eq!(fs::metadata(path("shop.yaml")).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+
+        assert!(matches!(shelf.put("new", PLAN, &texts(&first)), Err(NotWritten::Missing)));
+        assert!(matches!(shelf.remove("shop", &texts(&first)), Err(NotWritten::Changed)));
+        shelf.remove("shop", &Seen::Anything).unwrap();
+        assert!(matches!(shelf.remove("shop", &Seen::Anything), Err(NotWritten::Missing)));
+        assert_eq!(shelf.look(), [Change::Gone("shop".to_owned())]);
+    }
+
+    #[test]
+    fn nothing_is_written_outside_the_folder_or_through_a_link() {
+        let outside = tempfile::tempdir().unwrap();
+        let folder = outside.path().join("plans");
+        fs::create_dir(&folder).unwrap();
+        let mut shelf = shelf(&folder);
+        for name in ["../evil", "..", ".", "", "a/b", "/etc/x", ".hidden", "a\0b", "-x"] {
+            assert!(shelf.put(name, PLAN, &Seen::Nothing).is_err(), "{name:?}");
+            assert!(shelf.remove(name, &Seen::Anything).is_err(), "{name:?}");
+        }
+        let target = outside.path().join("mine.yaml");
+        fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, folder.join("link.yaml")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("new.yaml"), folder.join("dead.yaml")).unwrap();
+        // Where the new text is written first there is a link too.
+        std::os::unix::fs::symlink(&target, folder.join(".shop.yaml.new")).unwrap();
+        for name in ["link", "dead"] {
+            for seen in [Seen::Anything, Seen::Nothing, Seen::Unsaid] {
+                assert!(matches!(shelf.put(name, PLAN, &seen), Err(NotWritten::NoFile)), "{name} {seen:?}");
+            }
+            assert!(matches!(shelf.remove(name, &Seen::Anything), Err(NotWritten::NoFile)));
+        }
+        shelf.put("shop", PLAN, &Seen::Nothing).unwrap();
+        fs::create_dir(folder.join("dir.yaml")).unwrap();
+        assert!(matches!(shelf.put("dir", PLAN, &Seen::Anything), Err(NotWritten::NoFile)));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+        assert!(!outside.path().join("new.yaml").exists());
+    }
+
+    #[test]
+    fn hosts_that_steps_name_are_where_a_plan_is_sent_too() {
+        for (step, found) in [
+            ("get: /a", &[][..]),
+            ("get: \"http://127.0.0.1:1/a?b\"", &[]),
+            ("get: \"https://shop.example/a\"", &["https://shop.example"]),
+            ("get: \"http://169.254.169.254?x\"", &["http://169.254.169.254"]),
+            ("get: \"http://{{ iteration }}.example/\"", &["http://{.example"]),
+            ("get: \"/{{ iteration }}\"", &[]),
+        ] {
+            let text = PLAN.replace("get: /", step);
+            let good = good(&ReadPlan::new(read), Path::new("."), "a.yaml", text, Reach::Anywhere);
+            let targets = good.unwrap_or_else(|wrong| panic!("{}", rendered(&wrong))).targets;
+            assert_eq!(targets[0], "http://127.0.0.1:1");
+            assert_eq!(&targets[1..], found, "{step}");
+        }
     }
 
     #[test]

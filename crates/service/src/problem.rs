@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     MethodNotAllowed,
     TooSlow,
     Conflict,
+    Changed,
+    Unseen,
     TooLarge,
     MediaType,
     WrongHost,
@@ -46,7 +48,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::BadRequest,
         Self::Ambiguous,
         Self::Unauthenticated,
@@ -56,6 +58,8 @@ impl Kind {
         Self::MethodNotAllowed,
         Self::TooSlow,
         Self::Conflict,
+        Self::Changed,
+        Self::Unseen,
         Self::TooLarge,
         Self::MediaType,
         Self::WrongHost,
@@ -92,6 +96,12 @@ impl Kind {
             }
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "too-slow", "The request took too long to arrive"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "It cannot be done as things stand"),
+            Self::Changed => (StatusCode::PRECONDITION_FAILED, "changed", "It is not what was seen any more"),
+            Self::Unseen => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "unseen",
+                "What is there must have been seen before it is changed",
+            ),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large"),
             Self::MediaType => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -94,6 +94,14 @@ impl Route {
         Self::new(Method::POST, MethodFilter::POST, path, scope, handler)
     }
 
+    pub(crate) fn put<H, T>(path: &'static str, scope: Option<Scope>, handler: H) -> Self
+    where
+        H: Handler<T, App>,
+        T: 'static,
+    {
+        Self::new(Method::PUT, MethodFilter::PUT, path, scope, handler)
+    }
+
     pub(crate) fn delete<H, T>(path: &'static str, scope: Option<Scope>, handler: H) -> Self
     where
         H: Handler<T, App>,

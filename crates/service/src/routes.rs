@@ -25,7 +25,8 @@ use crate::route::{Answer, Doc, PUBLIC, READ, Route};
 use crate::runs::FILTERS;
 use crate::slas::Slas;
 use crate::{
-    admin, assets, control, course, discovery, events, guard, login, openapi, problem, settings, starts,
+    admin, assets, control, course, discovery, editing, events, guard, login, openapi, problem, settings,
+    starts,
 };
 
 /// What every handler can use.
@@ -56,6 +57,7 @@ pub(crate) fn table() -> Vec<Route> {
         probes(),
         of_runs(),
         starts::routes(),
+        editing::routes(),
         control::routes(),
         of_capacity(),
         of_slas(),

@@ -105,16 +105,18 @@ impl Service {
         };
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let addr = listener.local_addr().map_err(failed)?;
-        let (slas, pollers) = Slas::open(config.history.clone(), config.promises, config.teller)
+        let (slas, pollers) = Slas::open(config.history.clone(), config.promises, config.teller.clone())
             .await
             .map_err(|error| match error {
                 OpenError::Sla(error) => ServiceError::Sla(error),
                 OpenError::History(error) => ServiceError::Kept(error),
             })?;
         let daemon = match config.plans {
-            Some(plans) => {
-                Some(Daemon::open(config.history.clone(), plans).await.map_err(ServiceError::Schedules)?)
-            }
+            Some(plans) => Some(
+                Daemon::open(config.history.clone(), plans, config.teller)
+                    .await
+                    .map_err(ServiceError::Schedules)?,
+            ),
             None => None,
         };
         let (history, access) = (config.history, Arc::new(access));

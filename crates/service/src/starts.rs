@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use crate::access::Caller;
 use crate::daemon::{Asked, Daemon, Refused, Standing};
-use crate::plans::{Demand, Good, Shelved, rendered};
+use crate::plans::{Demand, Good, Reach, Shelved, rendered};
 use crate::problem::{Kind, Mistake, Problem};
-use crate::route::{Answer, Doc, READ, RUN, Route};
+use crate::route::{ADMIN, Answer, Doc, READ, RUN, Route};
 use crate::routes::App;
 use crate::schedules::{Missed, Overlap};
 use crate::sent::Sent;
@@ -30,12 +30,8 @@ pub(crate) fn routes() -> Vec<Route> {
             "The plans of the folder, and what is wrong with those whose edit was refused",
             "Plans",
         )),
-        Route::get("/api/v1/plans/{plan}", READ, plan).doc(Doc::json(
-            "getPlan",
-            "A plan and its text",
-            "Plan",
-        )),
-        Route::post("/api/v1/plans/validate", RUN, validate).doc(Doc {
+        // What is wrong may be told with what `${NAME}` stands for: it is for those who may write plans anyway.
+        Route::post("/api/v1/plans/validate", ADMIN, validate).doc(Doc {
             body: Some("PlanText"),
             ..Doc::json("validatePlan", "Reads a text as if it were a plan of the folder", "PlanFacts")
         }),
@@ -67,7 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 impl App {
-    fn daemon(&self) -> Result<&Arc<Daemon>, Problem> {
+    pub(crate) fn daemon(&self) -> Result<&Arc<Daemon>, Problem> {
         self.daemon.as_ref().ok_or_else(|| {
             Problem::not_found("this service starts nothing: its configuration names no folder of `plans`")
         })
@@ -93,14 +89,6 @@ async fn plans(State(app): State<App>) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "plans": plans, "trouble": trouble })))
 }
 
-async fn plan(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
-    let (plans, _) = app.daemon()?.plans();
-    let plan = plans.get(&name).ok_or_else(|| Problem::not_found(format!("there is no plan `{name}`")))?;
-    let mut told = shelved(&name, plan);
-    told["text"] = plan.good.as_ref().map_or(Value::Null, |good| good.text.as_str().into());
-    Ok(Json(told))
-}
-
 fn shelved(name: &str, plan: &Shelved) -> Value {
     json!({
         "name": name,
@@ -111,7 +99,7 @@ fn shelved(name: &str, plan: &Shelved) -> Value {
     })
 }
 
-fn facts(good: &Good) -> Value {
+pub(crate) fn facts(good: &Good) -> Value {
     json!({
         "plan": good.name,
         "sha256": good.digest,
@@ -122,7 +110,7 @@ fn facts(good: &Good) -> Value {
     })
 }
 
-fn mistake(diagnostic: &Diagnostic) -> Mistake {
+pub(crate) fn mistake(diagnostic: &Diagnostic) -> Mistake {
     let message = match &diagnostic.help {
         Some(help) => format!("{}; {help}", diagnostic.message),
         None => diagnostic.message.clone(),
@@ -131,7 +119,7 @@ fn mistake(diagnostic: &Diagnostic) -> Mistake {
     Mistake { line: place.map(|place| place.line), column: place.map(|place| place.column), message }
 }
 
-fn mistakes_json(diagnostics: &[Diagnostic]) -> Vec<Value> {
+pub(crate) fn mistakes_json(diagnostics: &[Diagnostic]) -> Vec<Value> {
     let told = diagnostics.iter().map(mistake);
     told.map(|told| json!({ "line": told.line, "column": told.column, "message": told.message })).collect()
 }
@@ -147,7 +135,7 @@ struct PlanText {
 
 async fn validate(State(app): State<App>, Sent(asked): Sent<PlanText>) -> Result<Json<Value>, Problem> {
     let name = asked.name.unwrap_or_else(|| "plan.yaml".to_owned());
-    match app.daemon()?.check(name, asked.text).await {
+    match app.daemon()?.check(name, asked.text, Reach::Folder).await {
         Ok(good) => Ok(Json(facts(&good))),
         Err(wrong) => {
             Err(Problem::new(Kind::Invalid, rendered(&wrong))

@@ -7,5 +7,6 @@ mod browser;
 mod control;
 mod http;
 mod pages;
+mod plans;
 mod scene;
 mod slas;

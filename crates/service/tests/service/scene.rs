@@ -1,5 +1,6 @@
 //! A service over a record of its own, and runs to record.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,7 +54,7 @@ impl Scene {
         for (name, text) in files {
             std::fs::write(plans.join(name), text).unwrap();
         }
-        let read = ReadPlan::new(|name, text, folder| {
+        let read = ReadPlan::new(|name, text, folder, _| {
             let files = |file: &str| std::fs::read(folder.join(file)).map_err(|error| error.to_string());
             parse(&Source { name: name.to_owned(), text }, &Inputs::new(&|_| None, &files))
         });
@@ -64,6 +65,7 @@ impl Scene {
             ceilings: Ceilings { rate: None, users: None, runs: 4 },
             targets: Targets::default(),
             program: "/bin/false".into(),
+            is_editable: true,
         };
         let limits = Limits { requests: 1e6, ..Limits::default() };
         let access = Access { limits, ..Access::default() };
@@ -75,6 +77,18 @@ impl Scene {
         // Tests ask as fast as they can.
         let limits = Limits { requests: 1e6, ..Limits::default() };
         Self::with(folder, promises, Access { limits, ..Access::default() }, None).await
+    }
+
+    /// One that starts plans, which are made of the folder that its record is in.
+    pub(crate) async fn starting_with(access: Access, plans: impl FnOnce(&Path) -> Plans) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let plans = plans(folder.path());
+        Self::with(folder, Promises::default(), access, Some(plans)).await
+    }
+
+    /// A file beside the record.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     async fn with(
