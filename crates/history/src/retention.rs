@@ -429,13 +429,13 @@ mod tests {
         assert_eq!(default.check(), Ok(()));
         let check = |retention: Retention| retention.check().unwrap_err();
         assert_eq!(
-            check(Retention { seconds: Duration::from_secs(3599), ..default.clone() }),
+            check(Retention { seconds: Duration::from_secs(3599), ..default }),
             MalformedRetention::Seconds
         );
         let order = |finer, coarser| MalformedRetention::Order { finer, coarser };
-        assert_eq!(check(Retention { minutes: DAY, ..default.clone() }), order("seconds", "minutes"));
-        assert_eq!(check(Retention { hours: 80 * DAY, ..default.clone() }), order("minutes", "hours"));
-        assert_eq!(check(Retention { size: Some(9_999_999), ..default.clone() }), MalformedRetention::Size);
+        assert_eq!(check(Retention { minutes: DAY, ..default }), order("seconds", "minutes"));
+        assert_eq!(check(Retention { hours: 80 * DAY, ..default }), order("minutes", "hours"));
+        assert_eq!(check(Retention { size: Some(9_999_999), ..default }), MalformedRetention::Size);
     }
 
     #[test]
