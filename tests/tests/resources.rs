@@ -9,7 +9,7 @@ use harness::{Desk, PATIENCE, Target, beside_others, ends, free_port, notes, roo
 use plimsoll_testkit::{Authority, Prometheus, wait_for};
 use serde_json::Value;
 
-const PLAN: &str = "
+const PLAN: &str = r#"
 name: watched
 target: http://127.0.0.1:1
 load:
@@ -22,7 +22,32 @@ resources:
   machine: host
   prometheus: http://127.0.0.1:1/metrics
   gone: { url: 'http://ann:hush-hush@127.0.0.1:1/metrics?key=${secret:HUSH}', interval: 2s }
-";
+sla:
+  - { name: small, objective: 'max(shop.memory) <= 4GB' }
+  - { name: in windows, objective: 'p50(machine.cpu_ratio) <= 100%', over: 3s, severity: warning }
+  - { name: too large, objective: 'last(shop.memory) < 1MB', severity: warning }
+  - { name: by its labels, objective: 'mean(shop.demo_utilisation_ratio{resource="pool"}) <= 90%', severity: warning }
+  - { name: never seen, objective: 'max(gone.heap) <= 1GB', severity: warning }
+  - { name: no leak, objective: 'leak(shop.memory) = none', severity: warning }
+"#;
+
+/// What is promised of resources is judged by the figures that the run tells of them.
+fn promises(json: &Value) {
+    let promise = |name: &str| {
+        let found = json["sla"].as_array().unwrap().iter().find(|objective| objective["name"] == name);
+        found.unwrap_or_else(|| panic!("{:#}", json["sla"])).clone()
+    };
+    let verdicts = ["small", "in windows", "too large", "by its labels", "never seen", "no leak"]
+        .map(|name| promise(name)["verdict"].as_str().unwrap().to_owned());
+    let expected = ["met", "met", "missed", "met", "inconclusive", "inconclusive"];
+    assert_eq!(verdicts, expected, "{:#}", json["sla"]);
+    let small = promise("small");
+    assert_eq!(small["observed"], figure(json, "shop", "memory")["peak"]);
+    assert_eq!(small["target"], 4e9);
+    let why = |name| promise(name)["why"].as_str().unwrap().to_owned();
+    assert!(why("never seen").ends_with(" found no `gone.heap`"), "{}", why("never seen"));
+    assert!(why("no leak").starts_with("too short to tell: "), "{}", why("no leak"));
+}
 
 /// A member of a figure of a run.
 fn figure<'r>(run: &'r Value, source: &str, name: &str) -> &'r Value {
@@ -77,6 +102,9 @@ async fn a_run_knows_what_its_target_and_others_use() {
     assert!(mean(&json, "prometheus", "open_fds") >= 3.0);
     let unit = |source, name| figure(&json, source, name)["unit"].as_str().unwrap().to_owned();
     assert_eq!((unit("shop", "cpu"), unit("prometheus", "go_goroutines")), ("cores".into(), "count".into()));
+
+    promises(&json);
+    assert!(desk.text("run.html").contains("max(shop.memory) &lt;= 4GB"));
 
     // As many seconds as were measured, as far as scrapes were in time; what is known of the model is seen.
     let workers = r#"demo_busy_seconds_total{resource="workers"}"#;

@@ -202,7 +202,7 @@ fn objectives() -> Vec<ObjectiveSummary> {
         |name: &str, text: &str, severity, verdict, observed, target, why: &str| ObjectiveSummary {
             name: name.into(),
             text: text.into(),
-            figure: Expression::parse(text).unwrap().measure,
+            figure: Expression::parse_beside(text, &[]).unwrap().measure,
             severity,
             judgement: Judgement { verdict, observed, target, why: why.into() },
         };
@@ -242,6 +242,24 @@ fn objectives() -> Vec<ObjectiveSummary> {
             Some(183.0),
             Some(450.0),
             "183/s over the whole run",
+        ),
+        objective(
+            "small",
+            "max(shop.memory) <= 100MB",
+            Severity::Warning,
+            Verdict::Missed,
+            Some(1.2e8),
+            Some(1e8),
+            "max(shop.memory) was 120 MB where at most 100 MB was promised",
+        ),
+        objective(
+            "no leak",
+            "leak(shop.memory) = none",
+            Severity::Warning,
+            Verdict::Inconclusive,
+            Some(250.0),
+            None,
+            "it may leak: it grew in a step; +900 kB an hour (-100 kB an hour to +1.90 MB an hour at 95%)",
         ),
     ]
 }

@@ -458,6 +458,10 @@ fn undecided(summary: &Summary, objective: &ObjectiveSummary) -> Option<Recommen
                 duration::format(needed)
             )
         }
+        measure if measure.is_leak() => "measure for longer at the same load".to_owned(),
+        Measure::Resource(..) => {
+            "see that its source in `resources` answers all through the run, or measure for longer".to_owned()
+        }
         _ if unknown > 0 => format!(
             "{} requests were dropped or cut, which may have been either: offer less, or give them a longer `load.grace`",
             count(unknown)

@@ -6,12 +6,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use plimsoll_sla::ResourceName;
 use plimsoll_stats::{
     Anomaly, Leak, LeakFloor, LeakVerdict, Point, anomalies, at_like_load, correlations, leak,
 };
 use plimsoll_units::Quantile;
 
-use crate::{ResourceFigure, ResourceSummary, ResourceUnit, TimelinePoint};
+use crate::{ResourceFigure, ResourceSummary, ResourceUnit, TimelinePoint, leaks};
 
 /// The most figures of a run that are looked at; those of known names first.
 const MOST: usize = 48;
@@ -56,12 +57,17 @@ pub(crate) type Course = Vec<(f64, Option<f64>)>;
 pub(crate) struct Beside<'a> {
     points: &'a [TimelinePoint],
     measured: Range<f64>,
+    promised: Vec<ResourceName>,
 }
 
 impl<'a> Beside<'a> {
-    /// `measured` is in seconds from the start.
-    pub(crate) fn new(points: &'a [TimelinePoint], measured: Range<f64>) -> Self {
-        Self { points, measured }
+    /// `measured` is in seconds from the start; what is `promised` not to leak is looked at before all else.
+    pub(crate) fn new(
+        points: &'a [TimelinePoint],
+        measured: Range<f64>,
+        promised: Vec<ResourceName>,
+    ) -> Self {
+        Self { points, measured, promised }
     }
 
     /// Puts into each figure what its course (finer than the one that is drawn) says.
@@ -69,7 +75,8 @@ impl<'a> Beside<'a> {
         let mut chosen: Vec<usize> = (0..figures.len()).filter(|index| figures[*index].count > 0).collect();
         let rank = |figure: &ResourceSummary| {
             let known = ResourceFigure::KNOWN.iter().position(|known| *known == &*figure.name);
-            (known.unwrap_or(usize::MAX), figure.name.contains('{'))
+            let promised = self.promised.iter().any(|name| leaks::may_mean(name, figure));
+            (!promised, known.unwrap_or(usize::MAX), figure.name.contains('{'))
         };
         chosen.sort_by_key(|index| rank(&figures[*index]));
         chosen.truncate(MOST);
@@ -240,7 +247,7 @@ mod tests {
     fn find(name: &str, unit: ResourceUnit, value: impl Fn(u64) -> f64) -> ResourceFindings {
         let points = timeline(600, |_| 20);
         let mut figures = [figure(name, unit)];
-        Beside::new(&points, 0.0..600.0).find(&mut figures, &[course(600, value)]);
+        Beside::new(&points, 0.0..600.0, Vec::new()).find(&mut figures, &[course(600, value)]);
         figures[0].findings.clone()
     }
 
@@ -280,7 +287,7 @@ mod tests {
         let mut figures = [figure("cpu", ResourceUnit::Cores), figure("flat", ResourceUnit::Cores)];
         let cpu = course(300, |second| if busy(second) { 2.0 } else { 1.0 } + 0.1 * chance(second));
         let flat = course(300, |_| 3.0);
-        Beside::new(&points, 0.0..300.0).find(&mut figures, &[cpu, flat]);
+        Beside::new(&points, 0.0..300.0, Vec::new()).find(&mut figures, &[cpu, flat]);
         let found = figures[0].findings.latency.unwrap();
         assert_eq!(found.lag, 2.0, "{found:?}");
         assert!(found.rho > 0.6 && found.p < 0.01, "{found:?}");
@@ -303,7 +310,7 @@ mod tests {
     #[test]
     fn nothing_is_said_of_nothing() {
         let mut figures = [figure("memory", ResourceUnit::Bytes)];
-        Beside::new(&[], 0.0..600.0).find(&mut figures, &[Vec::new()]);
+        Beside::new(&[], 0.0..600.0, Vec::new()).find(&mut figures, &[Vec::new()]);
         let found = &figures[0].findings;
         assert_eq!(found.leak.map(|leak| leak.verdict), Some(LeakVerdict::TooShort));
         assert_eq!((found.anomalies.as_ref(), found.latency), (None, None));

@@ -18,6 +18,7 @@ mod exit;
 mod findings;
 mod groups;
 mod kept;
+mod leaks;
 mod lineage;
 mod load_series;
 mod measures;
@@ -70,7 +71,8 @@ pub use plan::{
     WhenFull,
 };
 pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
-pub use resources::{ResourceFigure, ResourceScrape, ResourceSourceSummary, ResourceSummary, ResourceUnit};
+pub use plimsoll_measure::{ResourceFigure, ResourceScrape, ResourceUnit};
+pub use resources::{ResourceSourceSummary, ResourceSummary};
 pub use run_plateaus::RunPlateaus;
 pub use shape::{
     AddressShape, CheckShape, GroupShape, LoadShape, MeasureShape, Model, ScenarioShape, Shape, StageShape,

@@ -5,7 +5,7 @@ use plimsoll_measure::{
     AddressKey, AddressSeries, ConnectionFigures, ErrorSample, Frame, Histogram, IterationKey,
     IterationSeries, LatencyFigures, Limits, Outcome, Phase, SECOND, Series, SeriesKey, Timing,
 };
-use plimsoll_sla::{Evaluator, ValidityTracker};
+use plimsoll_sla::{Evaluator, Judgement, Objective, ValidityTracker};
 use plimsoll_units::Quantile;
 
 use crate::addresses;
@@ -20,7 +20,10 @@ use crate::summary::{
     StageSummary, SteeredSummary, StepSummary, Summary, Totals,
 };
 use crate::timeline::whole_seconds;
-use crate::{Ended, Judged, Note, RunEvent, Second, Shape, Started, Steerings, Stretch, Timeline};
+use crate::{
+    Ended, Judged, Note, ResourceSummary, RunEvent, Second, Shape, Started, Steerings, Stretch, Timeline,
+    leaks,
+};
 
 /// How many different messages are kept per kind of failure.
 const SAMPLES_PER_KIND: usize = 10;
@@ -120,6 +123,7 @@ impl State {
         second.resources.iter().for_each(|scrape| self.resources.add(scrape, measured.clone()));
         self.most_users = self.most_users.max(second.gauges.virtual_users);
         self.timeline.add(second);
+        self.evaluator.resources(&second.resources);
         self.evaluator.second(frame);
         self.validity.second(frame, &second.vitals);
         self.last_second = Some(frame.second);
@@ -255,6 +259,7 @@ impl State {
         let response = self.latency(Timing::ResponseTime, |_| true);
         let service = self.latency(Timing::ServiceTime, |_| true);
         let addresses = addresses::summaries(&started.shape, &self.addresses);
+        let resources = self.resources.summaries(&self.beside());
         Summary {
             info: started.info.clone(),
             plan: started.shape.plan.clone(),
@@ -284,11 +289,9 @@ impl State {
             groups: self.groups.summaries(&started.shape),
             checks: self.checks.summaries(&started.shape),
             measures: self.measures.summaries(&started.shape, measured_seconds),
-            resources: self
-                .resources
-                .summaries(&Beside::new(self.timeline.points(), started.shape.warmup..self.stages_end())),
+            objectives: self.objectives(measured_seconds, &resources),
+            resources,
             resource_sources: self.resources.sources(),
-            objectives: self.objectives(measured_seconds),
             exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),
             samples: self.ended.as_ref().and_then(|ended| ended.samples),
             steered: self.steered(),
@@ -544,20 +547,24 @@ impl State {
             .collect()
     }
 
-    fn objectives(&self, measured_seconds: f64) -> Vec<ObjectiveSummary> {
+    /// The run that resources are looked at beside.
+    fn beside(&self) -> Beside<'_> {
+        let measured = self.started.shape.warmup..self.stages_end();
+        let objectives = self.evaluator.objectives().iter();
+        let promised = objectives.filter_map(|objective| leaks::asked(&objective.expression)).collect();
+        Beside::new(self.timeline.points(), measured, promised)
+    }
+
+    fn objectives(&self, measured_seconds: f64, resources: &[ResourceSummary]) -> Vec<ObjectiveSummary> {
         let judgements = self.evaluator.finish(measured_seconds);
-        self.evaluator
-            .objectives()
-            .iter()
-            .zip(judgements)
-            .map(|(objective, judgement)| ObjectiveSummary {
-                name: objective.name.clone(),
-                text: objective.text.clone(),
-                figure: objective.expression.measure,
-                severity: objective.severity,
-                judgement,
-            })
-            .collect()
+        let summary = |(objective, judgement): (&Objective, Judgement)| ObjectiveSummary {
+            name: objective.name.clone(),
+            text: objective.text.clone(),
+            figure: objective.expression.measure,
+            severity: objective.severity,
+            judgement: leaks::judge(objective, resources).unwrap_or(judgement),
+        };
+        self.evaluator.objectives().iter().zip(judgements).map(summary).collect()
     }
 }
 

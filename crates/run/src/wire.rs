@@ -886,7 +886,7 @@ fn own_value(measure: &MeasureShape, index: u16) -> OwnValue {
 }
 
 fn objective_in(line: ObjectiveLine, own: &[OwnValue]) -> Result<Objective, WireError> {
-    let expression = Expression::parse_with(&line.objective, own)
+    let expression = Expression::parse_beside(&line.objective, own)
         .map_err(|_| WireError::Value { field: "objective", found: line.objective.clone() })?;
     Ok(Objective {
         name: line.name,

@@ -404,9 +404,10 @@ fn judged_by_trials(plan: &RunPlan) -> (RunPlan, Vec<String>) {
         let Expression { measure, comparison, bound } = objective.expression;
         let wants_load = matches!(measure, Measure::Throughput | Measure::Count(_) | Measure::ByteRate)
             && !comparison.wants_less();
-        let is_of_spikes = measure == Measure::RecoveryTime;
+        // A leak takes longer to be seen than a trial lasts.
+        let needs_a_run = measure == Measure::RecoveryTime || measure.is_leak();
         if wants_load
-            || is_of_spikes
+            || needs_a_run
             || matches!(bound, Bound::Stage { .. })
             || objective.filter.stage.is_some()
         {

@@ -4,7 +4,7 @@ use plimsoll_history::RunRow;
 use plimsoll_measure::{Distribution, Timing};
 use plimsoll_report::Run;
 use plimsoll_run::{ObjectiveSummary, State, TimelinePoint};
-use plimsoll_sla::{Bound, Expression, Measure, Objective, Status, Verdict};
+use plimsoll_sla::{Bound, Measure, Objective, Status, Verdict};
 use plimsoll_units::Quantile;
 use serde_json::{Map, Value, json};
 
@@ -263,11 +263,7 @@ fn standing(objective: &Objective, status: &Status) -> Value {
 /// How an objective was judged.
 fn judged(objective: &ObjectiveSummary) -> Value {
     let judgement = &objective.judgement;
-    let expression = Expression::parse(&objective.text).ok();
-    let words = judgement.observed.map(|observed| match expression {
-        Some(expression) => expression.measure.human(observed),
-        None => observed.to_string(),
-    });
+    let words = judgement.observed.map(|observed| objective.figure.human(observed));
     json!({
         "name": objective.name,
         "objective": objective.text,

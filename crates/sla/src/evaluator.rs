@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use plimsoll_measure::{Edges, Frame};
+use plimsoll_measure::{Edges, Frame, ResourceScrape};
 
 use crate::health::{Breach, Health};
 use crate::judge::{Reading, explain, judge, judge_by_stage};
 use crate::recovery::{Recovery, RecoveryTracker};
+use crate::resource::ResourceTracker;
 use crate::tally::{Score, Second, Selection, Stages, Sum, Waiting};
 use crate::windows::{WindowTally, Windows};
 use crate::{Bound, Expression, Measure, Objective, OwnFigure, Verdict};
@@ -160,9 +161,18 @@ impl Evaluator {
     pub fn window_tallies(&self) -> BTreeMap<u16, WindowTally> {
         let tallies = (0..).zip(&self.trackers).filter_map(|(index, tracker)| match &tracker.scope {
             Scope::Windows(windows) => Some((index, windows.tally())),
-            Scope::Run { .. } | Scope::Stage { .. } => None,
+            Scope::Run { .. } | Scope::Stage { .. } | Scope::Resource(_) => None,
         });
         tallies.collect()
+    }
+
+    /// Takes in looks at resources. To be called before the second with which they came is folded.
+    pub fn resources(&mut self, scrapes: &[ResourceScrape]) {
+        for tracker in &mut self.trackers {
+            if let Scope::Resource(resource) = &mut tracker.scope {
+                scrapes.iter().for_each(|scrape| resource.look(scrape));
+            }
+        }
     }
 
     /// The stages ended early (abort, interrupt, iterations done): no window may reach beyond. To be
@@ -172,8 +182,10 @@ impl Evaluator {
         self.span.end_second = Some(end);
         self.recovery.end_stages(end);
         for tracker in &mut self.trackers {
-            if let Scope::Windows(windows) = &mut tracker.scope {
-                windows.end_at(end);
+            match &mut tracker.scope {
+                Scope::Windows(windows) => windows.end_at(end),
+                Scope::Resource(resource) => resource.end_at(end),
+                Scope::Run { .. } | Scope::Stage { .. } => {}
             }
         }
     }
@@ -297,12 +309,23 @@ enum Scope {
     Windows(Windows),
     /// What came after a stage, by that stage's figure times `factor`; only at the end.
     Stage { factor: f64, selection: Selection, reference: Sum, compared: Sum },
+    /// The readings of a resource, over the run or in windows.
+    Resource(Box<ResourceTracker>),
 }
 
 impl Tracker {
     fn new(objective: &Objective, edges: Edges, span: &Span) -> Self {
         let (expression, filter) = (objective.expression, &objective.filter);
+        let of_resource = match expression.measure {
+            Measure::Resource(of, name, unit) => Some((of, name, unit)),
+            _ => None,
+        };
         let (default_stages, scope) = match (expression.bound, objective.over) {
+            (Bound::Value(bound), over) if let Some(what) = of_resource => {
+                let (asked, seconds) = ((expression.comparison, bound), span.window_seconds(filter.stage));
+                let tracker = ResourceTracker::new(what, asked, over, seconds);
+                (Stages::All, Scope::Resource(Box::new(tracker)))
+            }
             (Bound::Value(bound), None) => {
                 let (sum, waiting) = (Sum::new(expression.threshold()), Waiting::nobody(&edges));
                 (Stages::All, Scope::Run { bound, sum, waiting, latest: None, missing_for: 0 })
@@ -327,6 +350,13 @@ impl Tracker {
     }
 
     fn fold(&mut self, frame: &Frame, span: &Span, stretch: Option<Stretch<'_>>) {
+        if let Scope::Resource(resource) = &mut self.scope {
+            match stretch {
+                None => resource.close(frame.second),
+                Some(Stretch { seconds, .. }) => resource.pass_over(seconds),
+            }
+            return;
+        }
         let (expression, edges) = (self.expression, &self.edges);
         let (measure, timing) = (expression.measure, expression.measure.timing());
         let second = Second::of(frame, &self.selection, measure, edges);
@@ -370,6 +400,7 @@ impl Tracker {
                 reference.add(&Second::of(frame, selection, measure, edges));
                 compared.add(&second);
             }
+            Scope::Resource(_) => {}
         }
     }
 
@@ -378,6 +409,7 @@ impl Tracker {
             Scope::Run { missing_for, .. } => *missing_for,
             Scope::Windows(windows) => windows.missed_in_a_row,
             Scope::Stage { .. } => 0,
+            Scope::Resource(resource) => resource.missing_for,
         }
     }
 
@@ -405,6 +437,10 @@ impl Tracker {
                 ..status
             },
             Scope::Stage { .. } => status,
+            Scope::Resource(resource) => {
+                let (verdict, observed, missed_windows, windows) = resource.status();
+                Status { verdict, observed, missed_windows, windows, ..status }
+            }
         }
     }
 
@@ -432,6 +468,11 @@ impl Tracker {
                 let compared = (compared, seconds(&self.selection));
                 let (reading, target) = judge_by_stage(expression, *factor, reference, compared);
                 of(reading, target)
+            }
+            Scope::Resource(resource) => {
+                let said = resource.finish();
+                let target = (!expression.measure.is_leak()).then(|| resource.bound());
+                Judgement { verdict: said.verdict, observed: said.observed, target, why: said.why }
             }
         };
         if let (Verdict::Missed, Some(message)) = (judgement.verdict, message) {
@@ -478,6 +519,7 @@ fn counts_events(expression: &Expression) -> bool {
         | Measure::Throughput
         | Measure::ByteRate
         | Measure::Own(OwnFigure::Mean | OwnFigure::Max | OwnFigure::Count | OwnFigure::Rate, _)
+        | Measure::Resource(..)
         | Measure::RecoveryTime
         | Measure::GoodputRetained => false,
     }

@@ -1,8 +1,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use plimsoll_measure::{SECOND, Timing, ValueForm, ValueName, ValueUnit};
+use plimsoll_measure::{ResourceFigure, ResourceUnit, SECOND, Timing, ValueForm, ValueName, ValueUnit};
 use plimsoll_units::{ByteCount, Quantile, Rate, Ratio, duration};
+
+use crate::resource::{self, OfResource, ResourceName};
 
 /// What is promised, as a comparison: `p95(response_time) <= 250ms`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +48,8 @@ pub enum Measure {
     RecoveryTime,
     /// A figure of what the plan takes from replies.
     Own(OwnFigure, OwnValue),
+    /// What the readings of a resource say; the unit is that of its bound.
+    Resource(OfResource, ResourceName, ResourceUnit),
     /// What is left of the throughput at the limit when several times the limit is offered. No run at one load shows
     /// it: an [`crate::Evaluator`] finds it inconclusive, and whoever overloads the target judges it.
     GoodputRetained,
@@ -197,6 +201,9 @@ const MEASURE_NAMES: [&str; 12] = [
     "goodput_retained",
 ];
 
+/// The same of figures that only resources have.
+const RESOURCE_NAMES: [&str; 3] = ["min", "last", "leak"];
+
 const ALLOWED_MEASURES: &str = "`p50(X)` to `p99.99(X)`, `mean(X)`, `max(X)`, `count(X)`, `error_ratio`, \
                                 `availability`, `within(X, 250ms)`, `apdex(X, 250ms)`, `dropped_ratio`, `throughput`, `byte_rate`, `recovery_time` or `goodput_retained`";
 
@@ -240,8 +247,22 @@ impl Measure {
             | Self::ByteRate
             | Self::RecoveryTime
             | Self::Own(..)
+            | Self::Resource(..)
             | Self::GoodputRetained => None,
         }
+    }
+
+    /// The figure of a resource that it looks at, if it looks at one, and what it looks at in it.
+    pub fn resource(&self) -> Option<(OfResource, &ResourceName)> {
+        match self {
+            Self::Resource(of, name, _) => Some((*of, name)),
+            _ => None,
+        }
+    }
+
+    /// Whether it asks if a resource leaks.
+    pub fn is_leak(&self) -> bool {
+        matches!(self, Self::Resource(OfResource::Leak, ..))
     }
 
     /// The value of the plan's own that it looks at, if it looks at one.
@@ -276,6 +297,7 @@ impl Measure {
             Self::Throughput => format!("{value}/s"),
             Self::ByteRate => format!("{}/s", exact_size(value)),
             Self::Count(_) | Self::Apdex(..) => value.to_string(),
+            Self::Resource(_, _, unit) => resource::exact(unit, value),
             Self::Own(figure, OwnValue { unit, .. }) => match (figure, unit) {
                 (OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, ValueUnit::Seconds) => {
                     duration::format(Duration::from_nanos(nanos(value)))
@@ -304,6 +326,8 @@ impl Measure {
             Self::Throughput => format!("{}/s", (value * 100.0).round() / 100.0),
             Self::ByteRate => format!("{}/s", ByteCount(value.round() as u64)),
             Self::Count(_) => value.to_string(),
+            Self::Resource(OfResource::Leak, _, unit) => resource::growth(unit, value),
+            Self::Resource(_, _, unit) => resource::human(unit, value),
             Self::Own(figure, OwnValue { unit, .. }) => match (figure, unit) {
                 (OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, ValueUnit::Seconds) => {
                     duration::human(value)
@@ -323,7 +347,7 @@ impl Measure {
 }
 
 /// A number of bytes in the largest unit that writes it without a fraction.
-fn exact_size(bytes: f64) -> String {
+pub(crate) fn exact_size(bytes: f64) -> String {
     let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
     let whole = units.into_iter().find(|(_, size)| bytes >= *size && bytes % size == 0.0);
     let (unit, size) = whole.unwrap_or(("B", 1.0));
@@ -350,6 +374,7 @@ impl fmt::Display for Measure {
             Self::ByteRate => f.write_str("byte_rate"),
             Self::RecoveryTime => f.write_str("recovery_time"),
             Self::GoodputRetained => f.write_str("goodput_retained"),
+            Self::Resource(of, name, _) => write!(f, "{of}({name})"),
             Self::Own(figure, value) => match figure {
                 OwnFigure::Quantile(quantile) => write!(f, "{quantile}({})", value.name),
                 OwnFigure::Mean => write!(f, "mean({})", value.name),
@@ -398,8 +423,30 @@ impl Expression {
     /// # Errors
     /// As [`Self::parse`]; what is allowed names the plan's own.
     pub fn parse_with(text: &str, own: &[OwnValue]) -> Result<Self, ExpressionError> {
-        let mut cursor = Cursor { text, at: 0, own };
+        Self::read(Cursor { text, at: 0, own, resources: false })
+    }
+
+    /// The same where a plan also has resources, like `max(memory) <= 100MB` or `leak(shop.heap) = none`. Whether there
+    /// is such a source and figure, nobody looks here.
+    ///
+    /// # Errors
+    /// As [`Self::parse_with`].
+    pub fn parse_beside(text: &str, own: &[OwnValue]) -> Result<Self, ExpressionError> {
+        Self::read(Cursor { text, at: 0, own, resources: true })
+    }
+
+    /// The figure of a resource that an objective is about, whatever stands behind it.
+    pub fn resource_in(text: &str, own: &[OwnValue]) -> Option<ResourceName> {
+        let measure = Cursor { text, at: 0, own, resources: true }.measure().ok()?;
+        measure.resource().map(|(_, name)| *name)
+    }
+
+    fn read(mut cursor: Cursor<'_>) -> Result<Self, ExpressionError> {
         let measure = cursor.measure()?;
+        if measure.is_leak() {
+            cursor.none()?;
+            return Ok(Self { measure, comparison: Comparison::Le, bound: Bound::Value(0.0) });
+        }
         let comparison = cursor.comparison()?;
         let bound = cursor.bound(measure, comparison)?;
         Ok(Self { measure, comparison, bound })
@@ -462,9 +509,14 @@ impl Expression {
         }
     }
 
-    /// Whether a figure that is known exactly is as promised; `None` where it is compared with a stage.
+    /// Whether a figure that is known exactly is as promised; `None` where it is compared with a stage, and of leaks,
+    /// whose growth is known with an interval only.
     pub fn holds(&self, observed: f64) -> Option<bool> {
         let Bound::Value(bound) = self.bound else { return None };
+        // Growth that chance explains is no leak.
+        if self.measure.is_leak() {
+            return None;
+        }
         Some(self.comparison.holds(observed, bound))
     }
 
@@ -484,6 +536,9 @@ fn nanos(seconds: f64) -> u64 {
 impl fmt::Display for Expression {
     /// Writes it so that [`Expression::parse`] reads the same one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.measure.is_leak() {
+            return write!(f, "{} = none", self.measure);
+        }
         write!(f, "{} {} ", self.measure, self.comparison.sign())?;
         match self.bound {
             Bound::Value(value) => f.write_str(&self.measure.exact(value)),
@@ -498,12 +553,15 @@ struct Cursor<'a> {
     text: &'a str,
     at: usize,
     own: &'a [OwnValue],
+    /// Whether there are figures of resources.
+    resources: bool,
 }
 
-/// What stands in the parentheses of a figure of durations or values.
+/// What stands in the parentheses of a figure of durations, values or resources.
 enum Argument<T> {
     BuiltIn(T),
     Own(OwnValue),
+    Resource(ResourceName),
 }
 
 impl<'a> Cursor<'a> {
@@ -535,7 +593,7 @@ impl<'a> Cursor<'a> {
 
     /// An error at byte `column`: what stands there is its word, else its first character.
     fn error(&self, column: usize, allowed: impl Into<String>) -> ExpressionError {
-        let mut there = Cursor { text: self.text, at: column, own: self.own };
+        let mut there = Cursor { at: column, ..*self };
         let word = there.word();
         let column = there.at - word.len();
         let found = match self.text[column..].chars().next() {
@@ -553,27 +611,36 @@ impl<'a> Cursor<'a> {
         if let Some(measure) = plain {
             return Ok(measure);
         }
-        let timing_or_own = |cursor: &mut Self, figure: OwnFigure, built_in: &dyn Fn(Timing) -> Measure| {
-            Ok(match cursor.argument(timing, &timing_names(), figure.form())? {
-                Argument::BuiltIn(timing) => built_in(timing),
-                Argument::Own(value) => Measure::Own(figure, value),
-            })
-        };
+        let any =
+            |cursor: &mut Self, figure: OwnFigure, of: OfResource, built_in: &dyn Fn(Timing) -> Measure| {
+                Ok(match cursor.argument(timing, &timing_names(), figure.form(), cursor.resources)? {
+                    Argument::BuiltIn(timing) => built_in(timing),
+                    Argument::Own(value) => Measure::Own(figure, value),
+                    Argument::Resource(name) => Measure::Resource(of, name, resource::unit_of(&name)),
+                })
+            };
         let own = |cursor: &mut Self, figure: OwnFigure| match cursor.argument(
             |_| None::<()>,
             &[],
             figure.form(),
+            false,
         )? {
             Argument::Own(value) => Ok(Measure::Own(figure, value)),
-            Argument::BuiltIn(()) => Err(cursor.error(start, cursor.allowed_measures())),
+            Argument::BuiltIn(()) | Argument::Resource(_) => {
+                Err(cursor.error(start, cursor.allowed_measures()))
+            }
         };
         match word {
-            "mean" => timing_or_own(self, OwnFigure::Mean, &Measure::Mean),
-            "max" => timing_or_own(self, OwnFigure::Max, &Measure::Max),
-            "count" => Ok(match self.argument(countable, &countable_names(), ValueForm::Histogram)? {
-                Argument::BuiltIn(countable) => Measure::Count(countable),
-                Argument::Own(value) => Measure::Own(OwnFigure::Count, value),
-            }),
+            "mean" => any(self, OwnFigure::Mean, OfResource::Mean, &Measure::Mean),
+            "max" => any(self, OwnFigure::Max, OfResource::Max, &Measure::Max),
+            "min" if self.resources => self.of_resource(OfResource::Min),
+            "last" if self.resources => self.of_resource(OfResource::Last),
+            "leak" if self.resources => self.of_resource(OfResource::Leak),
+            "count" => match self.argument(countable, &countable_names(), ValueForm::Histogram, false)? {
+                Argument::BuiltIn(countable) => Ok(Measure::Count(countable)),
+                Argument::Own(value) => Ok(Measure::Own(OwnFigure::Count, value)),
+                Argument::Resource(_) => Err(self.error(start, self.allowed_measures())),
+            },
             "within" => self.timed().map(|(timing, nanos)| Measure::Within(timing, nanos)),
             "apdex" => self.timed().map(|(timing, nanos)| Measure::Apdex(timing, nanos)),
             "ratio" if self.has(ValueForm::Ratio) => own(self, OwnFigure::Ratio),
@@ -582,11 +649,17 @@ impl<'a> Cursor<'a> {
                 // p0 would be the minimum, which promises nothing.
                 Ok(quantile) if quantile.share() > 0.0 => {
                     let built_in = |timing| Measure::Quantile(quantile, timing);
-                    timing_or_own(self, OwnFigure::Quantile(quantile), &built_in)
+                    any(self, OwnFigure::Quantile(quantile), OfResource::Quantile(quantile), &built_in)
                 }
                 _ => {
-                    let suggestion = closest(word, MEASURE_NAMES);
-                    Err(ExpressionError { suggestion, ..self.error(start, self.allowed_measures()) })
+                    let of_resources = RESOURCE_NAMES.into_iter().filter(|_| self.resources);
+                    let suggestion = closest(word, MEASURE_NAMES.into_iter().chain(of_resources));
+                    let mut allowed = self.allowed_measures();
+                    if RESOURCE_NAMES.contains(&word) {
+                        allowed =
+                            format!("{allowed}: `{word}` is about `resources`, and there are none here");
+                    }
+                    Err(ExpressionError { suggestion, ..self.error(start, allowed) })
                 }
             },
         }
@@ -631,18 +704,81 @@ impl<'a> Cursor<'a> {
         let ratio = self.has(ValueForm::Ratio).then_some("`ratio(X)`");
         let rate = self.has(ValueForm::Counter).then_some("`rate(X)`");
         let own: Vec<_> = ratio.into_iter().chain(rate).collect();
+        let of_resources = match self.resources {
+            true => ", or of `resources` also `min(X)`, `last(X)` or `leak(X)`",
+            false => "",
+        };
         if own.is_empty() {
-            return ALLOWED_MEASURES.to_owned();
+            return format!("{ALLOWED_MEASURES}{of_resources}");
         }
-        format!("{ALLOWED_MEASURES}, or of what `measure` takes {}", own.join(" or "))
+        format!("{ALLOWED_MEASURES}, or of what `measure` takes {}{of_resources}", own.join(" or "))
     }
 
-    /// What stands in parentheses: something that is always there, or a value of a form.
+    /// `(shop.memory)` of what only resources have.
+    fn of_resource(&mut self, of: OfResource) -> Result<Measure, ExpressionError> {
+        const ALLOWED: &str = "a figure of `resources`, like `memory` or `shop.memory`";
+        if !self.take("(") {
+            return Err(self.error(self.at, format!("`(` and {ALLOWED}")));
+        }
+        self.skip_space();
+        let start = self.at;
+        let name = self.resource().ok_or_else(|| self.error(start, ALLOWED))?;
+        if of == OfResource::Leak && !resource::may_leak(&name) {
+            let allowed = "what can leak: `memory`, `heap`, `open_fds`, `threads`, `connections` or a gauge of bytes or things";
+            return Err(self.error(start, allowed));
+        }
+        Ok(Measure::Resource(of, name, resource::unit_of(&name)))
+    }
+
+    /// The name of a figure of a resource and the `)` behind it. Labels may have anything within quotes.
+    fn resource(&mut self) -> Option<ResourceName> {
+        let (mut quoted, mut escaped, mut braces) = (false, false, false);
+        let end = self.rest().find(|c| {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                '{' if !quoted => braces = true,
+                '}' if !quoted => braces = false,
+                ')' => return !quoted && !braces,
+                _ => {}
+            }
+            false
+        })?;
+        let text = self.rest()[..end].trim();
+        let (head, labels) = text.split_at(text.find('{').unwrap_or(text.len()));
+        let (source, base) =
+            head.rsplit_once('.').map_or((None, head), |(source, base)| (Some(source), base));
+        let is_whole = labels.is_empty() || labels.ends_with('}');
+        let name = ResourceName::new(source, &format!("{base}{labels}")).filter(|_| is_whole)?;
+        self.at += end + 1;
+        Some(name)
+    }
+
+    /// `= none`.
+    fn none(&mut self) -> Result<(), ExpressionError> {
+        const ALLOWED: &str = "`= none`";
+        self.skip_space();
+        let start = self.at;
+        if !self.take("=") {
+            return Err(self.error(start, ALLOWED));
+        }
+        self.skip_space();
+        let start = self.at;
+        if self.word() != "none" {
+            return Err(self.error(start, "`none`"));
+        }
+        self.skip_space();
+        if self.rest().is_empty() { Ok(()) } else { Err(self.error(self.at, "nothing more")) }
+    }
+
+    /// What stands in parentheses: something that is always there, a value of a form, or a figure of a resource.
     fn argument<T>(
         &mut self,
         read: impl Fn(&str) -> Option<T>,
         names: &[&'static str],
         form: ValueForm,
+        may_be_resource: bool,
     ) -> Result<Argument<T>, ExpressionError> {
         let own = self.own;
         let own = || own.iter().filter(move |value| value.form == form);
@@ -655,8 +791,19 @@ impl<'a> Cursor<'a> {
         let built_in = read(word).map(Argument::BuiltIn);
         let named = || own().find(|value| value.name.as_str() == word).copied().map(Argument::Own);
         let Some(argument) = built_in.or_else(named) else {
+            self.at = start;
+            self.skip_space();
+            if may_be_resource && let Some(name) = self.resource() {
+                return Ok(Argument::Resource(name));
+            }
             let suggestion = closest(word, names.iter().copied());
-            return Err(ExpressionError { suggestion, ..self.error(start, listed(&names)) });
+            let mut allowed = listed(&names);
+            if may_be_resource {
+                allowed.push_str(", or a figure of `resources`, like `memory` or `shop.memory`");
+            } else if ResourceFigure::KNOWN.contains(&word) {
+                allowed = format!("{allowed}: `{word}` is a figure of `resources`, and there are none here");
+            }
+            return Err(ExpressionError { suggestion, ..self.error(start, allowed) });
         };
         if !self.take(")") {
             return Err(self.error(self.at, "`)`"));
@@ -672,7 +819,8 @@ impl<'a> Cursor<'a> {
     fn bound(&mut self, measure: Measure, comparison: Comparison) -> Result<Bound, ExpressionError> {
         self.skip_space();
         let (column, text) = (self.at, self.rest().trim_end());
-        let has_stages = !matches!(measure, Measure::GoodputRetained | Measure::RecoveryTime);
+        let has_stages =
+            !matches!(measure, Measure::GoodputRetained | Measure::RecoveryTime | Measure::Resource(..));
         if text.ends_with(')') && has_stages {
             return self.stage_bound();
         }
@@ -702,6 +850,9 @@ impl<'a> Cursor<'a> {
             Measure::Own(OwnFigure::Count | OwnFigure::Rate, _) => {
                 comparison == Comparison::Lt && value == 0.0
             }
+            // Whatever is not a gauge of the plan's choice is at least zero.
+            Measure::Resource(_, _, ResourceUnit::Count) => false,
+            Measure::Resource(..) => value == 0.0 && matches!(comparison, Comparison::Lt | Comparison::Ge),
             // Every value is at least zero, and none is beyond the highest.
             Measure::Own(OwnFigure::Quantile(_) | OwnFigure::Mean | OwnFigure::Max, own) => {
                 value == 0.0 && matches!(comparison, Comparison::Lt | Comparison::Ge)
@@ -772,6 +923,7 @@ fn bound_value(measure: Measure, text: &str) -> Result<f64, &'static str> {
         Measure::Throughput => {
             text.parse().map(Rate::per_second).map_err(|_| "a rate like `450/s` or `30k/min`")
         }
+        Measure::Resource(_, name, unit) => resource::bound(&name, unit, text),
         Measure::Own(figure, OwnValue { unit, .. }) => match (figure, unit) {
             (OwnFigure::Ratio, _) => bound_value(Measure::Availability, text),
             (OwnFigure::Rate, ValueUnit::Bytes) => bound_value(Measure::ByteRate, text),
@@ -816,7 +968,7 @@ fn count(text: &str) -> Option<f64> {
 }
 
 /// Reads `10`, `0.25` and what [`count`] reads.
-fn number(text: &str) -> Option<f64> {
+pub(crate) fn number(text: &str) -> Option<f64> {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     match text.split_once('.') {
         Some((whole, fraction)) if digits(whole) && digits(fraction) => text.parse().ok(),
@@ -985,6 +1137,74 @@ mod tests {
         .enumerate()
         .map(value)
         .collect()
+    }
+
+    #[test]
+    fn reads_figures_of_resources() {
+        for (text, written) in [
+            ("max( memory )<=100MB", "max(memory) <= 100MB"),
+            ("max(shop.memory) <= 64MiB", "max(shop.memory) <= 67108864B"),
+            ("mean(cpu) <= 80%", "mean(cpu) <= 0.8"),
+            ("mean(cpu_ratio) <= 80%", "mean(cpu_ratio) <= 80%"),
+            ("p95(the shop.cpu_ratio) < 90%", "p95(the shop.cpu_ratio) < 90%"),
+            ("min(memory_available) >= 1GB", "min(memory_available) >= 1GB"),
+            ("last(open_fds) <= 1k", "last(open_fds) <= 1000"),
+            ("max(network_in) <= 10MB/s", "max(network_in) <= 10MB/s"),
+            ("mean(rows_total) >= 5/s", "mean(rows_total) >= 5/s"),
+            ("max(oldest_seconds) < 1.5s", "max(oldest_seconds) < 1s500ms"),
+            (r#"max(shop.pool{of=")",n="\"}"}) <= 3"#, r#"max(shop.pool{of=")",n="\"}"}) <= 3"#),
+            ("leak( memory )=none", "leak(memory) = none"),
+            ("leak(shop.heap) = none", "leak(shop.heap) = none"),
+        ] {
+            let read = |text| Expression::parse_beside(text, &[]);
+            let expression = read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(expression.to_string(), written);
+            assert_eq!(read(written), Ok(expression), "{written}");
+        }
+        // Values that a plan measures come first.
+        let own = Expression::parse_beside("max(size) <= 16kB", &own()).unwrap();
+        assert!(own.measure.own().is_some());
+    }
+
+    #[test]
+    fn says_what_is_wrong_with_figures_of_resources() {
+        for (text, message) in [
+            (
+                "max(memory) <= 80%",
+                "`80%` at byte 15 is not an objective; write a size like `100MB`, `64MiB` or `2GB`",
+            ),
+            (
+                "max(memory) <= 100",
+                "`100` at byte 15 is not an objective; write a size like `100MB`, `64MiB` or `2GB`",
+            ),
+            (
+                "mean(cpu) <= 1GB",
+                "`1GB` at byte 13 is not an objective; write processors like `1.5`, or a percentage of one of them like `80%` or `150%`",
+            ),
+            (
+                "max(memory) < 0B",
+                "`0B` at byte 14 is not an objective; write a bound that can be kept and missed",
+            ),
+            (
+                "max(memory) <= 2 x stage(0)",
+                "`2 x stage(0)` at byte 15 is not an objective; write a size like `100MB`, `64MiB` or `2GB`",
+            ),
+            (
+                "leak(cpu) = none",
+                "`cpu` at byte 5 is not an objective; write what can leak: `memory`, `heap`, `open_fds`, `threads`, `connections` or a gauge of bytes or things",
+            ),
+            ("leak(memory) <= none", "`<` at byte 13 is not an objective; write `= none`"),
+            ("leak(memory) = some", "`some` at byte 15 is not an objective; write `none`"),
+            ("leak(memory) = none at all", "`at` at byte 20 is not an objective; write nothing more"),
+            (
+                "min(memory <= 1MB",
+                "`memory` at byte 4 is not an objective; write a figure of `resources`, like `memory` or `shop.memory`",
+            ),
+        ] {
+            assert_eq!(Expression::parse_beside(text, &[]).unwrap_err().to_string(), message);
+        }
+        let nowhere = Expression::parse("max(memory) <= 1MB").unwrap_err();
+        assert!(nowhere.allowed.ends_with(": `memory` is a figure of `resources`, and there are none here"));
     }
 
     #[test]
@@ -1171,7 +1391,7 @@ mod tests {
                 | Measure::GoodputRetained => share,
                 Measure::Throughput => share * 1e6,
                 Measure::ByteRate | Measure::Count(_) => whole as f64,
-                Measure::Own(..) => unreachable!("tested by themselves"),
+                Measure::Own(..) | Measure::Resource(..) => unreachable!("tested by themselves"),
             };
             let is_plain = matches!(measure, Measure::GoodputRetained | Measure::RecoveryTime);
             let stage = stage.filter(|_| !is_plain);
@@ -1184,6 +1404,18 @@ mod tests {
         #[test]
         fn no_text_panics(text in ".{0,60}") {
             let _ = Expression::parse(&text);
+            let _ = Expression::parse_beside(&text, &[]);
+        }
+
+        #[test]
+        fn whatever_is_read_of_resources_is_read_back(
+            of in "(max|min|mean|last|leak|p9[0-9]|p)",
+            name in r#"[a-z .]{0,3}(memory|cpu|cpu_ratio|open_fds|x_seconds|x_total|é)?([{]("[^"]{0,3}")?[}]?)?"#,
+            bound in "( ?<=? ?[0-9]{1,3}(%|MB|MiB|MB/s|ms|/s|k|[.][0-9])?|=none)",
+        ) {
+            if let Ok(expression) = Expression::parse_beside(&format!("{of}({name}){bound}"), &[]) {
+                prop_assert_eq!(Expression::parse_beside(&expression.to_string(), &[]), Ok(expression));
+            }
         }
 
         #[test]

@@ -253,8 +253,8 @@ fn figure(measure: Measure, sum: &Sum, waiting: Option<&Waiting>, seconds: f64) 
             let (low, high) = (rate(counts.succeeded), rate(counts.succeeded + unknown));
             Figure { high, unknown, ..Figure::exact(low) }
         }),
-        // Nothing is retained of a limit that nobody went beyond; recoveries are judged by themselves.
-        Measure::GoodputRetained | Measure::RecoveryTime => None,
+        // Nothing is retained of a limit that nobody went beyond; recoveries and resources are judged by themselves.
+        Measure::GoodputRetained | Measure::RecoveryTime | Measure::Resource(..) => None,
         // How many bytes an unknown request would have brought, nobody can bound.
         Measure::ByteRate => (something && seconds > 0.0).then(|| {
             let rate = counts.received_bytes as f64 / seconds;

@@ -23,6 +23,7 @@ mod objective;
 pub mod openslo;
 mod period;
 mod recovery;
+mod resource;
 mod slo;
 mod state;
 mod tally;
@@ -47,6 +48,7 @@ pub use ledger::{Fate, Ledger, Refused, Window};
 pub use objective::{Filter, Objective, Severity, Verdict};
 pub use period::{Calendar, Period, PeriodError, Rolling, Unit};
 pub use recovery::{CALM_SECONDS, Recovery};
+pub use resource::{Among, OfResource, ResourceName};
 pub use slo::{Method, Share, ShareError, Slice, SliceError, Slo, Target};
 pub use state::{Condition, Moment, State, StateJudge};
 pub use validity::{

@@ -1010,6 +1010,7 @@ fn one_of_each_is_one_of_each() {
             Measure::Apdex(..) => 11,
             Measure::RecoveryTime => unreachable!("judged by the seconds after a spike"),
             Measure::Own(..) => unreachable!("a plan of its own takes these"),
+            Measure::Resource(..) => unreachable!("judged by the readings of resources"),
         })
         .collect();
     assert_eq!(sorts.len(), 11);

@@ -142,6 +142,11 @@ impl Finding {
         Self { weight: Weight::Warning, ..Self::error(place, message) }
     }
 
+    /// The same where it stands.
+    pub(crate) fn at(self, place: Place) -> Self {
+        Self { place: Some(place), ..self }
+    }
+
     pub(crate) fn rule(mut self, rule: Rule) -> Self {
         self.rule = Some(rule);
         self

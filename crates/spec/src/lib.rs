@@ -38,6 +38,7 @@ mod record;
 mod regular;
 mod remote_write;
 mod replay;
+mod resource_objectives;
 mod resources;
 mod schedule;
 mod schema;
@@ -355,17 +356,18 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     let load = load::read(reader, object.get("load"), longest, &mut steps.scenarios, object.place);
     load::pacing(reader, load.as_ref(), &steps);
     let uses_tls = target.as_ref().is_none_or(|target| target.url.scheme() == "https") || sends_https(&steps);
+    let target_url = target.as_ref().map(|target| &target.url);
+    let resources =
+        object.get("resources").map(|node| resources::read(reader, node, target_url)).unwrap_or_default();
     let subject = objectives::Subject {
         load: load.as_ref(),
         scenarios: &steps.scenarios,
         steps: &steps.steps,
         uses_tls,
         measures: &measures.own_values(),
+        resources: object.get("resources").map(|node| resource_objectives::Sources::of(node, &resources)),
     };
     let sla = object.get("sla").map(|node| objectives::read(reader, node, &subject)).unwrap_or_default();
-    let target_url = target.as_ref().map(|target| &target.url);
-    let resources =
-        object.get("resources").map(|node| resources::read(reader, node, target_url)).unwrap_or_default();
     let export = object.get("export").map(|node| export::read(reader, node)).unwrap_or_default();
     let notify = object.get("notify").map(|node| notify::read(reader, node)).unwrap_or_default();
     let trace = object.get("trace").and_then(|node| singles::trace(reader, node));

@@ -10,6 +10,7 @@ use plimsoll_workload::{Stage, StageKind};
 use crate::diagnostic::{Finding, Place, listed};
 use crate::load::ReadLoad;
 use crate::read::{Object, Reader};
+use crate::resource_objectives::{self, Sources};
 use crate::tree::{Node, shortened};
 use crate::variables::hint;
 use crate::words;
@@ -24,6 +25,8 @@ pub(crate) struct Subject<'s> {
     pub(crate) uses_tls: bool,
     /// What is taken from replies.
     pub(crate) measures: &'s [OwnValue],
+    /// Where figures of the target come from; `None` where the plan has no `resources`.
+    pub(crate) resources: Option<Sources<'s>>,
 }
 
 impl Subject<'_> {
@@ -80,7 +83,7 @@ fn objective(
     timeline: Option<&Timeline>,
 ) -> Option<Objective> {
     let text = reader.text(node, "an objective like `p95(response_time) <= 250ms`");
-    let expression = text.as_deref().and_then(|text| expression(reader, node, text, subject.measures));
+    let expression = text.as_deref().and_then(|text| expression(reader, node, text, subject));
     let mut filter =
         object.get("where").map(|node| filter(reader, node, subject, timeline)).unwrap_or_default();
     let over_node = object.get("over");
@@ -107,6 +110,11 @@ fn objective(
     }
     if expression.measure == Measure::RecoveryTime {
         of_spikes(reader, object, node, subject);
+    }
+    if let Some(sources) = subject.resources {
+        let measured = timeline.filter(|timeline| !timeline.counted);
+        let measured = measured.map(|timeline| timeline.measured_seconds(None));
+        resource_objectives::check(reader, object, node, &expression, (sources, over), measured);
     }
     if let Some(value) = expression.measure.own() {
         narrow(reader, object, value, subject, &mut filter);
@@ -201,8 +209,18 @@ fn narrow(
     filter.steps = Some(steps);
 }
 
-fn expression(reader: &mut Reader<'_>, node: &Node, text: &str, own: &[OwnValue]) -> Option<Expression> {
-    match Expression::parse_with(text, own) {
+fn expression(reader: &mut Reader<'_>, node: &Node, text: &str, subject: &Subject<'_>) -> Option<Expression> {
+    if let Some(sources) = subject.resources
+        && let Some(name) = Expression::resource_in(text, subject.measures)
+        && !sources.tell(reader, node, &name)
+    {
+        return None;
+    }
+    let read = match subject.resources {
+        Some(_) => Expression::parse_beside(text, subject.measures),
+        None => Expression::parse_with(text, subject.measures),
+    };
+    match read {
         Ok(expression) => Some(expression),
         Err(error) => {
             let found = error.found.trim_matches('`').len().max(1);

@@ -100,20 +100,12 @@ fn is_share(sample: &Sample<'_>) -> bool {
 
 fn by_its_name(sample: &Sample<'_>) -> Figure {
     let name = sample.name.as_ref();
-    let counts = ["_total", "_count", "_sum", "_bucket"];
     let is_counter = match sample.kind {
         Kind::Counter => true,
         Kind::Gauge => false,
-        Kind::Unknown => counts.iter().any(|ending| name.ends_with(ending)),
+        Kind::Unknown => ResourceUnit::counts_by_name(name),
     };
-    let unit = match name {
-        _ if is_counter && name.contains("_bytes_") => BytesPerSecond,
-        _ if is_counter => ResourceUnit::PerSecond,
-        name if name.ends_with("_ratio") => Ratio,
-        name if name.ends_with("_bytes") => Bytes,
-        name if name.ends_with("_seconds") => ResourceUnit::Seconds,
-        _ => Count,
-    };
+    let unit = ResourceUnit::of_metric(name, is_counter);
     let labels: Vec<_> = sample.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
     let name = match labels[..] {
         [] => name.to_owned(),
