@@ -8,6 +8,7 @@ mod exporting;
 mod folding;
 mod killed;
 mod listing;
+mod month;
 mod plateaus;
 mod predictions;
 mod retaining;

@@ -138,14 +138,14 @@ fn trouble(second: &Second, started: &Started) -> Second {
     second
 }
 
-fn folded(events: &[RunEvent]) -> State {
+pub(crate) fn folded(events: &[RunEvent]) -> State {
     let mut state = State::new(Arc::new(first(events).clone()));
     events.iter().for_each(|event| state.apply(event));
     state
 }
 
 /// What must be the same however coarse a record is.
-fn figures(summary: &Summary) -> String {
+pub(crate) fn figures(summary: &Summary) -> String {
     let Summary {
         totals, phases, timings, errors, scenarios, steps, stages, connections, reconnects, ..
     } = summary;

@@ -173,7 +173,7 @@ async fn a_file_that_may_not_grow_is_told_and_stays_whole() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("h.db");
     let limited =
-        "trap '' XFSZ; ulimit -f 700; exec \"$0\" --exact trouble::child_on_a_small_disk --nocapture";
+        "trap '' XFSZ; ulimit -f 900; exec \"$0\" --exact trouble::child_on_a_small_disk --nocapture";
     let output = Command::new("sh")
         .args(["-c", limited])
         .arg(std::env::current_exe().unwrap())
