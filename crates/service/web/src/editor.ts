@@ -47,9 +47,9 @@ export class EditorPage implements Page {
   private chosen = 0;
   private timer = 0;
   private asking: AbortController | null = null;
+  /** Has texts looked at, and keeps them. */
   private mayWrite = false;
-  /** Has it looked at and started. */
-  private mayCheck = false;
+  private mayStart = false;
   private isValid = false;
 
   constructor(
@@ -99,11 +99,13 @@ export class EditorPage implements Page {
   }
 
   private async load(): Promise<void> {
-    const [refused, unchecked] = [await whyNot("admin"), await whyNot("run")];
+    const refused = await whyNot("admin");
     this.mayWrite = refused === "";
-    this.mayCheck = unchecked === "";
+    this.mayStart = (await whyNot("run")) === "";
+    let plan: Plan | null = null;
     try {
       const { body, etag } = await ask<Plan>(`/api/v1/plans/${encodeURIComponent(this.name)}`);
+      plan = body;
       if (body.text == null) {
         // To write over what nobody has seen would be worse than not to write.
         this.judge(body.errors, "Its file cannot be read as text, so there is none to change here.", []);
@@ -123,13 +125,13 @@ export class EditorPage implements Page {
     this.text.value = this.kept ?? this.fresh();
     this.text.readOnly = !this.mayWrite;
     this.number([]);
-    if (!this.mayWrite) setText(this.said, `You can read it and not change it: ${refused}.`);
-    if (!this.mayCheck) {
-      setText(this.state, "");
+    if (!this.mayWrite) {
+      setText(this.said, `You can read it and not change it: ${refused}.`);
+      if (plan) this.asItStands(plan);
+      this.goTo(Number(this.query.get("line")), 1);
       return;
     }
     this.schema = await ask<Schema>("/api/v1/plan-schema").then(({ body }) => body, () => null);
-    this.save.hidden = this.schema === null;
     await this.check();
     this.goTo(Number(this.query.get("line")), 1);
   }
@@ -152,15 +154,21 @@ export class EditorPage implements Page {
     try {
       const body = { name: `${this.name}.yaml`, text };
       const { body: facts } = await send<Facts>("POST", "/api/v1/plans/validate", body, { signal: asking.signal });
-      this.judge([], `Valid: ${peak(facts)} at its peak, ${offset(facts.duration_seconds)} long.`, facts.advice);
+      this.judge([], validWords(facts), facts.advice);
     } catch (error) {
       if (asking.signal.aborted) return;
       const mistakes = error instanceof Refusal ? error.mistakes : [];
-      const many = mistakes.length === 1 ? "1 mistake" : `${mistakes.length} mistakes`;
-      this.judge(mistakes, mistakes.length > 0 ? many : why(error), []);
+      this.judge(mistakes, mistakes.length > 0 ? counted(mistakes) : why(error), []);
       this.isValid = false;
       this.tell();
     }
+  }
+
+  /** What was found when the service last read the file: whoever may not have texts looked at sees that. */
+  private asItStands({ errors, facts }: Plan): void {
+    // Of a file that was changed wrongly the facts are those of before.
+    if (errors.length > 0) this.judge(errors, counted(errors), []);
+    else this.judge([], facts ? validWords(facts) : "", facts?.advice ?? []);
   }
 
   private judge(mistakes: Mistake[], words: string, advice: string[]): void {
@@ -183,7 +191,7 @@ export class EditorPage implements Page {
   private tell(): void {
     const changed = this.text.value !== this.kept;
     this.save.disabled = !this.mayWrite || !changed;
-    this.start.disabled = !this.mayCheck || changed || !this.isValid;
+    this.start.disabled = !this.mayStart || changed || !this.isValid;
     setText(this.save, changed ? "Save" : "Saved");
     this.start.title = changed ? "Save it first" : "";
   }
@@ -333,4 +341,12 @@ export class EditorPage implements Page {
     this.typed();
     this.close();
   }
+}
+
+function counted(mistakes: Mistake[]): string {
+  return mistakes.length === 1 ? "1 mistake" : `${mistakes.length} mistakes`;
+}
+
+function validWords(facts: Facts): string {
+  return `Valid: ${peak(facts)} at its peak, ${offset(facts.duration_seconds)} long.`;
 }
