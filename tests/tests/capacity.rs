@@ -114,12 +114,21 @@ async fn recorded_runs_and_what_prometheus_stored_tell_the_limit() {
         assert!([0, 4].contains(&ended.code), "{}: {}", ended.code, ended.stderr);
     }
 
-    // The last run decides, and has one load: nobody can say where that ends.
-    let (code, json, said) = capacity(&desk, &["--plan", "shop"]).await;
+    // The last run decides, and has one load: nobody can say where that ends. On a machine that stands still meanwhile
+    // it may have none that can be used; then another has.
+    let mut tries = 0;
+    let (code, json, said) = loop {
+        let told = capacity(&desk, &["--plan", "shop"]).await;
+        tries += 1;
+        if told.1["sources"]["runs"].as_array().unwrap().last().unwrap()["use"] == "measured" || tries == 4 {
+            break told;
+        }
+        desk.run(PLAN).set([&other.setting(), short, "scenarios[0].name=search"]).start().ended().await;
+    };
     assert_eq!((code, &json["peak"]), (4, &Value::Null), "{said}");
     let runs = json["sources"]["runs"].as_array().unwrap();
     let uses: Vec<&str> = runs.iter().map(|run| run["use"].as_str().unwrap()).collect();
-    assert_eq!(uses, ["earlier", "earlier", "measured"]);
+    assert_eq!((&uses[..2], uses.last()), (&["earlier", "earlier"][..], Some(&"measured")));
     assert!(runs[0]["why"].as_str().unwrap().contains("mix browse:1, not search:1"), "{}", runs[0]["why"]);
     assert!(runs[1]["why"].as_str().unwrap().contains("version 0.9, not 1.0"), "{}", runs[1]["why"]);
 
@@ -431,6 +440,15 @@ async fn a_report_reads_well_wide_and_narrow_light_and_dark() {
     let read = "const chart = document.querySelector('svg'); \
                 chart.dispatchEvent(new KeyboardEvent('keydown', { key: 'End' })); \
                 return document.querySelector('.hover').textContent";
-    assert!(browser.run(read).await.unwrap().as_str().unwrap().contains("measured 302/s"));
+    wait_for(PATIENCE, "the value of the chart", async || {
+        let read = browser.run(read).await.unwrap();
+        if read.as_str().is_some_and(|read| read.contains("measured 302/s")) {
+            Ok(())
+        } else {
+            Err(read.to_string())
+        }
+    })
+    .await
+    .unwrap();
     assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
 }

@@ -84,16 +84,21 @@ async fn counted(plan: &str, influx: String) -> Counted {
     let length = Duration::from_secs_f64(json["run"]["duration_seconds"].as_f64().unwrap());
     assert!(ended.took < length + linger, "it goes once the last values were read: {:?}", ended.took);
 
-    for failed in ["failed", "cut"] {
-        assert!(sum(&json["phases"], failed) > 0, "the plan should see some {failed}: {}", json["phases"]);
-    }
-    // Hello is the operator's route and not counted; a request cut short may still lie in its socket.
+    let cut = sum(&json["phases"], "cut");
+    assert!(sum(&json["phases"], "failed") > 0, "the plan should see some failed: {}", json["phases"]);
+    // A generator that stood still at the end finds that all of them took too long.
+    assert!(
+        cut > 0 || json["validity"]["verdict"] != "valid",
+        "the plan should see some cut: {}",
+        json["phases"]
+    );
+    // Hello is the operator's route and not counted. Whether a request cut short was read, nobody but the target knows.
     let uncounted = u64::from(plan.contains("/health"));
     wait_for(PATIENCE, "the target to have read every request", async || {
         let record = target.record().await;
         match (record.count() + uncounted, record.0["in_flight"].as_u64()) {
-            (count, Some(0)) if count == requests(&json) => Ok(()),
-            found => Err(format!("{found:?} of {}", requests(&json))),
+            (count, Some(0)) if (requests(&json) - cut..=requests(&json)).contains(&count) => Ok(()),
+            found => Err(format!("{found:?} of {}, {cut} cut", requests(&json))),
         }
     })
     .await

@@ -90,7 +90,7 @@ async fn a_service_that_refuses_retains_its_throughput_under_overload() {
     let _others = beside_others().await;
     let (target, desk) = (Target::start(WORKERS.iter().chain(&["--queue", "20"])).await, Desk::new());
     let plan = desk.write("plan.yaml", &plan(&target.url()));
-    let arguments = ["--from", "450/s", "--precision", "100%", "--looks", "1", "--longest", "4s"];
+    let arguments = ["--from", "900/s", "--precision", "100%", "--looks", "1", "--longest", "4s"];
     let (report, markdown) = (desk.write("limit.html", ""), desk.write("limit.md", ""));
     let overload = ["--overload", "3", "--json", "-", "--report", &report, "--markdown", &markdown];
     let ended = desk.plimsoll(["limit", &plan]).args(arguments).args(overload).ended().await;

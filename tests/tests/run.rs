@@ -223,12 +223,12 @@ impl Shipped {
         assert!(desk.text("run.html").starts_with("<!doctype html>"), "an HTML report");
         assert!(desk.text("run.xml").starts_with("<?xml"), "JUnit");
         assert!(desk.text("run.md").contains(self.plan), "Markdown");
-        assert_eq!(
-            requests(&json),
-            target.record().await.count(),
-            "{}: the target counts the same",
-            self.plan
-        );
+        let (sent, read) = (requests(&json), target.record().await.count());
+        if sent != read {
+            // On a machine that stands still, a request can be given up before the target takes it from its socket.
+            let words = format!("{}: the target counts {read} of {sent} requests", self.plan);
+            return Err((json["validity"]["verdict"] != "valid", words));
+        }
         let missed: Vec<_> = json["sla"]
             .as_array()
             .unwrap()

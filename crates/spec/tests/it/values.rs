@@ -697,16 +697,27 @@ fn the_order_of_keys_changes_no_hash() {
 }
 
 #[test]
-fn a_plan_of_a_thousand_steps_is_read_at_once() {
+fn ten_times_as_many_steps_take_little_more_than_ten_times_as_long_to_read() {
     use std::fmt::Write;
-    let mut steps = String::from("\n");
-    for n in 0..1000 {
-        writeln!(steps, "    - {{ name: step {n}, post: \"/s/{n}?u={{{{ user }}}}\", json: {{ a: [1, 2, \"{{{{ iteration }}}}\"] }}, expect: {{ status: 200, json: {{ \"$.a\": 1 }} }}, capture: {{ c{n}: {{ jsonpath: \"$.x[{n}]\" }} }} }}").unwrap();
-    }
-    let text = with(LOAD, &steps, "");
-    let started = std::time::Instant::now();
-    assert_eq!(plan(&text).steps.len(), 1000);
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    let text = |count: usize| {
+        let mut steps = String::from("\n");
+        for n in 0..count {
+            writeln!(steps, "    - {{ name: step {n}, post: \"/s/{n}?u={{{{ user }}}}\", json: {{ a: [1, 2, \"{{{{ iteration }}}}\"] }}, expect: {{ status: 200, json: {{ \"$.a\": 1 }} }}, capture: {{ c{n}: {{ jsonpath: \"$.x[{n}]\" }} }} }}").unwrap();
+        }
+        with(LOAD, &steps, "")
+    };
+    // The shortest of several, as others are at work on the machine. Every step against every other would be a hundred times.
+    let shortest = |count: usize| {
+        let text = text(count);
+        let took = (0..3).map(|_| {
+            let started = std::time::Instant::now();
+            assert_eq!(plan(&text).steps.len(), count);
+            started.elapsed()
+        });
+        took.min().unwrap()
+    };
+    let (hundred, thousand) = (shortest(100), shortest(1000));
+    assert!(thousand < hundred * 50, "{hundred:?} {thousand:?}");
 }
 
 #[test]
