@@ -227,9 +227,9 @@ fn told() -> BTreeMap<String, BTreeSet<String>> {
                         rest.split(' ').take_while(|word| word.chars().all(|c| c.is_ascii_lowercase()));
                     words.collect::<Vec<_>>().join(" ")
                 });
-            // `notify`, `runs`, `sla`, `spool` and `token` only have commands of their own, `help` is clap's.
-            command = command
-                .filter(|name| !["notify", "runs", "sla", "spool", "token", "help"].contains(&name.as_str()));
+            // `notify`, `profile`, `runs`, `sla`, `spool` and `token` only have commands of their own, `help` is clap's.
+            const FAMILIES: [&str; 7] = ["notify", "profile", "runs", "sla", "spool", "token", "help"];
+            command = command.filter(|name| !FAMILIES.contains(&name.as_str()));
             told.extend(command.clone().map(|name| (name, BTreeSet::new())));
         } else if let Some(command) = &command
             && let Some(cell) = line.strip_prefix("| ").and_then(|row| row.split(" | ").next())

@@ -21,7 +21,7 @@ const LAYERS: [(u8, &[&str]); 10] = [
     (4, &["exposition", "report", "spec"]),
     (3, &["run"]),
     (2, &["sla", "capacity"]),
-    (1, &["workload", "measure", "data", "stats", "faults"]),
+    (1, &["workload", "measure", "data", "stats", "profile", "faults"]),
     (0, &["units", "query"]),
 ];
 

@@ -208,3 +208,54 @@ resources: { shop: /metrics }
         }
     }
 }
+
+/// A program in Go, profiled by its own runtime.
+#[tokio::test]
+async fn profiles_of_a_go_program_are_read() {
+    let _machine = beside_others().await;
+    let prometheus = Prometheus::scraping(&format!("127.0.0.1:{}", free_port())).await.unwrap();
+    let desk = Desk::new();
+    for (profile, kind, unit) in [
+        ("heap", "inuse_space", "bytes"),
+        ("allocs", "alloc_space", "bytes"),
+        ("goroutine", "goroutine", "count"),
+        ("profile?seconds=1", "cpu", "nanoseconds"),
+    ] {
+        let url = format!("{}/debug/pprof/{profile}", prometheus.url());
+        let bytes = reqwest::get(url).await.unwrap().bytes().await.unwrap();
+        let file = desk.path("profile.pb.gz");
+        std::fs::write(&file, &bytes).unwrap();
+        let (file, svg) = (file.display().to_string(), desk.path("flame.svg").display().to_string());
+        let ended = desk.plimsoll(["profile", "top", &file, "--json", "-", "--svg", &svg]).ended().await;
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let told: Value = serde_json::from_str(&ended.stdout).unwrap();
+        assert_eq!((told["kind"].as_str(), told["unit"].as_str()), (Some(kind), Some(unit)), "{profile}");
+        let functions = told["functions"].as_array().unwrap();
+        let own: i64 = functions.iter().map(|function| function["flat"].as_i64().unwrap()).sum();
+        // A goroutine that is just beginning or ending has no stack.
+        let (total, without) = (told["total"].as_i64().unwrap(), if kind == "goroutine" { 3 } else { 0 });
+        assert!((0..=without).contains(&(total - own)), "each stack ends in one function: {own} of {total}");
+        if kind == "cpu" {
+            let seconds = told["duration_seconds"].as_f64().unwrap();
+            assert!((0.9..60.0).contains(&seconds), "{seconds}");
+        } else {
+            assert!(
+                own > 0
+                    && functions
+                        .iter()
+                        .any(|function| function["name"] == "runtime.main"
+                            || function["name"] == "runtime.gopark"),
+                "{told:#}"
+            );
+        }
+        assert!(desk.text("flame.svg").starts_with("<svg "));
+        let same = desk.plimsoll(["profile", "diff", &file, &file, "--json", "-"]).ended().await;
+        let same: Value = serde_json::from_str(&same.stdout).unwrap();
+        assert_eq!((same["total"].as_i64(), same["functions"].as_array().map(Vec::len)), (Some(0), Some(0)));
+        // A file that was cut short is no profile.
+        std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+        let cut = desk.plimsoll(["profile", "top", &file]).ended().await;
+        assert_eq!(cut.code, 2, "{}", cut.stderr);
+        assert!(cut.stderr.contains("cannot be unpacked"), "{}", cut.stderr);
+    }
+}

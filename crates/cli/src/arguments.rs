@@ -51,6 +51,9 @@ pub(crate) enum Command {
     /// Looks after the tokens that the service asks for
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Says where a program spends its time or memory, from profiles in pprof's format
+    #[command(subcommand)]
+    Profile(ProfileCommand),
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +193,42 @@ pub(crate) struct NotifyTestArguments {
     /// The service's configuration whose `notify` it is
     #[arg(short = 'c', long = "config", value_name = "FILE", group = "of")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProfileCommand {
+    /// Lists the functions that a profile is about, the largest first
+    Top {
+        /// The profile, packed by gzip or not
+        file: PathBuf,
+        #[command(flatten)]
+        forms: ProfileForms,
+    },
+    /// Says what is more and what is less in a second profile
+    Diff {
+        /// The first profile
+        before: PathBuf,
+        /// The second one
+        after: PathBuf,
+        #[command(flatten)]
+        forms: ProfileForms,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileForms {
+    /// What is counted, like `cpu` or `inuse_space` [default: what the profile says]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) kind: Option<String>,
+    /// Functions in the table
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) rows: usize,
+    /// Writes every function as JSON; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Draws a flame graph; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

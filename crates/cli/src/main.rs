@@ -16,6 +16,7 @@ mod limit;
 mod notify;
 mod once;
 mod plan;
+mod profile;
 mod progress;
 mod records;
 mod retain;
@@ -131,5 +132,6 @@ async fn command(command: Command) -> Outcome {
         Command::Notify(command) => notify::notify(&command).await,
         Command::Report(arguments) => records::report(arguments).await,
         Command::Token(command) => token::token(command).await,
+        Command::Profile(command) => profile::profile(&command),
     }
 }
