@@ -4,6 +4,11 @@
 
 mod harness;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use harness::{Desk, PATIENCE, Running, Target, beside_others, ends, free_port};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -308,6 +313,134 @@ async fn a_schedule_sends_nothing_where_runs_may_not_be_sent() {
     let told = service.schedule("the refusal", |told| notes(told).contains("was refused")).await;
     assert!(notes(&told).contains("is not among the targets that are allowed"), "{}", notes(&told));
     assert_eq!(service.get("runs").await["runs"], json!([]));
+    service.running.signal(Signal::SIGTERM);
+    service.running.ended().await;
+}
+
+/// A server that leads elsewhere: `/away` redirects there and `/where` says it. Anything else is `there`.
+fn leads_to(listen: &str, elsewhere: String) -> (String, Arc<AtomicU32>) {
+    let listener = TcpListener::bind(listen).unwrap();
+    let (url, reached) = (format!("http://{}", listener.local_addr().unwrap()), Arc::<AtomicU32>::default());
+    let knocks = Arc::clone(&reached);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            knocks.fetch_add(1, Ordering::Relaxed);
+            let (mut stream, elsewhere) = (stream.unwrap(), elsewhere.clone());
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                // Requests without bodies, one at a time: each comes in one piece.
+                while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                    let head = String::from_utf8_lossy(&buffer[..read]).into_owned();
+                    let (status, body) = match head.split(' ').nth(1) {
+                        Some("/away") => (format!("302 Found\r\nlocation: {elsewhere}/there"), String::new()),
+                        Some("/where") => {
+                            ("200 OK".to_owned(), format!("{{\"url\": \"{elsewhere}/there\"}}"))
+                        }
+                        _ => ("200 OK".to_owned(), "there".to_owned()),
+                    };
+                    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    (url, reached)
+}
+
+/// Starts a plan and waits for the end of its run.
+async fn run_of(service: &Service, plan: &str) -> Value {
+    let facts = |told: &Value| {
+        let plans = told["plans"].as_array().unwrap();
+        plans.iter().any(|found| found["name"] == plan && found["facts"].is_object())
+    };
+    service.wait("the plan", "plans", facts).await;
+    let (status, told) = service.ask(Method::POST, "runs", Some(json!({ "plan": plan }))).await;
+    assert_eq!(status, StatusCode::CREATED, "{told:#}");
+    let id = told["id"].as_str().unwrap();
+    service.wait("the record", "runs", |told| told["runs"].to_string().contains(id)).await;
+    service.wait("the end", &format!("runs/{id}"), |run| run["run"]["status"] != "running").await
+}
+
+#[tokio::test]
+async fn what_a_run_meets_on_its_way_is_held_to_the_targets_too() {
+    let _turn = beside_others().await;
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    let (there, reached) = leads_to("127.0.0.2:0", String::new());
+    let (target, _) = leads_to("127.0.0.1:0", there.clone());
+    let plan = |name: &str, more: &str, steps: &str| {
+        let text = format!(
+            "name: {name}\ntarget: {target}\nload: {{ stages: [{{ hold: 10/s, for: 1s }}], grace: 1s }}\n{more}\
+             scenarios: [{{ name: all, steps: [{steps}] }}]\n"
+        );
+        desk.write(&format!("plans/{name}.yaml"), &text);
+    };
+    plan("redirected", "", "{ get: /away }");
+    let captured = "{ get: /where, capture: { url: { jsonpath: $.url } } }, { get: \"{{ url }}\" }";
+    plan("captured", "", captured);
+    plan("resolved", "http: { resolve: { shop.test: 127.0.0.2 } }\n", "{ get: \"http://shop.test/there\" }");
+    plan("behind", &format!("http: {{ proxy: \"{there}\" }}\n"), "{ get: / }");
+
+    let service = Service::start(&desk, "plans: plans\ntargets: [127.0.0.1, shop.test]\n").await;
+    for name in ["redirected", "captured", "resolved"] {
+        let run = run_of(&service, name).await;
+        let error = &run["errors"][0];
+        assert_eq!((&error["kind"], &error["count"]), (&json!("connect"), &json!(10)), "{name}: {run:#}");
+        let words = "is not among the targets that are allowed: 127.0.0.1/32, shop.test";
+        assert!(error["samples"][0]["message"].as_str().unwrap().contains(words), "{name}: {error:#}");
+        let notes = run["notes"].as_array().unwrap().iter().map(|note| note["text"].as_str().unwrap());
+        assert_eq!(notes.filter(|note| note.contains(words)).count(), 1, "told once: {name}: {run:#}");
+    }
+    service.wait("the plan", "plans", |told| told["plans"].to_string().contains("\"behind\"")).await;
+    let (status, told) = service.ask(Method::POST, "runs", Some(json!({ "plan": "behind" }))).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{told:#}");
+    assert!(told["detail"].as_str().unwrap().contains("`127.0.0.2` (127.0.0.2) is not among"), "{told:#}");
+    assert_eq!(reached.load(Ordering::Relaxed), 0, "nothing was opened to where nothing may be sent");
+    service.running.signal(Signal::SIGTERM);
+    service.running.ended().await;
+
+    // What is allowed is reached the same ways.
+    let service = Service::start(&desk, "plans: plans\ntargets: [127.0.0.0/8]\n").await;
+    for name in ["redirected", "captured", "behind"] {
+        let before = reached.load(Ordering::Relaxed);
+        let run = run_of(&service, name).await;
+        assert_eq!(run["totals"]["failed"], 0, "{name}: {run:#}");
+        assert!(reached.load(Ordering::Relaxed) > before, "{name}");
+    }
+    service.running.signal(Signal::SIGTERM);
+    service.running.ended().await;
+}
+
+#[tokio::test]
+async fn a_plan_that_is_sent_reaches_nothing_beside_its_targets_that_is_not_allowed() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "none"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    let export = |host: &str| {
+        format!(
+            "{}export: {{ influxdb: {{ url: \"http://{host}:8086\", version: 1, database: x }} }}\n",
+            plan(&target, 1)
+        )
+    };
+    desk.write("plans/kept.yaml", &export("192.0.2.1"));
+    let service = Service::start(&desk, "plans: plans\n").await;
+    service.wait("the plan", "plans", |told| told["plans"][0]["facts"].is_object()).await;
+    let put = async |name: &str, text: String| {
+        let url = format!("http://{}/api/v1/plans/{name}", service.address);
+        let put = service.client.put(url).header("content-type", "text/yaml").header("if-match", "*");
+        let answer = put.body(text).send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    let (status, told) = put("kept", export("192.0.2.2")).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{told}");
+    assert!(told.contains("`export.influxdb` leads to `192.0.2.2`"), "{told}");
+    // Where the file led before it may lead still, and to what is allowed.
+    for host in ["192.0.2.1", "localhost"] {
+        let (status, told) = put("kept", export(host)).await;
+        assert_eq!(status, StatusCode::OK, "{told}");
+    }
     service.running.signal(Signal::SIGTERM);
     service.running.ended().await;
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, ensure};
 use plimsoll_history::Scope;
-use plimsoll_service::{Access, Auth, Limits, Proxy, Targets, Tls};
+use plimsoll_run::Targets;
+use plimsoll_service::{Access, Auth, Limits, Proxy, Tls};
 use plimsoll_units::{ByteCount, Rate};
 use serde::Deserialize;
 

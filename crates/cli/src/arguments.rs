@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plimsoll_run::Targets;
 
 /// Load tests that tell the truth: live metrics, SLA verdicts while the seconds pass, a record of every run.
 #[derive(Debug, Parser)]
@@ -160,6 +161,10 @@ pub(crate) struct RunArguments {
     /// The run's id, a UUID, for who must know it beforehand [default: a new one]
     #[arg(long, value_parser = run_id)]
     pub(crate) id: Option<String>,
+    /// Names, networks and sockets that its connections may lead to, with `,` between [default: anywhere]; given again,
+    /// what every list allows
+    #[arg(long, value_name = "LIST")]
+    pub(crate) targets: Vec<Targets>,
     /// Threads that offer load [default: one per processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,

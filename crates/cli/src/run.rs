@@ -26,7 +26,8 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
         seed: arguments.seed,
         slas,
     };
-    let parsed = plan::load(&arguments.plan, changes)?;
+    let mut parsed = plan::load(&arguments.plan, changes)?;
+    parsed.plan.http.network.allowed = arguments.targets;
     if arguments.once {
         return once::once(parsed.plan, &arguments.output).await;
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use plimsoll_history::{AuditEntry, Ceilings, History, KeptToken, Scope};
-use plimsoll_run::ExitCode;
-use plimsoll_service::{TOKEN_PREFIX, Targets, token_hash};
+use plimsoll_run::{ExitCode, Targets};
+use plimsoll_service::{TOKEN_PREFIX, token_hash};
 use serde_json::{Value, json};
 
 use crate::arguments::TokenCommand;

@@ -172,6 +172,9 @@ impl Worker {
                 Err(Failure::ours(format!("{}: {open} connections are open", failure.message)))
             }
             Err(failure) => {
+                if failure.is_notable {
+                    self.trouble(&failure.message);
+                }
                 self.recorder.borrow_mut().opened(self.clock.now(), Opening::Failed);
                 Err(failure)
             }

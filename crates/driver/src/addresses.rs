@@ -19,6 +19,7 @@ use tokio::net::{TcpSocket, TcpStream, UnixStream};
 use crate::Failure;
 use crate::names::Names;
 use crate::proxy;
+use crate::reach::Reach;
 use crate::resources::Demand;
 use crate::transport::Origin;
 
@@ -53,6 +54,14 @@ pub enum AddressError {
         /// What the system says.
         reason: io::Error,
     },
+    /// A name server that may not be asked.
+    #[error("http.dns: {server} is not among the targets that are allowed: {allowed}")]
+    NameServer {
+        /// The server.
+        server: SocketAddr,
+        /// What is allowed.
+        allowed: String,
+    },
     /// No source address is of the family of the target's address.
     #[error("http.source: no address there can reach {target}: one is IPv4 and the other is IPv6")]
     Family {
@@ -69,6 +78,7 @@ pub(crate) struct Addresses {
     all: Vec<Address>,
     turns: Arc<[u16]>,
     sources: Vec<IpAddr>,
+    reach: Reach,
     /// The socket that stands for the target.
     socket: Option<PathBuf>,
     /// Connections bound so far that lead elsewhere.
@@ -130,6 +140,9 @@ pub(crate) enum Line {
 impl Addresses {
     /// The addresses of a plan's target.
     pub(crate) async fn of(plan: &RunPlan, names: &Names) -> Result<Self, AddressError> {
+        let reach = Reach::new(plan.http.network.allowed.clone());
+        // Before one of them is asked.
+        reach.check_servers(&plan.http.network.dns)?;
         let target = origin(&plan.target)?;
         let proxy = plan.http.network.proxy.as_ref().map(proxy::Via::new).transpose()?.map(Arc::new);
         let target = Origin { proxy, ..target };
@@ -156,7 +169,7 @@ impl Addresses {
         let weights: Vec<u32> = all.iter().map(|address| address.shape.weight).collect();
         let (turns, sources) = (turns(&weights).into(), plan.http.source.clone());
         let socket = plan.http.network.unix_socket.clone();
-        let addresses = Self { target, all, turns, sources, socket, elsewhere: AtomicUsize::new(0) };
+        let addresses = Self { target, all, turns, sources, reach, socket, elsewhere: AtomicUsize::new(0) };
         addresses.check_sources()?;
         Ok(addresses)
     }
@@ -227,29 +240,43 @@ impl Addresses {
         let host = known.map_or(&origin.host, |known| &known.host);
         let line = match (known, &self.socket, &origin.proxy) {
             (Some(_), Some(socket), _) => {
+                self.reach.check_socket(socket)?;
                 let connected = UnixStream::connect(socket).await;
                 Line::Unix(connected.map_err(|error| Failure::connect(&error))?)
             }
             (_, _, Some(proxy)) => {
-                let tcp = self.dial(&proxy.place, &self.elsewhere, names).await;
+                self.reach.check_behind_proxy(origin)?;
+                let tcp = self.dial(&proxy.place, &proxy.place.host, &self.elsewhere, names).await;
                 let mut tcp = tcp.map_err(|failure| failure.before(&format!("proxy {}", proxy.name())))?;
                 if origin.tls {
                     proxy.tunnel(&mut tcp, origin).await?;
                 }
                 Line::Tcp(tcp)
             }
-            (Some(known), None, None) => Line::Tcp(self.dial(&known.place, &known.bound, names).await?),
-            (None, _, None) => Line::Tcp(self.dial(origin, &self.elsewhere, names).await?),
+            (Some(known), None, None) => {
+                Line::Tcp(self.dial(&known.place, &known.host, &known.bound, names).await?)
+            }
+            (None, _, None) => Line::Tcp(self.dial(origin, &origin.host, &self.elsewhere, names).await?),
         };
         Ok(Reached { line, host, address })
     }
 
-    async fn dial(&self, place: &Origin, bound: &AtomicUsize, names: &Names) -> Result<TcpStream, Failure> {
+    /// Connects to a place, which is that of `host`.
+    async fn dial(
+        &self,
+        place: &Origin,
+        host: &str,
+        bound: &AtomicUsize,
+        names: &Names,
+    ) -> Result<TcpStream, Failure> {
         if let Some(address) = names.known(place) {
+            self.reach.check(host, &[address], names)?;
             return self.connect_to(address, bound).await;
         }
         let mut last = None;
-        for address in names.lookup(place).await? {
+        let found = names.lookup(place).await?;
+        self.reach.check(host, &found, names)?;
+        for address in found {
             match self.connect_to(address, bound).await {
                 Ok(tcp) => return Ok(tcp),
                 Err(failure) => last = Some(failure),
@@ -391,6 +418,7 @@ mod tests {
                 .collect(),
             turns: turns(weights).into(),
             sources: sources.iter().map(|source| source.parse().unwrap()).collect(),
+            reach: Reach::default(),
             socket: None,
             elsewhere: AtomicUsize::new(0),
         };

@@ -14,16 +14,23 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     /// Whether the cause lies in this machine and not in the target.
     pub(crate) ours: bool,
+    /// Whether the run tells it once as a note, beside the samples of errors.
+    pub(crate) is_notable: bool,
 }
 
 impl Failure {
     pub(crate) fn new(outcome: Outcome, message: impl Into<String>) -> Self {
-        Self { outcome, message: message.into(), ours: false }
+        Self { outcome, message: message.into(), ours: false, is_notable: false }
     }
 
     /// The cause lies in this machine, or in the plan.
     pub(crate) fn ours(message: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Connect, message: message.into(), ours: true }
+        Self { ours: true, ..Self::new(Outcome::Connect, message) }
+    }
+
+    /// The connection would lead where whoever runs the plan lets none lead.
+    pub(crate) fn not_allowed(message: impl Into<String>) -> Self {
+        Self { is_notable: true, ..Self::new(Outcome::Connect, message) }
     }
 
     /// A TCP connection that did not come about.

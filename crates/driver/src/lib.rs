@@ -41,6 +41,7 @@ mod payload;
 mod pool;
 mod priority;
 mod proxy;
+mod reach;
 mod recorder;
 mod replay;
 mod resources;

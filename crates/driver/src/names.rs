@@ -46,6 +46,12 @@ impl Names {
         Self { resolver: resolver(&self.servers, self.family), ..self.clone() }
     }
 
+    /// Whether the plan itself says where a host is, or who is asked. Then its name stands for whatever the plan's
+    /// author likes.
+    pub(crate) fn are_of_the_plan(&self, host: &str) -> bool {
+        !self.servers.is_empty() || self.known.iter().any(|known| known.host == host)
+    }
+
     /// Where a host is, as far as nobody has to be asked.
     pub(crate) fn known(&self, place: &Origin) -> Option<SocketAddr> {
         if let Some(address) = place.address() {

@@ -32,7 +32,9 @@ mod shape;
 mod state;
 mod steering;
 mod stretch;
+mod subnet;
 mod summary;
+mod targets;
 mod template;
 mod timeline;
 pub mod wire;
@@ -81,9 +83,11 @@ pub use shape::{
 pub use state::State;
 pub use steering::{Change, Command, NoChange, Refusal, Steered, Steerings};
 pub use stretch::{FigureStretch, Level, Levels, SourceStretch, Stretch, StretchBuilder};
+pub use subnet::{NoSubnet, Subnet};
 pub use summary::{
     ErrorSummary, LatencyCurve, ObjectiveSummary, OverflowSummary, PhaseSummary, ScenarioSummary,
     StageSummary, SteeredSummary, StepSummary, Summary, Totals,
 };
+pub use targets::{NoTarget, Targets};
 pub use template::{Part, Template, Variable};
 pub use timeline::{Timeline, TimelinePoint};

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Auth, Coding, Secret};
+use crate::{Auth, Coding, Secret, Targets};
 
 /// Connections, names, the way to the target, and how requests and answers change on it. The default is what holds without a word about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Network {
     pub auth: Option<Auth>,
     /// Codings that bodies of answers are decoded from, where somebody looks at them.
     pub compression: Vec<Coding>,
+    /// Where connections may lead: what each of these lists allows. Empty: anywhere. No plan says it, but whoever runs it.
+    pub allowed: Vec<Targets>,
 }
 
 /// Whose connections are.

@@ -10,13 +10,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use plimsoll_history::{AuditEntry, Ceilings, KeptToken, Scope};
+use plimsoll_run::{Subnet, Targets};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::network::Network;
 use crate::problem::{Kind, Problem};
 use crate::routes::App;
-use crate::targets::Targets;
 
 /// The cookie of a browser that has logged in.
 pub(crate) const COOKIE: &str = "plimsoll_token";
@@ -59,7 +58,7 @@ pub struct Proxy {
     /// The header in which it says who somebody is.
     pub header: HeaderName,
     /// Where it is asked from: from elsewhere the header counts for nothing.
-    pub from: Vec<Network>,
+    pub from: Vec<Subnet>,
     /// What everybody may whom it lets through.
     pub scope: Scope,
 }

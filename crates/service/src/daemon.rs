@@ -4,23 +4,24 @@
 //! those in the record with a schedule's tag that still live.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use plimsoll_history::{Filter, History, KeptSchedule};
 use plimsoll_notify::Teller;
-use plimsoll_run::{RunEvent, Steerings};
+use plimsoll_run::{RunEvent, Steerings, Targets};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::farewell::{End, Farewell};
 use crate::launcher::{self, Fate, Launch, Launcher};
+use crate::outward;
 use crate::plans::{Change, Demand, Found, Good, NotWritten, Reach, ReadPlan, Shelf, Shelved};
 use crate::schedules::{Decision, Memory, Schedule, Timetable};
-use crate::targets::{TargetError, Targets};
+use crate::targets::{TargetError, check};
 
 /// How often schedules and the ends of adopted runs are looked at.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -141,6 +142,8 @@ pub(crate) enum Refused {
 pub(crate) struct Asked {
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) seed: Option<u64>,
+    /// Where it may be sent, beside what the service allows.
+    pub(crate) targets: Option<Targets>,
 }
 
 /// How a schedule stands, for pages.
@@ -493,6 +496,7 @@ impl Daemon {
             folder: self.folder.clone(),
             tags: asked.tags,
             seed: asked.seed,
+            targets: [self.targets.clone()].into_iter().chain(asked.targets).collect(),
         };
         let run = LiveRun {
             schedule: schedule.map(str::to_owned),
@@ -538,7 +542,7 @@ impl Daemon {
     /// Whether runs may be sent to each of these.
     async fn allowed(&self, targets: &[String]) -> Result<(), TargetError> {
         for target in targets {
-            self.targets.allowed(target).await?;
+            check(&self.targets, target).await?;
         }
         Ok(())
     }
@@ -702,16 +706,19 @@ impl Daemon {
     }
 
     /// Starts the plan of a schedule now, beside its times.
-    pub(crate) fn start_schedule(self: &Arc<Self>, schedule: &str) -> Result<String, Refused> {
+    pub(crate) fn start_schedule(
+        self: &Arc<Self>,
+        schedule: &str,
+        targets: Option<Targets>,
+    ) -> Result<String, Refused> {
         let plan = self.plan_of(schedule)?;
         let mut inner = self.inner();
         if inner.run_of(schedule).is_some() {
             return Err(Refused::Overlaps(schedule.to_owned()));
         }
         let tags = BTreeMap::from([(SCHEDULE_TAG.to_owned(), schedule.to_owned())]);
-        let run = self
-            .launch(&mut inner, &plan, Some(schedule), Asked { tags, ..Asked::default() })
-            .map_err(Refusal::refused)?;
+        let asked = Asked { tags, seed: None, targets };
+        let run = self.launch(&mut inner, &plan, Some(schedule), asked).map_err(Refusal::refused)?;
         inner.note(schedule, format!("started run {run} by request"));
         Ok(run)
     }
@@ -761,15 +768,21 @@ impl Daemon {
         text: String,
         reach: Reach,
     ) -> Result<Good, Vec<plimsoll_spec::Diagnostic>> {
-        let (read, folder) = (self.read.clone(), self.folder.clone());
+        let (read, folder, file) = (self.read.clone(), self.folder.clone(), name.clone());
         let checked =
-            tokio::task::spawn_blocking(move || crate::plans::good(&read, &folder, &name, text, reach));
-        match checked.await {
-            Ok(checked) => checked,
-            Err(_) => {
-                Err(vec![crate::plans::whole("the plan could not be read: its reader panicked".to_owned())])
+            tokio::task::spawn_blocking(move || crate::plans::good(&read, &folder, &file, text, reach));
+        let whole = crate::plans::whole;
+        let panicked = |_| vec![whole("the plan could not be read: its reader panicked".to_owned())];
+        let good = checked.await.map_err(panicked)??;
+        if reach == Reach::Folder {
+            let before = Path::new(&name).file_stem().and_then(|stem| self.plan(stem.to_str()?)?.good);
+            let before = before.map(|before| before.outward.clone()).unwrap_or_default();
+            let wrong = outward::mistakes(&good.outward, &before, &self.targets);
+            if !wrong.is_empty() {
+                return Err(wrong.into_iter().map(whole).collect());
             }
         }
+        Ok(good)
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use plimsoll_run::ExitCode;
+use plimsoll_run::{ExitCode, Targets};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
@@ -37,6 +37,8 @@ pub(crate) struct Launch {
     pub(crate) tags: BTreeMap<String, String>,
     /// Decides every random choice; drawn where it is not said.
     pub(crate) seed: Option<u64>,
+    /// Where its connections may lead: what each of these allows.
+    pub(crate) targets: Vec<Targets>,
 }
 
 /// A run that was started.
@@ -121,6 +123,9 @@ impl Launcher {
         }
         if let Some(seed) = launch.seed {
             command.arg("--seed").arg(seed.to_string());
+        }
+        for list in &launch.targets {
+            command.arg("--targets").arg(list.entries().join(","));
         }
         command
             .current_dir(&launch.folder)
@@ -207,6 +212,7 @@ mod tests {
             folder: folder.path().to_owned(),
             tags: BTreeMap::from([("schedule".to_owned(), "nightly".to_owned())]),
             seed: Some(7),
+            targets: vec![Targets::default(), "shop.example.org,10.0.0.0/8".parse().unwrap()],
         };
         launcher(script, folder.path()).start(launch).unwrap().ended().await
     }
@@ -218,7 +224,7 @@ mod tests {
         assert!(fate.was_run());
         let history = fate.said.split_once("--history ").unwrap().1;
         assert!(fate.said.starts_with("name: x\nrun - --quiet --id abc --history /"), "{}", fate.said);
-        assert!(history.ends_with("h.db --tag schedule=nightly --seed 7\n"), "{history}");
+        assert!(history.ends_with("h.db --tag schedule=nightly --seed 7 --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8\n"), "{history}");
         assert_eq!(fate.words(), "missed an objective");
     }
 

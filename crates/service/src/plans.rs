@@ -1,6 +1,6 @@
 //! The plans of a folder: read again when they change, and kept as they were while an edit is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io::{self, Write as _};
@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_run::{Action, LoadModel, Part, Request, RunPlan, Template};
+use plimsoll_run::{Action, Auth, LoadModel, Part, Request, RunPlan, Template};
 use plimsoll_spec::{Diagnostic, Parsed, Weight};
 use plimsoll_workload::{RateProfile, UserProfile};
 use sha2::{Digest, Sha256};
+
+use crate::outward::{self, Outward};
 
 /// The largest file that is read as a plan, in bytes: a plan that people write has some thousand.
 pub(crate) const LARGEST: u64 = 1 << 20;
@@ -85,6 +87,8 @@ pub(crate) struct Good {
     pub(crate) demand: Demand,
     /// Where it sends its requests.
     pub(crate) targets: Vec<String>,
+    /// What it reaches beside them.
+    pub(crate) outward: BTreeSet<Outward>,
     /// How long its stages last.
     pub(crate) length: Duration,
     /// Whether its runs tell their end themselves: it has a `notify` of its own.
@@ -102,6 +106,7 @@ impl Good {
             name: name.to_owned(),
             demand: Demand::default(),
             targets: vec!["http://127.0.0.1:1".to_owned()],
+            outward: BTreeSet::new(),
             length: Duration::ZERO,
             tells_itself: false,
             advice: Vec::new(),
@@ -450,11 +455,12 @@ pub(crate) fn good(
     let targets = sent_to(&plan);
     let tells_itself = !plan.notify.receivers.is_empty();
     let (name, demand) = (plan.name.clone(), Demand::of(&plan));
-    Ok(Good { digest, name, demand, targets, length, tells_itself, advice, text })
+    let outward = outward::of(&plan);
+    Ok(Good { digest, name, demand, targets, outward, length, tells_itself, advice, text })
 }
 
-/// Where a plan sends requests: its targets, and hosts that its steps name. What a hole gives is known only when it is
-/// sent.
+/// Where a plan sends requests: its targets, hosts that its steps name, what stands before them and what grants tokens.
+/// What a hole gives is known only when it is sent; the run looks at it then.
 fn sent_to(plan: &RunPlan) -> Vec<String> {
     let mut all: Vec<String> = plan.targets.iter().map(|target| target.url.clone()).collect();
     let mut seen = |request: &Request| {
@@ -467,6 +473,11 @@ fn sent_to(plan: &RunPlan) -> Vec<String> {
     let scenarios = plan.scenarios.iter().map(|scenario| &scenario.actions);
     for actions in scenarios.chain([&plan.setup, &plan.teardown]) {
         Action::requests(actions, &mut seen);
+    }
+    let network = &plan.http.network;
+    all.extend(network.proxy.as_ref().map(|proxy| format!("http://{}:{}", proxy.host, proxy.port)));
+    if let Some(Auth::OAuth2(oauth2)) = &network.auth {
+        all.push(oauth2.token_url.clone());
     }
     all
 }

@@ -8,6 +8,7 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use plimsoll_history::Ceilings;
+use plimsoll_run::Targets;
 use plimsoll_spec::Diagnostic;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use crate::route::{ADMIN, Answer, Doc, READ, RUN, Route};
 use crate::routes::App;
 use crate::schedules::{Missed, Overlap};
 use crate::sent::Sent;
-use crate::targets::Targets;
+use crate::targets::check;
 
 /// The routes of plans, of schedules and of starting.
 pub(crate) fn routes() -> Vec<Route> {
@@ -171,7 +172,8 @@ async fn start(
     }
     may(&caller, &*daemon.wanted(&asked.plan).await?).await?;
     app.audit(&caller, "run.start", &asked.plan, json!({ "tags": asked.tags, "seed": asked.seed })).await?;
-    let run = daemon.start(&asked.plan, Asked { tags: asked.tags, seed: asked.seed })?;
+    let run =
+        daemon.start(&asked.plan, Asked { tags: asked.tags, seed: asked.seed, targets: own(&caller)? })?;
     Ok(started(&run))
 }
 
@@ -199,13 +201,17 @@ pub(crate) fn within(caller: &Caller, demand: Demand) -> Result<(), Problem> {
 
 /// Whether a token may send runs to these targets.
 pub(crate) async fn may_send_to(caller: &Caller, to: &[String]) -> Result<(), Problem> {
-    let Some(targets) = &caller.ceilings.targets else { return Ok(()) };
-    let forbidden = |words: String| Problem::new(Kind::Forbidden, words);
-    let targets = Targets::parse(targets).map_err(|error| forbidden(error.to_string()))?;
+    let Some(targets) = own(caller)? else { return Ok(()) };
     for target in to {
-        targets.allowed(target).await.map_err(|error| forbidden(error.to_string()))?;
+        check(&targets, target).await.map_err(|error| Problem::new(Kind::Forbidden, error.to_string()))?;
     }
     Ok(())
+}
+
+/// The list of a token's own, if it has one.
+fn own(caller: &Caller) -> Result<Option<Targets>, Problem> {
+    let list = caller.ceilings.targets.as_ref().map(|targets| Targets::parse(targets));
+    list.transpose().map_err(|error| Problem::new(Kind::Forbidden, error.to_string()))
 }
 
 fn started(run: &str) -> Response {
@@ -255,7 +261,7 @@ async fn start_schedule(
     let plan = daemon.plan_of(&schedule)?;
     may(&caller, &*daemon.wanted(&plan).await?).await?;
     app.audit(&caller, "schedule.start", &schedule, json!({ "plan": plan })).await?;
-    Ok(started(&daemon.start_schedule(&schedule)?))
+    Ok(started(&daemon.start_schedule(&schedule, own(&caller)?)?))
 }
 
 async fn pause(

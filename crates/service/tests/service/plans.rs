@@ -4,8 +4,7 @@ use std::path::Path;
 
 use plimsoll_history::{Ceilings as TokenCeilings, KeptToken, Scope};
 use plimsoll_service::{
-    Access, Auth, Ceilings, Limits, Missed, Overlap, Plans, Reach, ReadPlan, Schedule, Targets, When,
-    token_hash,
+    Access, Auth, Ceilings, Limits, Missed, Overlap, Plans, Reach, ReadPlan, Schedule, When, token_hash,
 };
 use plimsoll_spec::{Inputs, Source, parse};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -36,7 +35,7 @@ fn plans(folder: &Path, is_editable: bool) -> Plans {
         read: ReadPlan::new(read),
         schedules: vec![schedule],
         ceilings: Ceilings::default(),
-        targets: Targets::default(),
+        targets: plimsoll_run::Targets::default(),
         program: "/bin/false".into(),
         is_editable,
     }

@@ -14,9 +14,7 @@ use plimsoll_run::{
     Ended, Gauges, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape,
     Started, StepShape,
 };
-use plimsoll_service::{
-    Access, Ceilings, Config, Limits, Plans, Promises, ReadPlan, Schedule, Service, Targets,
-};
+use plimsoll_service::{Access, Ceilings, Config, Limits, Plans, Promises, ReadPlan, Schedule, Service};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use plimsoll_spec::{Inputs, Source, parse};
 use serde_json::Value;
@@ -63,7 +61,7 @@ impl Scene {
             read,
             schedules,
             ceilings: Ceilings { rate: None, users: None, runs: 4 },
-            targets: Targets::default(),
+            targets: plimsoll_run::Targets::default(),
             program: "/bin/false".into(),
             is_editable: true,
         };

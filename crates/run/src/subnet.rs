@@ -1,10 +1,12 @@
+//! Addresses that begin alike, as people write them.
+
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 /// Addresses that begin alike: `10.0.0.0/8`, or one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
+pub struct Subnet {
     address: IpAddr,
     prefix: u8,
 }
@@ -12,12 +14,12 @@ pub struct Network {
 /// A text that is no network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{found}` is no network; write `10.0.0.0/8` or an address")]
-pub struct NoNetwork {
+pub struct NoSubnet {
     /// The text.
     pub found: String,
 }
 
-impl Network {
+impl Subnet {
     /// Whether an address is one of them. An IPv4 address in the clothes of IPv6 is the IPv4 address.
     pub fn has(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
@@ -34,11 +36,11 @@ impl Network {
     }
 }
 
-impl FromStr for Network {
-    type Err = NoNetwork;
+impl FromStr for Subnet {
+    type Err = NoSubnet;
 
-    fn from_str(text: &str) -> Result<Self, NoNetwork> {
-        let wrong = || NoNetwork { found: text.to_owned() };
+    fn from_str(text: &str) -> Result<Self, NoSubnet> {
+        let wrong = || NoSubnet { found: text.to_owned() };
         let (address, prefix) = match text.split_once('/') {
             Some((address, prefix)) => (address, Some(prefix)),
             None => (text, None),
@@ -50,7 +52,7 @@ impl FromStr for Network {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
     }
@@ -75,11 +77,11 @@ mod tests {
             ("2001:db8::/32", "2001:db9::1", false),
             ("::/0", "2001:db8::1", true),
         ] {
-            let found: Network = network.parse().unwrap();
+            let found: Subnet = network.parse().unwrap();
             assert_eq!(found.has(address.parse().unwrap()), has, "{address} in {network}");
         }
         for wrong in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "10.0.0.0/-1", "localhost", "10.0.0.0/8/8"] {
-            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+            assert!(wrong.parse::<Subnet>().is_err(), "{wrong}");
         }
     }
 }
