@@ -276,13 +276,14 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let history = HistoryArgument { history: arguments.history.history.or(config.history) };
     let history = files::history(&history).await?;
     let _lock = history.lock_service().map_err(Stop::usage)?;
+    let tested = receivers.clone().unwrap_or_default();
     let notifier = receivers.map(Notifier::start).transpose().map_err(Stop::usage)?;
     let teller = notifier.as_ref().map(Notifier::teller);
     let shown = config.plans.as_ref().map(|plans| (beside.join(plans), config.schedules.len()));
     let kept = config.retention.as_ref().map_or_else(|| "everything".to_owned(), retain::words);
     let retention = config.retention;
     let config = Config { listen, history: history.clone(), promises, teller, plans, access };
-    let service = Service::bind(config).await.map_err(Stop::usage)?.retaining(retention);
+    let service = Service::bind(config).await.map_err(Stop::usage)?.retaining(retention).telling(tested);
     let stop = CancellationToken::new();
     let stopper = stop.clone();
     let _signals = signals::on_interrupt(move || {

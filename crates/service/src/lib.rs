@@ -49,6 +49,7 @@ mod shapes;
 mod slas;
 mod starts;
 mod targets;
+mod telling;
 mod watcher;
 
 pub use access::{Access, AccessError, Auth, Limits, Patience, Proxy, TOKEN_PREFIX, Tls, token_hash};

@@ -176,6 +176,7 @@ fn list(key: &str, of: &str) -> Value {
 fn schemas() -> Value {
     let text = || json!({ "type": "string" });
     let maybe_text = || json!({ "type": ["string", "null"] });
+    let channel = || json!({ "enum": ["slack", "teams", "pagerduty", "webhook", "email"] });
     let maybe_number = || json!({ "type": ["number", "null"] });
     let moment = || json!({ "type": "string", "format": "date-time" });
     let maybe_moment = || json!({ "type": ["string", "null"], "format": "date-time" });
@@ -356,7 +357,7 @@ fn schemas() -> Value {
             }),
         ),
         "Settings": object(
-            &["version", "auth", "tls", "hosts", "targets", "limits", "ceilings"],
+            &["version", "auth", "tls", "hosts", "targets", "limits", "ceilings", "notify", "retention"],
             &json!({
                 "version": text(), "auth": { "enum": ["off", "tokens", "proxy"] }, "tls": { "type": "boolean" },
                 "hosts": { "type": "array", "items": text() }, "targets": text(),
@@ -370,6 +371,29 @@ fn schemas() -> Value {
                 "ceilings": { "type": ["object", "null"], "properties": {
                     "rate": maybe_number(), "users": { "type": ["integer", "null"] }, "runs": { "type": "integer" },
                 } },
+                "notify": { "type": "array", "items": object(
+                    &["name", "channel", "on", "at_most"],
+                    &json!({
+                        "name": text(), "channel": channel(), "on": { "type": "array", "items": text() },
+                        "at_most": { "type": "integer", "description": "Messages within any hour." },
+                    }),
+                ) },
+                "retention": {
+                    "type": ["object", "null"],
+                    "description": "For how many seconds runs are kept by the second, the minute and the hour; `null`: for ever.",
+                    "properties": {
+                        "seconds_for": { "type": "integer" }, "minutes_for": { "type": "integer" },
+                        "hours_for": { "type": "integer" }, "size_bytes": { "type": ["integer", "null"] },
+                    },
+                },
+            }),
+        ),
+        "TestedReceivers": list("receivers", "TestedReceiver"),
+        "TestedReceiver": object(
+            &["name", "channel", "taken", "said", "seconds"],
+            &json!({
+                "name": text(), "channel": channel(), "taken": { "type": "boolean" }, "said": text(),
+                "seconds": { "type": "number" },
             }),
         ),
         "Caller": object(

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, middleware};
 use plimsoll_exposition::capacity_families;
 use plimsoll_exposition::prometheus::Format;
-use plimsoll_history::Scope;
+use plimsoll_history::{Retention, Scope};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -24,9 +24,10 @@ use crate::problem::Problem;
 use crate::route::{Answer, Doc, PUBLIC, READ, Route};
 use crate::runs::FILTERS;
 use crate::slas::Slas;
+use crate::telling::Receivers;
 use crate::{
     admin, assets, control, course, discovery, editing, events, guard, login, openapi, problem, settings,
-    starts,
+    starts, telling,
 };
 
 /// What every handler can use.
@@ -41,6 +42,9 @@ pub(crate) struct App {
     pub(crate) steering: Arc<Mutex<()>>,
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) access: Arc<Access>,
+    pub(crate) receivers: Arc<Receivers>,
+    /// How long runs are kept; `None`: for ever.
+    pub(crate) retention: Option<Retention>,
     pub(crate) ended: CancellationToken,
 }
 
@@ -64,6 +68,7 @@ pub(crate) fn table() -> Vec<Route> {
         discovery::routes(),
         admin::routes(),
         settings::routes(),
+        telling::routes(),
         of_itself,
     ]
     .into_iter()

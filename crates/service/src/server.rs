@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use plimsoll_history::{History, Retention};
 use plimsoll_notify::Teller;
+use plimsoll_run::NotifySettings;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use crate::followed::{Followed, Pulse};
 use crate::routes::App;
 use crate::serving::{CertificateError, Certificates};
 use crate::slas::{OpenError, Poller, Promises, SlaError, Slas};
+use crate::telling::Receivers;
 use crate::{retainer, routes, serving, watcher};
 
 /// What a service needs.
@@ -80,6 +82,7 @@ pub struct Service {
     pulse: watch::Sender<Pulse>,
     access: Arc<Access>,
     certificates: Option<Arc<Certificates>>,
+    receivers: Receivers,
     retention: Option<Retention>,
 }
 
@@ -121,13 +124,33 @@ impl Service {
         };
         let (history, access) = (config.history, Arc::new(access));
         let (pulse, retention) = (watch::Sender::default(), None);
-        Ok(Self { listener, addr, history, slas, pollers, daemon, pulse, access, certificates, retention })
+        let receivers = Receivers::default();
+        Ok(Self {
+            listener,
+            addr,
+            history,
+            slas,
+            pollers,
+            daemon,
+            pulse,
+            access,
+            certificates,
+            receivers,
+            retention,
+        })
     }
 
     /// Keeps the record within these bounds while it runs; without it everything is kept.
     #[must_use]
     pub fn retaining(mut self, retention: Option<Retention>) -> Self {
         self.retention = retention;
+        self
+    }
+
+    /// Lets an admin test those whom it tells.
+    #[must_use]
+    pub fn telling(mut self, settings: NotifySettings) -> Self {
+        self.receivers = Receivers::new(settings);
         self
     }
 
@@ -154,7 +177,8 @@ impl Service {
         let ended = stop.child_token();
         let watcher =
             tokio::spawn(watcher::watch(Arc::clone(&followed), Arc::clone(&self.slas), ended.clone()));
-        let retainer = self.retention.map(|retention| {
+        let retention = self.retention;
+        let retainer = retention.clone().map(|retention| {
             tokio::spawn(retainer::retain(followed.history().clone(), retention, ended.clone()))
         });
         let judge = tokio::spawn(Arc::clone(&self.slas).run(self.pollers, ended.clone()));
@@ -174,6 +198,8 @@ impl Service {
             steering: Arc::default(),
             listeners: Arc::new(Semaphore::new(limits.listeners)),
             access: Arc::clone(&self.access),
+            receivers: Arc::new(self.receivers),
+            retention,
             ended: ended.clone(),
         };
         let router = routes::router(app, self.addr);

@@ -27,6 +27,14 @@ async fn settings(State(app): State<App>) -> Json<Value> {
         let ceilings = daemon.ceilings();
         json!({ "rate": ceilings.rate, "users": ceilings.users, "runs": ceilings.runs })
     });
+    let retention = app.retention.as_ref().map(|retention| {
+        json!({
+            "seconds_for": retention.seconds.as_secs(),
+            "minutes_for": retention.minutes.as_secs(),
+            "hours_for": retention.hours.as_secs(),
+            "size_bytes": retention.size,
+        })
+    });
     Json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "auth": auth,
@@ -40,5 +48,7 @@ async fn settings(State(app): State<App>) -> Json<Value> {
             "listeners": access.limits.listeners,
         },
         "ceilings": ceilings,
+        "notify": app.receivers.told(),
+        "retention": retention,
     }))
 }

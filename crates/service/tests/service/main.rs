@@ -10,3 +10,4 @@ mod pages;
 mod plans;
 mod scene;
 mod slas;
+mod telling;

@@ -44,6 +44,13 @@ impl Scene {
         Self::with(tempfile::tempdir().unwrap(), Promises::default(), access, None).await
     }
 
+    /// One that tells these.
+    pub(crate) async fn telling(settings: plimsoll_run::NotifySettings) -> Self {
+        let limits = Limits { requests: 1e6, ..Limits::default() };
+        let access = Access { limits, ..Access::default() };
+        Self::serving(tempfile::tempdir().unwrap(), Promises::default(), access, None, settings).await
+    }
+
     /// One that starts plans of its folder, and what it starts ends at once.
     pub(crate) async fn starting(files: &[(&str, &str)], schedules: Vec<Schedule>) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -95,10 +102,20 @@ impl Scene {
         access: Access,
         plans: Option<Plans>,
     ) -> Self {
+        Self::serving(folder, promises, access, plans, plimsoll_run::NotifySettings::default()).await
+    }
+
+    async fn serving(
+        folder: tempfile::TempDir,
+        promises: Promises,
+        access: Access,
+        plans: Option<Plans>,
+        told: plimsoll_run::NotifySettings,
+    ) -> Self {
         let history = History::open(folder.path().join("history.db")).await.unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
         let config = Config { listen, history: history.clone(), promises, teller: None, plans, access };
-        let service = Service::bind(config).await.unwrap();
+        let service = Service::bind(config).await.unwrap().telling(told);
         let scheme = if service.is_secure() { "https" } else { "http" };
         let url = format!("{scheme}://{}", service.addr());
         let stop = CancellationToken::new();

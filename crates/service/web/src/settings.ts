@@ -1,10 +1,10 @@
 // What this service is, and how its pages look.
 
 import type { Caller } from "./api";
-import { me, read, why } from "./api";
-import { el, fill, setText, table } from "./dom";
+import { me, read, send, why, whyNot } from "./api";
+import { button, el, fill, setText, table } from "./dom";
 import type { Page } from "./page";
-import { moment, rate, significant } from "./words";
+import { moment, offset, rate, significant } from "./words";
 
 interface Entry {
   at: string;
@@ -12,6 +12,20 @@ interface Entry {
   known_by: string;
   action: string;
   what: string;
+}
+
+interface Receiver {
+  name: string;
+  channel: string;
+  on: string[];
+  at_most: number;
+}
+
+interface Tested {
+  name: string;
+  taken: boolean;
+  said: string;
+  seconds: number;
 }
 
 interface Settings {
@@ -22,6 +36,8 @@ interface Settings {
   targets: string;
   limits: { requests: number; body_bytes: number; connections: number; listeners: number };
   ceilings: { rate: number | null; users: number | null; runs: number } | null;
+  notify: Receiver[];
+  retention: { seconds_for: number; minutes_for: number; hours_for: number; size_bytes: number | null } | null;
 }
 
 /** Entries of the audit that are shown. */
@@ -33,10 +49,15 @@ export class SettingsPage implements Page {
   readonly under = "#/settings";
   private readonly service = el("section", { "aria-label": "This service" });
   private readonly who = el("section", { "aria-label": "You" });
+  private readonly told = el("section", { "aria-label": "Who is told" });
+  private readonly tested = el("p", { role: "status", class: "why" });
+  private readonly test = button("Send a test", () => void this.sendTest());
+  private answers = new Map<string, Tested>();
+  private showAnswers: () => void = () => undefined;
   private readonly audit = el("section", { "aria-label": "Who did what" });
 
   constructor() {
-    fill(this.element, el("h1", {}, "Settings"), look(), this.who, this.service, this.audit);
+    fill(this.element, el("h1", {}, "Settings"), look(), this.who, this.service, this.told, this.audit);
     void this.showService();
     void this.showCaller();
   }
@@ -45,9 +66,46 @@ export class SettingsPage implements Page {
     try {
       const settings = await read<Settings>("/api/v1/settings");
       fill(this.service, el("h2", {}, "This service"), list(factsOfService(settings)));
+      await this.showReceivers(settings.notify);
     } catch (error) {
       fill(this.service, el("h2", {}, "This service"), el("p", {}, why(error)));
     }
+  }
+
+  private async showReceivers(receivers: Receiver[]): Promise<void> {
+    const refused = await whyNot("admin");
+    this.test.hidden = refused !== "";
+    const show = () => {
+      const columns = ["Receiver", "Of", "At most", "Test"].map((name) => ({ name }));
+      const rows = receivers.map(({ name, channel, on, at_most }) => {
+        const answer = this.answers.get(name);
+        const words = answer ? `${answer.taken ? "taken" : "not taken"}: ${answer.said} (${significant(answer.seconds * 1000)} ms)` : "–";
+        return [el("div", {}, name, el("small", {}, channel)), el("span", { class: "why" }, on.join(", ")), `${at_most} an hour`, el("span", { class: answer && !answer.taken ? "why bad" : "why" }, words)];
+      });
+      const nobody = el("p", { class: "none" }, "Nobody: ", el("code", {}, "notify"), " in the configuration of ", el("code", {}, "plimsoll serve"), " has them.");
+      fill(this.told, el("h2", {}, "Who is told"), receivers.length > 0 ? table("Receivers", columns, rows) : nobody, receivers.length > 0 && el("p", { class: "buttons" }, this.test), this.tested);
+    };
+    this.showAnswers = show;
+    show();
+  }
+
+  /** Tests every receiver at once; it may take as long as the slowest. */
+  private async sendTest(): Promise<void> {
+    this.test.disabled = true;
+    this.tested.classList.remove("bad");
+    setText(this.tested, "Sending a test to every receiver…");
+    try {
+      const { body } = await send<{ receivers: Tested[] }>("POST", "/api/v1/notify/test");
+      this.answers = new Map(body.receivers.map((tested) => [tested.name, tested]));
+      const failed = body.receivers.filter(({ taken }) => !taken).length;
+      setText(this.tested, failed === 0 ? "Every receiver took it." : `${failed} of ${body.receivers.length} did not take it.`);
+      this.tested.classList.toggle("bad", failed > 0);
+    } catch (error) {
+      setText(this.tested, `Not tested: ${why(error)}`);
+      this.tested.classList.add("bad");
+    }
+    this.test.disabled = false;
+    this.showAnswers();
   }
 
   private async showCaller(): Promise<void> {
@@ -64,12 +122,21 @@ export class SettingsPage implements Page {
     const { entries } = await read<{ entries: Entry[] }>(`/api/v1/audit?limit=${ENTRIES}`);
     const columns = ["At", "Who", "Did", "What"].map((name) => ({ name }));
     const rows = entries.map(({ at, who, known_by, action, what }) => [moment(at), `${who} (${known_by})`, action, el("span", { class: "why" }, what)]);
-    const shown = entries.length > 0 ? table("Who did what", columns, rows) : el("p", { class: "none" }, "Nobody did anything yet.");
+    const shown = entries.length > 0 ? table("Latest entries", columns, rows) : el("p", { class: "none" }, "Nobody did anything yet.");
     fill(this.audit, el("h2", {}, "Who did what"), shown);
   }
 }
 
-function factsOfService({ version, auth, tls, hosts, targets, limits, ceilings }: Settings): [string, Node | string][] {
+function kept({ retention }: Settings): string {
+  if (retention === null) return "for ever";
+  const { seconds_for, minutes_for, hours_for, size_bytes } = retention;
+  const days = (seconds: number) => (seconds % 86400 === 0 ? `${significant(seconds / 86400)} days` : offset(seconds));
+  const size = size_bytes === null ? "" : `, at most ${significant(size_bytes / 1e9)} GB`;
+  return `by the second ${days(seconds_for)}, by the minute ${days(minutes_for)}, by the hour ${days(hours_for)}${size}`;
+}
+
+function factsOfService(settings: Settings): [string, Node | string][] {
+  const { version, auth, tls, hosts, targets, limits, ceilings } = settings;
   const known = { off: "nobody is asked who they are", tokens: "by tokens", proxy: "by a proxy in front, or tokens" };
   const most = ceilings && [
     ceilings.rate === null ? "any rate" : rate(ceilings.rate),
@@ -84,6 +151,7 @@ function factsOfService({ version, auth, tls, hosts, targets, limits, ceilings }
     ["Sends runs to", targets],
     ["One client", `${rate(limits.requests)} requests, bodies of ${significant(limits.body_bytes / 1024)} KiB`],
     ["All clients", `${significant(limits.connections)} connections, ${significant(limits.listeners)} that listen`],
+    ["Keeps runs", kept(settings)],
     ["For programs", links()],
   ];
 }
