@@ -9,9 +9,10 @@ use nix::unistd::geteuid;
 use crate::command::run;
 
 /// What the tests need, each with the reason.
-const PACKAGES: [&str; 15] = [
+const PACKAGES: [&str; 16] = [
     "prometheus",              // scrapes us; promtool checks rules
     "prometheus-alertmanager", // amtool checks its configuration
+    "postgresql",              // keeps a history for several machines
     "prometheus-pushgateway",  // reads our text with Go's own parser
     "influxdb",                // a real line-protocol parser
     "victoria-metrics",        // a second reader of the same writes

@@ -59,8 +59,8 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgument {
-    /// File that runs are recorded in [default: plimsoll/history.db in the user's data directory]
-    #[arg(long, value_name = "PATH", env = "PLIMSOLL_HISTORY")]
+    /// File or `postgres://` database that runs are recorded in [default: plimsoll/history.db in the user's data directory]
+    #[arg(long, value_name = "PATH", env = "PLIMSOLL_HISTORY", hide_env_values = true)]
     pub(crate) history: Option<PathBuf>,
 }
 

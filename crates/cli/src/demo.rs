@@ -193,10 +193,11 @@ impl Stage<'_> {
         Ok(plan::parse_with("config/plans/demo.yaml", PLAN.to_owned(), &read, changes)?.plan)
     }
 
-    /// The demo always leaves a report, beside the history unless a place was named.
+    /// The demo always leaves a report, beside the history's file (or here, where it has none) unless a place was named.
     fn output(&self, output: &OutputArguments) -> OutputArguments {
         let mut output = output.clone();
-        let beside = || -> PathBuf { self.history.path().with_file_name("demo-report.html") };
+        let name = PathBuf::from("demo-report.html");
+        let beside = || self.history.file().map_or(name.clone(), |file| file.with_file_name(&name));
         output.files.report.get_or_insert_with(beside);
         output
     }

@@ -236,9 +236,15 @@ fn read_plan() -> ReadPlan {
 }
 
 fn history(text: &str) -> anyhow::Result<PathBuf> {
+    if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+        return Ok(text.into());
+    }
     let path = text.strip_prefix("sqlite:").unwrap_or(text);
     if path.is_empty() || text.contains("://") {
-        return Err(anyhow!("history: `{text}` is not a record this version can open; write `sqlite:PATH`"));
+        let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
+        return Err(anyhow!(
+            "history: this version cannot open `{scheme}:`; write `sqlite:PATH` or `postgres://USER@HOST/DATABASE`"
+        ));
     }
     Ok(path.into())
 }
@@ -275,7 +281,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let listen = arguments.listen.or(config.listen).unwrap_or(LISTEN);
     let history = HistoryArgument { history: arguments.history.history.or(config.history) };
     let history = files::history(&history).await?;
-    let _lock = history.lock_service().map_err(Stop::usage)?;
+    let mut lock = history.lock_service().await.map_err(Stop::usage)?;
     let tested = receivers.clone().unwrap_or_default();
     let notifier = receivers.map(Notifier::start).transpose().map_err(Stop::usage)?;
     let teller = notifier.as_ref().map(Notifier::teller);
@@ -302,12 +308,25 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
         crate::say::errln!("plans    {}, {schedules} schedules", plans.display());
     }
     let supervised = tokio::spawn(supervise(service.pulse()));
-    service.run(stop).await;
+    let lost = {
+        let mut running = std::pin::pin!(service.run(stop.clone()));
+        tokio::select! {
+            () = &mut running => None,
+            error = lock.lost() => {
+                stop.cancel();
+                running.await;
+                Some(error)
+            }
+        }
+    };
     supervised.abort();
     if let Some(notifier) = notifier {
         notify::finish(notifier).await;
     }
-    Ok(ExitCode::Success)
+    match lost {
+        None => Ok(ExitCode::Success),
+        Some(error) => Err(Stop::internal(error)),
+    }
 }
 
 /// What a file says, and who is told by it.
@@ -370,7 +389,10 @@ mod tests {
     fn mistakes_are_told_with_what_is_allowed() {
         for (text, told) in [
             ("listen: here", "write `127.0.0.1:7700`"),
-            ("history: postgres://db/plimsoll", "write `sqlite:PATH`"),
+            (
+                "history: mysql://ann:hush@db/plimsoll",
+                "cannot open `mysql:`; write `sqlite:PATH` or `postgres://",
+            ),
             ("lissten: 127.0.0.1:1", "lissten"),
             ("listen: [", ""),
             ("sla: 7", ""),

@@ -1,6 +1,6 @@
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::{self, SqlRow};
 use crate::{History, Result};
 
 /// What was last said of a plan's limit. A plan has one of each kind: the next takes its place.
@@ -63,7 +63,7 @@ impl History {
     pub async fn keep_answer(&self, answer: &KeptAnswer, text: &AnswerText) -> Result<()> {
         sqlx::query(
             "INSERT INTO answers (plan, target, by, made_at, estimate, low, high, traffic, result, inputs) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (plan, by) DO UPDATE SET target = excluded.target, \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (plan, by) DO UPDATE SET target = excluded.target, \
              made_at = excluded.made_at, estimate = excluded.estimate, low = excluded.low, high = excluded.high, \
              traffic = excluded.traffic, result = excluded.result, inputs = excluded.inputs",
         )
@@ -77,6 +77,7 @@ impl History {
         .bind(answer.traffic)
         .bind(&text.result)
         .bind(&text.inputs)
+        .persistent(sql::KEEP_NO_NUMBERS)
         .execute(self.pool())
         .await
         .map_err(|error| self.failed(error))?;
@@ -104,19 +105,18 @@ impl History {
     /// # Errors
     /// When the file cannot be read.
     pub async fn answer(&self, number: i64) -> Result<Option<AnswerText>> {
-        let row = sqlx::query("SELECT result, inputs FROM answers WHERE answer = ?")
+        let row = sqlx::query("SELECT result, inputs FROM answers WHERE answer = $1")
             .bind(number)
             .fetch_optional(self.pool())
             .await
             .map_err(|error| self.failed(error))?;
-        let text = |row: SqliteRow| {
-            Ok(AnswerText { result: row.try_get("result")?, inputs: row.try_get("inputs")? })
-        };
+        let text =
+            |row: SqlRow| Ok(AnswerText { result: row.try_get("result")?, inputs: row.try_get("inputs")? });
         row.map(text).transpose().map_err(|error: sqlx::Error| self.failed(error))
     }
 }
 
-fn kept(row: &SqliteRow) -> std::result::Result<(i64, KeptAnswer), sqlx::Error> {
+fn kept(row: &SqlRow) -> std::result::Result<(i64, KeptAnswer), sqlx::Error> {
     let by: String = row.try_get("by")?;
     let known = AnswerBy::ALL.into_iter().find(|known| known.label() == by);
     let kept = KeptAnswer {

@@ -7,8 +7,8 @@ use plimsoll_measure::{Edges, Phase, SECOND};
 use plimsoll_run::wire::{self, SecondRows};
 use plimsoll_run::{CoursePoint, RunEvent, Shape, Started, Stretch, StretchBuilder};
 use plimsoll_sla::Evaluator;
-use sqlx::sqlite::SqliteConnection;
 
+use crate::sql::{Kind, SqlConnection};
 use crate::store::load_rows;
 use crate::{Error, History, Result, chunk, course};
 
@@ -18,6 +18,7 @@ const LONGEST_WINDOW: u32 = 300;
 
 /// A run that is made coarser.
 pub(crate) struct Coarsener {
+    kind: Kind,
     run: i64,
     id: String,
     shape: Arc<Started>,
@@ -37,23 +38,24 @@ impl Coarsener {
     /// Reads what its seconds mean.
     pub(crate) async fn of(history: &History, run: i64) -> Result<Self> {
         let failed = |error| history.failed(error);
-        let (id, line): (String, String) = sqlx::query_as("SELECT id, started FROM runs WHERE run = ?")
+        let (id, line): (String, String) = sqlx::query_as("SELECT id, started FROM runs WHERE run = $1")
             .bind(run)
             .fetch_one(history.pool())
             .await
             .map_err(failed)?;
         let started = started(&id, &line)?;
-        let marks: Vec<String> = sqlx::query_scalar("SELECT line FROM marks WHERE run = ? ORDER BY sequence")
-            .bind(run)
-            .fetch_all(history.pool())
-            .await
-            .map_err(failed)?;
+        let marks: Vec<String> =
+            sqlx::query_scalar("SELECT line FROM marks WHERE run = $1 ORDER BY sequence")
+                .bind(run)
+                .fetch_all(history.pool())
+                .await
+                .map_err(failed)?;
         let grace = marks.iter().filter_map(|line| wire::from_line(line, &Edges::default()).ok());
         let stages_ended = grace.into_iter().find_map(|event| match event {
             RunEvent::Phase { phase: Phase::Grace, at } => Some(at / SECOND),
             _ => None,
         });
-        Ok(Self { run, id, shape: started, stages_ended })
+        Ok(Self { kind: history.kind(), run, id, shape: started, stages_ended })
     }
 
     /// Makes one chunk of the first ones of resolution `from` that begin within the same `period` seconds, when these
@@ -83,19 +85,20 @@ impl Coarsener {
         let recorded = stretches.iter().map(|stretch| stretch.recorded).sum();
         let points = course::whole(stretches.iter().map(CoursePoint::of_stretch));
         let replaced = Replaced { run: self.run, from, period, seconds, count };
-        let moved = replaced.by(&mut connection, &data, points.as_ref()).await.map_err(failed)?;
+        let moved =
+            replaced.by(history.kind(), &mut connection, &data, points.as_ref()).await.map_err(failed)?;
         Ok(Some(if moved { recorded } else { 0 }))
     }
 
     async fn group(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut SqlConnection,
         from: i64,
         period: i64,
         before: i64,
     ) -> std::result::Result<Option<Group>, sqlx::Error> {
         let first: Option<i64> =
-            sqlx::query_scalar("SELECT min(first_second) FROM chunks WHERE run = ? AND resolution = ?")
+            sqlx::query_scalar("SELECT min(first_second) FROM chunks WHERE run = $1 AND resolution = $2")
                 .bind(self.run)
                 .bind(from)
                 .fetch_one(&mut *connection)
@@ -103,8 +106,8 @@ impl Coarsener {
         let Some(first) = first else { return Ok(None) };
         let end = first - first % period + period;
         let chunks: Vec<(i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT last_second, data FROM chunks WHERE run = ? AND resolution = ? \
-             AND first_second >= ? AND first_second < ? ORDER BY first_second",
+            "SELECT last_second, data FROM chunks WHERE run = $1 AND resolution = $2 \
+             AND first_second >= $3 AND first_second < $4 ORDER BY first_second",
         )
         .bind(self.run)
         .bind(from)
@@ -113,7 +116,7 @@ impl Coarsener {
         .fetch_all(&mut *connection)
         .await?;
         let last = chunks.last().map_or(first, |(last, _)| *last);
-        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM seconds WHERE run = ? AND second < ?")
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM seconds WHERE run = $1 AND second < $2")
             .bind(self.run)
             .bind(end)
             .fetch_one(&mut *connection)
@@ -143,12 +146,12 @@ impl Coarsener {
     /// The seconds after one and before another.
     async fn behind(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut SqlConnection,
         after: i64,
         before: i64,
     ) -> std::result::Result<Vec<Vec<SecondRows>>, sqlx::Error> {
         let chunks: Vec<Vec<u8>> = sqlx::query_scalar(
-            "SELECT data FROM chunks WHERE run = ? AND resolution = 1 AND first_second > ? AND first_second < ? \
+            "SELECT data FROM chunks WHERE run = $1 AND resolution = 1 AND first_second > $2 AND first_second < $3 \
              ORDER BY first_second",
         )
         .bind(self.run)
@@ -162,7 +165,7 @@ impl Coarsener {
         }
         let mut last = behind.iter().flatten().last().map_or(after, |rows| rows.second as i64);
         loop {
-            let rows = load_rows(connection, self.run, last, before).await?;
+            let rows = load_rows(self.kind, connection, self.run, last, before).await?;
             let Some(newest) = rows.last() else { return Ok(behind) };
             last = newest.second as i64;
             behind.push(rows);
@@ -268,14 +271,15 @@ impl Replaced {
     /// Puts a chunk in its place, unless somebody else has done so meanwhile.
     async fn by(
         &self,
-        connection: &mut SqliteConnection,
+        kind: Kind,
+        connection: &mut SqlConnection,
         data: &[u8],
         whole: Option<&CoursePoint>,
     ) -> std::result::Result<bool, sqlx::Error> {
         let Self { run, from, period, seconds, count } = self;
-        let mut transaction = sqlx::Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
+        let mut transaction = kind.begin_writing(connection).await?;
         let deleted = sqlx::query(
-            "DELETE FROM chunks WHERE run = ? AND resolution = ? AND first_second BETWEEN ? AND ?",
+            "DELETE FROM chunks WHERE run = $1 AND resolution = $2 AND first_second BETWEEN $3 AND $4",
         )
         .bind(run)
         .bind(from)
@@ -288,7 +292,7 @@ impl Replaced {
             return Ok(false);
         }
         sqlx::query(
-            "INSERT INTO chunks (run, first_second, last_second, data, resolution) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO chunks (run, first_second, last_second, data, resolution) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(run)
         .bind(seconds.start)
@@ -305,12 +309,12 @@ impl Replaced {
     /// Lets go of points that are finer than what is left, and makes those that an older build did not.
     async fn course(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut SqlConnection,
         whole: Option<&CoursePoint>,
     ) -> std::result::Result<(), sqlx::Error> {
         let Self { run, period, seconds, .. } = self;
         let known: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM course WHERE run = ? AND width = ? AND first_second = ?",
+            "SELECT count(*) FROM course WHERE run = $1 AND width = $2 AND first_second = $3",
         )
         .bind(run)
         .bind(period)
@@ -321,7 +325,7 @@ impl Replaced {
             let widths: Vec<i64> = course::WIDTHS.into_iter().filter(|width| width >= period).collect();
             course::add(connection, *run, whole, &widths).await?;
         }
-        sqlx::query("DELETE FROM course WHERE run = ? AND width < ? AND first_second BETWEEN ? AND ?")
+        sqlx::query("DELETE FROM course WHERE run = $1 AND width < $2 AND first_second BETWEEN $3 AND $4")
             .bind(run)
             .bind(period)
             .bind(seconds.start - seconds.start % period)

@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use plimsoll_run::Command;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 use tokio::time::{Instant, sleep};
 
+use crate::sql::{SqlRow, Statement};
 use crate::store::now;
 use crate::{Error, Filter, History, Result};
 
@@ -120,25 +120,26 @@ impl History {
         if let Some(status) = row.status {
             return Err(Error::Over { id: row.id, status });
         }
-        // One statement, so that many who ask at once cannot pass the bound together.
-        let done = sqlx::query(
+        // One after the other, so that many who ask at once cannot pass the bound together.
+        let failed = |error| self.failed(error);
+        let mut connection = self.pool().acquire().await.map_err(failed)?;
+        let mut transaction = self.kind().begin_writing(&mut connection).await.map_err(failed)?;
+        let number: Option<i64> = sqlx::query_scalar(
             "INSERT INTO commands (run, asked_at, asked_by, change, scenario) \
-             SELECT run, ?2, ?3, ?4, ?5 FROM runs WHERE id = ?1 AND ?6 > \
-             (SELECT count(*) FROM commands WHERE commands.run = runs.run AND taken_at IS NULL)",
+             SELECT run, $2, $3, $4, $5 FROM runs WHERE id = $1 AND $6 > \
+             (SELECT count(*) FROM commands WHERE commands.run = runs.run AND taken_at IS NULL) RETURNING command",
         )
         .bind(run)
         .bind(now())
         .bind(&command.by)
         .bind(command.change.to_string())
         .bind(&command.scenario)
-        .bind(MOST_WAITING)
-        .execute(self.pool())
+        .bind(i64::from(MOST_WAITING))
+        .fetch_optional(&mut *transaction)
         .await
-        .map_err(|error| self.failed(error))?;
-        match done.rows_affected() {
-            0 => Err(Error::Unheard { id: run.to_owned(), waiting: MOST_WAITING }),
-            _ => Ok(done.last_insert_rowid()),
-        }
+        .map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        number.ok_or_else(|| Error::Unheard { id: run.to_owned(), waiting: MOST_WAITING })
     }
 
     /// What became of a command; `None` where there is none with this number.
@@ -146,7 +147,7 @@ impl History {
     /// # Errors
     /// When the file cannot be read.
     pub async fn fate(&self, command: i64) -> Result<Option<Fate>> {
-        let row = sqlx::query("SELECT taken_at, effective, done, refused FROM commands WHERE command = ?")
+        let row = sqlx::query("SELECT taken_at, effective, done, refused FROM commands WHERE command = $1")
             .bind(command)
             .fetch_optional(self.pool())
             .await
@@ -188,7 +189,7 @@ impl History {
     /// # Errors
     /// When the file cannot be written.
     pub async fn take_command(&self, command: i64) -> Result<bool> {
-        let done = sqlx::query("UPDATE commands SET taken_at = ? WHERE command = ? AND taken_at IS NULL")
+        let done = sqlx::query("UPDATE commands SET taken_at = $1 WHERE command = $2 AND taken_at IS NULL")
             .bind(now())
             .bind(command)
             .execute(self.pool())
@@ -211,7 +212,7 @@ impl History {
             Ok((effective, words)) => (i64::try_from(effective).ok(), Some(words), None),
             Err(reason) => (None, None, Some(reason)),
         };
-        sqlx::query("UPDATE commands SET effective = ?, done = ?, refused = ? WHERE command = ?")
+        sqlx::query("UPDATE commands SET effective = $1, done = $2, refused = $3 WHERE command = $4")
             .bind(effective)
             .bind(done)
             .bind(refused)
@@ -223,18 +224,18 @@ impl History {
     }
 
     async fn select_commands(&self, run: &str, and: &'static str) -> Result<Vec<KeptCommand>> {
-        let mut query = sqlx::QueryBuilder::new(
+        let mut query = Statement::new(
             "SELECT command, asked_at, asked_by, change, scenario, taken_at, effective, done, refused \
              FROM commands WHERE run = (SELECT run FROM runs WHERE id = ",
         );
-        query.push_bind(run.to_owned()).push(")").push(and).push(" ORDER BY command");
+        query.bind(run).push(")").push(and).push(" ORDER BY command");
         let rows = query.build().fetch_all(self.pool()).await.map_err(|error| self.failed(error))?;
         let kept = rows.iter().map(kept).collect::<std::result::Result<_, _>>();
         kept.map_err(|error| self.failed(error))
     }
 }
 
-fn kept(row: &SqliteRow) -> std::result::Result<KeptCommand, sqlx::Error> {
+fn kept(row: &SqlRow) -> std::result::Result<KeptCommand, sqlx::Error> {
     let change: String = row.try_get("change")?;
     let change = change.parse().map_err(|error: plimsoll_run::NoChange| sqlx::Error::Decode(error.into()))?;
     let command = Command { change, scenario: row.try_get("scenario")?, by: row.try_get("asked_by")? };
@@ -246,7 +247,7 @@ fn kept(row: &SqliteRow) -> std::result::Result<KeptCommand, sqlx::Error> {
     })
 }
 
-fn fate(row: &SqliteRow) -> std::result::Result<Fate, sqlx::Error> {
+fn fate(row: &SqlRow) -> std::result::Result<Fate, sqlx::Error> {
     if let Some(reason) = row.try_get("refused")? {
         return Ok(Fate::Refused(reason));
     }

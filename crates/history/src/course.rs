@@ -7,8 +7,8 @@ use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use plimsoll_run::{CoursePoint, MalformedCourse};
-use sqlx::sqlite::SqliteConnection;
 
+use crate::sql::SqlConnection;
 use crate::{Error, History, Result};
 
 /// The widths of points in seconds, the finest first. Each is a multiple of the one before, and a chart of a thousand
@@ -36,7 +36,7 @@ impl History {
     pub async fn course(&self, id: &str, seconds: Range<u64>, most: usize) -> Result<Option<Course>> {
         let failed = |error| self.failed(error);
         let row: Option<(i64, Option<i64>)> =
-            sqlx::query_as("SELECT run, last_second FROM runs WHERE id = ?")
+            sqlx::query_as("SELECT run, last_second FROM runs WHERE id = $1")
                 .bind(id)
                 .fetch_optional(self.pool())
                 .await
@@ -48,7 +48,7 @@ impl History {
         let width = (to - from).div_ceil(most.max(1) as u64).max(1);
         let range = signed(from)..signed(to);
         let mut connection = self.pool().acquire().await.map_err(failed)?;
-        let mut transaction = sqlx::Connection::begin(&mut *connection).await.map_err(failed)?;
+        let mut transaction = self.kind().begin_reading(&mut connection).await.map_err(failed)?;
         let rows = load(&mut transaction, run, range, signed(width)).await.map_err(failed)?;
         transaction.commit().await.map_err(failed)?;
         let Some(rows) = rows else { return Ok(None) };
@@ -72,7 +72,7 @@ enum Row {
 /// The rows that a chart of this width is drawn from: the widest points that are not too wide, where they are still
 /// kept; else wider ones; and behind the last of them the seconds that are not packed yet.
 async fn load(
-    connection: &mut SqliteConnection,
+    connection: &mut SqlConnection,
     run: i64,
     seconds: Range<i64>,
     width: i64,
@@ -83,7 +83,7 @@ async fn load(
     for width in WIDTHS.into_iter().skip(chosen) {
         let mut found: Vec<(i64, i64, Vec<u8>)> = sqlx::query_as(
             "SELECT first_second, last_second, data FROM course \
-             WHERE run = ? AND width = ? AND first_second < ? AND last_second >= ? ORDER BY first_second DESC",
+             WHERE run = $1 AND width = $2 AND first_second < $3 AND last_second >= $4 ORDER BY first_second DESC",
         )
         .bind(run)
         .bind(width)
@@ -102,7 +102,7 @@ async fn load(
     }
     rows.reverse();
     let bare: Vec<Option<Vec<u8>>> = sqlx::query_scalar(
-        "SELECT point FROM seconds WHERE run = ? AND second >= ? AND second < ? ORDER BY second",
+        "SELECT point FROM seconds WHERE run = $1 AND second >= $2 AND second < $3 ORDER BY second",
     )
     .bind(run)
     .bind(behind)
@@ -158,7 +158,7 @@ fn unpack(data: &[u8]) -> std::result::Result<Vec<CoursePoint>, MalformedCourse>
 /// Points in one: each is taken in by those of every width that hold it. Part of the transaction that packs the
 /// seconds themselves, so that a second is in a course once.
 pub(crate) async fn add(
-    connection: &mut SqliteConnection,
+    connection: &mut SqlConnection,
     run: i64,
     whole: &CoursePoint,
     widths: &[i64],
@@ -167,7 +167,7 @@ pub(crate) async fn add(
     for width in widths {
         let start = first - first % width;
         let known: Option<Vec<u8>> =
-            sqlx::query_scalar("SELECT data FROM course WHERE run = ? AND width = ? AND first_second = ?")
+            sqlx::query_scalar("SELECT data FROM course WHERE run = $1 AND width = $2 AND first_second = $3")
                 .bind(run)
                 .bind(width)
                 .bind(start)
@@ -187,14 +187,16 @@ pub(crate) async fn add(
 
 /// Writes a row.
 pub(crate) async fn put(
-    connection: &mut SqliteConnection,
+    connection: &mut SqlConnection,
     run: i64,
     width: i64,
     seconds: Range<i64>,
     data: &[u8],
 ) -> std::result::Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT OR REPLACE INTO course (run, width, first_second, last_second, data) VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO course (run, width, first_second, last_second, data) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (run, width, first_second) \
+         DO UPDATE SET last_second = excluded.last_second, data = excluded.data",
     )
     .bind(run)
     .bind(width)

@@ -1,6 +1,6 @@
 use plimsoll_run::ExportCount;
-use sqlx::sqlite::SqliteConnection;
 
+use crate::sql::SqlConnection;
 use crate::{History, Result};
 
 impl History {
@@ -11,8 +11,10 @@ impl History {
     /// When the file cannot be written.
     pub async fn keep_delivery(&self, id: &str, count: &ExportCount) -> Result<()> {
         sqlx::query(
-            "INSERT OR REPLACE INTO deliveries (run, sink, produced, acknowledged, backlog, lost) \
-             SELECT run, ?, ?, ?, ?, ? FROM runs WHERE id = ?",
+            "INSERT INTO deliveries (run, sink, produced, acknowledged, backlog, lost) \
+             SELECT run, $1, $2, $3, $4, $5 FROM runs WHERE id = $6 ON CONFLICT (run, sink) DO UPDATE SET \
+             produced = excluded.produced, acknowledged = excluded.acknowledged, backlog = excluded.backlog, \
+             lost = excluded.lost",
         )
         .bind(&count.sink)
         .bind(count.produced.cast_signed())
@@ -29,11 +31,11 @@ impl History {
 
 /// What is kept of a run's deliveries, by sink.
 pub(crate) async fn of_run(
-    connection: &mut SqliteConnection,
+    connection: &mut SqlConnection,
     run: i64,
 ) -> std::result::Result<Vec<ExportCount>, sqlx::Error> {
     let rows: Vec<(String, i64, i64, i64, i64)> = sqlx::query_as(
-        "SELECT sink, produced, acknowledged, backlog, lost FROM deliveries WHERE run = ? ORDER BY sink",
+        "SELECT sink, produced, acknowledged, backlog, lost FROM deliveries WHERE run = $1 ORDER BY sink",
     )
     .bind(run)
     .fetch_all(connection)

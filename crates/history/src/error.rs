@@ -9,7 +9,7 @@ use plimsoll_run::wire::WireError;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A store that this build cannot use.
-    #[error("history in `{scheme}:` is not supported, give a path or sqlite:PATH")]
+    #[error("history in `{scheme}:` is not supported, give a path, sqlite:PATH or postgres://...")]
     Scheme {
         /// The part before the colon; the rest may hold a password.
         scheme: String,
@@ -27,6 +27,14 @@ pub enum Error {
     CannotOpen {
         /// The history file.
         path: PathBuf,
+    },
+    /// The database does not answer, or does not let us in.
+    #[error("{path}: the history cannot be reached")]
+    Unreachable {
+        /// The database, without who asks.
+        path: PathBuf,
+        /// Why not.
+        source: sqlx::Error,
     },
     /// Another connection held the file for longer than we wait.
     #[error("{path}: the history file is locked by another process")]
@@ -184,9 +192,13 @@ mod code {
 }
 
 impl Error {
-    /// What `source` means for the history file at `path`.
+    /// What `source` means for the history at `path`.
     pub(crate) fn store(path: &Path, source: sqlx::Error) -> Self {
         let path = path.to_owned();
+        let is_database = path.to_str().is_some_and(|path| path.starts_with("postgres:"));
+        if is_database {
+            return Self::of_postgres(path, source);
+        }
         let Some(database) = source.as_database_error() else { return Self::Store { path, source } };
         let extended: i32 = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
         if extended == code::SHARED_MEMORY_SIZE {
@@ -199,6 +211,28 @@ impl Error {
             code::CANNOT_OPEN => Self::CannotOpen { path },
             code::NOT_A_DATABASE => Self::NotADatabase { path },
             code::CORRUPT => Self::Damaged { path, what: database.message().to_owned() },
+            _ => Self::Store { path, source },
+        }
+    }
+
+    /// By the classes and conditions of PostgreSQL's Appendix A.
+    fn of_postgres(path: PathBuf, source: sqlx::Error) -> Self {
+        let Some(database) = source.as_database_error() else {
+            return match source {
+                sqlx::Error::Io(_)
+                | sqlx::Error::Tls(_)
+                | sqlx::Error::PoolTimedOut
+                | sqlx::Error::Configuration(_) => Self::Unreachable { path, source },
+                source => Self::Store { path, source },
+            };
+        };
+        match database.code().as_deref() {
+            Some("55P03" | "40001" | "40P01") => Self::Locked { path },
+            Some("25006" | "42501") => Self::ReadOnly { path },
+            Some("53100") => Self::Full { path },
+            Some(code) if ["08", "28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)) => {
+                Self::Unreachable { path, source }
+            }
             _ => Self::Store { path, source },
         }
     }

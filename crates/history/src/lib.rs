@@ -1,4 +1,4 @@
-//! The record of every run: one embedded SQLite file that several processes share.
+//! The record of every run: one embedded SQLite file that several processes share, or a database of PostgreSQL.
 //!
 //! A [`Recorder`] takes the events of a live run and commits each second in one transaction, one row
 //! per series, so that a killed process loses at most what the last second held. When a run has
@@ -34,6 +34,7 @@ mod schema;
 mod scope;
 mod service;
 mod slas;
+mod sql;
 mod store;
 mod teardowns;
 mod tokens;

@@ -14,9 +14,10 @@ impl History {
         let data = serde_json::to_string(plateaus)
             .map_err(|source| Error::File { path: self.path().to_owned(), source: source.into() })?;
         sqlx::query(
-            "INSERT OR REPLACE INTO plateaus (run, revision, data) SELECT run, ?, ? FROM runs WHERE id = ?",
+            "INSERT INTO plateaus (run, revision, data) SELECT run, $1, $2 FROM runs WHERE id = $3 \
+             ON CONFLICT (run) DO UPDATE SET revision = excluded.revision, data = excluded.data",
         )
-        .bind(RunPlateaus::REVISION)
+        .bind(i64::from(RunPlateaus::REVISION))
         .bind(data)
         .bind(id)
         .execute(self.pool())
@@ -32,10 +33,10 @@ impl History {
     /// When the file cannot be read.
     pub async fn plateaus(&self, plan: &str) -> Result<BTreeMap<String, RunPlateaus>> {
         let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT id, data FROM runs JOIN plateaus USING (run) WHERE plan = ? AND revision = ?",
+            "SELECT id, data FROM runs JOIN plateaus USING (run) WHERE plan = $1 AND revision = $2",
         )
         .bind(plan)
-        .bind(RunPlateaus::REVISION)
+        .bind(i64::from(RunPlateaus::REVISION))
         .fetch_all(self.pool())
         .await
         .map_err(|error| self.failed(error))?;

@@ -1,7 +1,7 @@
 use plimsoll_capacity::{Foretold, PredictionOf, Scored, Truth};
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::SqlRow;
 use crate::{History, Result};
 
 impl History {
@@ -14,8 +14,8 @@ impl History {
         let inputs = serde_json::Value::from(foretold.inputs.clone()).to_string();
         sqlx::query(
             "INSERT INTO predictions (plan, target, of, made_at, estimate, low, high, inputs) \
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE NOT EXISTS (SELECT 1 FROM predictions \
-             WHERE plan = ?1 AND target = ?2 AND of = ?3 AND estimate = ?5 AND inputs = ?8)",
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE NOT EXISTS (SELECT 1 FROM predictions \
+             WHERE plan = $1 AND target = $2 AND of = $3 AND estimate = $5 AND inputs = $8)",
         )
         .bind(&foretold.plan)
         .bind(&foretold.target)
@@ -38,8 +38,8 @@ impl History {
     /// When the file cannot be written.
     pub async fn score(&self, plan: &str, target: &str, of: PredictionOf, truth: &Truth) -> Result<u64> {
         let scored = sqlx::query(
-            "UPDATE predictions SET truth = ?, measured_at = ?, measured_by = ? \
-             WHERE plan = ? AND target = ? AND of = ? AND truth IS NULL AND made_at <= ?",
+            "UPDATE predictions SET truth = $1, measured_at = $2, measured_by = $3 \
+             WHERE plan = $4 AND target = $5 AND of = $6 AND truth IS NULL AND made_at <= $7",
         )
         .bind(truth.value)
         .bind(truth.measured_nanos)
@@ -61,7 +61,7 @@ impl History {
     pub async fn predictions(&self, plan: Option<&str>) -> Result<Vec<Scored>> {
         let rows = sqlx::query(
             "SELECT plan, target, of, made_at, estimate, low, high, inputs, truth, measured_at, measured_by \
-             FROM predictions WHERE ?1 IS NULL OR plan = ?1 ORDER BY made_at DESC, prediction DESC",
+             FROM predictions WHERE $1 IS NULL OR plan = $1 ORDER BY made_at DESC, prediction DESC",
         )
         .bind(plan)
         .fetch_all(self.pool())
@@ -72,7 +72,7 @@ impl History {
     }
 }
 
-fn scored(row: &SqliteRow) -> std::result::Result<Scored, sqlx::Error> {
+fn scored(row: &SqlRow) -> std::result::Result<Scored, sqlx::Error> {
     let of: String = row.try_get("of")?;
     let inputs: String = row.try_get("inputs")?;
     let decoding = |what: String| sqlx::Error::Decode(what.into());

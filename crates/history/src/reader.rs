@@ -3,9 +3,9 @@ use std::sync::Arc;
 use plimsoll_measure::{Edges, SECOND};
 use plimsoll_run::wire::{self, SecondRows, WireError};
 use plimsoll_run::{Ended, ExportCount, Note, RunEvent, RunStatus, Second, Started};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
+use sqlx::Row;
 
+use crate::sql::{SqlConnection, SqlRow};
 use crate::store::{load_rows, now};
 use crate::{Error, History, Result, chunk, deliveries, runs};
 
@@ -33,7 +33,7 @@ impl History {
     /// # Errors
     /// When there is no run with exactly this id, or its first event cannot be read.
     pub async fn read(&self, id: &str) -> Result<Reader> {
-        let row: Option<(i64, String)> = sqlx::query_as("SELECT run, started FROM runs WHERE id = ?")
+        let row: Option<(i64, String)> = sqlx::query_as("SELECT run, started FROM runs WHERE id = $1")
             .bind(id)
             .fetch_optional(self.pool())
             .await
@@ -190,10 +190,10 @@ impl Reader {
     async fn load(&self) -> Result<Step> {
         let failed = |error| self.history.failed(error);
         let mut connection = self.history.pool().acquire().await.map_err(failed)?;
-        let mut transaction = connection.begin().await.map_err(failed)?;
+        let mut transaction = self.history.kind().begin_reading(&mut connection).await.map_err(failed)?;
         let row = sqlx::query(
             "SELECT status, ended, last_second, lost_seconds, \
-             owner_space, owner_process, owner_started, seen_at FROM runs WHERE run = ?",
+             owner_space, owner_process, owner_started, seen_at FROM runs WHERE run = $1",
         )
         .bind(self.run)
         .fetch_optional(&mut *transaction)
@@ -210,7 +210,7 @@ impl Reader {
         let (seconds, before) = self.seconds(&mut transaction).await?;
         let marks = sqlx::query_as(
             "SELECT sequence, after_second, line FROM marks \
-             WHERE run = ? AND sequence > ? AND after_second <= ? ORDER BY sequence",
+             WHERE run = $1 AND sequence > $2 AND after_second <= $3 ORDER BY sequence",
         )
         .bind(self.run)
         .bind(self.after_sequence)
@@ -223,10 +223,10 @@ impl Reader {
     }
 
     /// The next rows, and the last second that they tell of.
-    async fn seconds(&self, connection: &mut SqliteConnection) -> Result<(Vec<SecondRows>, i64)> {
+    async fn seconds(&self, connection: &mut SqlConnection) -> Result<(Vec<SecondRows>, i64)> {
         let failed = |error| self.history.failed(error);
         let chunk: Option<(i64, i64, i64, Vec<u8>)> = sqlx::query_as(
-            "SELECT first_second, last_second, resolution, data FROM chunks WHERE run = ? AND last_second > ? \
+            "SELECT first_second, last_second, resolution, data FROM chunks WHERE run = $1 AND last_second > $2 \
              ORDER BY first_second LIMIT 1",
         )
         .bind(self.run)
@@ -235,7 +235,9 @@ impl Reader {
         .await
         .map_err(failed)?;
         let before = chunk.as_ref().map_or(i64::MAX, |(first, ..)| *first);
-        let rows = load_rows(connection, self.run, self.after_second, before).await.map_err(failed)?;
+        let rows = load_rows(self.history.kind(), connection, self.run, self.after_second, before)
+            .await
+            .map_err(failed)?;
         match chunk {
             // A part of it was given already, second by second.
             Some((first, _, resolution, _)) if resolution > 1 && first <= self.after_second => {
@@ -289,7 +291,7 @@ fn died_after(seconds: u64) -> String {
 }
 
 impl End {
-    fn of(row: &sqlx::sqlite::SqliteRow) -> std::result::Result<Option<Self>, sqlx::Error> {
+    fn of(row: &SqlRow) -> std::result::Result<Option<Self>, sqlx::Error> {
         let Some(status) = runs::status(row, now())? else { return Ok(None) };
         let last_second: Option<i64> = row.try_get("last_second")?;
         Ok(Some(Self {

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use plimsoll_run::wire::{self, SecondRows};
 use plimsoll_run::{CoursePoint, RunEvent, RunStatus, Started};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, QueryBuilder};
+use sqlx::Connection;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::owner::Owner;
+use crate::sql::{self, Kind, SqlConnection, Statement};
 use crate::store::{CHUNK_SECONDS, now};
 use crate::{Error, History, Result};
 
@@ -24,6 +24,9 @@ const BACKLOG_NOTES: usize = 200;
 
 /// How soon a failed write is tried again, and how long one waits for other writers.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long a database may take for one transaction.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// How often a recorder without events says that it lives. A tenth of the silence that counts as death.
 const BEAT: Duration = Duration::from_secs(6);
@@ -93,6 +96,7 @@ impl Recorder {
             history: history.clone(),
             connection: None,
             run,
+            is_unsure: false,
             place: Place::default(),
             committed,
             folding: None,
@@ -256,8 +260,10 @@ impl Inbox {
 struct Writer {
     shared: Arc<Shared>,
     history: History,
-    connection: Option<SqliteConnection>,
+    connection: Option<SqlConnection>,
     run: i64,
+    /// Whether what was written last may be in the record although nobody said so: its answer was lost on the way.
+    is_unsure: bool,
     place: Place,
     committed: watch::Sender<u64>,
     /// What folds old rows into chunks.
@@ -356,8 +362,16 @@ impl Writer {
             plimsoll.seconds = batch.seconds.len(),
             plimsoll.marks = batch.marks.len()
         );
-        let committed = commit(connection, self.run, &batch).instrument(span).await;
+        let kind = self.history.kind();
+        let writing = commit(kind, connection, self.run, &batch, self.is_unsure).instrument(span);
+        let committed = match kind {
+            Kind::Sqlite => writing.await,
+            // Nobody says that a connection to another machine is gone.
+            Kind::Postgres => timeout(ANSWER, writing).await.unwrap_or_else(|_| Err(sql::timed_out())),
+        };
+        self.is_unsure |= committed.is_err();
         committed.map_err(|error| self.history.failed(error))?;
+        self.is_unsure = false;
         self.place = batch.place;
         let seconds = self.place.last_second.and_then(|last| u64::try_from(last + 1).ok());
         self.committed.send_replace(seconds.unwrap_or(0));
@@ -417,25 +431,44 @@ impl Batch {
 }
 
 async fn commit(
-    connection: &mut SqliteConnection,
+    kind: Kind,
+    connection: &mut SqlConnection,
     run: i64,
     batch: &Batch,
+    is_unsure: bool,
 ) -> std::result::Result<(), sqlx::Error> {
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    insert_marks(&mut transaction, run, &batch.marks).await?;
-    insert_seconds(&mut transaction, run, &batch.seconds).await?;
+    let mut transaction = kind.begin_writing(connection).await?;
+    let there = if is_unsure { there(&mut transaction, run).await? } else { Place::default() };
+    let is_new = |second: u64| there.last_second.is_none_or(|last| second as i64 > last);
+    let seconds = batch.seconds.partition_point(|(rows, _)| !is_new(rows.second));
+    let marks = batch.marks.partition_point(|(sequence, ..)| *sequence < there.sequence);
+    insert_marks(&mut transaction, run, &batch.marks[marks..]).await?;
+    insert_seconds(&mut transaction, run, &batch.seconds[seconds..]).await?;
     update_run(&mut transaction, run, batch).await?;
     transaction.commit().await
+}
+
+/// How far a record has come by its own account.
+async fn there(connection: &mut SqlConnection, run: i64) -> std::result::Result<Place, sqlx::Error> {
+    let (last_second, sequence) = sqlx::query_as(
+        "SELECT last_second, (SELECT coalesce(max(sequence) + 1, 0) FROM marks WHERE marks.run = runs.run) \
+         FROM runs WHERE run = $1",
+    )
+    .bind(run)
+    .fetch_optional(connection)
+    .await?
+    .unwrap_or_default();
+    Ok(Place { last_second, sequence })
 }
 
 async fn insert_run(history: &History, started: &Started) -> Result<i64> {
     let Started { info, shape, .. } = started;
     let owner = Owner::this();
     let tags = serde_json::to_string(&info.tags).unwrap_or_else(|_| "{}".to_owned());
-    let inserted = sqlx::query(
+    let inserted = sqlx::query_scalar(
         "INSERT INTO runs (id, plan, plan_hash, version, environment, tags, target, seed, host, fingerprint, \
          plimsoll, started_at, started, owner_space, owner_process, owner_started, seen_at) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING run",
     )
     .bind(&info.id)
     .bind(&shape.plan)
@@ -451,13 +484,13 @@ async fn insert_run(history: &History, started: &Started) -> Result<i64> {
     .bind(info.started_nanos)
     .bind(wire::to_line(&RunEvent::Started(Arc::new(started.clone()))))
     .bind(owner.space)
-    .bind(owner.process)
+    .bind(i64::from(owner.process))
     .bind(owner.started)
     .bind(now())
-    .execute(history.pool())
+    .fetch_one(history.pool())
     .await;
     match inserted {
-        Ok(done) => Ok(done.last_insert_rowid()),
+        Ok(run) => Ok(run),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
             Err(Error::RunExists { id: info.id.clone() })
         }
@@ -466,12 +499,12 @@ async fn insert_run(history: &History, started: &Started) -> Result<i64> {
 }
 
 async fn insert_marks(
-    connection: &mut SqliteConnection,
+    connection: &mut SqlConnection,
     run: i64,
     marks: &[(i64, i64, String)],
 ) -> std::result::Result<(), sqlx::Error> {
     for (sequence, after, line) in marks {
-        sqlx::query("INSERT INTO marks (run, sequence, after_second, line) VALUES (?, ?, ?, ?)")
+        sqlx::query("INSERT INTO marks (run, sequence, after_second, line) VALUES ($1, $2, $3, $4)")
             .bind(run)
             .bind(sequence)
             .bind(after)
@@ -484,26 +517,26 @@ async fn insert_marks(
 
 /// One statement for the heads and one for all series: each statement is a trip to another thread.
 async fn insert_seconds(
-    connection: &mut SqliteConnection,
+    connection: &mut SqlConnection,
     run: i64,
     seconds: &[(SecondRows, Vec<u8>)],
 ) -> std::result::Result<(), sqlx::Error> {
     if seconds.is_empty() {
         return Ok(());
     }
-    let mut heads = QueryBuilder::new("INSERT INTO seconds (run, second, head, point) ");
-    heads.push_values(seconds, |mut row, (second, point)| {
-        row.push_bind(run).push_bind(second.second as i64);
-        row.push_bind(second.head.as_str()).push_bind(point.as_slice());
+    let mut heads = Statement::new("INSERT INTO seconds (run, second, head, point) ");
+    heads.rows(seconds, |row, (second, point)| {
+        row.bind(run).push(", ").bind(second.second as i64).push(", ");
+        row.bind(second.head.as_str()).push(", ").bind(point.as_slice());
     });
     heads.build().execute(&mut *connection).await?;
     let lines =
         seconds.iter().flat_map(|(rows, _)| rows.series.iter().map(|line| (rows.second, line.as_str())));
     let series: Vec<(u64, &str)> = lines.collect();
     for some in series.chunks(SERIES_AT_ONCE) {
-        let mut lines = QueryBuilder::new("INSERT INTO series (run, second, line) ");
-        lines.push_values(some, |mut row, (second, line)| {
-            row.push_bind(run).push_bind(*second as i64).push_bind(*line);
+        let mut lines = Statement::new("INSERT INTO series (run, second, line) ");
+        lines.rows(some, |row, (second, line)| {
+            row.bind(run).push(", ").bind(*second as i64).push(", ").bind(*line);
         });
         // The number of rows changes, so that keeping the statement would only fill a cache.
         lines.build().persistent(false).execute(&mut *connection).await?;
@@ -513,13 +546,13 @@ async fn insert_seconds(
 
 /// A run that others thought dead is live again by this: only its recorder knows.
 async fn update_run(
-    connection: &mut SqliteConnection,
+    connection: &mut SqlConnection,
     run: i64,
     batch: &Batch,
 ) -> std::result::Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE runs SET status = ?, ended = ?, ended_offset = ?, last_second = ?, lost_seconds = ?, \
-         seen_at = ? WHERE run = ?",
+        "UPDATE runs SET status = $1, ended = $2, ended_offset = $3, last_second = $4, lost_seconds = $5, \
+         seen_at = $6 WHERE run = $7",
     )
     .bind(batch.status.map(RunStatus::label))
     .bind(batch.ended.as_ref().map(|(line, _)| line))

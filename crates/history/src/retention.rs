@@ -10,6 +10,7 @@ use std::time::Duration;
 use sqlx::Row;
 
 use crate::coarsen::Coarsener;
+use crate::sql::{Kind, SqlRow};
 use crate::{History, Result};
 
 const NANOS: i64 = 1_000_000_000;
@@ -303,8 +304,8 @@ impl History {
     /// How many seconds of a run are kept at a resolution before a second.
     async fn seconds_before(&self, run: &RunAge, resolution: i64, before: i64) -> Result<u64> {
         let seconds: Option<i64> = sqlx::query_scalar(
-            "SELECT sum(last_second - first_second + 1) FROM chunks \
-             WHERE run = ? AND resolution = ? AND first_second < ?",
+            "SELECT CAST(sum(last_second - first_second + 1) AS BIGINT) FROM chunks \
+             WHERE run = $1 AND resolution = $2 AND first_second < $3",
         )
         .bind(run.number)
         .bind(resolution)
@@ -330,7 +331,7 @@ impl History {
 
     /// Deletes a run that has ended, at once: by then it is hours, or as coarse as it gets. Whether it was still there.
     async fn forget(&self, run: &RunAge) -> Result<bool> {
-        let deleted = sqlx::query("DELETE FROM runs WHERE run = ? AND status IS NOT NULL")
+        let deleted = sqlx::query("DELETE FROM runs WHERE run = $1 AND status IS NOT NULL")
             .bind(run.number)
             .execute(self.pool())
             .await
@@ -342,20 +343,20 @@ impl History {
     async fn run_ages(&self) -> Result<Vec<RunAge>> {
         let failed = |error| self.failed(error);
         let rows = sqlx::query(
-            "SELECT run, id, max(started_at) OVER (ORDER BY run) AS began, last_second, status IS NOT NULL AS ended \
+            "SELECT run, id, max(started_at) OVER (ORDER BY run) AS began, last_second, CASE WHEN status IS NULL THEN 0 ELSE 1 END AS ended \
              FROM runs ORDER BY run",
         )
         .fetch_all(self.pool())
         .await
         .map_err(failed)?;
-        let age = |row: &sqlx::sqlite::SqliteRow| {
+        let age = |row: &SqlRow| {
             Ok(RunAge {
                 id: row.try_get("id")?,
                 began: row.try_get("began")?,
                 seconds: row
                     .try_get::<Option<i64>, _>("last_second")?
                     .map_or(0, |last| last.saturating_add(1)),
-                has_ended: row.try_get("ended")?,
+                has_ended: row.try_get::<i64, _>("ended")? != 0,
                 number: row.try_get("run")?,
             })
         };
@@ -374,7 +375,10 @@ impl History {
     }
 
     async fn remember(&self, belief: Belief) -> Result<()> {
-        sqlx::query("INSERT OR REPLACE INTO retention (one, believed_at, doubted_since) VALUES (1, ?, ?)")
+        sqlx::query(
+            "INSERT INTO retention (one, believed_at, doubted_since) VALUES (1, $1, $2) ON CONFLICT (one) DO UPDATE \
+             SET believed_at = excluded.believed_at, doubted_since = excluded.doubted_since",
+        )
             .bind(belief.at)
             .bind(belief.doubted_since)
             .execute(self.pool())
@@ -385,10 +389,17 @@ impl History {
 
     /// How much of the file holds something.
     async fn bytes_in_use(&self) -> Result<u64> {
-        let bytes: i64 = sqlx::query_scalar(
-            "SELECT (pages.page_count - free.freelist_count) * size.page_size \
-             FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS size",
-        )
+        let bytes: i64 = sqlx::query_scalar(match self.kind() {
+            Kind::Sqlite => {
+                "SELECT (pages.page_count - free.freelist_count) * size.page_size \
+                 FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS size"
+            }
+            // What is deleted gives its space back at some later time, so that only what is packed is counted.
+            Kind::Postgres => {
+                "SELECT CAST(coalesce((SELECT sum(octet_length(data)) FROM chunks), 0) \
+                 + coalesce((SELECT sum(octet_length(data)) FROM course), 0) AS BIGINT)"
+            }
+        })
         .fetch_one(self.pool())
         .await
         .map_err(|error| self.failed(error))?;

@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use plimsoll_run::RunStatus;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::Row;
 
 use crate::owner::Owner;
+use crate::sql::{Kind, SqlRow, Statement};
 use crate::store::now;
 use crate::teardowns::{self, KeptTeardown};
 use crate::{Error, History, Result};
@@ -99,7 +99,7 @@ impl History {
     /// When the file cannot be read.
     pub async fn list(&self, filter: &Filter) -> Result<Vec<RunRow>> {
         self.mark_interrupted().await?;
-        let mut query = list_query(filter);
+        let query = list_query(self.kind(), filter);
         let rows = query.build().fetch_all(self.pool()).await.map_err(|error| self.failed(error))?;
         let now = now();
         let runs = rows.iter().map(|row| run_row(row, now)).collect::<std::result::Result<Vec<_>, _>>();
@@ -124,11 +124,11 @@ impl History {
             return Ok(latest);
         }
         let mut found: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT id, count(*) OVER () FROM runs WHERE substr(id, 1, length(?1)) = ?1 \
-             ORDER BY id <> ?1, started_at DESC, run DESC LIMIT ?2",
+            "SELECT id, count(*) OVER () FROM runs WHERE substr(id, 1, length($1)) = $1 \
+             ORDER BY id <> $1, started_at DESC, run DESC LIMIT $2",
         )
         .bind(asked)
-        .bind(NAMED)
+        .bind(i64::from(NAMED))
         .fetch_all(self.pool())
         .await
         .map_err(failed)?;
@@ -151,7 +151,7 @@ impl History {
     /// # Errors
     /// When there is no such run, or the file cannot be written.
     pub async fn set_summary(&self, id: &str, json: &str) -> Result<()> {
-        let done = sqlx::query("UPDATE runs SET summary = ? WHERE id = ?")
+        let done = sqlx::query("UPDATE runs SET summary = $1 WHERE id = $2")
             .bind(json)
             .bind(id)
             .execute(self.pool())
@@ -167,10 +167,11 @@ impl History {
     pub async fn delete(&self, ids: &[impl AsRef<str> + Sync]) -> Result<()> {
         self.mark_interrupted().await?;
         let failed = |error| self.failed(error);
-        let mut transaction = self.pool().begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+        let mut connection = self.pool().acquire().await.map_err(failed)?;
+        let mut transaction = self.kind().begin_writing(&mut connection).await.map_err(failed)?;
         for id in ids {
             let id = id.as_ref();
-            let status: Option<Option<String>> = sqlx::query_scalar("SELECT status FROM runs WHERE id = ?")
+            let status: Option<Option<String>> = sqlx::query_scalar("SELECT status FROM runs WHERE id = $1")
                 .bind(id)
                 .fetch_optional(&mut *transaction)
                 .await
@@ -183,7 +184,7 @@ impl History {
                 Some(None) => return Err(Error::Live { id: id.to_owned() }),
                 Some(Some(_)) => {}
             }
-            sqlx::query("DELETE FROM runs WHERE id = ?")
+            sqlx::query("DELETE FROM runs WHERE id = $1")
                 .bind(id)
                 .execute(&mut *transaction)
                 .await
@@ -210,7 +211,7 @@ impl History {
             }
             let run: i64 = row.try_get("run").map_err(|error| self.failed(error))?;
             let marked = sqlx::query(
-                "UPDATE runs SET status = 'interrupted' WHERE run = ? AND status IS NULL AND seen_at = ?",
+                "UPDATE runs SET status = 'interrupted' WHERE run = $1 AND status IS NULL AND seen_at = $2",
             )
             .bind(run)
             .bind(seen_at)
@@ -238,7 +239,7 @@ impl History {
     }
 }
 
-fn list_query(filter: &Filter) -> QueryBuilder<Sqlite> {
+fn list_query(kind: Kind, filter: &Filter) -> Statement {
     // What came before is looked for among all runs, also those that the filter leaves out.
     let before = |column: &str| {
         format!(
@@ -247,13 +248,13 @@ fn list_query(filter: &Filter) -> QueryBuilder<Sqlite> {
              ORDER BY earlier.started_at DESC, earlier.run DESC LIMIT 1) <> runs.{column}"
         )
     };
-    let mut query = QueryBuilder::new(
+    let mut query = Statement::new(
         "SELECT id, plan, runs.plan_hash, version, environment, tags, target, seed, host, runs.fingerprint, \
              runs.plimsoll, started_at, ended_offset, last_second, status, lost_seconds, summary, \
              owner_space, owner_process, owner_started, seen_at, ",
     );
     for (column, name) in [("plan_hash", "hash"), ("plimsoll", "plimsoll"), ("fingerprint", "machine")] {
-        query.push(before(column)).push(format_args!(" AS crosses_{name}, "));
+        query.push(format_args!("CASE WHEN {} THEN 1 ELSE 0 END AS crosses_{name}, ", before(column)));
     }
     query.push(
         "teardowns.made_at AS teardown_at, teardowns.failure AS teardown_failure, \
@@ -268,45 +269,51 @@ fn list_query(filter: &Filter) -> QueryBuilder<Sqlite> {
         ("environment", &filter.environment),
     ] {
         if let Some(value) = value {
-            query.push(format_args!(" AND {column} = ")).push_bind(value.clone());
+            query.push(format_args!(" AND {column} = ")).bind(value.as_str());
         }
     }
     for (key, value) in &filter.tags {
-        query.push(" AND EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = ");
-        query.push_bind(key.clone()).push(" AND tag.value = ").push_bind(value.clone()).push(")");
+        // A key is no path, whatever it is made of.
+        match kind {
+            Kind::Sqlite => query.push(" AND EXISTS (SELECT 1 FROM json_each(tags) AS tag WHERE tag.key = "),
+            Kind::Postgres => {
+                query.push(" AND EXISTS (SELECT 1 FROM json_each_text(tags::json) AS tag WHERE tag.key = ")
+            }
+        };
+        query.bind(key.as_str()).push(" AND tag.value = ").bind(value.as_str()).push(")");
     }
     if let Some(since) = filter.since_nanos {
-        query.push(" AND started_at >= ").push_bind(since);
+        query.push(" AND started_at >= ").bind(since);
     }
     if let Some(until) = filter.until_nanos {
-        query.push(" AND started_at < ").push_bind(until);
+        query.push(" AND started_at < ").bind(until);
     }
     if let Some((started, id)) = &filter.after {
         // Of runs that started in the same nanosecond those come first that were recorded last.
-        query.push(" AND (started_at < ").push_bind(*started).push(" OR (started_at = ").push_bind(*started);
-        query.push(" AND run < coalesce((SELECT run FROM runs WHERE id = ").push_bind(id.clone());
+        query.push(" AND (started_at < ").bind(*started).push(" OR (started_at = ").bind(*started);
+        query.push(" AND run < coalesce((SELECT run FROM runs WHERE id = ").bind(id.as_str());
         query.push("), 0)))");
     }
     if let Some(status) = filter.status {
-        query.push(" AND status = ").push_bind(status.label());
+        query.push(" AND status = ").bind(status.label());
     }
     if filter.live {
         query.push(" AND status IS NULL");
     }
     query.push(" ORDER BY started_at DESC, runs.run DESC");
     if let Some(limit) = filter.limit {
-        query.push(" LIMIT ").push_bind(limit);
+        query.push(" LIMIT ").bind(i64::from(limit));
     }
     query
 }
 
-fn run_row(row: &SqliteRow, now: i64) -> std::result::Result<RunRow, sqlx::Error> {
+fn run_row(row: &SqlRow, now: i64) -> std::result::Result<RunRow, sqlx::Error> {
     let tags: String = row.try_get("tags")?;
     let crosses =
         [("hash", "crosses_hash"), ("plimsoll", "crosses_plimsoll"), ("machine", "crosses_machine")];
     let mut crossed = Vec::new();
     for (word, column) in crosses {
-        if row.try_get::<Option<bool>, _>(column)? == Some(true) {
+        if row.try_get::<i64, _>(column)? == 1 {
             crossed.push(word);
         }
     }
@@ -341,7 +348,7 @@ fn run_row(row: &SqliteRow, now: i64) -> std::result::Result<RunRow, sqlx::Error
 }
 
 /// The status of a run: what stands in the record, or interrupted when nobody records it any more.
-pub(crate) fn status(row: &SqliteRow, now: i64) -> std::result::Result<Option<RunStatus>, sqlx::Error> {
+pub(crate) fn status(row: &SqlRow, now: i64) -> std::result::Result<Option<RunStatus>, sqlx::Error> {
     let Some(label) = row.try_get::<Option<String>, _>("status")? else {
         let (owner, seen_at) = owner(row)?;
         return Ok((!owner.lives(seen_at, now)).then_some(RunStatus::Interrupted));
@@ -352,10 +359,10 @@ pub(crate) fn status(row: &SqliteRow, now: i64) -> std::result::Result<Option<Ru
     }
 }
 
-fn owner(row: &SqliteRow) -> std::result::Result<(Owner, i64), sqlx::Error> {
+fn owner(row: &SqlRow) -> std::result::Result<(Owner, i64), sqlx::Error> {
     let owner = Owner {
         space: row.try_get("owner_space")?,
-        process: row.try_get("owner_process")?,
+        process: u32::try_from(row.try_get::<i64, _>("owner_process")?).unwrap_or(0),
         started: row.try_get("owner_started")?,
     };
     Ok((owner, row.try_get("seen_at")?))

@@ -17,12 +17,12 @@ impl History {
     /// # Errors
     /// When the file cannot be read.
     pub async fn schedules(&self) -> Result<BTreeMap<String, KeptSchedule>> {
-        let rows: Vec<(String, Option<i64>, bool)> =
+        let rows: Vec<(String, Option<i64>, i64)> =
             sqlx::query_as("SELECT name, due_at, paused FROM schedules")
                 .fetch_all(self.pool())
                 .await
                 .map_err(|error| self.failed(error))?;
-        let kept = |(name, due_nanos, is_paused)| (name, KeptSchedule { due_nanos, is_paused });
+        let kept = |(name, due_nanos, paused)| (name, KeptSchedule { due_nanos, is_paused: paused != 0 });
         Ok(rows.into_iter().map(kept).collect())
     }
 
@@ -32,12 +32,12 @@ impl History {
     /// When the file cannot be written.
     pub async fn keep_schedule(&self, name: &str, schedule: &KeptSchedule) -> Result<()> {
         sqlx::query(
-            "INSERT INTO schedules (name, due_at, paused) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE \
+            "INSERT INTO schedules (name, due_at, paused) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE \
              SET due_at = excluded.due_at, paused = excluded.paused",
         )
         .bind(name)
         .bind(schedule.due_nanos)
-        .bind(schedule.is_paused)
+        .bind(i64::from(schedule.is_paused))
         .execute(self.pool())
         .await
         .map_err(|error| self.failed(error))?;

@@ -5,11 +5,11 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, SqlSafeStr};
 
 use crate::Error;
+use crate::sql::{Kind, SqlConnection};
 
 /// The mark of our files in SQLite's header: "PLIM".
 const APPLICATION: i64 = 0x504C_494D;
@@ -32,18 +32,30 @@ fn latest() -> i64 {
     MIGRATIONS.iter().map(|(version, _, _)| *version).max().unwrap_or(0)
 }
 
-fn migrator() -> Migrator {
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, sql.into_sql_str(), false)
+/// PostgreSQL came later: its tables begin with a later version. Further versions are those of files, with the same numbers.
+const OF_POSTGRES: [(i64, &str, &str); 1] =
+    [(11, "all", include_str!("../migrations/postgres/0011_all.sql"))];
+
+fn migrator(kind: Kind) -> Migrator {
+    let migrations: &[(i64, &str, &str)] = match kind {
+        Kind::Sqlite => &MIGRATIONS,
+        Kind::Postgres => &OF_POSTGRES,
     };
-    Migrator::with_migrations(MIGRATIONS.into_iter().map(migration).collect())
+    let migration = |(version, name, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(*version, Cow::Borrowed(*name), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(migrations.iter().map(migration).collect())
 }
 
 /// Brings the tables of an empty or older file up to date; refuses files that are not ours before
 /// anything in them is touched.
-pub(crate) async fn prepare(path: &Path, connection: &mut SqliteConnection) -> Result<(), Error> {
+pub(crate) async fn prepare(kind: Kind, path: &Path, connection: &mut SqlConnection) -> Result<(), Error> {
     let failed = |source| Error::store(path, source);
-    let found = version(connection).await.map_err(failed)?;
+    let found = match kind {
+        Kind::Sqlite => version_of_file(connection).await,
+        Kind::Postgres => version_of_database(connection).await,
+    };
+    let found = found.map_err(failed)?;
     match found {
         Found::Version(version) if version == latest() => return Ok(()),
         Found::Version(version) if version > latest() => {
@@ -52,14 +64,16 @@ pub(crate) async fn prepare(path: &Path, connection: &mut SqliteConnection) -> R
         Found::Foreign => return Err(Error::Foreign { path: path.to_owned() }),
         Found::Version(_) | Found::Empty => {}
     }
-    // Both are kept in the file, and asking for them takes a lock, so that only here is asked. An empty
-    // file can be told to give space back later; and readers and one writer need not wait for each other.
-    sqlx::query("PRAGMA auto_vacuum = INCREMENTAL").execute(&mut *connection).await.map_err(failed)?;
-    sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await.map_err(failed)?;
+    if kind == Kind::Sqlite {
+        // Both are kept in the file, and asking for them takes a lock, so that only here is asked. An empty
+        // file can be told to give space back later; and readers and one writer need not wait for each other.
+        sqlx::query("PRAGMA auto_vacuum = INCREMENTAL").execute(&mut *connection).await.map_err(failed)?;
+        sqlx::query("PRAGMA journal_mode = WAL").execute(&mut *connection).await.map_err(failed)?;
+    }
     // One transaction from looking to writing, so that two processes cannot both migrate.
-    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    let mut transaction = kind.begin_writing(connection).await.map_err(failed)?;
     // `Migrator::run` does the same, but its future may not change threads: rust-lang/rust#64552.
-    migrator().run_direct(None, &mut *transaction, false).await.map_err(|source| match source {
+    migrator(kind).run_direct(None, &mut *transaction, false).await.map_err(|source| match source {
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
             Error::store(path, source)
         }
@@ -74,7 +88,7 @@ enum Found {
     Foreign,
 }
 
-async fn version(connection: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
+async fn version_of_file(connection: &mut SqlConnection) -> Result<Found, sqlx::Error> {
     let tables: i64 =
         sqlx::query_scalar("SELECT count(*) FROM sqlite_schema").fetch_one(&mut *connection).await?;
     if tables == 0 {
@@ -87,4 +101,35 @@ async fn version(connection: &mut SqliteConnection) -> Result<Found, sqlx::Error
     let version: Option<i64> =
         sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await?;
     Ok(Found::Version(version.unwrap_or(0)))
+}
+
+async fn version_of_database(connection: &mut SqlConnection) -> Result<Found, sqlx::Error> {
+    let known: Vec<String> = sqlx::query_scalar(
+        "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = current_schema() \
+         AND tablename IN ('_sqlx_migrations', 'runs', 'plateaus')",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    match known.len() {
+        0 => return Ok(Found::Empty),
+        3 => {}
+        _ => return Ok(Found::Foreign),
+    }
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(connection).await?;
+    Ok(Found::Version(version.unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_end_with_the_same_version() {
+        let versions = |migrations: &[(i64, &str, &str)]| -> Vec<i64> {
+            migrations.iter().map(|(version, _, _)| *version).collect()
+        };
+        let (of_file, of_database) = (versions(&MIGRATIONS), versions(&OF_POSTGRES));
+        assert!(of_file.ends_with(&of_database), "{of_database:?} has to end as {of_file:?}");
+    }
 }

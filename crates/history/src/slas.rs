@@ -95,13 +95,13 @@ impl History {
     /// # Errors
     /// When the file cannot be written.
     pub async fn sla_number(&self, name: &str, value: Option<&str>) -> Result<i64> {
-        sqlx::query("INSERT INTO slas (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
+        sqlx::query("INSERT INTO slas (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
             .bind(name)
             .bind(value.unwrap_or(""))
             .execute(self.pool())
             .await
             .map_err(|error| self.failed(error))?;
-        sqlx::query_scalar("SELECT sla FROM slas WHERE name = ? AND value = ?")
+        sqlx::query_scalar("SELECT sla FROM slas WHERE name = $1 AND value = $2")
             .bind(name)
             .bind(value.unwrap_or(""))
             .fetch_one(self.pool())
@@ -136,7 +136,7 @@ impl History {
     /// When the file cannot be read.
     pub async fn each_sla_state(&self, mut take: impl FnMut(KeptState)) -> Result<()> {
         const AT_A_TIME: i64 = 32;
-        const QUERY: &str = "SELECT sla, upto, state FROM sla_states WHERE sla > ? ORDER BY sla LIMIT ?";
+        const QUERY: &str = "SELECT sla, upto, state FROM sla_states WHERE sla > $1 ORDER BY sla LIMIT $2";
         let mut after = i64::MIN;
         loop {
             let few = sqlx::query_as(QUERY).bind(after).bind(AT_A_TIME).fetch_all(self.pool()).await;
@@ -167,21 +167,25 @@ impl History {
     }
 
     async fn write_slas(&self, changes: &SlaChanges) -> std::result::Result<i64, sqlx::Error> {
-        let mut transaction = self.pool().begin_with("BEGIN IMMEDIATE").await?;
-        let entry: i64 = sqlx::query_scalar("INSERT INTO sla_journal (told) VALUES (?) RETURNING entry")
+        let mut connection = self.pool().acquire().await?;
+        let mut transaction = self.kind().begin_writing(&mut connection).await?;
+        let entry: i64 = sqlx::query_scalar("INSERT INTO sla_journal (told) VALUES ($1) RETURNING entry")
             .bind(&changes.journal)
             .fetch_one(&mut *transaction)
             .await?;
         for (sla, state) in &changes.states {
-            sqlx::query("INSERT OR REPLACE INTO sla_states (sla, upto, state) VALUES (?, ?, ?)")
-                .bind(sla)
-                .bind(entry)
-                .bind(state)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "INSERT INTO sla_states (sla, upto, state) VALUES ($1, $2, $3) \
+                 ON CONFLICT (sla) DO UPDATE SET upto = excluded.upto, state = excluded.state",
+            )
+            .bind(sla)
+            .bind(entry)
+            .bind(state)
+            .execute(&mut *transaction)
+            .await?;
         }
         for SlaStatus { sla, judged, status } in &changes.statuses {
-            sqlx::query("UPDATE slas SET judged = ?, status = ? WHERE sla = ?")
+            sqlx::query("UPDATE slas SET judged = $1, status = $2 WHERE sla = $3")
                 .bind(judged.cast_signed())
                 .bind(status)
                 .bind(sla)
@@ -189,16 +193,20 @@ impl History {
                 .await?;
         }
         for SlaMonth { sla, month, outcome } in &changes.months {
-            sqlx::query("INSERT OR REPLACE INTO sla_months (sla, month, outcome) VALUES (?, ?, ?)")
-                .bind(sla)
-                .bind(month)
-                .bind(outcome)
-                .execute(&mut *transaction)
-                .await?;
+            sqlx::query(
+                "INSERT INTO sla_months (sla, month, outcome) VALUES ($1, $2, $3) \
+                 ON CONFLICT (sla, month) DO UPDATE SET outcome = excluded.outcome",
+            )
+            .bind(sla)
+            .bind(month)
+            .bind(outcome)
+            .execute(&mut *transaction)
+            .await?;
         }
         for SlaBreach { sla, found, began, ended, why } in &changes.breaches {
             sqlx::query(
-                "INSERT OR REPLACE INTO sla_breaches (sla, found, began, ended, why) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO sla_breaches (sla, found, began, ended, why) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (sla, found) DO UPDATE SET began = excluded.began, ended = excluded.ended, why = excluded.why",
             )
             .bind(sla)
             .bind(found.cast_signed())
@@ -207,13 +215,13 @@ impl History {
             .bind(why)
             .execute(&mut *transaction)
             .await?;
-            sqlx::query("DELETE FROM sla_breaches WHERE sla = ? AND found < ?")
+            sqlx::query("DELETE FROM sla_breaches WHERE sla = $1 AND found < $2")
                 .bind(sla)
                 .bind(found.cast_signed().saturating_sub(BREACHES_KEPT))
                 .execute(&mut *transaction)
                 .await?;
         }
-        sqlx::query("DELETE FROM sla_journal WHERE entry <= ?")
+        sqlx::query("DELETE FROM sla_journal WHERE entry <= $1")
             .bind(changes.forget.min(entry - 1))
             .execute(&mut *transaction)
             .await?;
@@ -229,7 +237,7 @@ impl History {
         type Row = (i64, i64, i64, Option<i64>, String);
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT sla, found, began, ended, why FROM sla_breaches \
-             WHERE found >= ? OR ended IS NULL OR ended >= ? ORDER BY found DESC, sla",
+             WHERE found >= $1 OR ended IS NULL OR ended >= $2 ORDER BY found DESC, sla",
         )
         .bind(from.cast_signed())
         .bind(from.cast_signed())
@@ -252,7 +260,7 @@ impl History {
     /// When the file cannot be read.
     pub async fn sla_months(&self, month: &str) -> Result<Vec<SlaMonth>> {
         let rows: Vec<(i64, String, String)> =
-            sqlx::query_as("SELECT sla, month, outcome FROM sla_months WHERE month = ? ORDER BY sla")
+            sqlx::query_as("SELECT sla, month, outcome FROM sla_months WHERE month = $1 ORDER BY sla")
                 .bind(month)
                 .fetch_all(self.pool())
                 .await

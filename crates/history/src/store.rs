@@ -1,16 +1,17 @@
-use std::io;
-use std::path::Path;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use std::{fmt, io};
 
 use plimsoll_measure::Edges;
 use plimsoll_run::CoursePoint;
 use plimsoll_run::wire::{self, SecondRows};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{ConnectOptions, Connection};
 
+use crate::location::Location;
+use crate::sql::{self, Kind, SqlConnection, SqlPool};
 use crate::{Error, Result, chunk, coarsen, course, location, schema};
 
 /// How long a call waits for another process that is writing. Writers hold the file for milliseconds.
@@ -31,60 +32,76 @@ const BREATH: Duration = Duration::from_millis(10);
 /// Pages given back to the file system at a time (4 MB), so that a recorder never waits long for it.
 const PAGES_AT_A_TIME: &str = "PRAGMA incremental_vacuum(1000)";
 
-/// The record of every run, in one SQLite file. Cheap to clone; clones share connections.
+/// The record of every run: one SQLite file, or a database of PostgreSQL. Cheap to clone; clones share connections.
 ///
 /// Several processes may use the same file at once, on one machine and a local file system: the
-/// write-ahead log that makes it possible does not work across a network.
+/// write-ahead log that makes it possible does not work across a network. A database may be used from everywhere.
 #[derive(Debug, Clone)]
 pub struct History {
-    path: Arc<Path>,
-    options: SqliteConnectOptions,
-    pool: SqlitePool,
+    place: Arc<Place>,
+    pool: SqlPool,
+}
+
+/// Where a record is.
+struct Place {
+    kind: Kind,
+    /// The file, or the URL without who asks.
+    shown: PathBuf,
+    /// What others open it by; of a database this may hold a password.
+    location: OsString,
+    options: AnyConnectOptions,
 }
 
 impl History {
-    /// Opens a record at a path, `sqlite:PATH` or `sqlite://PATH`; makes the file and its directories
-    /// where they are missing, brings an older one up to date, and marks the runs whose process was
-    /// killed.
+    /// Opens a record at a path, `sqlite:PATH`, `sqlite://PATH` or `postgres://USER@HOST/DATABASE`; makes the file and
+    /// its directories where they are missing, brings an older one up to date, and marks the runs whose process was
+    /// killed. A database must be there.
     ///
     /// # Errors
     /// When the file is locked for five seconds, not a history file, of a newer schema, read-only,
-    /// or cannot be written for want of space.
+    /// or cannot be written for want of space; when the database cannot be reached within as long.
     pub async fn open(location: impl AsRef<Path>) -> Result<Self> {
-        let path = location::file(location.as_ref())?;
-        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-        if let Some(directory) = directory {
-            std::fs::create_dir_all(directory)
-                .map_err(|source| Error::File { path: directory.to_owned(), source })?;
-        }
-        let options = SqliteConnectOptions::new()
-            .filename(&path)
-            .create_if_missing(true)
-            .busy_timeout(PATIENCE)
-            .foreign_keys(true)
-            // A killed process loses nothing that was committed; a power cut may lose the last seconds.
-            .synchronous(SqliteSynchronous::Normal);
-        prepare(&path, &options).await?;
-        let pool = SqlitePoolOptions::new().max_connections(READERS).after_release(|connection, _| {
-            // SQLite ends a transaction by itself on a full disk. It cannot be rolled back once more then, and sqlx takes the
-            // connection for one within it from then on: it is closed.
-            Box::pin(async move {
-                if connection.is_in_transaction() {
-                    // Its end may still be on its way.
-                    connection.ping().await?;
-                }
-                Ok(!connection.is_in_transaction())
+        sql::install();
+        let place = match location::parse(location.as_ref())? {
+            Location::File(path) => Place::file(path)?,
+            Location::Postgres(url) => Place::postgres(url)?,
+        };
+        prepare(&place).await?;
+        let kind = place.kind;
+        let pool = AnyPoolOptions::new()
+            .max_connections(READERS)
+            .after_connect(move |connection, _| Box::pin(kind.greet(connection, PATIENCE)))
+            .after_release(|connection, _| {
+                // SQLite ends a transaction by itself on a full disk. It cannot be rolled back once more then, and sqlx
+                // takes the connection for one within it from then on: it is closed.
+                Box::pin(async move {
+                    if connection.is_in_transaction() {
+                        // Its end may still be on its way.
+                        connection.ping().await?;
+                    }
+                    Ok(!connection.is_in_transaction())
+                })
             })
-        });
-        let pool = pool.connect_lazy_with(options.clone());
-        let history = Self { path: path.into(), options, pool };
+            .connect_lazy_with(place.options.clone());
+        let history = Self { place: place.into(), pool };
         history.mark_interrupted().await?;
         Ok(history)
     }
 
-    /// The file.
+    /// The file; of a database its URL, without who asks.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.place.shown
+    }
+
+    /// The file, where it is one.
+    pub fn file(&self) -> Option<&Path> {
+        (self.place.kind == Kind::Sqlite).then_some(self.path())
+    }
+
+    /// What another process opens the same record by, wherever it stands. It may hold a password, and belongs
+    /// neither into a log nor on a command line.
+    pub fn location(&self) -> &OsStr {
+        &self.place.location
     }
 
     /// Closes every connection; what is left of the write-ahead log goes into the file.
@@ -133,18 +150,19 @@ impl History {
     async fn compact_next(&self, run: i64, after: i64, before: i64) -> Result<Option<(i64, u64)>> {
         let failed = |error| self.failed(error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        let first: Option<i64> =
-            sqlx::query_scalar("SELECT min(second) FROM seconds WHERE run = ? AND second > ? AND second < ?")
-                .bind(run)
-                .bind(after)
-                .bind(before)
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(failed)?;
+        let first: Option<i64> = sqlx::query_scalar(
+            "SELECT min(second) FROM seconds WHERE run = $1 AND second > $2 AND second < $3",
+        )
+        .bind(run)
+        .bind(after)
+        .bind(before)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
         let Some(first) = first else { return Ok(None) };
         let minute = i64::from(CHUNK_SECONDS);
         let end = (first - first % minute + minute).min(before);
-        let rows = load_rows(&mut connection, run, after, end).await.map_err(failed)?;
+        let rows = load_rows(self.kind(), &mut connection, run, after, end).await.map_err(failed)?;
         let points = load_points(&mut connection, run, first, end).await.map_err(failed)?;
         let Some(last) = rows.last().map(|rows| rows.second as i64) else { return Ok(None) };
         let edges = match points.iter().any(Option::is_none) {
@@ -157,13 +175,14 @@ impl History {
         let packed = packed
             .unwrap_or_else(|stopped| Err(stopped.into()))
             .map_err(|source| Error::File { path: self.path().to_owned(), source })?;
-        let moved = packed.store(&mut connection, run, first, last, count).await.map_err(failed)?;
+        let moved =
+            packed.store(self.kind(), &mut connection, run, first, last, count).await.map_err(failed)?;
         Ok(Some((last, if moved { count as u64 } else { 0 })))
     }
 
     /// Where the histograms of a run count.
     async fn edges(&self, run: i64) -> Result<Edges> {
-        let (id, line): (String, String) = sqlx::query_as("SELECT id, started FROM runs WHERE run = ?")
+        let (id, line): (String, String) = sqlx::query_as("SELECT id, started FROM runs WHERE run = $1")
             .bind(run)
             .fetch_one(&self.pool)
             .await
@@ -178,6 +197,10 @@ impl History {
 
     /// Returns free pages to the file system and cuts the write-ahead log.
     pub(crate) async fn give_space_back(&self) -> Result<()> {
+        // PostgreSQL does it by itself.
+        if self.kind() == Kind::Postgres {
+            return Ok(());
+        }
         let failed = |error| self.failed(error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         loop {
@@ -196,28 +219,72 @@ impl History {
         Ok(())
     }
 
-    pub(crate) fn pool(&self) -> &SqlitePool {
+    pub(crate) fn pool(&self) -> &SqlPool {
         &self.pool
     }
 
+    pub(crate) fn kind(&self) -> Kind {
+        self.place.kind
+    }
+
     /// A connection of its own, which waits `patience` for other writers.
-    pub(crate) async fn connect(&self, patience: Duration) -> Result<SqliteConnection> {
-        self.options.clone().busy_timeout(patience).connect().await.map_err(|error| self.failed(error))
+    pub(crate) async fn connect(&self, patience: Duration) -> Result<SqlConnection> {
+        self.place.connect(patience).await
     }
 
     pub(crate) fn failed(&self, error: sqlx::Error) -> Error {
-        Error::store(&self.path, error)
+        Error::store(self.path(), error)
     }
 }
 
-/// Makes the file ready. Changing to the write-ahead log needs the file for oneself, for which SQLite
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The rest may hold a password.
+        f.debug_tuple("Place").field(&self.shown).finish()
+    }
+}
+
+impl Place {
+    fn file(path: PathBuf) -> Result<Self> {
+        let failed = |source| Error::File { path: path.clone(), source };
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        if let Some(directory) = directory {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| Error::File { path: directory.to_owned(), source })?;
+        }
+        let options = location::url(&path).map_err(failed)?.parse();
+        let options = options.map_err(|source| Error::store(&path, source))?;
+        let location = std::path::absolute(&path).map_err(failed)?.into();
+        Ok(Self { kind: Kind::Sqlite, shown: path, location, options })
+    }
+
+    fn postgres(url: String) -> Result<Self> {
+        let options: AnyConnectOptions =
+            url.parse().map_err(|source| Error::store(Path::new("postgres:"), source))?;
+        let parsed = &options.database_url;
+        let host = parsed.host_str().unwrap_or("localhost");
+        let port = parsed.port().map(|port| format!(":{port}")).unwrap_or_default();
+        let shown = format!("postgres://{host}{port}{}", parsed.path());
+        Ok(Self { kind: Kind::Postgres, shown: shown.into(), location: url.into(), options })
+    }
+
+    async fn connect(&self, patience: Duration) -> Result<SqlConnection> {
+        let failed = |error| Error::store(&self.shown, error);
+        let connected = tokio::time::timeout(PATIENCE, self.options.connect()).await;
+        let mut connection = connected.unwrap_or_else(|_| Err(sql::timed_out())).map_err(failed)?;
+        self.kind.greet(&mut connection, patience).await.map_err(failed)?;
+        Ok(connection)
+    }
+}
+
+/// Makes the tables ready. Changing to the write-ahead log needs the file for oneself, for which SQLite
 /// does not wait, so that two processes that make the same file at once have to try again.
-async fn prepare(path: &Path, options: &SqliteConnectOptions) -> Result<()> {
+async fn prepare(place: &Place) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let prepared = async {
-            let mut connection = options.connect().await.map_err(|error| Error::store(path, error))?;
-            schema::prepare(path, &mut connection).await
+            let mut connection = place.connect(PATIENCE).await?;
+            schema::prepare(place.kind, &place.shown, &mut connection).await
         };
         match prepared.await {
             Err(error) if error.is_locked() && Instant::now() < deadline => tokio::time::sleep(RETRY).await,
@@ -254,15 +321,16 @@ impl Packed {
     /// have packed them, or a run that was thought dead may have gone on.
     async fn store(
         &self,
-        connection: &mut SqliteConnection,
+        kind: Kind,
+        connection: &mut SqlConnection,
         run: i64,
         first: i64,
         last: i64,
         count: i64,
     ) -> std::result::Result<bool, sqlx::Error> {
-        let mut transaction = Connection::begin_with(connection, "BEGIN IMMEDIATE").await?;
+        let mut transaction = kind.begin_writing(connection).await?;
         let there: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM seconds WHERE run = ? AND second BETWEEN ? AND ?")
+            sqlx::query_scalar("SELECT count(*) FROM seconds WHERE run = $1 AND second BETWEEN $2 AND $3")
                 .bind(run)
                 .bind(first)
                 .bind(last)
@@ -271,7 +339,7 @@ impl Packed {
         if there != count {
             return Ok(false);
         }
-        sqlx::query("INSERT INTO chunks (run, first_second, last_second, data) VALUES (?, ?, ?, ?)")
+        sqlx::query("INSERT INTO chunks (run, first_second, last_second, data) VALUES ($1, $2, $3, $4)")
             .bind(run)
             .bind(first)
             .bind(last)
@@ -284,8 +352,8 @@ impl Packed {
             course::add(&mut transaction, run, whole, &wider).await?;
         }
         for delete in [
-            "DELETE FROM series WHERE run = ? AND second BETWEEN ? AND ?",
-            "DELETE FROM seconds WHERE run = ? AND second BETWEEN ? AND ?",
+            "DELETE FROM series WHERE run = $1 AND second BETWEEN $2 AND $3",
+            "DELETE FROM seconds WHERE run = $1 AND second BETWEEN $2 AND $3",
         ] {
             sqlx::query(delete).bind(run).bind(first).bind(last).execute(&mut *transaction).await?;
         }
@@ -296,13 +364,13 @@ impl Packed {
 
 /// The points of a run's rows from one second to another.
 async fn load_points(
-    connection: &mut SqliteConnection,
+    connection: &mut SqlConnection,
     run: i64,
     first: i64,
     end: i64,
 ) -> std::result::Result<Vec<Option<Vec<u8>>>, sqlx::Error> {
     sqlx::query_scalar(
-        "SELECT point FROM seconds WHERE run = ? AND second >= ? AND second < ? ORDER BY second",
+        "SELECT point FROM seconds WHERE run = $1 AND second >= $2 AND second < $3 ORDER BY second",
     )
     .bind(run)
     .bind(first)
@@ -313,25 +381,30 @@ async fn load_points(
 
 /// The next rows of a run, after one second and before another, at most a chunk's worth.
 pub(crate) async fn load_rows(
-    connection: &mut SqliteConnection,
+    kind: Kind,
+    connection: &mut SqlConnection,
     run: i64,
     after: i64,
     before: i64,
 ) -> std::result::Result<Vec<SecondRows>, sqlx::Error> {
     let heads: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT second, head FROM seconds WHERE run = ? AND second > ? AND second < ? ORDER BY second LIMIT ?",
+        "SELECT second, head FROM seconds WHERE run = $1 AND second > $2 AND second < $3 ORDER BY second LIMIT $4",
     )
     .bind(run)
     .bind(after)
     .bind(before)
-    .bind(CHUNK_SECONDS)
+    .bind(i64::from(CHUNK_SECONDS))
     .fetch_all(&mut *connection)
     .await?;
     let Some(last) = heads.last().map(|(second, _)| *second) else { return Ok(Vec::new()) };
-    let series: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT second, line FROM series WHERE run = ? AND second > ? AND second <= ? \
-         ORDER BY second, rowid",
-    )
+    let series: Vec<(i64, String)> = sqlx::query_as(match kind {
+        Kind::Sqlite => {
+            "SELECT second, line FROM series WHERE run = $1 AND second > $2 AND second <= $3 ORDER BY second, rowid"
+        }
+        Kind::Postgres => {
+            "SELECT second, line FROM series WHERE run = $1 AND second > $2 AND second <= $3 ORDER BY second, place"
+        }
+    })
     .bind(run)
     .bind(after)
     .bind(last)

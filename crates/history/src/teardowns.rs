@@ -1,8 +1,8 @@
 use plimsoll_measure::Edges;
 use plimsoll_run::{RunEvent, RunStatus, wire};
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::SqlRow;
 use crate::{History, Result};
 
 /// The label of teardown's steps.
@@ -24,7 +24,7 @@ impl History {
     /// When there is no such run, or the file cannot be written.
     pub async fn keep_teardown(&self, id: &str, teardown: &KeptTeardown) -> Result<()> {
         let done = sqlx::query(
-            "INSERT INTO teardowns (run, made_at, failure) SELECT run, ?, ? FROM runs WHERE id = ? \
+            "INSERT INTO teardowns (run, made_at, failure) SELECT run, $1, $2 FROM runs WHERE id = $3 \
              ON CONFLICT (run) DO UPDATE SET made_at = excluded.made_at, failure = excluded.failure",
         )
         .bind(teardown.made_nanos)
@@ -38,14 +38,14 @@ impl History {
 }
 
 /// The teardown of a listed run, where one was made.
-pub(crate) fn kept(row: &SqliteRow) -> std::result::Result<Option<KeptTeardown>, sqlx::Error> {
+pub(crate) fn kept(row: &SqlRow) -> std::result::Result<Option<KeptTeardown>, sqlx::Error> {
     let Some(made_nanos) = row.try_get("teardown_at")? else { return Ok(None) };
     Ok(Some(KeptTeardown { made_nanos, failure: row.try_get("teardown_failure")? }))
 }
 
 /// Whether a listed run ended without its teardown: it has one, and no process that could make it.
 pub(crate) fn is_owed(
-    row: &SqliteRow,
+    row: &SqlRow,
     status: Option<RunStatus>,
     kept: Option<&KeptTeardown>,
 ) -> std::result::Result<bool, sqlx::Error> {

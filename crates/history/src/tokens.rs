@@ -1,6 +1,6 @@
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
 
+use crate::sql::{self, SqlRow};
 use crate::{Error, History, Result, Scope};
 
 /// What a token is good for. The token itself is not here.
@@ -44,7 +44,7 @@ impl History {
         let targets = token.ceilings.targets.as_ref().map(|targets| serde_json::json!(targets).to_string());
         sqlx::query(
             "INSERT INTO tokens (id, name, hash, scope, max_rate, max_users, targets, made_at, expires_at) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(&token.id)
         .bind(&token.name)
@@ -55,6 +55,7 @@ impl History {
         .bind(targets)
         .bind(token.made_nanos)
         .bind(token.expires_nanos)
+        .persistent(sql::KEEP_NO_NUMBERS)
         .execute(self.pool())
         .await
         .map_err(|error| self.failed(error))?;
@@ -66,7 +67,7 @@ impl History {
     /// # Errors
     /// When the file cannot be read.
     pub async fn token(&self, id: &str) -> Result<Option<KeptToken>> {
-        let row = sqlx::query("SELECT * FROM tokens WHERE id = ?")
+        let row = sqlx::query("SELECT * FROM tokens WHERE id = $1")
             .bind(id)
             .fetch_optional(self.pool())
             .await
@@ -91,7 +92,7 @@ impl History {
     /// # Errors
     /// When the file cannot be written.
     pub async fn revoke_token(&self, id: &str, now_nanos: i64) -> Result<bool> {
-        let done = sqlx::query("UPDATE tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL")
+        let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
             .bind(now_nanos)
             .bind(id)
             .execute(self.pool())
@@ -101,7 +102,7 @@ impl History {
     }
 }
 
-fn token(row: &SqliteRow) -> std::result::Result<KeptToken, sqlx::Error> {
+fn token(row: &SqlRow) -> std::result::Result<KeptToken, sqlx::Error> {
     let wrong = |what: String| sqlx::Error::Decode(what.into());
     let (hash, scope): (Vec<u8>, String) = (row.try_get("hash")?, row.try_get("scope")?);
     let targets: Option<String> = row.try_get("targets")?;
@@ -145,16 +146,18 @@ impl History {
     /// # Errors
     /// When the file cannot be written.
     pub async fn keep_audit(&self, entry: &AuditEntry) -> Result<()> {
-        sqlx::query("INSERT INTO audit (at, who, known_by, action, what, details) VALUES (?, ?, ?, ?, ?, ?)")
-            .bind(entry.at_nanos)
-            .bind(&entry.who)
-            .bind(&entry.known_by)
-            .bind(&entry.action)
-            .bind(&entry.what)
-            .bind(entry.details.to_string())
-            .execute(self.pool())
-            .await
-            .map_err(|error| self.failed(error))?;
+        sqlx::query(
+            "INSERT INTO audit (at, who, known_by, action, what, details) VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(entry.at_nanos)
+        .bind(&entry.who)
+        .bind(&entry.known_by)
+        .bind(&entry.action)
+        .bind(&entry.what)
+        .bind(entry.details.to_string())
+        .execute(self.pool())
+        .await
+        .map_err(|error| self.failed(error))?;
         Ok(())
     }
 
@@ -163,9 +166,9 @@ impl History {
     /// # Errors
     /// When the file cannot be read.
     pub async fn audited(&self, limit: u32, before: Option<i64>) -> Result<Vec<(i64, AuditEntry)>> {
-        let rows = sqlx::query("SELECT * FROM audit WHERE entry < ? ORDER BY entry DESC LIMIT ?")
+        let rows = sqlx::query("SELECT * FROM audit WHERE entry < $1 ORDER BY entry DESC LIMIT $2")
             .bind(before.unwrap_or(i64::MAX))
-            .bind(limit)
+            .bind(i64::from(limit))
             .fetch_all(self.pool())
             .await
             .map_err(|error| self.failed(error))?;
@@ -176,7 +179,7 @@ impl History {
     }
 }
 
-fn entry(row: &SqliteRow) -> std::result::Result<(i64, AuditEntry), sqlx::Error> {
+fn entry(row: &SqlRow) -> std::result::Result<(i64, AuditEntry), sqlx::Error> {
     let details: String = row.try_get("details")?;
     let entry = AuditEntry {
         at_nanos: row.try_get("at")?,

@@ -41,10 +41,12 @@ fn senders() -> io::Result<&'static Runtime> {
     SENDERS.get().ok_or_else(|| io::Error::other("no runtime"))
 }
 
-/// Settings with a place for the spool: that of the plan, else beside the history.
+/// Settings with a place for the spool: that of the plan, else beside the history's file, else the working directory.
 pub fn beside(settings: &ExportSettings, history: &History) -> ExportSettings {
     let mut settings = settings.clone();
-    settings.spool.directory.get_or_insert_with(|| history.path().with_extension("spool"));
+    let directory =
+        || history.file().map_or_else(|| "plimsoll.spool".into(), |file| file.with_extension("spool"));
+    settings.spool.directory.get_or_insert_with(directory);
     settings
 }
 

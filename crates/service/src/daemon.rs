@@ -287,10 +287,7 @@ impl Daemon {
             is_stopping: false,
         };
         let (fates, ends) = mpsc::unbounded_channel();
-        let launcher = Launcher {
-            program: plans.program,
-            history: std::path::absolute(history.path()).unwrap_or_else(|_| history.path().to_owned()),
-        };
+        let launcher = Launcher { program: plans.program, history: history.location().to_owned() };
         let daemon = Self {
             history,
             launcher,

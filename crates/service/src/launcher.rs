@@ -2,6 +2,7 @@
 //! memory of one that has ended is the system's again.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -21,7 +22,7 @@ pub(crate) struct Launcher {
     /// The program.
     pub(crate) program: PathBuf,
     /// Where it records.
-    pub(crate) history: PathBuf,
+    pub(crate) history: OsString,
 }
 
 /// What is to be run.
@@ -117,7 +118,9 @@ impl Launcher {
     /// Starts a run. It has a group of processes of its own: Ctrl-C at our terminal is ours to hand on.
     pub(crate) fn start(&self, launch: Launch) -> io::Result<Launched> {
         let mut command = Command::new(&self.program);
-        command.args(["run", "-", "--quiet", "--id", &launch.id, "--history"]).arg(&self.history);
+        command.args(["run", "-", "--quiet", "--id", &launch.id]);
+        // Not among the arguments: whoever lists processes would read a password of the database.
+        command.env("PLIMSOLL_HISTORY", &self.history);
         for (key, value) in &launch.tags {
             command.arg("--tag").arg(format!("{key}={value}"));
         }
@@ -201,7 +204,7 @@ mod tests {
         let program = folder.join("program");
         std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-        Launcher { program, history: folder.join("h.db") }
+        Launcher { program, history: folder.join("h.db").into() }
     }
 
     async fn fate(script: &str) -> Fate {
@@ -219,12 +222,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_is_told_everything_and_its_end_is_known() {
-        let fate = fate("cat >&2; echo \"$@\" >&2; exit 3").await;
+        let fate = fate("cat >&2; echo \"$@ $PLIMSOLL_HISTORY\" >&2; exit 3").await;
         assert_eq!(fate.code, Some(3));
         assert!(fate.was_run());
-        let history = fate.said.split_once("--history ").unwrap().1;
-        assert!(fate.said.starts_with("name: x\nrun - --quiet --id abc --history /"), "{}", fate.said);
-        assert!(history.ends_with("h.db --tag schedule=nightly --seed 7 --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8\n"), "{history}");
+        let told = "name: x
+run - --quiet --id abc --tag schedule=nightly --seed 7 \
+                    --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8 /";
+        assert!(
+            fate.said.starts_with(told)
+                && fate.said.ends_with(
+                    "/h.db
+"
+                ),
+            "{}",
+            fate.said
+        );
         assert_eq!(fate.words(), "missed an objective");
     }
 

@@ -3,6 +3,7 @@
 use plimsoll_history::{Fate, History, MOST_WAITING, Recorder};
 use plimsoll_run::Command;
 
+use crate::database::Place;
 use crate::sample;
 use crate::support::{DEADLINE, first, history, record, told};
 
@@ -11,7 +12,7 @@ fn command(change: &str) -> Command {
 }
 
 /// A run that goes on in this process.
-async fn live() -> (tempfile::TempDir, History, Recorder) {
+async fn live() -> (Place, History, Recorder) {
     let (directory, history) = history().await;
     let recorder = Recorder::start(&history, &sample::started("run", 1)).await.unwrap();
     (directory, history, recorder)

@@ -48,7 +48,7 @@ async fn seconds_after_one_are_found_in_rows_and_in_chunks() {
 #[tokio::test]
 async fn a_live_run_is_followed_from_elsewhere() {
     let (_directory, history) = history().await;
-    let elsewhere = History::open(history.path()).await.unwrap();
+    let elsewhere = History::open(history.location()).await.unwrap();
     let events = sample::events(&sample::started("run", 2), 5, 2, 3);
     let recorder = Recorder::start(&history, first(&events)).await.unwrap();
     let mut reader = elsewhere.read("run").await.unwrap();

@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
+mod afterwards;
 mod answers;
 mod commands;
+mod database;
+mod disks;
 mod exporting;
 mod folding;
 mod killed;

@@ -2,11 +2,9 @@ use std::sync::Arc;
 
 use plimsoll_history::History;
 use plimsoll_run::{LoadSeries, RunEvent, RunPlateaus, State};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::sample;
-use crate::support::{first, history, record};
+use crate::support::{connect, first, history, record};
 
 fn says(events: &[RunEvent]) -> RunPlateaus {
     let started = Arc::new(first(events).clone());
@@ -19,8 +17,7 @@ fn says(events: &[RunEvent]) -> RunPlateaus {
 }
 
 async fn change(history: &History, statement: &'static str) {
-    let mut connection = SqliteConnectOptions::new().filename(history.path()).connect().await.unwrap();
-    sqlx::raw_sql(statement).execute(&mut connection).await.unwrap();
+    sqlx::raw_sql(statement).execute(&mut connect(history).await).await.unwrap();
 }
 
 #[tokio::test]

@@ -12,12 +12,10 @@ use plimsoll_run::{
     Steered, Summary, wire,
 };
 use plimsoll_sla::{Expression, Filter as Which, Objective, Severity, Verdict};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
 
 use crate::sample;
-use crate::support::{check_integrity, first, history, lines, record, told as told_by, until};
-use crate::trouble::{Disk, fill};
+use crate::support::{check_integrity, connect, first, history, lines, record, until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -26,7 +24,7 @@ const DAY: i64 = 86_400 * SECOND as i64;
 const SECONDS: u64 = 4200;
 
 /// Seconds for three minutes, minutes for seven, hours for ever. (People are held to an hour of seconds.)
-fn short() -> Retention {
+pub(crate) fn short() -> Retention {
     Retention { seconds: 3 * MINUTE, minutes: 7 * MINUTE, hours: 100_000 * HOUR, size: None }
 }
 
@@ -73,41 +71,58 @@ fn make_run() -> Vec<RunEvent> {
     events
 }
 
+/// The statement that adds rows of so many values to a table.
+fn insert(table: &str, rows: usize, values: usize) -> String {
+    let row = |row: usize| {
+        let of_row: Vec<String> = (1..=values).map(|value| format!("${}", row * values + value)).collect();
+        format!("({})", of_row.join(", "))
+    };
+    format!("INSERT INTO {table} VALUES {}", (0..rows).map(row).collect::<Vec<_>>().join(", "))
+}
+
 /// Puts a run into the record at once: a recorder would take minutes.
-async fn put(history: &History, events: &[RunEvent]) {
+pub(crate) async fn put(history: &History, events: &[RunEvent]) {
     let others = events.iter().filter(|event| !matches!(event, RunEvent::Second(_)));
     record(history, &others.cloned().collect::<Vec<_>>()).await;
     let (mut connection, mut last) = (connect(history).await, 0);
     let id = &first(events).info.id;
-    let number: i64 = sqlx::query_scalar("SELECT run FROM runs WHERE id = ?")
+    let number: i64 = sqlx::query_scalar("SELECT run FROM runs WHERE id = $1")
         .bind(id)
         .fetch_one(&mut connection)
         .await
         .unwrap();
     let mut transaction = connection.begin().await.unwrap();
-    for event in events {
-        let RunEvent::Second(second) = event else { continue };
-        let rows = wire::to_rows(second);
-        let mut point = Vec::new();
-        CoursePoint::of_second(second).write(&mut point);
-        last = second.frame.second as i64;
-        sqlx::query("INSERT INTO seconds (run, second, head, point) VALUES (?, ?, ?, ?)")
-            .bind(number)
-            .bind(last)
-            .bind(rows.head)
-            .bind(point)
-            .execute(&mut *transaction)
-            .await
-            .unwrap();
-        for line in rows.series {
-            let insert = sqlx::query("INSERT INTO series (run, second, line) VALUES (?, ?, ?)");
-            insert.bind(number).bind(last).bind(line).execute(&mut *transaction).await.unwrap();
+    let seconds = events.iter().filter_map(|event| match event {
+        RunEvent::Second(second) => Some(second),
+        _ => None,
+    });
+    for some in seconds.collect::<Vec<_>>().chunks(200) {
+        let (mut heads, mut series) = (Vec::new(), Vec::new());
+        for second in some {
+            let rows = wire::to_rows(second);
+            let mut point = Vec::new();
+            CoursePoint::of_second(second).write(&mut point);
+            last = second.frame.second as i64;
+            heads.push((last, rows.head, point));
+            series.extend(rows.series.into_iter().map(|line| (last, line)));
         }
+        let text = insert("seconds (run, second, head, point)", heads.len(), 4);
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for (second, head, point) in heads {
+            query = query.bind(number).bind(second).bind(head).bind(point);
+        }
+        query.execute(&mut *transaction).await.unwrap();
+        let text = insert("series (run, second, line)", series.len(), 3);
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(text));
+        for (second, line) in series {
+            query = query.bind(number).bind(second).bind(line);
+        }
+        query.execute(&mut *transaction).await.unwrap();
     }
     for update in [
-        "UPDATE runs SET last_second = ?2 WHERE run = ?1",
-        "UPDATE marks SET after_second = ?2 WHERE run = ?1 AND line LIKE '%grace%'",
-        "UPDATE marks SET after_second = 0 WHERE run = ?1 AND sequence > 0 AND line NOT LIKE '%grace%' AND ?2 = ?2",
+        "UPDATE runs SET last_second = $2 WHERE run = $1",
+        "UPDATE marks SET after_second = $2 WHERE run = $1 AND line LIKE '%grace%'",
+        "UPDATE marks SET after_second = 0 WHERE run = $1 AND sequence > 0 AND line NOT LIKE '%grace%' AND $2 = $2",
     ] {
         sqlx::query(update).bind(number).bind(last).execute(&mut *transaction).await.unwrap();
     }
@@ -174,7 +189,7 @@ pub(crate) fn figures(summary: &Summary) -> String {
 }
 
 /// How many events of each kind a record has.
-fn kinds(events: &[RunEvent]) -> BTreeMap<u64, usize> {
+pub(crate) fn kinds(events: &[RunEvent]) -> BTreeMap<u64, usize> {
     let mut kinds = BTreeMap::new();
     for event in events {
         let seconds = match event {
@@ -193,13 +208,9 @@ fn kinds(events: &[RunEvent]) -> BTreeMap<u64, usize> {
     kinds
 }
 
-fn end(events: &[RunEvent]) -> i64 {
+pub(crate) fn end(events: &[RunEvent]) -> i64 {
     let seconds = events.iter().filter(|event| matches!(event, RunEvent::Second(_))).count();
     first(events).info.started_nanos + (seconds as u64 * SECOND) as i64
-}
-
-async fn connect(history: &History) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(history.path()).connect().await.unwrap()
 }
 
 #[tokio::test]
@@ -239,10 +250,10 @@ async fn a_coarse_record_gives_the_figures_and_verdicts_of_the_fine_one() {
 #[tokio::test]
 async fn how_a_run_was_steered_stays_to_the_nanosecond_in_a_minute_that_knows_both_rates() {
     let (_directory, history) = history().await;
-    let mut events = run("run");
+    let mut events = beginning("run", 1500);
     for event in &mut events {
         if let RunEvent::Second(second) = event
-            && second.frame.second >= 3630
+            && second.frame.second >= 1110
         {
             let mut second = Second::clone(second);
             second.gauges.offered_rate = 7.0;
@@ -250,16 +261,16 @@ async fn how_a_run_was_steered_stays_to_the_nanosecond_in_a_minute_that_knows_bo
         }
     }
     let steered = Steered {
-        at: 3629 * SECOND + 123,
-        effective: 3630 * SECOND,
+        at: 1109 * SECOND + 123,
+        effective: 1110 * SECOND,
         loads: vec![0],
         change: Change::Rate("7/s".parse().unwrap()),
         by: "anna".into(),
     };
-    let place = events.iter().position(|event| second_of(event) == Some(3630)).unwrap();
+    let place = events.iter().position(|event| second_of(event) == Some(1110)).unwrap();
     events.insert(place, RunEvent::Steered(Arc::new(steered.clone())));
     put(&history, &events).await;
-    let place = "UPDATE marks SET after_second = 3629 WHERE line LIKE '%\"steered\"%'";
+    let place = "UPDATE marks SET after_second = 1109 WHERE line LIKE '%\"steered\"%'";
     let moved = sqlx::query(place).execute(&mut connect(&history).await).await.unwrap();
     assert_eq!(moved.rows_affected(), 1);
     history.retain(&short(), end(&events)).await.unwrap();
@@ -270,7 +281,7 @@ async fn how_a_run_was_steered_stays_to_the_nanosecond_in_a_minute_that_knows_bo
     // It is told behind the minute that it lies in.
     let place = kept.iter().position(|event| matches!(event, RunEvent::Steered(_))).unwrap();
     let RunEvent::Stretch(minute) = &kept[place - 1] else { panic!("{:?}", kept[place - 1]) };
-    assert_eq!(minute.range(), 3600..3660);
+    assert_eq!(minute.range(), 1080..1140);
     let rate = minute.levels.offered_rate;
     assert_eq!((rate.least, rate.count), (7.0, 60));
     assert!(rate.most > 7.0, "{rate:?}");
@@ -279,7 +290,7 @@ async fn how_a_run_was_steered_stays_to_the_nanosecond_in_a_minute_that_knows_bo
 #[tokio::test]
 async fn windows_longer_than_are_followed_are_said_to_be_unknown() {
     let (_directory, history) = history().await;
-    let mut events = run("run");
+    let mut events = beginning("run", 1500);
     let mut started = first(&events).clone();
     started.shape.objectives = vec![objective("error_ratio < 60%", Some(301))];
     events[0] = RunEvent::Started(Arc::new(started));
@@ -288,7 +299,7 @@ async fn windows_longer_than_are_followed_are_said_to_be_unknown() {
     history.retain(&Retention { minutes: HOUR * 2, ..short() }, end(&events)).await.unwrap();
     let judgement = folded(&history.events("run").await.unwrap()).summary().objectives.remove(0).judgement;
     assert_eq!(judgement.verdict, Verdict::Inconclusive);
-    let why = "windows of 301s that begin in 4019 seconds cannot be judged: only sums are kept of them";
+    let why = "windows of 301s that begin in 1319 seconds cannot be judged: only sums are kept of them";
     assert_eq!(judgement.why, why);
 }
 
@@ -355,7 +366,7 @@ async fn begin(history: &History, id: &str, at: i64) {
     let mut events = run(id);
     events.retain(|event| second_of(event).is_none_or(|second| second < 3));
     put(history, &events).await;
-    let query = sqlx::query("UPDATE runs SET started_at = ? WHERE id = ?").bind(at).bind(id);
+    let query = sqlx::query("UPDATE runs SET started_at = $1 WHERE id = $2").bind(at).bind(id);
     query.execute(&mut connect(history).await).await.unwrap();
 }
 
@@ -413,8 +424,10 @@ async fn a_file_that_is_too_large_keeps_less_and_then_fewer() {
     );
     assert!(retained.to_minutes < 3 * 1500, "no more than is needed: {retained:?}");
     assert_eq!(retained.deleted.len(), 0);
-    let file = std::fs::metadata(history.path()).unwrap().len();
-    assert!(file <= retained.bytes + 1_000_000, "space is given back: {file}");
+    if let Some(file) = history.file() {
+        let file = std::fs::metadata(file).unwrap().len();
+        assert!(file <= retained.bytes + 1_000_000, "space is given back: {file}");
+    }
     // When all is as coarse as it gets, the oldest goes, and no other.
     let coarsest = Retention { seconds: HOUR, minutes: 24 * HOUR, ..wide };
     let coarse = history.retain(&coarsest, at).await.unwrap();
@@ -428,10 +441,10 @@ async fn a_file_that_is_too_large_keeps_less_and_then_fewer() {
 #[tokio::test]
 async fn a_locked_file_is_told_and_the_next_time_goes_on() {
     let (_directory, history) = history().await;
-    let events = run("run");
+    let events = beginning("run", 1500);
     put(&history, &events).await;
     let mut other = connect(&history).await;
-    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let lock = crate::database::lock(&mut other).await;
     let error = history.retain(&short(), end(&events)).await.unwrap_err();
     assert!(matches!(error, Error::Locked { .. }), "{error}");
     lock.rollback().await.unwrap();
@@ -440,20 +453,20 @@ async fn a_locked_file_is_told_and_the_next_time_goes_on() {
     let (retaining, at) = (history.clone(), end(&events));
     let task = tokio::spawn(async move { retaining.retain(&short(), at).await });
     until("the first minutes", async || (chunks(&history, 60).await > 2).then_some(())).await;
-    let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let lock = crate::database::lock(&mut other).await;
     // Unless it was done before.
     let stopped = task.await.unwrap();
     assert!(matches!(stopped, Ok(_) | Err(Error::Locked { .. })), "{stopped:?}");
     assert_eq!(told(&history.events("run").await.unwrap()), told(&events));
     lock.rollback().await.unwrap();
     let retained = history.retain(&short(), end(&events)).await.unwrap();
-    assert!(retained.to_minutes < 67 * 60, "{retained:?}");
+    assert!(retained.to_minutes < 22 * 60, "{retained:?}");
     let kept = history.events("run").await.unwrap();
     assert_eq!(figures(&folded(&kept).summary()), figures(&folded(&events).summary()));
 }
 
 /// The seconds that events tell of, each once and in their order, and their requests.
-fn told(events: &[RunEvent]) -> (u64, u64) {
+pub(crate) fn told(events: &[RunEvent]) -> (u64, u64) {
     let (mut next, mut requests) = (0, 0);
     for event in events {
         let (range, frame) = match event {
@@ -471,7 +484,7 @@ fn told(events: &[RunEvent]) -> (u64, u64) {
 #[tokio::test]
 async fn given_up_anywhere_it_loses_and_doubles_nothing() {
     let (_directory, history) = history().await;
-    let events = run("run");
+    let events = beginning("run", 1500);
     put(&history, &events).await;
     let mut patience = Duration::from_millis(30);
     loop {
@@ -487,7 +500,7 @@ async fn given_up_anywhere_it_loses_and_doubles_nothing() {
 }
 
 /// The first seconds of a run.
-fn beginning(id: &str, seconds: u64) -> Vec<RunEvent> {
+pub(crate) fn beginning(id: &str, seconds: u64) -> Vec<RunEvent> {
     let mut events = run(id);
     events.retain(|event| second_of(event).is_none_or(|second| second < seconds));
     events
@@ -495,7 +508,7 @@ fn beginning(id: &str, seconds: u64) -> Vec<RunEvent> {
 
 /// How many chunks a record has of a resolution.
 async fn chunks(history: &History, resolution: i64) -> i64 {
-    let count = sqlx::query_scalar("SELECT count(*) FROM chunks WHERE resolution = ?").bind(resolution);
+    let count = sqlx::query_scalar("SELECT count(*) FROM chunks WHERE resolution = $1").bind(resolution);
     count.fetch_one(&mut connect(history).await).await.unwrap()
 }
 
@@ -522,7 +535,7 @@ async fn killed_anywhere_it_leaves_a_whole_record_and_the_next_time_goes_on() {
     for (resolution, enough) in [(1, 3), (60, 1), (60, 8), (60, 16)] {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "retaining::child_that_retains"])
-            .envs(RETAINED.into_iter().zip([history.path().display().to_string(), at.to_string()]))
+            .envs(RETAINED.into_iter().zip([history.location().to_str().unwrap().to_owned(), at.to_string()]))
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -542,37 +555,6 @@ async fn killed_anywhere_it_leaves_a_whole_record_and_the_next_time_goes_on() {
     history.retain(&short(), at).await.unwrap();
     let kept = history.events("run").await.unwrap();
     assert_eq!(kinds(&kept), [(1, 180), (60, 22 + 1)].into());
-    assert_eq!(figures(&folded(&kept).summary()), figures(&fine));
-}
-
-#[tokio::test]
-async fn a_full_disk_stops_it_anywhere_and_nothing_is_lost() {
-    let Some(disk) = Disk::new(64 << 20) else { return };
-    let history = History::open(disk.path().join("h.db")).await.unwrap();
-    let events = beginning("run", 900);
-    put(&history, &events).await;
-    let fine = folded(&events).summary();
-    let mut connection = connect(&history).await;
-    let mut cut = async || {
-        // A log that is there already is written again, and needs no room. To cut it needs some itself.
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await
-    };
-    cut().await.unwrap();
-    let filler = disk.path().join("filler");
-    fill(&filler);
-    let mut full = 0;
-    while let Err(error) = history.retain(&short(), end(&events)).await {
-        full += 1;
-        assert!(told_by(&error).contains("the disk is full"), "{error:?}");
-        assert_eq!(told(&history.events("run").await.unwrap()), told(&events));
-        let file = std::fs::OpenOptions::new().write(true).open(&filler).unwrap();
-        file.set_len(file.metadata().unwrap().len().saturating_sub(200_000)).unwrap();
-        let _ = cut().await;
-    }
-    assert!(full > 0);
-    check_integrity(&history).await;
-    let kept = history.events("run").await.unwrap();
-    assert_eq!(kinds(&kept), [(1, 180), (60, 12 + 1)].into());
     assert_eq!(figures(&folded(&kept).summary()), figures(&fine));
 }
 

@@ -2,13 +2,13 @@
 
 use plimsoll_history::{History, SlaBreach, SlaChanges, SlaMonth, SlaStatus};
 
+use crate::support::history;
+
 const DAY: u64 = 86_400;
 
 #[tokio::test]
 async fn what_was_kept_is_there_when_the_record_is_opened_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("history.db");
-    let history = History::open(&path).await.unwrap();
+    let (place, history) = history().await;
     let checkout = history.sla_number("checkout", None).await.unwrap();
     let tenant = history.sla_number("checkout", Some("a")).await.unwrap();
     assert_ne!(checkout, tenant);
@@ -34,7 +34,7 @@ async fn what_was_kept_is_there_when_the_record_is_opened_again() {
     assert!(next > upto);
     drop(history);
 
-    let history = History::open(&path).await.unwrap();
+    let history = History::open(place.location()).await.unwrap();
     let slas = history.slas().await.unwrap();
     let told: Vec<_> = slas
         .iter()
@@ -52,8 +52,7 @@ async fn what_was_kept_is_there_when_the_record_is_opened_again() {
 
 #[tokio::test]
 async fn journals_and_old_breaches_are_let_go() {
-    let folder = tempfile::tempdir().unwrap();
-    let history = History::open(folder.path().join("history.db")).await.unwrap();
+    let (_place, history) = history().await;
     let sla = history.sla_number("checkout", None).await.unwrap();
     let breach =
         |found: u64| SlaBreach { sla, found, began: found, ended: Some(found + 9), why: String::new() };
@@ -76,8 +75,7 @@ async fn journals_and_old_breaches_are_let_go() {
 
 #[tokio::test]
 async fn a_second_is_kept_whole_or_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
-    let history = History::open(folder.path().join("history.db")).await.unwrap();
+    let (_place, history) = history().await;
     let unknown = SlaMonth { sla: 99, month: "2026-11".to_owned(), outcome: String::new() };
     let changes = SlaChanges { journal: vec![1], months: vec![unknown], ..SlaChanges::default() };
     history.keep_slas(&changes).await.unwrap_err();

@@ -4,17 +4,25 @@ use std::time::{Duration, Instant};
 use plimsoll_history::{History, Recorded, Recorder};
 use plimsoll_run::wire;
 use plimsoll_run::{RunEvent, Started, State};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AnyConnection, Connection};
+
+use crate::database::Place;
 
 /// How long a condition may take under load.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A record of its own, and the directory it lies in.
-pub(crate) async fn history() -> (tempfile::TempDir, History) {
-    let directory = tempfile::tempdir().unwrap();
-    let history = History::open(directory.path().join("history.db")).await.unwrap();
-    (directory, history)
+/// A record of its own, and where it is.
+pub(crate) async fn history() -> (Place, History) {
+    let place = Place::new().await;
+    let history = History::open(place.location()).await.unwrap();
+    (place, history)
+}
+
+/// A connection to the tables of a record, past all of its rules.
+pub(crate) async fn connect(history: &History) -> AnyConnection {
+    let location = history.location().to_str().unwrap();
+    let url = if history.file().is_some() { format!("sqlite://{location}") } else { location.to_owned() };
+    AnyConnection::connect(&url).await.unwrap()
 }
 
 /// Records events from the first to the last.
@@ -58,10 +66,12 @@ pub(crate) fn told(error: &dyn std::error::Error) -> String {
     error.source().map_or(error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-/// Asks SQLite whether a file is sound.
+/// Asks SQLite whether a file is sound. Of a database nobody else can say so.
 pub(crate) async fn check_integrity(history: &History) {
-    let mut connection = SqliteConnectOptions::new().filename(history.path()).connect().await.unwrap();
-    let found: Vec<String> =
-        sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut connection).await.unwrap();
+    if history.file().is_none() {
+        return;
+    }
+    let query = sqlx::query_scalar("PRAGMA integrity_check");
+    let found: Vec<String> = query.fetch_all(&mut connect(history).await).await.unwrap();
     assert_eq!(found, ["ok"]);
 }

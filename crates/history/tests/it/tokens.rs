@@ -2,10 +2,8 @@
 
 use plimsoll_history::{AuditEntry, Ceilings, KeptToken, Scope};
 use serde_json::json;
-use sqlx::Connection;
-use sqlx::sqlite::SqliteConnection;
 
-use crate::support::history;
+use crate::support::{connect, history};
 
 fn token(id: &str, scope: Scope) -> KeptToken {
     KeptToken {
@@ -58,8 +56,7 @@ async fn what_somebody_did_stays() {
     assert_eq!(history.audited(10, None).await.unwrap(), all);
     assert_eq!(history.audited(2, Some(4)).await.unwrap(), all[2..4]);
 
-    let url = format!("sqlite://{}", history.path().display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    let mut connection = connect(&history).await;
     for change in ["DELETE FROM audit", "UPDATE audit SET who = 'bert'"] {
         let error = sqlx::query(change).execute(&mut connection).await.unwrap_err();
         assert!(error.to_string().contains("append only"), "{error}");
