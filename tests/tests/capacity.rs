@@ -438,7 +438,7 @@ async fn a_report_reads_well_wide_and_narrow_light_and_dark() {
     let browser = fits_every_screen(&report, "capacity").await;
     // The values of a chart are read by keyboard.
     let read = "const chart = document.querySelector('svg'); \
-                chart.dispatchEvent(new KeyboardEvent('keydown', { key: 'End' })); \
+                chart.dispatchEvent(new KeyboardEvent('keydown', { key: 'End', bubbles: true })); \
                 return document.querySelector('.hover').textContent";
     wait_for(PATIENCE, "the value of the chart", async || {
         let read = browser.run(read).await.unwrap();
