@@ -191,7 +191,7 @@ async fn a_history_that_cannot_be_used_is_said_before_anything_is_sent() {
         (desk.path("notes.txt/below.db").as_path(), "cannot be used"),
         (Path::new("/proc/no/history.db"), "/proc/no"),
         (locked.as_path(), "locked by another process"),
-        (Path::new("postgres://ann:hush@127.0.0.1/db"), "not supported"),
+        (Path::new("postgres://ann:hush@127.0.0.1:1/db"), "cannot be reached"),
     ] {
         let run = desk.run(&plan(OPEN, "")).set([target.setting()]).arg("--history").arg(history);
         let ended = run.start().ended_within(DEADLINE).await;

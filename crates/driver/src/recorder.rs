@@ -380,6 +380,9 @@ impl Recorder {
 
     /// Takes the next complete second, if there is one. Arrivals before `frontier` have been handled.
     pub(crate) fn take_complete(&mut self, now: u64, frontier: u64) -> Option<Shard> {
+        if self.first_end == u64::MAX {
+            return None;
+        }
         let second = self.open.front()?.second();
         let end = (second + 1) * SECOND;
         if now.min(frontier) < end {
@@ -398,9 +401,11 @@ impl Recorder {
         Some(shard)
     }
 
-    /// Takes every open second, complete or not: the worker is done.
-    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Shard> + '_ {
-        self.open.drain(..)
+    /// Takes every open second, complete or not: the worker is done. What its tasks still say while they end, nobody takes.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Shard> {
+        self.first_end = u64::MAX;
+        let rest = VecDeque::from([self.blank.shard(0)]);
+        std::mem::replace(&mut self.open, rest).into_iter()
     }
 
     /// Takes a shard back for a later second.
@@ -541,6 +546,9 @@ mod tests {
         recorder.cut(2_000_000_100, None);
         let mut whole = Frame::new(2);
         recorder.take_all().for_each(|shard| shard.merge_into(&mut whole));
+        // A task that ends later still speaks.
+        recorder.reconnect(5_000_000_000);
+        assert!(recorder.take_complete(u64::MAX, u64::MAX).is_none(), "and nobody takes it");
         assert_eq!(whole.requests(|key| key.outcome == Outcome::Cut), 1);
         assert_eq!(whole.iterations[&KEY].cut, 1);
         let cut = whole.series.values().next().unwrap();

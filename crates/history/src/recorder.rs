@@ -487,8 +487,10 @@ async fn insert_run(history: &History, started: &Started) -> Result<i64> {
     .bind(i64::from(owner.process))
     .bind(owner.started)
     .bind(now())
-    .fetch_one(history.pool())
-    .await;
+    // To ask for one row ends the statement at it, and says nothing of a commit that fails behind it on a full disk.
+    .fetch_all(history.pool())
+    .await
+    .and_then(|inserted: Vec<i64>| inserted.first().copied().ok_or(sqlx::Error::RowNotFound));
     match inserted {
         Ok(run) => Ok(run),
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
