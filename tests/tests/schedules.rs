@@ -134,6 +134,70 @@ async fn a_continuous_schedule_goes_on_over_a_kill_of_the_service() {
     assert_eq!(listed.matches("interrupted").count(), 2, "{listed}");
 }
 
+/// The process that makes a run, as its command line tells.
+fn process_of(run: &str) -> Option<Pid> {
+    let named = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let process = entry.ok()?.file_name().to_str()?.parse::<i32>().ok()?;
+        let line = std::fs::read_to_string(format!("/proc/{process}/cmdline")).ok()?;
+        line.contains(run).then_some(process)
+    });
+    named.max().map(Pid::from_raw)
+}
+
+#[tokio::test]
+async fn runs_that_were_killed_go_on_with_and_without_their_service() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/watched.yaml", &format!("{}resume: true\n", plan(&target, 600)));
+    let config = "plans: plans\nschedules: [{ name: all-day, plan: watched, when: continuous }]\n";
+    let service = Service::start(&desk, config).await;
+    let started = service.schedule("a run", |told| told["run"].is_string()).await;
+    let run = started["run"].as_str().unwrap().to_owned();
+    let seconds = format!("runs/{run}");
+    let lasted = |told: &Value| told["run"]["duration_seconds"].as_f64().unwrap_or(0.0);
+    service.wait("the run's record", "runs", |told| live(told) == [run.clone()]).await;
+    service.wait("its seconds", &seconds, |told| lasted(told) >= 2.0).await;
+
+    // Its process alone is killed: the service sees it and goes on with it.
+    kill(process_of(&run).unwrap(), Signal::SIGKILL).unwrap();
+    let word = format!("the process of run {run} died; it goes on");
+    let same = service.schedule("the same run", |told| notes(told).contains(&word)).await;
+    assert_eq!(same["run"].as_str(), Some(&*run));
+    let was = lasted(&service.get(&seconds).await);
+    service.wait("more seconds", &seconds, |told| lasted(told) >= was + 2.0).await;
+
+    // Both are killed, as a machine without power does: the next service goes on with it.
+    service.running.signal(Signal::SIGKILL);
+    service.running.ended().await;
+    kill(process_of(&run).unwrap(), Signal::SIGKILL).unwrap();
+    wait_for(PATIENCE, "the end of the process", async || match process_of(&run) {
+        None => Ok(()),
+        Some(process) => Err(process.to_string()),
+    })
+    .await
+    .unwrap();
+    let service = Service::start(&desk, config).await;
+    let same = service.schedule("the same run", |told| notes(told).contains(&word)).await;
+    assert_eq!(same["run"].as_str(), Some(&*run));
+    let was = lasted(&service.get(&seconds).await);
+    service.wait("more seconds", &seconds, |told| lasted(told) >= was + 2.0).await;
+    assert_eq!(service.get("runs").await["runs"].as_array().unwrap().len(), 1, "it is one run");
+
+    // Told to stop, it ends for good.
+    service.running.signal(Signal::SIGTERM);
+    let ended = service.running.ended().await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let exported = desk.plimsoll(["runs", "export", &run]).ended().await.stdout;
+    let resumed = exported.lines().filter(|line| line.starts_with("{\"event\":\"resumed\"")).count();
+    assert_eq!(resumed, 2, "{exported}");
+    let service = Service::start(&desk, config).await;
+    let next = service.schedule("another run", |told| told["run"].is_string()).await;
+    assert_ne!(next["run"].as_str(), Some(&*run));
+    service.running.signal(Signal::SIGTERM);
+    service.running.ended().await;
+}
+
 #[tokio::test]
 async fn plans_are_started_on_demand_within_the_ceilings() {
     let _turn = beside_others().await;

@@ -458,6 +458,35 @@ pub(crate) struct FileArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// Id, the beginning of one, or `last`
+    pub(crate) run: String,
+    /// Also where the plan does not say `resume: true`, on another host, once more within an hour, or after a teardown
+    #[arg(long)]
+    pub(crate) anyway: bool,
+    /// The plan's own file, where the record alone does not do [default: the plan as the record keeps it]
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) plan: Option<PathBuf>,
+    /// Gives a value that the record does not keep, like a secret that was typed
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Names, networks and sockets that its connections may lead to, with `,` between [default: anywhere]; given again,
+    /// what every list allows
+    #[arg(long, value_name = "LIST")]
+    pub(crate) targets: Vec<Targets>,
+    /// Threads that offer load [default: one per processor]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// A suspect generator counts like an invalid one: exit code 4
+    #[arg(long)]
+    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArguments,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RetainArguments {
     /// Configuration whose `retention` holds, like config/plimsoll.yaml [default: 7d, 90d, 730d, 10GB]
     #[arg(short, long, value_name = "FILE")]
@@ -603,6 +632,8 @@ pub(crate) enum RunsCommand {
     },
     /// Makes old seconds minutes and old minutes hours, and deletes what is older still
     Retain(RetainArguments),
+    /// Goes on with a run whose process died
+    Resume(Box<ResumeArguments>),
     /// Makes the teardown of a run that was killed before it could
     Teardown {
         /// Id, the beginning of one, or `last`

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::{DemoArguments, OutputArguments};
 use crate::plan::Changes;
-use crate::run::{conclude, default_workers, offer};
+use crate::run::{Begin, conclude, default_workers, offer};
 use crate::{Outcome, Stop, files, plan, signals};
 
 const PLAN: &str = include_str!("../../../config/plans/demo.yaml");
@@ -139,7 +139,7 @@ impl Stage<'_> {
         let live = Arc::clone(&self.live);
         let finished = offer(
             plan,
-            None,
+            Begin::default(),
             default_workers(),
             // Its target is in this process too: there is no floor below it to tell apart.
             None,
@@ -264,6 +264,7 @@ impl Story {
             RunEvent::Started(_)
             | RunEvent::Phase { .. }
             | RunEvent::Steered(_)
+            | RunEvent::Resumed(_)
             | RunEvent::Stretch(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => {}

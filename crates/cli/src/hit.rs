@@ -16,7 +16,7 @@ use plimsoll_units::duration;
 
 use crate::arguments::HitArguments;
 use crate::plan::Changes;
-use crate::run::{conclude, default_workers, offer};
+use crate::run::{Begin, conclude, default_workers, offer};
 use crate::{Outcome, Stop, files, plan, signals};
 
 /// What hey and oha send when nothing is said.
@@ -48,7 +48,7 @@ pub(crate) async fn hit(arguments: HitArguments) -> Outcome {
     let _signals = signals::on_interrupt(move || stopper.stop()).map_err(Stop::internal)?;
     let finished = offer(
         Arc::new(parsed.plan),
-        None,
+        Begin::default(),
         arguments.workers.map_or_else(default_workers, usize::from),
         // A quick look begins at once.
         None,

@@ -19,6 +19,7 @@ mod plan;
 mod profile;
 mod progress;
 mod records;
+mod resume;
 mod retain;
 mod run;
 mod say;

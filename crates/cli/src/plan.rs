@@ -91,6 +91,26 @@ fn parse_from(
     plimsoll_spec::parse(&source, &inputs)
 }
 
+/// Reads a plan as a record keeps it; files that it names are looked up where we are.
+pub(crate) fn kept(name: &str, text: String, changes: Changes) -> Result<RunPlan, Stop> {
+    let elsewhere = |error: String| {
+        format!(
+            "{error} (files of the plan are looked up here: go to its folder, or name the plan with `--plan FILE`)"
+        )
+    };
+    let env = |name: &str| std::env::var(name).ok();
+    let read = |file: &str| std::fs::read(file).map_err(|error| elsewhere(error.to_string()));
+    let open = |file: &str| crate::tables::open(Path::new(file)).map_err(elsewhere);
+    let mut inputs = Inputs::new(&env, &read);
+    inputs.open = Some(&open);
+    inputs.set = changes.set;
+    inputs.tags = changes.tags;
+    plimsoll_spec::parse_kept(&Source { name: name.to_owned(), text }, &inputs).map_err(|diagnostics| {
+        tell(&diagnostics);
+        Stop::told(ExitCode::Usage)
+    })
+}
+
 /// Reads of a plan what undoes its run. Without a folder the text is that of a record.
 pub(crate) fn teardown(
     name: &str,

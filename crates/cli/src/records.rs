@@ -56,10 +56,12 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             }
             history.delete(&ids).await.map_err(Stop::usage)?;
             for id in &ids {
+                crate::resume::forget(&history, id);
                 token::audit(&history, "run.delete", id, serde_json::json!({})).await?;
             }
             ids.iter().for_each(|id| crate::say::errln!("deleted {id}"));
         }
+        RunsCommand::Resume(arguments) => return Box::pin(crate::resume::resume(*arguments)).await,
         RunsCommand::Retain(arguments) => return crate::retain::retain(arguments).await,
         RunsCommand::Teardown { run, again, plan, set, json, quiet, history } => {
             let history = files::history(&history).await?;

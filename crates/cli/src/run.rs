@@ -1,11 +1,12 @@
 //! `plimsoll run`.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::anyhow;
 use plimsoll_exporters::LiveMetrics;
-use plimsoll_history::History;
+use plimsoll_history::{History, Interrupted};
 use plimsoll_report::{Run, Text};
 use plimsoll_run::{Calibration, ExitCode, RunEvent, RunPlan, State};
 use plimsoll_runner::{Control, Finished, RunConfig, sinks};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::arguments::{OutputArguments, RunArguments};
 use crate::plan::Changes;
-use crate::{Outcome, Stop, calibrate, files, notify, once, plan, signals, sla, view};
+use crate::{Outcome, Stop, calibrate, files, notify, once, plan, resume, signals, sla, view};
 
 /// Events that may wait for the terminal. It draws several times a second, so they never do.
 const WATCHED: usize = 1024;
@@ -32,24 +33,60 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
         return once::once(parsed.plan, &arguments.output).await;
     }
     let history = files::history(&arguments.history).await?;
+    let id = arguments.id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let rows = resume::rows_of(&history, &parsed.plan, &id);
+    let offered = Offered {
+        plan: parsed.plan,
+        begin: Begin { id: Some(id), resumed: None, rows },
+        workers: arguments.workers.map_or_else(default_workers, usize::from),
+        calibrates: !arguments.no_calibrate,
+        strict: arguments.strict,
+    };
+    Box::pin(see_through(&history, offered, &arguments.output)).await
+}
+
+/// Which run it is.
+#[derive(Debug, Default)]
+pub(crate) struct Begin {
+    /// Its id, where it is known beforehand.
+    pub(crate) id: Option<String>,
+    /// The run that it goes on with.
+    pub(crate) resumed: Option<Interrupted>,
+    /// Where it keeps which rows were used.
+    pub(crate) rows: Option<PathBuf>,
+}
+
+/// A run that is recorded and told of.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    pub(crate) plan: RunPlan,
+    pub(crate) begin: Begin,
+    pub(crate) workers: usize,
+    /// Whether it is learnt beforehand what this machine adds.
+    pub(crate) calibrates: bool,
+    pub(crate) strict: bool,
+}
+
+/// Runs a plan, records it, tells whom the plan names, and shows the result.
+pub(crate) async fn see_through(history: &History, offered: Offered, output: &OutputArguments) -> Outcome {
+    let Offered { plan, begin, workers, calibrates, strict } = offered;
     let control = Control::default();
     let stopper = control.clone();
     let _signals = signals::on_interrupt(move || stopper.stop()).map_err(Stop::internal)?;
     let live = Arc::new(LiveMetrics::new());
-    let workers = arguments.workers.map_or_else(default_workers, usize::from);
-    let calibration = match arguments.no_calibrate {
-        true => None,
-        false => Box::pin(calibrate::before(&parsed.plan, workers, &control)).await,
+    let calibration = match calibrates {
+        true => Box::pin(calibrate::before(&plan, workers, &control)).await,
+        false => None,
     };
-    let told = notify::Told::begin(&parsed.plan)?;
+    let told = notify::Told::begin(&plan)?;
     let finished = offer(
-        Arc::new(parsed.plan),
-        arguments.id,
+        Arc::new(plan),
+        begin,
         workers,
         calibration,
-        Some(&history),
+        Some(history),
         live,
-        &arguments.output,
+        output,
         &control,
         Vec::new(),
         told.observer(),
@@ -63,10 +100,10 @@ pub(crate) async fn run(arguments: RunArguments) -> Outcome {
         }
     };
     let summary = finished.state.summary();
-    let code = ExitCode::of_run(&summary, arguments.strict);
+    let code = ExitCode::of_run(&summary, strict);
     // It is told while everything else is concluded.
-    told.ended(&summary, code, arguments.output.files.report.as_deref());
-    let concluded = conclude(finished, Some(&history), &arguments.output, plimsoll_report::text).await;
+    told.ended(&summary, code, output.files.report.as_deref());
+    let concluded = conclude(finished, Some(history), output, plimsoll_report::text).await;
     told.finish().await;
     // A run that is not wholly in the record is our failure, however it ended.
     concluded.map(|recorded| if recorded { code } else { ExitCode::Internal })
@@ -80,7 +117,7 @@ pub(crate) fn default_workers() -> usize {
 #[expect(clippy::too_many_arguments, reason = "each is one thing a command decides")]
 pub(crate) async fn offer(
     plan: Arc<RunPlan>,
-    id: Option<String>,
+    begin: Begin,
     workers: usize,
     calibration: Option<Calibration>,
     history: Option<&History>,
@@ -104,7 +141,9 @@ pub(crate) async fn offer(
     });
     let config = RunConfig {
         plan,
-        id,
+        id: begin.id,
+        resumed: begin.resumed,
+        rows: begin.rows,
         workers,
         plimsoll: env!("CARGO_PKG_VERSION").to_owned(),
         calibration,

@@ -10,7 +10,8 @@ use nix::time::{ClockId, clock_gettime};
 pub enum Clock {
     /// The machine's monotonic clock. The start may lie a little ahead; offsets are zero until then.
     Real(Start),
-    /// tokio's clock, which tests pause and advance.
+    /// tokio's clock, which tests pause and advance. It also reaches back before the machine was started, where the
+    /// start of a run lies that goes on after that.
     Simulated(tokio::time::Instant),
 }
 
@@ -41,6 +42,9 @@ impl Clock {
         let (now, nanos) = (Instant::now(), monotonic_nanos());
         let ahead = start.saturating_duration_since(now).as_nanos() as u64;
         let ago = now.saturating_duration_since(start).as_nanos() as u64;
+        if ago > nanos {
+            return Self::Simulated(start.into());
+        }
         Self::Real(Start { instant: start, nanos: nanos.saturating_add(ahead).saturating_sub(ago) })
     }
 
@@ -73,6 +77,16 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_start_may_lie_before_the_machine_was_started() {
+        let day = Duration::from_secs(86_400);
+        let Some(start) = Instant::now().checked_sub(100 * 365 * day) else { return };
+        let clock = Clock::real(start);
+        let now = clock.now();
+        assert!(matches!(clock, Clock::Simulated(_)) && now >= 100 * 365 * 86_400_000_000_000, "{now}");
+        assert!(clock.has_reached(now) && !clock.has_reached(now + 1_000_000_000_000));
+    }
 
     #[test]
     fn offsets_count_from_the_instant_whether_it_is_past_or_ahead() {

@@ -14,7 +14,12 @@ pub struct Collector {
 impl Collector {
     /// A collector for this many workers.
     pub fn new(workers: usize) -> Self {
-        Self { workers, finished: BTreeSet::new(), open: BTreeMap::new(), next: 0 }
+        Self::starting_at(0, workers)
+    }
+
+    /// The same for a load that begins with this second.
+    pub fn starting_at(second: u64, workers: usize) -> Self {
+        Self { workers, finished: BTreeSet::new(), open: BTreeMap::new(), next: second }
     }
 
     /// Takes a worker's second.

@@ -21,6 +21,7 @@ use crate::feed::Feeds;
 use crate::http2::Sessions;
 use crate::journey::{Halt, Journey, Journeys, ScriptEnd};
 use crate::ledger::Ledger;
+use crate::origin::Origin;
 use crate::pacer::Pacer;
 use crate::pool::{Hosts, Pool};
 use crate::recorder::{Blank, Recorder};
@@ -57,6 +58,8 @@ pub struct DriverConfig {
     pub feeds: Feeds,
     /// Which client speaks HTTP/1.1 where both can.
     pub http1: Http1,
+    /// Where the load begins.
+    pub origin: Origin,
     /// Whether steps that run once are to be looked at one by one, which reads every answer whole. Not for load: all of it
     /// stays in memory.
     pub observe: bool,
@@ -118,7 +121,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Starts the workers. The first arrival is due a moment later, at offset zero.
+    /// Starts the workers. The load begins a moment later: at offset zero, or where its origin is.
     ///
     /// # Errors
     /// When a step cannot be made ready or a thread cannot be started; nothing was sent then.
@@ -129,7 +132,10 @@ impl Driver {
         let (sender, messages) = mpsc::unbounded_channel();
         // Compiled once here so that a mistake is told before any thread starts.
         let _ = parts(config)?;
-        let started = Instant::now() + LEAD;
+        let begins = Instant::now() + LEAD;
+        let started = begins.checked_sub(Duration::from_nanos(config.origin.nanos())).ok_or_else(|| {
+            std::io::Error::other("this machine's clock does not reach back to the start of the run")
+        })?;
         let clock = Clock::real(started);
         let (mut spare, mut threads) = (Vec::new(), Vec::new());
         for index in 0..workers {
@@ -236,12 +242,18 @@ impl Driver {
 }
 
 fn shared(config: &DriverConfig, stop: &CancellationToken) -> Shared {
-    Shared {
+    let shared = Shared {
         pacer: Pacer::new(&config.plan.http),
         room: Room::now(config.workers).descriptors,
         loads: config.plan.loads().map(|_| SharedLoad::new(stop)).collect(),
         ..Shared::default()
+    };
+    let Origin { steers, .. } = &config.origin;
+    for (load, at, wanted) in steers {
+        let told = shared.loads.get(usize::from(*load));
+        told.into_iter().for_each(|load| load.steering.tell(Steer { at: *at, wanted: *wanted }));
     }
+    shared
 }
 
 fn loads(plan: &RunPlan) -> Vec<LoadModel> {
@@ -275,12 +287,13 @@ fn parts(config: &DriverConfig) -> Result<(Target, Vec<Script>, Vec<Offer>), Dri
 fn offers(config: &DriverConfig) -> Result<Vec<Offer>, MixError> {
     let scenarios = &config.plan.scenarios;
     let shared = scenarios.iter().map(|one| if one.load.is_some() { 0 } else { one.weight }).collect();
-    let mut offers = vec![Offer::new(&config.plan, &config.plan.load.model, shared, config.seed)?];
+    let offer = |load, weights| Offer::new(&config.plan, load, weights, config.seed, &config.origin);
+    let mut offers = vec![offer(&config.plan.load.model, shared)?];
     for (index, load) in
         scenarios.iter().enumerate().filter_map(|(index, one)| Some((index, one.load.as_ref()?)))
     {
         let only = (0..scenarios.len()).map(|other| u32::from(other == index)).collect();
-        offers.push(Offer::new(&config.plan, load, only, config.seed)?);
+        offers.push(offer(load, only)?);
     }
     Ok(offers)
 }
@@ -320,7 +333,13 @@ impl Build<'_> {
             network.idle_timeout.map(|limit| u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX));
         let tokens = self.config.transport.tokens();
         let signer = Signer::new(network.auth.as_ref(), tokens, &target.origin, without_auth(plan));
-        let singles = Singles::of(plan, self.config.seed, &self.config.run_id, place);
+        let origin = &self.config.origin;
+        for ((index, load), offer) in self.shared.loads.iter().enumerate().zip(&offers) {
+            // The same of every worker, and never back.
+            load.started.fetch_max(offer.shift.saturating_add(origin.begun(index)), Ordering::Relaxed);
+        }
+        let seed = origin.seed(self.config.seed);
+        let singles = Singles::of(plan, seed, &self.config.run_id, place);
         let own_timeouts = own_timeouts(plan);
         let ledger = Ledger::new(self.clock);
         let sessions = shared.map(|(connections, streams)| {
@@ -357,11 +376,12 @@ impl Build<'_> {
             readers: RefCell::new((0..self.config.feeds.len()).map(|_| RowReader::default()).collect()),
             feeds: self.config.feeds.clone(),
             functions: plan.functions.clone(),
-            maker: Maker::new(self.config.seed),
+            maker: Maker::new(seed),
             scratch: RefCell::default(),
             setup: Arc::clone(&self.config.setup),
             run_id: self.config.run_id.clone(),
-            seed: self.config.seed,
+            seed,
+            origin: origin.clone(),
             shared: self.shared,
             stop: self.stop,
             messages: self.messages,
@@ -402,7 +422,8 @@ fn run_worker(build: Build<'_>, config: &DriverConfig) {
         .build_local(LocalOptions::default())
         .map_err(DriverError::Thread)
         .and_then(|runtime| {
-            let recorder = Recorder::new(Blank::of(&config.shape, worker_count(config)));
+            let blank = Blank::of(&config.shape, worker_count(config));
+            let recorder = Recorder::starting_at(config.origin.second, blank);
             let place = build.share.index;
             let worker = build.worker(recorder, place)?;
             let (loads, grace) = (loads(&config.plan), config.plan.load.grace);
@@ -635,7 +656,8 @@ impl Simulation {
         let (messages, mut listen) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
         let shared = Arc::new(shared(config, &stop));
-        let clock = Clock::Simulated(tokio::time::Instant::now());
+        let origin = &config.origin;
+        let clock = Clock::Simulated(tokio::time::Instant::now() - Duration::from_nanos(origin.nanos()));
         let (mut give_back, mut offering) = (Vec::new(), Vec::new());
         for index in 0..workers {
             let (giver, spare) = std::sync::mpsc::channel();
@@ -649,7 +671,8 @@ impl Simulation {
                 messages: messages.clone(),
                 spare,
             };
-            offering.push(build.worker(Recorder::new(Blank::of(&config.shape, workers)), index as u64)?);
+            let recorder = Recorder::starting_at(origin.second, Blank::of(&config.shape, workers));
+            offering.push(build.worker(recorder, index as u64)?);
         }
         drop(messages);
         let mut tell = |message| {

@@ -148,9 +148,10 @@ impl Blank {
 }
 
 impl Recorder {
-    pub(crate) fn new(blank: Blank) -> Self {
+    /// A recorder whose first second is this one.
+    pub(crate) fn starting_at(second: u64, blank: Blank) -> Self {
         Self {
-            open: VecDeque::from([blank.shard(0)]),
+            open: VecDeque::from([blank.shard(second)]),
             blank,
             spare: Vec::new(),
             in_flight: Slab::new(),
@@ -159,16 +160,13 @@ impl Recorder {
             youngest: None,
             apart: BTreeSet::new(),
             running: Running::default(),
-            first_end: SECOND,
+            first_end: (second + 1) * SECOND,
         }
     }
 
     /// Puts everything into one second, for the steps before and after the load.
     pub(crate) fn pinned(second: u64, blank: Blank) -> Self {
-        let mut recorder = Self::new(blank);
-        recorder.open = VecDeque::from([recorder.blank.shard(second)]);
-        recorder.first_end = u64::MAX;
-        recorder
+        Self { first_end: u64::MAX, ..Self::starting_at(second, blank) }
     }
 
     /// The shard of an offset. Seconds handed over are closed: what is late by then goes to the first open one.
@@ -466,7 +464,7 @@ mod tests {
     }
 
     fn recorder() -> Recorder {
-        Recorder::new(Blank::default())
+        Recorder::starting_at(0, Blank::default())
     }
 
     fn in_flight(due: u64) -> InFlight {

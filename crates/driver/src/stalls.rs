@@ -42,7 +42,7 @@ pub(crate) async fn keep_appointments(timers: Rc<Timers>, clock: Clock, stalls: 
     if let Clock::Simulated(_) = clock {
         return;
     }
-    let mut due = BEAT;
+    let mut due = (clock.now() / BEAT + 1) * BEAT;
     loop {
         timers.sleep_until(due).await;
         let now = clock.now();

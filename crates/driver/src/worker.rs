@@ -12,7 +12,7 @@ use plimsoll_data::{Function, Maker, RowReader};
 use plimsoll_measure::{DropCause, IterationKey, Phase, SECOND, Shard};
 use plimsoll_run::{HttpSettings, HttpVersion, LoadModel, Reuse, RunPlan, Shape, UserLimits};
 use plimsoll_units::Users;
-use plimsoll_workload::{Arrivals, Mix, MixError, Pause, RateProfile, Stage, UserProfile};
+use plimsoll_workload::{Arrivals, Mix, MixError, Pause, RateProfile, Spacing, Stage, UserProfile};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::sync::{Notify, mpsc};
@@ -29,6 +29,7 @@ use crate::fill::Values;
 use crate::http2::Sessions;
 use crate::journey::{Crowd, Journey, Journeys};
 use crate::ledger::Ledger;
+use crate::origin::Origin;
 use crate::pacer::Pacer;
 use crate::pool::{Hosts, Pool};
 use crate::recorder::Recorder;
@@ -36,7 +37,7 @@ use crate::replay::{Recorded, Recording};
 use crate::script::Script;
 use crate::singles::Singles;
 use crate::stalls::{Stalls, keep_appointments};
-use crate::steering::Steering;
+use crate::steering::{Steer, Steering};
 use crate::timers::Timers;
 use crate::user::User;
 use crate::{Clock, Message, Transport};
@@ -139,6 +140,8 @@ pub(crate) struct Offer {
     pub(crate) mix: Mix,
     /// Iterations that the plan asks for, where it does.
     planned: Option<f64>,
+    /// What is added to the numbers of iterations, which begin anew in a run that was resumed.
+    pub(crate) shift: u64,
     /// Weights of the scenarios among each other.
     weights: Vec<u32>,
     /// The log that it replays.
@@ -182,16 +185,22 @@ impl Offer {
         model: &LoadModel,
         weights: Vec<u32>,
         seed: u64,
+        origin: &Origin,
     ) -> Result<Self, MixError> {
+        let mix = Mix::new(&weights, seed)?;
+        let shift = origin.shift(mix.period());
         let limits = match model {
             LoadModel::Open { .. } => UserLimits::default(),
-            LoadModel::Closed { limits, .. } => *limits,
+            LoadModel::Closed { limits, .. } => {
+                let iterations = limits.iterations.map(|most| most.saturating_add(shift));
+                UserLimits { iterations, ..*limits }
+            }
         };
-        let mix = Mix::new(&weights, seed)?;
         let recording = Recording::of(plan, model, mix.scenario(0)).map(Box::new);
         Ok(Self {
             mix,
             planned: model.iterations(),
+            shift,
             recording,
             owns: plan.http.version == HttpVersion::Http1 && plan.reuse_of(model) != Reuse::Always,
             weights,
@@ -257,6 +266,8 @@ pub(crate) struct Worker {
     pub(crate) setup: Arc<[Option<String>]>,
     pub(crate) run_id: String,
     pub(crate) seed: u64,
+    /// Where the load begins.
+    pub(crate) origin: Origin,
     pub(crate) shared: Arc<Shared>,
     pub(crate) stop: CancellationToken,
     pub(crate) messages: mpsc::UnboundedSender<Message>,
@@ -332,13 +343,16 @@ impl Worker {
                 let seed = self.seed.wrapping_add(load as u64 * 0x9e37_79b9_7f4a_7c15);
                 match &self.offers[load].recording {
                     None => {
-                        let stages = Arc::new(RateProfile::new(stages));
-                        let arrivals = Arrivals::new(Arc::clone(&stages), *spacing, seed);
-                        self.offer_steered(load, &stages, arrivals, *max_in_flight, stages_end).await
+                        let stages = RateProfile::new(stages);
+                        let course = self.course(load, &stages, *spacing, seed);
+                        self.offer_steered(load, &stages, course, *max_in_flight, stages_end).await
                     }
                     Some(recording) => {
-                        let arrivals = Recorded::new(self, recording);
-                        match self.offer(load, 0, arrivals, *max_in_flight, stages_end, &self.stop).await {
+                        let (mut arrivals, mut from) = (Recorded::new(self, recording).peekable(), 0);
+                        while arrivals.next_if(|due| *due < self.origin.nanos()).is_some() {
+                            from += 1;
+                        }
+                        match self.offer(load, from, arrivals, *max_in_flight, stages_end, &self.stop).await {
                             Halted::Over => ControlFlow::Continue(()),
                             Halted::Interrupted(_) => ControlFlow::Break(()),
                         }
@@ -371,18 +385,35 @@ impl Worker {
         }
     }
 
+    /// What a load follows from where it begins, and its arrivals from there on.
+    fn course(
+        &self,
+        load: usize,
+        stages: &RateProfile,
+        spacing: Spacing,
+        seed: u64,
+    ) -> (RateProfile, Arrivals) {
+        let (told, _) = self.shared.loads[load].steering.since(0);
+        self.offers[load].known.set(told.len());
+        let steered = |profile: RateProfile, steer: &Steer| profile.steered(stages, steer.at, steer.wanted);
+        let profile = told.iter().fold(stages.clone(), steered);
+        let (from, begun) = (self.origin.nanos(), self.origin.begun(load));
+        let arrivals = Arrivals::after(Arc::new(profile.clone()), spacing, seed, from, begun);
+        (profile, arrivals)
+    }
+
     /// Starts each arrival of this worker's share when it is due, by the stages or by what the load is told in
     /// their place. Breaks when it was told to stop.
     async fn offer_steered(
         self: &Rc<Self>,
         load: usize,
         stages: &RateProfile,
-        mut arrivals: Arrivals,
+        (mut profile, mut arrivals): (RateProfile, Arrivals),
         max_in_flight: u32,
         stages_end: u64,
     ) -> ControlFlow<()> {
         let (offer, steering) = (&self.offers[load], &self.shared.loads[load].steering);
-        let (mut profile, mut pending) = (stages.clone(), Some(0));
+        let mut pending = Some(arrivals.number());
         loop {
             let (more, interrupt) = steering.since(offer.known.get());
             if !more.is_empty() {
@@ -392,11 +423,11 @@ impl Worker {
                 arrivals.steer(Arc::new(profile.clone()), pending);
                 offer.known.set(offer.known.get() + more.len());
             }
-            let from = arrivals.number();
+            let from = arrivals.number() + offer.shift;
             match self.offer(load, from, &mut arrivals, max_in_flight, stages_end, &interrupt).await {
                 Halted::Over => return ControlFlow::Continue(()),
                 Halted::Interrupted(_) if self.stop.is_cancelled() => return ControlFlow::Break(()),
-                Halted::Interrupted(next) => pending = next,
+                Halted::Interrupted(next) => pending = next.map(|number| number - offer.shift),
             }
         }
     }
@@ -488,13 +519,14 @@ impl Worker {
         let Offer { crowd, limits, known, .. } = &self.offers[load];
         let steering = &self.shared.loads[load].steering;
         let is_counted = limits.iterations.is_some() || limits.per_user.is_some();
-        let mut at = Some(0);
+        let from = self.origin.nanos();
+        let mut at = Some(from);
         let flow = 'steered: loop {
             let (more, interrupt) = steering.since(known.get());
             known.set(known.get() + more.len());
             for steer in more {
                 profile = profile.steered(&stages, steer.at, steer.wanted);
-                at = at.or(Some(stages_end)).map(|next| next.min(steer.at));
+                at = at.or(Some(stages_end)).map(|next| next.min(steer.at.max(from)));
             }
             crowd.most.set(u64::from(profile.peak()));
             let mut interrupted = pin!(interrupt.cancelled());
@@ -577,7 +609,12 @@ impl Worker {
         for (feed, (place, row)) in script.feeds.iter().zip(rows) {
             let Some(feed_rows) = self.feeds.get(*feed) else { continue };
             *place = *feed;
-            match feed_rows.draw(*iteration / self.offers.len() as u64) {
+            let drawn = feed_rows.draw(*iteration / self.offers.len() as u64);
+            match drawn.unwrap_or_else(|error| {
+                let name = &feed_rows.feed.name;
+                self.fail(format!("which rows of feed `{name}` were used cannot be kept: {error}"));
+                None
+            }) {
                 Some(number) => {
                     let mut readers = self.readers.borrow_mut();
                     let Some(reader) = readers.get_mut(usize::from(*feed)) else { continue };
@@ -630,7 +667,7 @@ impl Worker {
     }
 
     async fn close_seconds_in_time(self: Rc<Self>) {
-        for second in 1.. {
+        for second in self.origin.second + 1.. {
             self.timers.sleep_until(second * SECOND).await;
             self.close_seconds();
         }

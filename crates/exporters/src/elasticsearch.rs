@@ -317,6 +317,9 @@ struct Documents {
 
 impl Encoder for Documents {
     fn encode(&mut self, event: &RunEvent, report: Option<&Report>) -> Vec<Piece> {
+        if let RunEvent::Resumed(resumed) = event {
+            self.started = Arc::new(self.started.seen_from(resumed));
+        }
         let told = documents::event(&self.started, event);
         let points = report.map(|report| documents::points(&self.started, report)).unwrap_or_default();
         let entry = |Document { id, fields }: Document| {

@@ -149,6 +149,7 @@ impl Encoding {
             | RunEvent::Judged(_)
             | RunEvent::Phase { .. }
             | RunEvent::Steered(_)
+            | RunEvent::Resumed(_)
             | RunEvent::Note(_) => {}
         }
         let pieces =

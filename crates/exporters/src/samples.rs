@@ -129,6 +129,7 @@ impl SamplesFile {
             }
             RunEvent::Phase { .. }
             | RunEvent::Steered(_)
+            | RunEvent::Resumed(_)
             | RunEvent::Stretch(_)
             | RunEvent::Judged(_)
             | RunEvent::Note(_)

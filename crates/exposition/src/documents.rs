@@ -44,6 +44,7 @@ pub fn event(started: &Started, event: &RunEvent) -> Option<Document> {
             let message = format!("steered {}", steered.words(&started.shape));
             (steered.effective, "run-steered", message, more)
         }
+        RunEvent::Resumed(resumed) => (resumed.at, "run-resumed", resumed.words(), Value::Null),
         RunEvent::Note(note) => (note.at, "note", note.text.clone(), Value::Null),
         RunEvent::Ended(ended) => {
             let reason = ended.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -158,6 +158,10 @@ impl Readings {
             }
             // A point has the time of a second: what only a sum is known of has no points.
             RunEvent::Stretch(_) | RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => None,
+            RunEvent::Resumed(resumed) => {
+                self.started = Arc::new(self.started.seen_from(resumed));
+                None
+            }
         }
     }
 

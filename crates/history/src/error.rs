@@ -143,6 +143,17 @@ pub enum Error {
         /// Its id.
         id: String,
     },
+    /// The run came to an end of its own.
+    #[error(
+        "run {id} is not interrupted: it ended by itself ({}). Only a run whose process died is resumed",
+        .status.label()
+    )]
+    NotInterrupted {
+        /// Its id.
+        id: String,
+        /// How it ended.
+        status: RunStatus,
+    },
     /// The run is still being recorded.
     #[error("run {id} is still running")]
     Live {

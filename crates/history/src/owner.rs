@@ -32,6 +32,12 @@ impl Owner {
         }
     }
 
+    /// Whether this machine has not been started anew since the process was, as far as it can tell.
+    pub(crate) fn is_of_this_boot(&self) -> bool {
+        let boot = |space: &str| space.split(' ').next().map(str::to_owned);
+        space().is_some_and(|here| boot(&here) == boot(&self.space))
+    }
+
     /// Whether it still records: `seen_at` is when it last did, `now` the time now, both in
     /// nanoseconds since 1970.
     pub(crate) fn lives(&self, seen_at: i64, now: i64) -> bool {

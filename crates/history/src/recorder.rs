@@ -13,7 +13,7 @@ use tracing::Instrument;
 use crate::owner::Owner;
 use crate::sql::{self, Kind, SqlConnection, Statement};
 use crate::store::{CHUNK_SECONDS, now};
-use crate::{Error, History, Result};
+use crate::{Error, History, Interrupted, Result};
 
 /// How many seconds wait in memory while the file cannot be written. Ten minutes outlast a backup or a
 /// full disk that somebody clears; of 20 series they are some 50 MB.
@@ -89,20 +89,43 @@ impl Recorder {
     /// When the run is recorded already, or the file cannot be written.
     pub async fn start(history: &History, started: &Started) -> Result<Self> {
         let run = insert_run(history, started).await?;
+        Ok(Self::spawn(history, run, Place::default(), 0))
+    }
+
+    /// Goes on with the record of a run whose process died.
+    ///
+    /// # Errors
+    /// [`Error::Live`] when another process did so since it was read; when the file cannot be written.
+    pub async fn resume(history: &History, interrupted: &Interrupted) -> Result<Self> {
+        history.claim(interrupted).await?;
+        let run = interrupted.run;
+        let sequence: Option<i64> = sqlx::query_scalar("SELECT max(sequence) FROM marks WHERE run = $1")
+            .bind(run)
+            .fetch_one(history.pool())
+            .await
+            .map_err(|error| history.failed(error))?;
+        let last_second = interrupted.state.last_second().and_then(|second| i64::try_from(second).ok());
+        let place = Place { last_second, sequence: sequence.map_or(0, |last| last + 1) };
+        Ok(Self::spawn(history, run, place, interrupted.lost_seconds))
+    }
+
+    fn spawn(history: &History, run: i64, place: Place, lost_seconds: u64) -> Self {
         let shared = Arc::new(Shared::default());
-        let (committed, seconds) = watch::channel(0);
+        shared.inbox().lost_seconds = lost_seconds;
+        let whole = place.last_second.and_then(|last| u64::try_from(last + 1).ok()).unwrap_or(0);
+        let (committed, seconds) = watch::channel(whole);
         let writer = Writer {
             shared: Arc::clone(&shared),
             history: history.clone(),
             connection: None,
             run,
             is_unsure: false,
-            place: Place::default(),
+            place,
             committed,
             folding: None,
             folded: 0,
         };
-        Ok(Self { shared, seconds, task: tokio::spawn(writer.run()) })
+        Self { shared, seconds, task: tokio::spawn(writer.run()) }
     }
 
     /// Takes the next event. The first event and judgements are left out (the one is recorded already,
@@ -215,7 +238,7 @@ impl Inbox {
             RunEvent::Note(_) if self.notes == BACKLOG_NOTES => return,
             RunEvent::Note(_) => self.notes += 1,
             // Both are bounded by the run itself.
-            RunEvent::Phase { .. } | RunEvent::Steered(_) => {}
+            RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Resumed(_) => {}
             RunEvent::Ended(_) => self.over = true,
         }
         self.events.push_back(event.clone());
@@ -241,7 +264,8 @@ impl Inbox {
                 | RunEvent::Stretch(_)
                 | RunEvent::Judged(_)
                 | RunEvent::Phase { .. }
-                | RunEvent::Steered(_) => {}
+                | RunEvent::Steered(_)
+                | RunEvent::Resumed(_) => {}
             }
         }
     }
@@ -414,7 +438,7 @@ impl Batch {
                     CoursePoint::of_second(second).write(&mut point);
                     batch.seconds.push((wire::to_rows(second), point));
                 }
-                RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => {
+                RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Resumed(_) | RunEvent::Note(_) => {
                     let after = batch.place.last_second.unwrap_or(-1);
                     batch.marks.push((batch.place.sequence, after, line()));
                     batch.place.sequence += 1;

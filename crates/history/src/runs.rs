@@ -359,7 +359,7 @@ pub(crate) fn status(row: &SqlRow, now: i64) -> std::result::Result<Option<RunSt
     }
 }
 
-fn owner(row: &SqlRow) -> std::result::Result<(Owner, i64), sqlx::Error> {
+pub(crate) fn owner(row: &SqlRow) -> std::result::Result<(Owner, i64), sqlx::Error> {
     let owner = Owner {
         space: row.try_get("owner_space")?,
         process: u32::try_from(row.try_get::<i64, _>("owner_process")?).unwrap_or(0),

@@ -34,6 +34,10 @@ impl RunWatch {
                 Vec::new()
             }
             RunEvent::Judged(judged) => self.judged(judged),
+            RunEvent::Resumed(resumed) => {
+                self.started = self.started.take().map(|started| Arc::new(started.seen_from(resumed)));
+                Vec::new()
+            }
             RunEvent::Phase { .. }
             | RunEvent::Second(_)
             | RunEvent::Steered(_)

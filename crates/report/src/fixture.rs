@@ -13,9 +13,9 @@ use plimsoll_measure::{
 };
 use plimsoll_run::{
     AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, Machine,
-    MeasureShape, Model, Note, ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, RunEvent,
-    RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State, Steered,
-    SteeredSummary, StepShape,
+    MeasureShape, Model, Note, ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, Resumed,
+    RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State,
+    Steered, SteeredSummary, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -114,6 +114,23 @@ pub(crate) fn steered() -> Run {
     ];
     for (second, shard) in (0..60).zip(shards(&started.shape)) {
         changes.iter().filter(|(at, _)| *at == second).for_each(|(_, event)| state.apply(event));
+        state.apply(&RunEvent::Second(Arc::new(closed(second, &shard, &started.shape))));
+    }
+    Run::of(&state)
+}
+
+/// The same, whose process died twice.
+pub(crate) fn resumed() -> Run {
+    let started = Arc::new(started());
+    let mut state = State::new(Arc::clone(&started));
+    let again = |second: u64, away: u64, cut| {
+        let (at, away) = (second * SECOND, away * SECOND);
+        let wall_nanos = started.info.started_nanos + (at + away) as i64;
+        RunEvent::Resumed(Resumed { at, wall_nanos, away, cut })
+    };
+    let gaps = [(20, again(20, 90, 3)), (40, again(40, 600, 0))];
+    for (second, shard) in (0..60).zip(shards(&started.shape)) {
+        gaps.iter().filter(|(at, _)| *at == second).for_each(|(_, event)| state.apply(event));
         state.apply(&RunEvent::Second(Arc::new(closed(second, &shard, &started.shape))));
     }
     Run::of(&state)

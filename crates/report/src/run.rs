@@ -60,6 +60,7 @@ impl Run {
         let remarks = summary.validity.remarks.iter().cloned();
         end.into_iter()
             .chain(self.steered())
+            .chain(self.resumed())
             .chain(trust)
             .chain(self.overflow())
             .chain(remarks)
@@ -83,6 +84,21 @@ impl Run {
                  offered, which is not what the plan says.",
                 told.join("; ")
             )
+        })
+    }
+
+    /// That nobody generated load for a while.
+    fn resumed(&self) -> Option<String> {
+        let all = &self.summary.resumed;
+        let last = all.last()?;
+        let away: u64 = all.iter().map(|resumed| resumed.away).sum();
+        Some(match all.len() {
+            1 => format!("The run went on after its process had died: {}.", last.words()),
+            times => format!(
+                "The run went on {times} times after its process had died, and was away for {:.1} s in all. The last time: {}.",
+                away as f64 / 1e9,
+                last.words()
+            ),
         })
     }
 
@@ -121,4 +137,30 @@ fn ended_word(status: RunStatus) -> &'static str {
 pub(crate) fn capital(sentence: &str) -> String {
     let mut letters = sentence.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Text, fixture, html, json, markdown, text};
+
+    #[test]
+    fn every_form_says_for_how_long_nobody_generated_load() {
+        let run = fixture::resumed();
+        let said = "The run went on 2 times after its process had died, and was away for 690.0 s in all. The last time: no \
+                    load from ";
+        let terminal = text(&run, &Text { width: 100, ..Text::default() });
+        let words = terminal.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(said), "{terminal}");
+        assert!(words.contains("the generator was away for 600.0 s"), "{terminal}");
+        let page = markdown(&run);
+        assert!(page.contains(said), "{page}");
+        let page = html(std::slice::from_ref(&run));
+        assert!(page.contains(said), "{page}");
+        let notes = json(&run)["notes"].to_string();
+        assert!(
+            notes.contains("away for 90.0 s") && notes.contains("the 3 requests in flight then"),
+            "{notes}"
+        );
+        assert!(!text(&fixture::run(), &Text::default()).contains("had died"));
+    }
 }

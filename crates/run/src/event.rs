@@ -27,6 +27,8 @@ pub enum RunEvent {
     Judged(Arc<Judged>),
     /// The load is to be other than planned from some moment on.
     Steered(Arc<Steered>),
+    /// The run goes on in another process, after the one that offered its load had died.
+    Resumed(Resumed),
     /// Something worth telling that is no measurement.
     Note(Note),
     /// The last event.
@@ -123,6 +125,57 @@ pub struct Judged {
     pub statuses: Vec<Status>,
     /// Whether the generator can be trusted so far.
     pub validity: Validity,
+}
+
+/// A run goes on in another process, behind the last second that was recorded.
+///
+/// Its axis has the seconds of load alone: those in which nobody generated any are no seconds of the run, so that no
+/// figure takes them for quiet ones. They are this gap, and what comes behind it is that much later on the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// Where, in nanoseconds from the start: the end of the last recorded second.
+    pub at: u64,
+    /// When it went on, nanoseconds since 1970.
+    pub wall_nanos: i64,
+    /// For how long nobody generated load, in nanoseconds; 0 where the wall clock was set back meanwhile.
+    pub away: u64,
+    /// Requests that were in flight at the end of the last recorded second. They are cut in the next.
+    pub cut: u64,
+}
+
+impl Resumed {
+    /// In a sentence for people.
+    pub fn words(&self) -> String {
+        let began = self.wall_nanos.saturating_sub(i64::try_from(self.away).unwrap_or(i64::MAX));
+        let cut = match self.cut {
+            0 => "nothing was in flight then".to_owned(),
+            1 => "the request in flight then counts as cut".to_owned(),
+            cut => format!("the {cut} requests in flight then count as cut"),
+        };
+        format!(
+            "no load from {} to {} UTC: the generator was away for {:.1} s. What it had sent after its last recorded \
+             second is in no figure; {cut}",
+            time_of_day(began),
+            time_of_day(self.wall_nanos),
+            self.away as f64 / 1e9,
+        )
+    }
+}
+
+fn time_of_day(wall_nanos: i64) -> String {
+    let seconds = wall_nanos.div_euclid(1_000_000_000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+impl Started {
+    /// As if the run had begun so that its offsets behind a resumption show the wall time that they had.
+    #[must_use]
+    pub fn seen_from(&self, resumed: &Resumed) -> Self {
+        let mut started = self.clone();
+        started.info.started_nanos =
+            resumed.wall_nanos.saturating_sub(i64::try_from(resumed.at).unwrap_or(i64::MAX));
+        started
+    }
 }
 
 /// Something worth telling.

@@ -48,8 +48,8 @@ pub use checks::CheckSummary;
 pub use comparison::Comparison;
 pub use course::{CoursePoint, MalformedCourse};
 pub use event::{
-    Ended, ExportCount, Gauges, Judged, Machine, Note, RunEvent, RunInfo, RunStatus, SamplesCount, Second,
-    Started,
+    Ended, ExportCount, Gauges, Judged, Machine, Note, Resumed, RunEvent, RunInfo, RunStatus, SamplesCount,
+    Second, Started,
 };
 pub use exit::ExitCode;
 pub use findings::{LatencyCorrelation, ResourceFindings};

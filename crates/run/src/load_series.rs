@@ -96,6 +96,7 @@ impl LoadSeries {
             | RunEvent::Stretch(_)
             | RunEvent::Judged(_)
             | RunEvent::Steered(_)
+            | RunEvent::Resumed(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => {}
         }

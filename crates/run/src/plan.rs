@@ -78,6 +78,8 @@ pub struct RunPlan {
     pub trace: Option<SingleRule>,
     /// The file that single requests are written to.
     pub samples: Option<SamplesSettings>,
+    /// Whether a run of it goes on in another process where its own died.
+    pub resume: bool,
     /// What is taken from replies, by name; at most [`plimsoll_measure::MOST_VALUES`].
     /// [`RequestMeasure::measure`] is an index into it.
     pub measures: Vec<PlannedMeasure>,
@@ -151,6 +153,11 @@ impl RunPlan {
         let sharing = self.scenarios.iter().filter(|scenario| scenario.load.is_none());
         let longest = sharing.map(|one| Request::longest_timeout(&one.actions, self.http.timeout));
         longest.max().unwrap_or(self.http.timeout)
+    }
+
+    /// Whether rows of its feeds are drawn one after the other, so that where they stand decides what comes next.
+    pub fn draws_rows(&self) -> bool {
+        self.feeds.iter().any(|feed| feed.order != FeedOrder::Recorded)
     }
 
     /// Whether a scenario has a load by itself.
@@ -254,6 +261,11 @@ impl LoadModel {
             Self::Open { stages, .. } => Some(RateProfile::new(stages).total()),
             Self::Closed { limits, .. } => limits.iterations.map(|iterations| iterations as f64),
         }
+    }
+
+    /// Whether it bounds what each of its users does.
+    pub fn counts_each_user(&self) -> bool {
+        matches!(self, Self::Closed { limits, .. } if limits.per_user.is_some())
     }
 
     /// Whether it may end before its stages do.

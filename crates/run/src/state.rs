@@ -21,12 +21,15 @@ use crate::summary::{
 };
 use crate::timeline::whole_seconds;
 use crate::{
-    Ended, Judged, Note, ResourceSummary, RunEvent, Second, Shape, Started, Steerings, Stretch, Timeline,
-    leaks,
+    Ended, Judged, Note, ResourceSummary, Resumed, RunEvent, Second, Shape, Started, Steerings, Stretch,
+    Timeline, leaks,
 };
 
 /// How many different messages are kept per kind of failure.
 const SAMPLES_PER_KIND: usize = 10;
+
+/// How many resumptions are kept: those of a year in which a generator dies each hour.
+const RESUMPTIONS: usize = 10_000;
 
 /// How many notes are kept; a run that has more to tell repeats itself.
 const NOTES: usize = 200;
@@ -39,6 +42,7 @@ pub struct State {
     iterations: BTreeMap<IterationKey, IterationSeries>,
     errors: BTreeMap<Outcome, Vec<ErrorSample>>,
     steerings: Steerings,
+    resumptions: Vec<Resumed>,
     notes: Vec<Note>,
     connections: ConnectionFigures,
     reconnects: u64,
@@ -68,6 +72,7 @@ impl State {
             iterations: BTreeMap::new(),
             errors: BTreeMap::new(),
             steerings: Steerings::default(),
+            resumptions: Vec::new(),
             notes: Vec::new(),
             connections: ConnectionFigures::default(),
             reconnects: 0,
@@ -107,13 +112,26 @@ impl State {
             RunEvent::Second(second) => self.second(second),
             RunEvent::Steered(steered) => self.steerings.apply(steered),
             RunEvent::Stretch(stretch) => self.stretch(stretch),
-            RunEvent::Note(note) => {
-                if self.notes.len() < NOTES {
-                    self.notes.push(note.clone());
-                }
-            }
+            RunEvent::Resumed(resumed) => self.resumed(resumed),
+            RunEvent::Note(note) => self.note(note.clone()),
             RunEvent::Ended(ended) => self.ended = Some(Arc::clone(ended)),
         }
+    }
+
+    fn note(&mut self, note: Note) {
+        if self.notes.len() < NOTES {
+            self.notes.push(note);
+        }
+    }
+
+    fn resumed(&mut self, resumed: &Resumed) {
+        self.note(Note { at: resumed.at, text: resumed.words() });
+        self.validity.resumed(resumed.at / SECOND, resumed.away);
+        if self.resumptions.len() < RESUMPTIONS {
+            self.resumptions.push(*resumed);
+        }
+        // The process before it told of an end that was none.
+        self.ended = None;
     }
 
     fn second(&mut self, second: &Second) {
@@ -210,6 +228,30 @@ impl State {
         &self.steerings
     }
 
+    /// Where it went on in another process, in order.
+    pub fn resumptions(&self) -> &[Resumed] {
+        &self.resumptions
+    }
+
+    /// When the last second folded ended, nanoseconds since 1970; the start before the first.
+    pub fn last_wall_nanos(&self) -> i64 {
+        self.last_wall_nanos
+    }
+
+    /// Arrivals of the seconds so far, dropped ones included, by scenario, phase and stage, and iterations that began in
+    /// them and have neither ended nor been cut.
+    pub fn iterations(&self) -> impl Iterator<Item = (IterationKey, u64, u64)> {
+        self.iterations.iter().map(|(key, series)| {
+            let over = dropped(series) + series.ended + series.cut;
+            (*key, series.arrivals, series.arrivals.saturating_sub(over))
+        })
+    }
+
+    /// Where its stages ended, in nanoseconds from the start, once they have.
+    pub fn stages_ended(&self) -> Option<u64> {
+        self.stages_ended
+    }
+
     /// The verdicts as they stand.
     pub fn judged(&self) -> Judged {
         Judged {
@@ -267,7 +309,7 @@ impl State {
             model: started.shape.model,
             status: self.ended.as_ref().map(|ended| ended.status),
             reason: self.ended.as_ref().and_then(|ended| ended.reason.clone()),
-            ended_nanos: started.info.started_nanos + i64::try_from(duration).unwrap_or(i64::MAX / 2),
+            ended_nanos: self.wall_nanos(duration),
             duration_seconds: duration as f64 / 1e9,
             measured_seconds,
             warmup_seconds: started.shape.warmup,
@@ -295,6 +337,7 @@ impl State {
             exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),
             samples: self.ended.as_ref().and_then(|ended| ended.samples),
             steered: self.steered(),
+            resumed: self.resumptions.clone(),
             notes: self.notes.clone(),
             connections: self.connections.clone(),
             reconnects: self.reconnects,
@@ -303,6 +346,16 @@ impl State {
             overflow: self.overflow.summary(&self.series),
             timeline: self.timeline.points().to_vec(),
         }
+    }
+
+    /// What the wall clock showed at an offset (nanoseconds from the start), nanoseconds since 1970.
+    pub fn wall_nanos(&self, offset: u64) -> i64 {
+        let resumed = self.resumptions.iter().rfind(|resumed| resumed.at <= offset);
+        let (at, wall_nanos) = match resumed {
+            Some(resumed) => (resumed.at, resumed.wall_nanos),
+            None => (0, self.started.info.started_nanos),
+        };
+        wall_nanos.saturating_add(i64::try_from(offset - at).unwrap_or(i64::MAX / 2))
     }
 
     /// A latency of what counts for latency, over the measured phases.

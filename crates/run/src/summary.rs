@@ -7,7 +7,7 @@ use plimsoll_sla::{Judgement, Measure, Recovery, Severity, ValidityReport};
 
 use crate::{
     AddressSummary, Change, CheckSummary, ExportCount, GroupSummary, MeasureSummary, Model, Note,
-    ResourceSourceSummary, ResourceSummary, RunInfo, RunStatus, SamplesCount, Skew, StageShape,
+    ResourceSourceSummary, ResourceSummary, Resumed, RunInfo, RunStatus, SamplesCount, Skew, StageShape,
     TimelinePoint,
 };
 
@@ -80,6 +80,8 @@ pub struct Summary {
     pub notes: Vec<Note>,
     /// How its load was made other than planned while it went on, in order.
     pub steered: Vec<SteeredSummary>,
+    /// Where it went on in another process, in order.
+    pub resumed: Vec<Resumed>,
     /// Connections opened and closed, all phases.
     pub connections: ConnectionFigures,
     /// Connections replaced because the target had closed them while idle, all phases.

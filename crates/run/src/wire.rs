@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, LoadShape, Machine,
-    MeasureShape, Model, Note, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape,
-    StageShape, Started, Steered, StepShape, Stretch,
+    MeasureShape, Model, Note, Resumed, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second,
+    Shape, StageShape, Started, Steered, StepShape, Stretch,
 };
 
 mod measured;
@@ -92,6 +92,9 @@ pub fn to_line(event: &RunEvent) -> Option<String> {
             let series = stretch.frame.series.iter().map(|(key, series)| series_out(*key, series)).collect();
             Line::Stretch(Box::new(SecondLine { head: stretch_head(stretch), series }))
         }
+        RunEvent::Resumed(Resumed { at, wall_nanos, away, cut }) => {
+            Line::Resumed { at: *at, wall_nanos: *wall_nanos, away: *away, cut: *cut }
+        }
         RunEvent::Note(note) => Line::Note { at: note.at, text: note.text.clone() },
         RunEvent::Ended(ended) => Line::Ended(ended_out(ended)),
         RunEvent::Judged(_) => return None,
@@ -118,6 +121,9 @@ pub fn from_line(line: &str, edges: &Edges) -> Result<RunEvent, WireError> {
         Line::Stretch(stretch) => {
             let SecondLine { head, series } = *stretch;
             RunEvent::Stretch(Arc::new(stretch_in(head, series, edges)?))
+        }
+        Line::Resumed { at, wall_nanos, away, cut } => {
+            RunEvent::Resumed(Resumed { at, wall_nanos, away, cut })
         }
         Line::Note { at, text } => RunEvent::Note(Note { at, text }),
         Line::Ended(ended) => RunEvent::Ended(Arc::new(ended_in(ended)?)),
@@ -186,6 +192,14 @@ enum Line {
     /// Seconds told as one. A word of its own: who does not know it must not take it for a second.
     Stretch(Box<SecondLine>),
     Steered(SteeredLine),
+    /// The run went on in another process.
+    Resumed {
+        at: u64,
+        wall_nanos: i64,
+        away: u64,
+        #[serde(default)]
+        cut: u64,
+    },
     Note {
         at: u64,
         text: String,

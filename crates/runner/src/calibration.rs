@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plimsoll_driver::{
-    Collector, Driver, DriverConfig, DriverError, Feeds, Http1, Message, NetworkTransport, Transport,
+    Collector, Driver, DriverConfig, DriverError, Feeds, Http1, Message, NetworkTransport, Origin, Transport,
     TransportError,
 };
 use plimsoll_measure::{Frame, Histogram, LatencyFigures, Limits, Outcome, Timing};
@@ -167,6 +167,7 @@ async fn offer(
         transport: Transport::Network(network),
         setup: Arc::new([]),
         http1: Http1::default(),
+        origin: Origin::default(),
         observe: false,
     })?;
     let mut collector = Collector::new(driver.workers());
@@ -266,6 +267,7 @@ fn bare(plan: &RunPlan, target: &str, connections: u32, model: LoadModel) -> Run
         // They cost what they cost in the run.
         trace: plan.trace,
         samples: plan.samples.clone(),
+        resume: false,
         measures: Vec::new(),
         limits: Limits::default(),
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use plimsoll_driver::{Clock, DriverConfig, DriverError, Feeds, Http1, NetworkTransport, Once, Transport};
+use plimsoll_driver::{
+    Clock, DriverConfig, DriverError, Feeds, Http1, NetworkTransport, Once, Origin, Transport,
+};
 use plimsoll_measure::Phase;
 use plimsoll_run::{Action, Observed, RunPlan, Shape};
 use tokio_util::sync::CancellationToken;
@@ -106,6 +108,7 @@ impl Trial {
             setup: Arc::new([]),
             feeds: Feeds::new(&plan.feeds, seed),
             http1: Http1::default(),
+            origin: Origin::default(),
             observe: true,
             plan: Arc::clone(plan),
         };

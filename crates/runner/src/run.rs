@@ -1,17 +1,19 @@
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_driver::{
-    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Http1, Message, NetworkTransport, Once, Room,
-    Shortage, Transport, TransportError,
+    Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Http1, Message, NetworkTransport, Once,
+    Origin, Room, Shortage, Transport, TransportError,
 };
 use plimsoll_exporters::{Exporters, RecordGate, SamplesError, SamplesFile};
-use plimsoll_history::{History, Recorded, Recorder};
+use plimsoll_history::{History, Interrupted, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
-    Calibration, Change, Command, Ended, Gauges, Model, Note, Refusal, ResourceScrape, RunEvent, RunInfo,
-    RunPlan, RunStatus, Second, Shape, Started, State, Steered, Steerings,
+    AddressShape, Calibration, Change, Command, Ended, Gauges, Model, Note, Refusal, ResourceScrape, Resumed,
+    RunEvent, RunInfo, RunPlan, RunStatus, SamplesSettings, Second, Shape, Started, State, Steered,
+    Steerings,
 };
 use plimsoll_sla::Objective;
 use tokio::sync::{mpsc, watch};
@@ -51,6 +53,10 @@ pub struct RunConfig {
     pub workers: usize,
     /// Our own version.
     pub plimsoll: String,
+    /// The run that it goes on with, in place of a new one: its plan is this one, and its process died.
+    pub resumed: Option<Interrupted>,
+    /// The file that keeps which rows of the plan's feeds were used, where the run is to go on when this process dies.
+    pub rows: Option<PathBuf>,
     /// What this machine adds and can offer, where that was learnt before.
     pub calibration: Option<Calibration>,
     /// Where the run is recorded, if anywhere.
@@ -79,6 +85,24 @@ pub enum RunError {
     /// The record cannot be begun.
     #[error("the run cannot be recorded")]
     History(#[from] plimsoll_history::Error),
+    /// Which rows were used cannot be kept, or is not known.
+    #[error("{}: which rows of the plan's feeds were used cannot be {what}", .path.display())]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// `kept` or `read`.
+        what: &'static str,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The target's name stands for other addresses than before.
+    #[error("the run cannot go on: its requests went to {was}, and would go to {is} now")]
+    Addresses {
+        /// Those of the record.
+        was: String,
+        /// Those of now.
+        is: String,
+    },
 }
 
 /// A run that has ended, however it did.
@@ -92,7 +116,7 @@ pub struct Finished {
     pub exporters: Exporters,
 }
 
-/// Runs a plan to its end.
+/// Runs a plan to its end, or what is left of it where it goes on with a run whose process died.
 ///
 /// # Errors
 /// When it could not begin; no load was offered then, unless it is the record that could not be begun:
@@ -100,22 +124,26 @@ pub struct Finished {
 pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
     let _closing = control.until_dropped();
     let plan = Arc::clone(&config.plan);
-    let samples = plan.samples.as_ref().map(SamplesFile::create).transpose()?;
+    let samples = samples(&config)?;
     let (network, warnings) = Box::pin(network(&plan, config.workers)).await?;
-    let seed = plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
-    let mut shape = Shape::of(&plan);
-    // One address is the target itself, and told by it.
-    shape.addresses = Some(network.addresses()).filter(|all| all.len() > 1).unwrap_or_default();
+    let shape = shape(&config, &network)?;
+    let (origin, was) = match &config.resumed {
+        Some(interrupted) => (origin(&interrupted.state), Some(&interrupted.state.started().info)),
+        None => (Origin::default(), None),
+    };
+    let seed = was.map_or_else(|| plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11), |was| was.seed);
+    let id = was.map(|was| was.id.clone()).or_else(|| config.id.clone());
     let driver_config = DriverConfig {
         plan: Arc::clone(&plan),
         shape: Arc::new(shape),
         seed,
-        run_id: config.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
+        run_id: id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
         workers: config.workers.max(1),
         transport: Transport::Network(network),
         setup: Arc::new([]),
-        feeds: Feeds::new(&plan.feeds, seed),
+        feeds: feeds(&config, seed)?,
         http1: Http1::default(),
+        origin,
         observe: false,
     };
     let setup = before(&driver_config, &control).await?;
@@ -123,13 +151,15 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
     let driver_config = DriverConfig { setup: captures, ..driver_config };
     match setup {
         Some(Once { shard, failure: Some(failure), .. }) => {
-            let mut frame = Frame::new(0);
+            let mut frame = Frame::new(driver_config.origin.second);
             shard.merge_into(&mut frame);
             let end = match control.stop.is_cancelled() {
                 true => (RunStatus::Interrupted, STOPPED.to_owned()),
                 false => (RunStatus::Failed, failure),
             };
-            let telling = Telling::begin(config, samples, &driver_config, Instant::now()).await?;
+            let offset = Duration::from_secs(driver_config.origin.second);
+            let start = Instant::now().checked_sub(offset).unwrap_or_else(Instant::now);
+            let telling = Telling::begin(config, samples, &driver_config, start).await?;
             Ok(Box::pin(telling.fail(frame, end, &driver_config)).await)
         }
         setup => {
@@ -141,16 +171,82 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
                     return Err(error);
                 }
             };
-            warnings
-                .into_iter()
-                .chain(not_judged(&plan))
-                .chain(not_replayed(&plan))
-                .for_each(|warning| telling.note(warning));
-            let shortfall = telling.state.started().calibration.as_ref();
-            let shortfall = shortfall.and_then(|calibration| calibration.shortfall(telling.state.shape()));
-            shortfall.into_iter().for_each(|words| telling.note(words));
+            warnings.into_iter().for_each(|warning| telling.note(warning));
+            // A run that goes on has told the rest.
+            if telling.state.resumptions().is_empty() {
+                not_judged(&plan).chain(not_replayed(&plan)).for_each(|words| telling.note(words));
+                let shortfall = telling.state.started().calibration.as_ref();
+                let shortfall =
+                    shortfall.and_then(|calibration| calibration.shortfall(telling.state.shape()));
+                shortfall.into_iter().for_each(|words| telling.note(words));
+            }
             Ok(Box::pin(telling.follow(driver, setup, &driver_config, &control)).await)
         }
+    }
+}
+
+/// The file of samples. Of a run that goes on it is another than before, as each has a beginning and an end.
+fn samples(config: &RunConfig) -> Result<Option<SamplesFile>, SamplesError> {
+    let Some(settings) = &config.plan.samples else { return Ok(None) };
+    let Some(interrupted) = &config.resumed else { return SamplesFile::create(settings).map(Some) };
+    let mut name = settings.file.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-resumed-{}", interrupted.state.resumptions().len() + 1));
+    if let Some(extension) = settings.file.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    let settings = SamplesSettings { file: settings.file.with_file_name(name), ..settings.clone() };
+    SamplesFile::create(&settings).map(Some)
+}
+
+/// What the seconds of the run mean: as its record has it, where it has begun.
+fn shape(config: &RunConfig, network: &NetworkTransport) -> Result<Shape, RunError> {
+    // One address is the target itself, and told by it.
+    let addresses = Some(network.addresses()).filter(|all| all.len() > 1).unwrap_or_default();
+    let Some(interrupted) = &config.resumed else {
+        return Ok(Shape { addresses, ..Shape::of(&config.plan) });
+    };
+    let shape = interrupted.state.shape().clone();
+    if shape.addresses == addresses {
+        return Ok(shape);
+    }
+    let names = |all: &[AddressShape]| match all {
+        [] => "one address".to_owned(),
+        all => all.iter().map(|address| address.name.as_str()).collect::<Vec<_>>().join(", "),
+    };
+    Err(RunError::Addresses { was: names(&shape.addresses), is: names(&addresses) })
+}
+
+/// Rows for templates, behind those that were used.
+fn feeds(config: &RunConfig, seed: u64) -> Result<Feeds, RunError> {
+    let feeds = &config.plan.feeds;
+    let Some(path) = config.rows.as_ref().filter(|_| config.plan.draws_rows()) else {
+        return Ok(Feeds::new(feeds, seed));
+    };
+    let (what, found) = match config.resumed {
+        Some(_) => ("read", Feeds::resumed(feeds, seed, path)),
+        None => ("kept", Feeds::kept(feeds, seed, path)),
+    };
+    found.map_err(|source| RunError::Rows { path: path.clone(), what, source })
+}
+
+/// Where a run stood whose process died.
+fn origin(state: &State) -> Origin {
+    let shape = state.shape();
+    let mut begun = vec![0; shape.own_loads.len() + 1];
+    for (key, arrivals, _) in state.iterations() {
+        let own = shape.own_loads.iter().position(|load| load.scenario == key.scenario);
+        begun[own.map_or(0, |own| own + 1)] += arrivals;
+    }
+    let told = state.steerings().all().iter();
+    let steers = told.flat_map(|steered| {
+        steered.loads.iter().map(|load| (*load, steered.effective, steered.change.wanted()))
+    });
+    Origin {
+        second: state.last_second().map_or(0, |last| last + 1),
+        resumptions: state.resumptions().len() as u64 + 1,
+        begun,
+        steers: steers.collect(),
     }
 }
 
@@ -190,7 +286,7 @@ async fn before(config: &DriverConfig, control: &Control) -> Result<Option<Once>
     }
     let clock = Clock::real(Instant::now());
     let (steps, stop) = (config.plan.setup.clone(), control.stop.clone());
-    Once::run(config.clone(), steps, Phase::Setup, 0, clock, stop).await.map(Some)
+    Once::run(config.clone(), steps, Phase::Setup, config.origin.second, clock, stop).await.map(Some)
 }
 
 /// Lets the sinks have a second when the record has it.
@@ -216,7 +312,12 @@ struct Telling {
     watcher: Option<mpsc::Sender<RunEvent>>,
     clock_was: i128,
     started: Instant,
+    /// Wall time of offset zero, were there no gap in the load: what is told from here on is that much later.
     started_nanos: i64,
+    /// What a process before this one left in flight, until it is told.
+    lost: Option<Frame>,
+    /// The file of the rows that were used.
+    rows: Option<PathBuf>,
     resources: Option<Resources>,
     /// Who looks for what is asked through the history.
     commands: Option<Commands>,
@@ -226,14 +327,19 @@ struct Telling {
 
 impl Telling {
     async fn begin(
-        config: RunConfig,
+        mut config: RunConfig,
         samples: Option<SamplesFile>,
         driver: &DriverConfig,
         start: Instant,
     ) -> Result<Self, RunError> {
+        let now = Instant::now();
+        let ahead = start.saturating_duration_since(now).as_nanos() as i128;
+        let ago = now.saturating_duration_since(start).as_nanos() as i128;
+        let started_nanos = (wall_nanos() + ahead - ago) as i64;
+        if let Some(interrupted) = config.resumed.take() {
+            return Self::go_on(config, interrupted, samples, driver, (start, started_nanos)).await;
+        }
         let plan = &config.plan;
-        let ahead = start.saturating_duration_since(Instant::now()).as_nanos();
-        let started_nanos = (wall_nanos() + ahead as i128) as i64;
         let started = Arc::new(Started {
             info: RunInfo {
                 id: driver.run_id.clone(),
@@ -243,17 +349,65 @@ impl Telling {
                 environment: plan.environment.clone(),
                 tags: plan.tags.clone(),
                 machine: machine(),
-                plimsoll: config.plimsoll,
+                plimsoll: config.plimsoll.clone(),
                 target: plan.target.clone(),
             },
             shape: Shape::clone(&driver.shape),
             plan_text: plan.text.clone(),
-            calibration: config.calibration,
+            calibration: config.calibration.take(),
         });
         let recorder = match &config.history {
             Some(history) => Some(Recorder::start(history, &started).await?),
             None => None,
         };
+        let state = State::new(Arc::clone(&started));
+        let mut telling = Self::new(config, state, recorder, samples, (start, started_nanos));
+        telling.tell(RunEvent::Started(started));
+        Ok(telling)
+    }
+
+    /// Goes on with a run whose process died.
+    async fn go_on(
+        config: RunConfig,
+        interrupted: Interrupted,
+        samples: Option<SamplesFile>,
+        driver: &DriverConfig,
+        (start, started_nanos): (Instant, i64),
+    ) -> Result<Self, RunError> {
+        let recorder = match &config.history {
+            Some(history) => Some(Recorder::resume(history, &interrupted).await?),
+            None => None,
+        };
+        let Interrupted { state, last, .. } = interrupted;
+        let running = state.iterations().map(|(key, _, running)| (key, running));
+        let nothing = Frame::new(0);
+        let last = last.as_ref().map_or(&nothing, |last| &last.frame);
+        let lost = plimsoll_driver::lost(last, running, driver.origin.second);
+        let at = driver.origin.second * SECOND;
+        let wall_nanos = started_nanos.saturating_add(i64::try_from(at).unwrap_or(i64::MAX));
+        let away = u64::try_from(wall_nanos.saturating_sub(state.last_wall_nanos())).unwrap_or(0);
+        let resumed = Resumed { at, wall_nanos, away, cut: lost.requests(|_| true) };
+        let started = Arc::clone(state.started());
+        let mut telling = Self::new(config, state, recorder, samples, (start, started_nanos));
+        telling.lost = Some(lost);
+        // Whoever writes offsets as times of day has only what comes now.
+        let seen = RunEvent::Started(Arc::new(started.seen_from(&resumed)));
+        telling.exporters.send(&seen);
+        telling.samples.iter().for_each(|samples| samples.send(&seen));
+        if let Some(watcher) = &telling.watcher {
+            let _ = watcher.try_send(RunEvent::Started(started));
+        }
+        telling.tell(RunEvent::Resumed(resumed));
+        Ok(telling)
+    }
+
+    fn new(
+        config: RunConfig,
+        state: State,
+        recorder: Option<Recorder>,
+        samples: Option<SamplesFile>,
+        (started, started_nanos): (Instant, i64),
+    ) -> Self {
         if let Some(recorder) = &recorder {
             record_first(recorder.seconds(), config.exporters.record_gate());
         }
@@ -261,8 +415,8 @@ impl Telling {
         if let Some(history) = &config.history {
             sinks::complete(history, &mut exporters);
         }
-        let mut telling = Self {
-            state: State::new(Arc::clone(&started)),
+        Self {
+            state,
             recorder,
             exporters,
             history: config.history,
@@ -270,14 +424,14 @@ impl Telling {
             skipped_traces: 0,
             watcher: config.watcher,
             clock_was: i128::from(started_nanos),
-            started: start,
+            started,
             started_nanos,
+            lost: None,
+            rows: config.rows,
             resources: None,
             commands: None,
             told: BTreeSet::new(),
-        };
-        telling.tell(RunEvent::Started(started));
-        Ok(telling)
+        }
     }
 
     /// Folds an event and hands it to everybody.
@@ -358,10 +512,10 @@ impl Telling {
             .history
             .as_ref()
             .map(|history| Commands::follow(history, &config.run_id, self.state.shape(), control));
-        let mut collector = Collector::new(driver.workers());
+        let mut collector = Collector::starting_at(config.origin.second, driver.workers());
         setup.iter().for_each(|setup| collector.add_extra(&setup.shard));
-        let mut course = Course::new(config);
-        course.reach(&mut self, 0);
+        let mut course = Course::new(config, &self.state);
+        course.reach(&mut self, config.origin.second * SECOND);
         let (mut offering_ended, mut last, mut told_trouble) = (Vec::new(), 0, false);
         let mut enough = false;
         while !collector.is_finished() {
@@ -404,6 +558,7 @@ impl Telling {
                 resources.settle().await;
             }
             while let Some(frame) = collector.take() {
+                let frame = self.with_lost(frame);
                 let gauges = course.gauges(&driver, &frame, self.state.steerings());
                 let vitals = course.vitals.sample(driver.take_stall());
                 let second_end = (frame.second + 1) * SECOND;
@@ -430,6 +585,14 @@ impl Telling {
             commands.finish(FLUSH).await;
         }
         self.finish(last, course.end, config).await
+    }
+
+    /// The first second behind a resumption, with what the process before it left in flight.
+    fn with_lost(&mut self, frame: Frame) -> Frame {
+        let Some(mut lost) = self.lost.take() else { return frame };
+        lost.absorb(&frame);
+        // The requests told one by one are not added up with anything.
+        Frame { singles: frame.singles, ..lost }
     }
 
     /// Makes the load other than planned a moment from now, and tells everybody.
@@ -471,9 +634,11 @@ impl Telling {
 
     /// Setup failed or was stopped: there is no load, and teardown runs all the same.
     async fn fail(mut self, frame: Frame, end: (RunStatus, String), config: &DriverConfig) -> Finished {
-        self.tell(RunEvent::Phase { phase: Phase::Grace, at: 0 });
+        let at = config.origin.second * SECOND;
+        self.tell(RunEvent::Phase { phase: Phase::Grace, at });
+        let frame = self.with_lost(frame);
         self.second(frame, Gauges::default(), Vitals::default(), Vec::new());
-        self.finish(0, Some(end), config).await
+        self.finish(at, Some(end), config).await
     }
 
     async fn finish(
@@ -510,6 +675,10 @@ impl Telling {
             Some(recorder) => Some(recorder.finish(FLUSH).await),
             None => None,
         };
+        if let Some(path) = self.rows.filter(|_| recorded.as_ref().is_none_or(|recorded| recorded.ended)) {
+            // It is over: nobody goes on with its rows. A file that stays does no harm.
+            let _ = std::fs::remove_file(path);
+        }
         Finished { state: self.state, recorded, exporters: self.exporters }
     }
 
@@ -551,13 +720,13 @@ struct Course {
 }
 
 impl Course {
-    fn new(config: &DriverConfig) -> Self {
+    fn new(config: &DriverConfig, state: &State) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Workers beside idle processors are as much at their limit as workers on all of them.
         let cores = cores.min(config.workers) as f64;
         Self {
             shape: Arc::clone(&config.shape),
-            told: None,
+            told: phase_told(state),
             end: None,
             vitals: Sampler::new(cores, port(&config.plan.target)),
         }
@@ -575,6 +744,10 @@ impl Course {
 
     /// Tells that the stages ended at an offset. What comes after is grace, whatever was planned there.
     fn end_stages(&mut self, telling: &mut Telling, at: u64) {
+        if self.told == Some(Phase::Grace) {
+            // They had ended before the run went on.
+            return;
+        }
         self.reach(telling, at.saturating_sub(1));
         self.told = Some(Phase::Grace);
         telling.tell(RunEvent::Phase { phase: Phase::Grace, at });
@@ -597,6 +770,16 @@ impl Course {
         let offered_rate = by_users + steerings.mean_rate(&self.shape, second, second + 1.0);
         Gauges { offered_rate, virtual_users: driver.users(), connections: driver.connections() }
     }
+}
+
+/// The last phase that a run has told of.
+fn phase_told(state: &State) -> Option<Phase> {
+    let last = state.last_second()?;
+    if state.stages_ended().is_some() {
+        return Some(Phase::Grace);
+    }
+    let is_warmup = ((last * SECOND) as f64) < state.shape().warmup * 1e9;
+    Some(if is_warmup { Phase::Warmup } else { Phase::Measured })
 }
 
 /// The port a target is reached at, by which our connections to it are known among our sockets.

@@ -32,6 +32,8 @@ pub(crate) async fn watched(
     let (watcher, mut events) = mpsc::channel(WATCHED);
     let control = control.for_one_run();
     let run = RunConfig {
+        resumed: None,
+        rows: None,
         plan: Arc::new(plan),
         id: None,
         workers: config.workers,

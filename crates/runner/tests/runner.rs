@@ -114,6 +114,7 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
         notify: NotifySettings::default(),
         trace: None,
         samples: None,
+        resume: false,
         measures: Vec::new(),
         limits: Limits::default(),
     }
@@ -122,6 +123,8 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
 async fn config(plan: RunPlan, watcher: Option<mpsc::Sender<RunEvent>>) -> RunConfig {
     let exporters = Exporters::start(&plan.export, Arc::new(LiveMetrics::new())).await.unwrap();
     RunConfig {
+        resumed: None,
+        rows: None,
         plan: Arc::new(plan),
         id: None,
         workers: 2,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plimsoll_history::{Filter, History, KeptSchedule};
+use plimsoll_history::{Filter, History, KeptLaunch, KeptSchedule, RunRow};
 use plimsoll_notify::Teller;
 use plimsoll_run::{RunEvent, Steerings, Targets};
 use tokio::sync::{Notify, mpsc};
@@ -204,6 +204,8 @@ struct LiveRun {
     demand: Demand,
     since: Instant,
     process: Process,
+    /// That it goes on where its process dies, where it does.
+    kept: Option<KeptLaunch>,
 }
 
 /// Who runs a plan.
@@ -215,13 +217,15 @@ enum Process {
     Ours(u32),
     /// One that a service before us started: its end is seen in the record.
     Adopted,
+    /// It died under a service before us, and the run is about to go on.
+    Dead,
 }
 
 impl LiveRun {
     fn process(&self) -> Option<u32> {
         match self.process {
             Process::Ours(process) => Some(process),
-            Process::Starting | Process::Adopted => None,
+            Process::Starting | Process::Adopted | Process::Dead => None,
         }
     }
 }
@@ -272,8 +276,26 @@ impl Daemon {
                 demand: demand_of(&history, &row.id).await,
                 since: Instant::now(),
                 process: Process::Adopted,
+                kept: None,
             };
             adopted.insert(row.id, run);
+        }
+        for kept in history.launches().await? {
+            let filter = Filter { id: Some(kept.run.clone()), ..Filter::default() };
+            let is_live = history.list(&filter).await?.first().is_some_and(RunRow::is_live);
+            if !is_live && !history.has_died(&kept.run).await? {
+                history.forget_launch(&kept.run).await?;
+                continue;
+            }
+            let run = LiveRun {
+                schedule: kept.schedule.clone().filter(|schedule| names.contains(schedule)),
+                plan: None,
+                demand: demand_of(&history, &kept.run).await,
+                since: Instant::now(),
+                process: if is_live { Process::Adopted } else { Process::Dead },
+                kept: Some(kept.clone()),
+            };
+            adopted.insert(kept.run, run);
         }
         let inner = Inner {
             plans: BTreeMap::new(),
@@ -313,6 +335,7 @@ impl Daemon {
     /// Starts what is due until `ended`, then stops every run it started and waits for their ends.
     pub(crate) async fn run(self: Arc<Self>, mut ends: Ends, ended: CancellationToken) {
         let folder = tokio::spawn(Arc::clone(&self).follow_folder(ended.clone()));
+        self.go_on_with_dead();
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -466,7 +489,7 @@ impl Daemon {
                 );
             }
             // It waits for room or has only begun: nothing newer than itself replaces it.
-            Some(Process::Starting) | None => {}
+            Some(Process::Starting | Process::Dead) | None => {}
         }
     }
 
@@ -493,22 +516,119 @@ impl Daemon {
             folder: self.folder.clone(),
             tags: asked.tags,
             seed: asked.seed,
-            targets: [self.targets.clone()].into_iter().chain(asked.targets).collect(),
+            targets: [self.targets.clone()].into_iter().chain(asked.targets.clone()).collect(),
+            resumes: false,
         };
+        let kept = good.resumes.then(|| KeptLaunch {
+            run: id.clone(),
+            plan: plan.to_owned(),
+            schedule: schedule.map(str::to_owned),
+            targets: asked.targets.map(|targets| targets.entries().join(",")),
+        });
         let run = LiveRun {
             schedule: schedule.map(str::to_owned),
             plan: Some((plan.to_owned(), Arc::clone(&good))),
             demand: good.demand,
             since: Instant::now(),
             process: Process::Starting,
+            kept,
         };
         inner.runs.insert(id.clone(), run);
-        let (daemon, told) = (Arc::clone(self), id.clone());
-        tokio::spawn(async move {
-            let fate = daemon.carry(launch, &good.targets).await;
-            let _ = daemon.fates.send((told, fate));
-        });
+        let daemon = Arc::clone(self);
+        tokio::spawn(async move { daemon.see_through(launch, &good).await });
         Ok(id)
+    }
+
+    /// Runs a plan until it ends, however often its process dies if it goes on then, and tells how it ended.
+    async fn see_through(&self, mut launch: Launch, good: &Good) {
+        let id = launch.id.clone();
+        let kept = self.inner().runs.get(&id).and_then(|run| run.kept.clone());
+        if let Some(kept) = kept.as_ref().filter(|_| !launch.resumes)
+            && let Err(error) = self.history.keep_launch(kept).await
+        {
+            tracing::warn!(run = id, %error, "a later service will not know that this run goes on where it dies");
+        }
+        let fate = loop {
+            let fate = self.carry(launch.clone(), &good.targets).await;
+            if kept.is_none() || !fate.was_killed() || !self.may_go_on(&id) {
+                break fate;
+            }
+            launch.resumes = true;
+        };
+        if kept.is_some() {
+            self.forget(&id).await;
+        }
+        let _ = self.fates.send((id, fate));
+    }
+
+    /// Whether a run whose process died goes on: not when the service ends, too.
+    fn may_go_on(&self, id: &str) -> bool {
+        let mut inner = self.inner();
+        if inner.is_stopping {
+            return false;
+        }
+        let Some(run) = inner.runs.get_mut(id) else { return false };
+        run.process = Process::Starting;
+        match run.schedule.clone() {
+            Some(schedule) => inner.note(&schedule, format!("the process of run {id} died; it goes on")),
+            None => tracing::warn!(run = id, "the process of a run died; it goes on"),
+        }
+        true
+    }
+
+    /// Goes on with the runs whose process died while nobody looked.
+    fn go_on_with_dead(self: &Arc<Self>) {
+        let dead: Vec<String> = {
+            let inner = self.inner();
+            let dead = inner.runs.iter().filter(|(_, run)| run.process == Process::Dead);
+            dead.map(|(id, _)| id.clone()).collect()
+        };
+        for id in dead.into_iter().filter(|id| self.may_go_on(id)) {
+            let daemon = Arc::clone(self);
+            tokio::spawn(async move { daemon.go_on(id).await });
+        }
+    }
+
+    async fn go_on(&self, id: String) {
+        let good = match self.recorded_plan(&id).await {
+            Ok(good) => Arc::new(good),
+            Err(why) => {
+                self.forget(&id).await;
+                let said = format!("error: its plan cannot be read any more: {why}");
+                let fate = Fate { code: Some(REFUSED), said, had_process: false };
+                let _ = self.fates.send((id, fate));
+                return;
+            }
+        };
+        let mut targets = vec![self.targets.clone()];
+        if let Some(run) = self.inner().runs.get_mut(&id)
+            && let Some(kept) = &run.kept
+        {
+            run.plan = Some((kept.plan.clone(), Arc::clone(&good)));
+            // A list that cannot be read allows loopback and nothing else.
+            targets.extend(kept.targets.as_ref().map(|targets| targets.parse().unwrap_or_default()));
+        }
+        let folder = self.folder.clone();
+        let launch = Launch { id, folder, targets, resumes: true, ..Launch::default() };
+        self.see_through(launch, &good).await;
+    }
+
+    /// The plan of a run as its record has it.
+    async fn recorded_plan(&self, id: &str) -> Result<Good, String> {
+        let words = |error: plimsoll_history::Error| error.to_string();
+        let first = self.history.read(id).await.map_err(words)?.next().await.map_err(words)?;
+        let Some(RunEvent::Started(started)) = first.first() else {
+            return Err("the record has no first event".to_owned());
+        };
+        let checked = self.check(format!("the plan of run {id}"), started.plan_text.clone(), Reach::Anywhere);
+        checked.await.map_err(|wrong| crate::plans::rendered(&wrong))
+    }
+
+    /// A run is not to go on in a later service.
+    async fn forget(&self, id: &str) {
+        if let Err(error) = self.history.forget_launch(id).await {
+            tracing::warn!(run = id, %error, "a later service will look at this run again");
+        }
     }
 
     /// Looks where a run would be sent, runs it, and tells how it ended.
@@ -579,7 +699,7 @@ impl Daemon {
     }
 
     /// Runs of a service before us have no parent to tell: the record does.
-    async fn see_adopted(&self) {
+    async fn see_adopted(self: &Arc<Self>) {
         let adopted: Vec<String> = {
             let inner = self.inner();
             let adopted = inner.runs.iter().filter(|(_, run)| run.process == Process::Adopted);
@@ -590,12 +710,30 @@ impl Daemon {
             match self.history.list(&filter).await {
                 Ok(rows) => match rows.first().map(|row| row.status) {
                     Some(None) => {}
-                    Some(Some(status)) => self.over(&id, true, &format!("ended: {}", status.label()), None),
+                    Some(Some(_)) if self.goes_on_when_dead(&id).await => {}
+                    Some(Some(status)) => {
+                        self.forget(&id).await;
+                        self.over(&id, true, &format!("ended: {}", status.label()), None);
+                    }
                     None => self.over(&id, true, "was deleted", None),
                 },
                 Err(error) => tracing::warn!(run = id, %error, "whether a run still lives cannot be read"),
             }
         }
+    }
+
+    /// Goes on with an adopted run, where it does so and its process died.
+    async fn goes_on_when_dead(self: &Arc<Self>, id: &str) -> bool {
+        let is_kept = self.inner().runs.get(id).is_some_and(|run| run.kept.is_some());
+        if !is_kept || !self.history.has_died(id).await.unwrap_or(false) {
+            return false;
+        }
+        let goes_on = self.may_go_on(id);
+        if goes_on {
+            let (daemon, id) = (Arc::clone(self), id.to_owned());
+            tokio::spawn(async move { daemon.go_on(id).await });
+        }
+        goes_on
     }
 
     /// Remembers what changed of schedules. What cannot be written now is written at the next look.

@@ -139,6 +139,11 @@ impl Known {
         Some(run)
     }
 
+    /// A past run has changed after all.
+    pub(crate) fn forget(&mut self, id: &str) {
+        self.past.retain(|(known, _)| known != id);
+    }
+
     /// Keeps a run that will not change any more.
     pub(crate) fn keep(&mut self, id: String, run: &Arc<Run>) {
         self.past.retain(|(known, _)| *known != id);

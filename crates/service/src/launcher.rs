@@ -40,6 +40,8 @@ pub(crate) struct Launch {
     pub(crate) seed: Option<u64>,
     /// Where its connections may lead: what each of these allows.
     pub(crate) targets: Vec<Targets>,
+    /// Whether it was run before and its process died: the record knows everything else.
+    pub(crate) resumes: bool,
 }
 
 /// A run that was started.
@@ -64,6 +66,11 @@ impl Fate {
     /// Whether the plan was really run: it may have missed its objectives, or been stopped.
     pub(crate) fn was_run(&self) -> bool {
         matches!(self.code, Some(0 | 3 | 4 | 130))
+    }
+
+    /// Whether its process died of what is not its own doing: somebody killed it, or memory ran out.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.had_process && self.code.is_none()
     }
 
     /// Whether its process ended as it meant to, and could tell whom its plan names: it was neither killed nor did it
@@ -118,14 +125,18 @@ impl Launcher {
     /// Starts a run. It has a group of processes of its own: Ctrl-C at our terminal is ours to hand on.
     pub(crate) fn start(&self, launch: Launch) -> io::Result<Launched> {
         let mut command = Command::new(&self.program);
-        command.args(["run", "-", "--quiet", "--id", &launch.id]);
         // Not among the arguments: whoever lists processes would read a password of the database.
         command.env("PLIMSOLL_HISTORY", &self.history);
-        for (key, value) in &launch.tags {
-            command.arg("--tag").arg(format!("{key}={value}"));
-        }
-        if let Some(seed) = launch.seed {
-            command.arg("--seed").arg(seed.to_string());
+        if launch.resumes {
+            command.args(["runs", "resume", &launch.id, "--quiet"]);
+        } else {
+            command.args(["run", "-", "--quiet", "--id", &launch.id]);
+            for (key, value) in &launch.tags {
+                command.arg("--tag").arg(format!("{key}={value}"));
+            }
+            if let Some(seed) = launch.seed {
+                command.arg("--seed").arg(seed.to_string());
+            }
         }
         for list in &launch.targets {
             command.arg("--targets").arg(list.entries().join(","));
@@ -208,6 +219,10 @@ mod tests {
     }
 
     async fn fate(script: &str) -> Fate {
+        fate_of(script, false).await
+    }
+
+    async fn fate_of(script: &str, resumes: bool) -> Fate {
         let folder = tempfile::tempdir().unwrap();
         let launch = Launch {
             id: "abc".to_owned(),
@@ -216,6 +231,7 @@ mod tests {
             tags: BTreeMap::from([("schedule".to_owned(), "nightly".to_owned())]),
             seed: Some(7),
             targets: vec![Targets::default(), "shop.example.org,10.0.0.0/8".parse().unwrap()],
+            resumes,
         };
         launcher(script, folder.path()).start(launch).unwrap().ended().await
     }
@@ -241,6 +257,15 @@ run - --quiet --id abc --tag schedule=nightly --seed 7 \
     }
 
     #[tokio::test]
+    async fn a_run_that_goes_on_has_everything_in_its_record() {
+        let fate = fate_of("cat >/dev/null; echo \"$@\" >&2; exit 0", true).await;
+        assert!(fate.said.starts_with("runs resume abc --quiet --history /"), "{}", fate.said);
+        // Where it may be sent is in no record.
+        let end = "h.db --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8\n";
+        assert!(fate.said.ends_with(end) && !fate.was_killed(), "{}", fate.said);
+    }
+
+    #[tokio::test]
     async fn what_a_run_says_is_kept_to_a_bound() {
         let fate =
             fate("head -c 1000000 /dev/zero | tr '\\0' x >&2; echo; echo 'error: the end' >&2; exit 2").await;
@@ -253,6 +278,7 @@ run - --quiet --id abc --tag schedule=nightly --seed 7 \
     async fn a_killed_run_is_told_as_killed() {
         let fate = fate("kill -9 $$").await;
         assert_eq!((fate.code, fate.words().as_str()), (None, "was killed"));
+        assert!(fate.was_killed());
         assert!(!fate.was_run());
     }
 }

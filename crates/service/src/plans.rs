@@ -93,6 +93,8 @@ pub(crate) struct Good {
     pub(crate) length: Duration,
     /// Whether its runs tell their end themselves: it has a `notify` of its own.
     pub(crate) tells_itself: bool,
+    /// Whether its runs go on where their process dies.
+    pub(crate) resumes: bool,
     /// What its author should know.
     pub(crate) advice: Vec<Diagnostic>,
 }
@@ -109,6 +111,7 @@ impl Good {
             outward: BTreeSet::new(),
             length: Duration::ZERO,
             tells_itself: false,
+            resumes: false,
             advice: Vec::new(),
         }
     }
@@ -454,9 +457,9 @@ pub(crate) fn good(
     let length = plan.loads().map(LoadModel::length).max().unwrap_or_default();
     let targets = sent_to(&plan);
     let tells_itself = !plan.notify.receivers.is_empty();
-    let (name, demand) = (plan.name.clone(), Demand::of(&plan));
+    let (name, demand, resumes) = (plan.name.clone(), Demand::of(&plan), plan.resume);
     let outward = outward::of(&plan);
-    Ok(Good { digest, name, demand, targets, outward, length, tells_itself, advice, text })
+    Ok(Good { digest, name, demand, targets, outward, length, tells_itself, resumes, advice, text })
 }
 
 /// Where a plan sends requests: its targets, hosts that its steps name, what stands before them and what grants tokens.

@@ -86,6 +86,7 @@ impl Watcher {
             self.has_caught_up = true;
         }
         let until = Instant::now() + LONGEST_LOOK;
+        self.follow_again(&rows);
         let live = rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone());
         for id in live.chain(self.readers.keys().cloned()).collect::<BTreeSet<_>>() {
             if self.outcomes.contains_key(&id) {
@@ -112,6 +113,16 @@ impl Watcher {
         self.learn_outcomes(&rows).await;
         self.tell_runs(&rows);
         Ok(())
+    }
+
+    /// A run whose process had died goes on in another: it is followed again, from its beginning.
+    fn follow_again(&mut self, rows: &[RunRow]) {
+        for row in rows.iter().filter(|row| row.is_live()) {
+            if matches!(self.outcomes.get(&row.id), Some(Some(_))) {
+                self.outcomes.remove(&row.id);
+                self.followed.known().forget(&row.id);
+            }
+        }
     }
 
     /// Folds what came of a run since the last look, or some of it where that is much.

@@ -39,6 +39,9 @@ const EXPLAINS: f64 = 0.5;
 const REQUESTS_PER_RETRANSMIT: u64 = 1000;
 const FEWEST_RETRANSMITS: u64 = 10;
 
+/// How many gaps of the wall clock are kept.
+const GAPS: usize = 10_000;
+
 /// Whether the generator can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Validity {
@@ -120,16 +123,21 @@ pub struct ValidityTracker {
     most_retransmits: Option<(u64, u64)>,
 }
 
-/// Wall time of offset zero, nanoseconds since 1970.
-#[derive(Debug, Clone, Copy)]
-struct WallClock(i64);
+/// What the wall clock showed in the seconds of a run.
+#[derive(Debug, Clone)]
+struct WallClock {
+    /// At offset zero, nanoseconds since 1970.
+    start: i64,
+    /// From which second on it was how many nanoseconds later, as nobody generated load meanwhile.
+    gaps: Vec<(u64, i64)>,
+}
 
 impl ValidityTracker {
     /// A tracker before the first second; `edges` are those the frames are counted at, and
     /// `started_nanos` is the wall time of the run's start in nanoseconds since 1970.
     pub fn new(edges: Edges, started_nanos: i64) -> Self {
         Self {
-            clock: WallClock(started_nanos),
+            clock: WallClock::new(started_nanos),
             lag: Histogram::new(edges.clone()),
             response_time: Histogram::new(edges.clone()),
             edges,
@@ -146,6 +154,13 @@ impl ValidityTracker {
             requests: 0,
             retransmits: 0,
             most_retransmits: None,
+        }
+    }
+
+    /// From this second on, everything was so many nanoseconds later than its offset says.
+    pub fn resumed(&mut self, second: u64, away: u64) {
+        if self.clock.gaps.len() < GAPS {
+            self.clock.gaps.push((second, i64::try_from(away).unwrap_or(i64::MAX)));
         }
     }
 
@@ -357,11 +372,17 @@ impl Late {
 }
 
 impl WallClock {
+    fn new(start: i64) -> Self {
+        Self { start, gaps: Vec::new() }
+    }
+
     /// When a second of the run begins, as a clock in UTC shows it; days after the first are counted.
-    fn at(self, second: u64) -> String {
+    fn at(&self, second: u64) -> String {
         const DAY: i64 = 86_400;
-        let start = self.0.div_euclid(1_000_000_000);
-        let now = start.saturating_add(i64::try_from(second).unwrap_or(i64::MAX));
+        let start = self.start.div_euclid(1_000_000_000);
+        let gaps = self.gaps.iter().take_while(|(from, _)| *from <= second).map(|(_, nanos)| nanos);
+        let gaps = gaps.fold(self.start, |later, gap| later.saturating_add(*gap)).div_euclid(1_000_000_000);
+        let now = gaps.saturating_add(i64::try_from(second).unwrap_or(i64::MAX));
         let (day, time) = (now.div_euclid(DAY) - start.div_euclid(DAY), now.rem_euclid(DAY));
         let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
         let day = if day > 0 { format!(" on day {}", day + 1) } else { String::new() };

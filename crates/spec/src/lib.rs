@@ -55,7 +55,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use plimsoll_run::{Action, ExportSettings, NotifySettings, Part, Request, RunPlan};
+use plimsoll_run::{Action, ExportSettings, LoadModel, NotifySettings, Part, Request, RunPlan, Scenario};
 use plimsoll_sla::Sla;
 
 pub use diagnostic::{Diagnostic, Excerpt, Weight};
@@ -160,6 +160,15 @@ pub fn parse_teardown(
     is_kept: bool,
 ) -> Result<RunPlan, Vec<Diagnostic>> {
     let parsed = parse_pruned(source, inputs, |reader, root| teardown::prune(reader, root, is_kept))?;
+    Ok(parsed.plan)
+}
+
+/// Reads a plan as the record of a run keeps it, where secrets that were typed are missing.
+///
+/// # Errors
+/// As [`parse`], and where a secret is missing.
+pub fn parse_kept(source: &Source, inputs: &Inputs<'_>) -> Result<RunPlan, Vec<Diagnostic>> {
+    let parsed = parse_pruned(source, inputs, |reader, root| teardown::missing_secrets(reader, root))?;
     Ok(parsed.plan)
 }
 
@@ -373,6 +382,10 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     let trace = object.get("trace").and_then(|node| singles::trace(reader, node));
     let samples = object.get("samples").and_then(|node| singles::samples(reader, node));
     let limits = object.get("limits").map(|node| http::limits(reader, node)).unwrap_or_default();
+    let resume = object.get("resume").and_then(|node| reader.flag(node)).unwrap_or(false);
+    if resume && let (Some(load), Some(node)) = (&load, object.get("resume")) {
+        resumable(reader, &load.load.model, &steps.scenarios, node.place);
+    }
     if reader.has_errors() {
         return None;
     }
@@ -410,6 +423,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         notify,
         trace,
         samples,
+        resume,
         measures: measures.planned,
         limits,
     };
@@ -428,6 +442,17 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
     };
     reader.findings.extend(advice::advise(&plan, &places));
     Some(plan)
+}
+
+/// What a run would have to know to go on that no record tells.
+fn resumable(reader: &mut Reader<'_>, model: &LoadModel, scenarios: &[Scenario], place: Place) {
+    let mut loads = std::iter::once(model).chain(scenarios.iter().filter_map(|one| one.load.as_ref()));
+    if loads.any(LoadModel::counts_each_user) {
+        let finding = Finding::error(place, "a load with `iterations_per_user` cannot be resumed");
+        reader.report(
+            finding.help("no record tells how many each user has done: leave out `resume`, or bound the load by `iterations`"),
+        );
+    }
 }
 
 fn more_than_one_login(place: Place) -> Finding {

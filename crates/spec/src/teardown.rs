@@ -56,7 +56,7 @@ fn strip(node: &mut Node) {
     }
 }
 
-fn missing_secrets(reader: &mut Reader<'_>, node: &Node) {
+pub(crate) fn missing_secrets(reader: &mut Reader<'_>, node: &Node) {
     match &node.value {
         Value::Scalar(scalar) if scalar.text().contains("***") => {
             let finding =

@@ -153,6 +153,11 @@ pub(crate) static PLAN: Table = Table {
             "every request carries a `traceparent` header (W3C Trace Context); which of them are told with their trace",
         ),
         key("samples", Kind::Object(&SAMPLES), "a file that single requests are written to"),
+        key(
+            "resume",
+            Kind::Flag,
+            "a run whose process died goes on in another where it stood, by `plimsoll serve` that started it or by `plimsoll runs resume`; default false",
+        ),
         key("limits", Kind::Object(&LIMITS), "what measuring may cost"),
     ],
     later: &[],

@@ -34,8 +34,9 @@ pub struct Arrivals {
     spacing: Spacing,
     random: ChaCha8Rng,
     next: u64,
-    /// Where a Poisson process stands, in units of expected arrivals.
+    /// Where a Poisson process stands, in units of expected arrivals, and where it began.
     position: f64,
+    first: f64,
     /// Whether it stands at an arrival that is still to come.
     stays: bool,
 }
@@ -44,7 +45,36 @@ impl Arrivals {
     /// The sequence from its first arrival on.
     pub fn new(profile: Arc<RateProfile>, spacing: Spacing, seed: u64) -> Self {
         let random = ChaCha8Rng::seed_from_u64(seed);
-        Self { profile, spacing, random, next: 0, position: 0.0, stays: false }
+        Self { profile, spacing, random, next: 0, position: 0.0, first: 0.0, stays: false }
+    }
+
+    /// The sequence from an offset on (nanoseconds from the start of the stages), for who goes on where a sequence
+    /// was left. `number` arrivals are known to have been due before it.
+    ///
+    /// Evenly spaced arrivals are those of the whole sequence that are due from there on, and their numbers do not
+    /// depend on what is known. A Poisson process has no memory, so that one which begins there is as good; it
+    /// needs a seed that was not used before, and its first arrival has the number `number`.
+    pub fn after(profile: Arc<RateProfile>, spacing: Spacing, seed: u64, offset: u64, number: u64) -> Self {
+        let position = profile.until(offset);
+        let mut arrivals = Self::new(profile, spacing, seed);
+        match spacing {
+            Spacing::Uniform => {
+                // A digit's width below, and then onward: the integral and its inverse are both rounded.
+                arrivals.next = (position - 1.0).max(0.0) as u64;
+                while arrivals.due(arrivals.next as f64).is_some_and(|due| due < offset) {
+                    arrivals.next += 1;
+                }
+            }
+            Spacing::Poisson => {
+                (arrivals.next, arrivals.position, arrivals.first) = (number, position, position);
+            }
+        }
+        arrivals
+    }
+
+    /// When the integral of the rate reaches this, in nanoseconds from the start of the stages.
+    fn due(&self, position: f64) -> Option<u64> {
+        Some((self.profile.inverse(position)? * 1e9).round() as u64)
     }
 
     /// The number of the arrival that comes next.
@@ -61,7 +91,7 @@ impl Arrivals {
         self.profile = profile;
         self.next = pending.unwrap_or(self.next);
         // In both cases the arrival to come was drawn already, unless none ever was.
-        self.stays = self.position > 0.0;
+        self.stays = self.position > self.first;
     }
 }
 
@@ -82,9 +112,9 @@ impl Iterator for Arrivals {
                 self.position
             }
         };
-        let due = self.profile.inverse(position)?;
+        let due = self.due(position)?;
         self.next += 1;
-        Some((due * 1e9).round() as u64)
+        Some(due)
     }
 }
 
@@ -160,6 +190,39 @@ mod tests {
         check(&jumps, 30, 2_000_000_000, 3_950_000_000);
         let after = [curve(&[(0.0, 0.0), (1.0, 40.0)]), stage(Ramp(0.0), 1.0)];
         assert_eq!(RateProfile::new(&after).rate_at(Duration::from_millis(1500)), 20.0);
+    }
+
+    #[test]
+    fn who_goes_on_anywhere_offers_the_rest() {
+        use StageKind::*;
+        let stages =
+            [stage(Ramp(300.0), 2.0), stage(Hold(7.5), 3.0), stage(Pause, 1.0), stage(Spike(50.0), 0.25)];
+        let profile = Arc::new(RateProfile::new(&stages));
+        let all = dues(&stages, Spacing::Uniform, 0);
+        for millis in (0..=7000).step_by(125) {
+            let offset = millis * 1_000_000;
+            let rest = Arrivals::after(Arc::clone(&profile), Spacing::Uniform, 9, offset, 0);
+            let before = all.iter().filter(|due| **due < offset).count();
+            assert_eq!(rest.number(), before as u64, "{millis} ms");
+            assert_eq!(rest.collect::<Vec<_>>(), all[before..], "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn a_poisson_process_goes_on_at_its_rate_with_other_arrivals() {
+        let stages = [stage(StageKind::Hold(1000.0), 100.0)];
+        let profile = Arc::new(RateProfile::new(&stages));
+        let offset = 60_000_000_000;
+        let first: Vec<_> =
+            dues(&stages, Spacing::Poisson, 7).into_iter().filter(|due| *due >= offset).collect();
+        let rest = Arrivals::after(profile, Spacing::Poisson, 8, offset, 60_123);
+        assert_eq!(rest.number(), 60_123);
+        let rest: Vec<_> = rest.collect();
+        // 40,000 expected, standard deviation 200: five of them.
+        assert!((rest.len() as f64 - 40_000.0).abs() < 1000.0, "{}", rest.len());
+        assert!(rest.iter().all(|due| *due >= offset));
+        let same = rest.iter().filter(|due| first.binary_search(due).is_ok()).count();
+        assert!(same < 40, "{same} are those of before");
     }
 
     #[test]
@@ -266,6 +329,29 @@ mod tests {
             if !poisson {
                 prop_assert!((known.len() as f64 - steered.total()).abs() <= 1.0);
             }
+        }
+
+        #[test]
+        fn whoever_goes_on_at_any_moment_leaves_nothing_out_and_offers_nothing_twice(
+            rates in prop::collection::vec((0_u8..4, 0.0..2000.0_f64, 0.01..2.0_f64), 1..6),
+            changes in prop::collection::vec((0.0..8.0_f64, prop::option::of(0.0..3.0_f64), 0.0..800.0_f64), 0..4),
+            at in 0.0..10.0_f64,
+        ) {
+            let stages: Vec<_> = rates.iter().map(|(kind, rate, seconds)| stage(match kind {
+                0 => StageKind::Ramp(*rate), 1 => StageKind::Hold(*rate), 2 => StageKind::Spike(*rate), _ => StageKind::Pause,
+            }, *seconds)).collect();
+            let stages = RateProfile::new(&stages);
+            let mut changes: Vec<_> = changes.iter().map(|(at, factor, level)| {
+                ((at * 1e9) as u64, factor.map_or(Wanted::Level(*level), Wanted::Stages))
+            }).collect();
+            changes.sort_by_key(|(at, _)| *at);
+            let profile = Arc::new(changes.iter().fold(stages.clone(), |profile, (at, wanted)| profile.steered(&stages, *at, *wanted)));
+            let offset = (at * 1e9) as u64;
+            let whole: Vec<_> = Arrivals::new(Arc::clone(&profile), Spacing::Uniform, 0).collect();
+            let before = whole.iter().filter(|due| **due < offset).count();
+            let rest = Arrivals::after(profile, Spacing::Uniform, 0, offset, 0);
+            prop_assert_eq!(rest.number(), before as u64);
+            prop_assert_eq!(rest.collect::<Vec<_>>(), &whole[before..]);
         }
 
         #[test]

@@ -53,6 +53,15 @@ impl RateProfile {
         segment.map_or(0.0, |segment| segment.level_at(offset.as_secs_f64()))
     }
 
+    /// The integral of the rate up to an offset (nanoseconds from the start of the stages).
+    pub(crate) fn until(&self, nanos: u64) -> f64 {
+        let position = self.segments.partition_point(|segment| segment.nanos.end <= nanos);
+        let whole = self.before.get(position).copied().unwrap_or_else(|| self.total());
+        let Some(segment) = self.segments.get(position) else { return whole };
+        let x = Duration::from_nanos(nanos.saturating_sub(segment.nanos.start)).as_secs_f64();
+        whole + x * (segment.from + segment.slope * x / 2.0)
+    }
+
     /// The highest rate anywhere.
     pub fn peak(&self) -> f64 {
         self.segments.iter().map(|segment| segment.from.max(segment.to)).fold(0.0, f64::max)

@@ -44,6 +44,9 @@ impl Lines {
                 let said = words::plain(&steered.words(&watch.started.shape));
                 vec![format!("Steered at {}: {said}", words::clock(steered.at as f64 / 1e9))]
             }
+            RunEvent::Resumed(resumed) => {
+                vec![format!("Resumed at {}: {}", words::clock(resumed.at as f64 / 1e9), resumed.words())]
+            }
             RunEvent::Note(note) => {
                 vec![format!("At {}: {}", words::clock(note.at as f64 / 1e9), words::plain(&note.text))]
             }

@@ -148,6 +148,10 @@ impl Watch {
                 let text = format!("steered {}", steered.words(&self.started.shape));
                 self.note = Some(Note { at: steered.at, text });
             }
+            RunEvent::Resumed(resumed) => {
+                self.tracker.resumed(resumed.at / SECOND, resumed.away);
+                self.note = Some(Note { at: resumed.at, text: resumed.words() });
+            }
             RunEvent::Note(note) => self.note = Some(note.clone()),
             RunEvent::Ended(ended) => self.ended = Some(Arc::clone(ended)),
         }
@@ -311,6 +315,7 @@ pub(super) fn told_offset(event: &RunEvent) -> Option<u64> {
         RunEvent::Stretch(stretch) => Some(stretch.range().end.saturating_mul(SECOND)),
         RunEvent::Judged(_) => None,
         RunEvent::Steered(steered) => Some(steered.at),
+        RunEvent::Resumed(resumed) => Some(resumed.at),
         RunEvent::Note(note) => Some(note.at),
         RunEvent::Ended(ended) => Some(ended.at),
     }

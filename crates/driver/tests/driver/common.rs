@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_driver::{Collector, DriverConfig, Feeds, Http1, Message, Transport};
+use plimsoll_driver::{Collector, DriverConfig, Feeds, Http1, Message, Origin, Transport};
 use plimsoll_measure::{
     ConnectionFigures, Distribution, Edges, Frame, Limits, Outcome, Phase, SeriesKey, Timing,
 };
@@ -119,6 +119,7 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         notify: NotifySettings::default(),
         trace: None,
         samples: None,
+        resume: false,
         measures: Vec::new(),
         checks: Vec::new(),
         limits: Limits::default(),
@@ -135,6 +136,7 @@ pub(crate) fn config(plan: RunPlan, transport: Transport, http1: Http1) -> Drive
         setup: Arc::new([]),
         feeds: Feeds::new(&plan.feeds, 1),
         http1,
+        origin: Origin::default(),
         observe: false,
         plan: Arc::new(plan),
     }

@@ -11,7 +11,7 @@ use hyper::body::Bytes;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use plimsoll_data::{Format, Function, Source, Table};
-use plimsoll_driver::{Message, Simulation, Transport};
+use plimsoll_driver::{Message, Origin, Simulation, Transport};
 use plimsoll_measure::{Distribution, Outcome, Timing};
 use plimsoll_run::{
     Action, Feed, FeedOrder, Header, LoadModel, Part, RunPlan, Template, UserLimits, Variable,
@@ -419,4 +419,71 @@ async fn shuffled_rows_come_once_before_any_comes_again() {
     let rows: Vec<_> = asked.iter().filter(|url| url.contains("row%20")).collect();
     assert_eq!(rows.len(), 100);
     assert!((0..50).all(|n| rows.iter().filter(|url| ***url == format!("/0/row%20{n}")).count() == 2));
+}
+
+/// What is offered in each second by a run that goes on at one of them, and how many requests failed or were late.
+async fn resumed(plan: &RunPlan, second: u64, begun: u64) -> Vec<u64> {
+    let origin = Origin { second, resumptions: 1, begun: vec![begun], steers: Vec::new() };
+    let config = config(plan.clone(), server(Duration::from_millis(10), 0..0), CLIENT);
+    let config = plimsoll_driver::DriverConfig { origin, workers: 2, ..config };
+    let measured = Measured::of(Simulation::run(&config).await.unwrap());
+    assert_eq!(measured.arrivals(), measured.ended(), "from {second} s on");
+    // The timers of simulated time are as fine as that.
+    let lag = measured.timing(Timing::ScheduleLag).max().unwrap_or(0);
+    assert!(lag < 1_000_000, "from {second} s on: {lag}");
+    arrivals(&measured)
+}
+
+fn arrivals(measured: &Measured) -> Vec<u64> {
+    let of = |frame: &plimsoll_measure::Frame| frame.iterations.values().map(|series| series.arrivals).sum();
+    measured.frames.iter().map(of).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_goes_on_at_any_second_offers_what_is_left_of_the_plan() {
+    let rate = |per_second| plimsoll_units::Rate::new(per_second).unwrap();
+    let stage = |kind, seconds| Stage { kind, length: Duration::from_secs(seconds) };
+    let stages = vec![
+        stage(StageKind::Ramp(rate(90.0)), 3),
+        stage(StageKind::Pause, 1),
+        stage(StageKind::Hold(rate(7.5)), 4),
+    ];
+    let model = LoadModel::Open { stages, spacing: plimsoll_workload::Spacing::Uniform, max_in_flight: 1000 };
+    let plan = plan("http://simulated", model, step());
+    let whole = arrivals(&simulate(plan.clone(), server(Duration::from_millis(10), 0..0)).await);
+    assert_eq!(whole[..8].iter().sum::<u64>(), 135 + 30);
+    for second in 0..9 {
+        let begun: u64 = whole.iter().take(second).sum();
+        let rest = resumed(&plan, second as u64, begun).await;
+        assert!(rest.iter().take(second).all(|arrivals| *arrivals == 0));
+        assert_eq!(rest.iter().skip(second).sum::<u64>(), 165 - begun, "from {second} s on");
+        assert_eq!(rest.get(second..8).unwrap_or_default(), whole.get(second..8).unwrap_or_default());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_that_go_on_are_as_many_as_the_plan_wants_there_and_do_what_is_left() {
+    let users = |stages| LoadModel::Closed { stages, limits: UserLimits::default() };
+    let stage =
+        |users, seconds| Stage { kind: StageKind::Hold(Users(users)), length: Duration::from_secs(seconds) };
+    let plan_of = |model| plan("http://simulated", model, step());
+    // A user makes one request every 10 ms.
+    let plan = plan_of(users(vec![stage(2, 2), stage(5, 2)]));
+    assert_eq!(resumed(&plan, 1, 200).await[..4], [0, 200, 500, 500]);
+    assert_eq!(resumed(&plan, 3, 900).await[..4], [0, 0, 0, 500]);
+    let limits = UserLimits { iterations: Some(1000), ..UserLimits::default() };
+    let plan = plan_of(LoadModel::Closed { stages: vec![stage(2, 60)], limits });
+    assert_eq!(resumed(&plan, 4, 800).await.iter().sum::<u64>(), 200);
+    assert_eq!(resumed(&plan, 5, 1000).await.iter().sum::<u64>(), 0, "all were begun before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_goes_on_is_what_it_was_steered_to() {
+    let steers = vec![(0, 1_000_000_000, plimsoll_workload::Wanted::Level(40.0))];
+    let config =
+        config(plan("http://simulated", open(100.0, 4.0), step()), server(Duration::ZERO, 0..0), CLIENT);
+    let origin = Origin { second: 2, resumptions: 1, begun: vec![140], steers };
+    let config = plimsoll_driver::DriverConfig { origin, ..config };
+    let measured = Measured::of(Simulation::run(&config).await.unwrap());
+    assert_eq!(arrivals(&measured)[..4], [0, 0, 40, 40]);
 }

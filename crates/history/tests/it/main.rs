@@ -14,6 +14,7 @@ mod listing;
 mod month;
 mod plateaus;
 mod predictions;
+mod resuming;
 mod retaining;
 mod sample;
 mod schema;

@@ -24,6 +24,8 @@ mod listing;
 mod plateaus;
 #[path = "../it/predictions.rs"]
 mod predictions;
+#[path = "../it/resuming.rs"]
+mod resuming;
 #[path = "../it/retaining.rs"]
 mod retaining;
 #[path = "../it/sample.rs"]

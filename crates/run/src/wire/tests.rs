@@ -270,6 +270,19 @@ fn what_was_steered_survives_and_a_change_that_is_none_is_told() {
 }
 
 #[test]
+fn where_a_run_went_on_survives_and_is_told_in_words() {
+    let before = Resumed { at: 5_000_000_000, wall_nanos: 86_403_000_000_000, away: 7_250_000_000, cut: 2 };
+    let line = to_line(&RunEvent::Resumed(before)).unwrap();
+    let RunEvent::Resumed(after) = from_line(&line, &Edges::default()).unwrap() else { panic!("{line}") };
+    assert_eq!(after, before);
+    assert_eq!(
+        after.words(),
+        "no load from 23:59:55 to 00:00:03 UTC: the generator was away for 7.2 s. What it had sent after its last recorded \
+         second is in no figure; the 2 requests in flight then count as cut"
+    );
+}
+
+#[test]
 fn unknown_fields_are_skipped() {
     let event = from_line(r#"{"event":"note","at":1,"text":"t","colour":"red"}"#, &Edges::default()).unwrap();
     assert!(matches!(event, RunEvent::Note(Note { at: 1, .. })));

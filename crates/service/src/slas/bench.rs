@@ -302,8 +302,8 @@ impl Bench {
             return;
         }
         let judged = second.state.judged();
-        let begun = u64::try_from(started.info.started_nanos / 1_000_000_000).unwrap_or(0);
-        let at = begun + judged.second;
+        let wall_nanos = second.state.wall_nanos(judged.second.saturating_mul(1_000_000_000));
+        let at = u64::try_from(wall_nanos / 1_000_000_000).unwrap_or(0);
         let running = self.runs.entry(second.run.to_owned()).or_insert_with(|| Running {
             plan: plan.clone(),
             next: at,

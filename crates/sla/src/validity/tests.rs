@@ -174,6 +174,17 @@ fn reasons_say_what_how_much_when_and_why() {
 }
 
 #[test]
+fn what_was_behind_a_gap_is_told_by_the_time_it_was_then() {
+    let mut clock = WallClock::new(STARTED);
+    assert_eq!(clock.at(7), "12:03:07 UTC");
+    clock.gaps = vec![(5, 90_000_000_000), (8, 86_400_000_000_000)];
+    assert_eq!(
+        [4, 5, 7, 8].map(|second| clock.at(second)),
+        ["12:03:04 UTC", "12:04:35 UTC", "12:04:37 UTC", "12:04:38 UTC on day 2"]
+    );
+}
+
+#[test]
 fn the_cause_that_hindered_most_of_the_late_seconds_is_named() {
     let none = Vitals::default();
     for (vitals, cause) in [
@@ -324,11 +335,11 @@ fn segments_sent_again_are_told_and_not_held_against_anybody_here() {
 
 #[test]
 fn clock_times_go_on_after_midnight_and_never_fail() {
-    assert_eq!(WallClock(STARTED).at(10), "12:03:10 UTC");
-    assert_eq!(WallClock(STARTED).at(86_400), "12:03:00 UTC on day 2");
-    assert_eq!(WallClock(STARTED).at(12 * 3600), "00:03:00 UTC on day 2");
-    assert_eq!(WallClock(-1).at(0), "23:59:59 UTC");
+    assert_eq!(WallClock::new(STARTED).at(10), "12:03:10 UTC");
+    assert_eq!(WallClock::new(STARTED).at(86_400), "12:03:00 UTC on day 2");
+    assert_eq!(WallClock::new(STARTED).at(12 * 3600), "00:03:00 UTC on day 2");
+    assert_eq!(WallClock::new(-1).at(0), "23:59:59 UTC");
     for start in [i64::MIN, i64::MAX] {
-        let _ = WallClock(start).at(u64::MAX);
+        let _ = WallClock::new(start).at(u64::MAX);
     }
 }

@@ -164,7 +164,8 @@ fn single_requests_are_asked_for() {
         assert_eq!((samples.format, samples.rule), (format, expected), "{text}");
     }
     let neither = read("");
-    assert!(neither.trace.is_none() && neither.samples.is_none());
+    assert!(neither.trace.is_none() && neither.samples.is_none() && !neither.resume);
+    assert!(read("resume: true").resume && !read("resume: false").resume);
     let resolved = read("samples: { file: \"${HOME:-x}.csv\" }").samples.unwrap();
     assert!(resolved.file.to_str().unwrap().ends_with(".csv"));
 }
@@ -651,6 +652,7 @@ fn the_hash_is_about_what_a_run_does() {
         ),
         ("http: {", "limits: { series: 10000 }\nhttp: {"),
         ("http: {", "samples: { file: x.csv }\nhttp: {"),
+        ("http: {", "resume: true\nhttp: {"),
         ("http: {", "tls: { resumption: true }\nhttp: {"),
         ("redirects: 3", "redirects: 3, version: \"1.1\""),
         ("http: {", "auth: { bearer: abc }\nhttp: {"),

@@ -1,0 +1,11 @@
+-- Runs that a service started and that go on in another process where theirs dies. A run stands here from before it begins
+-- until its process has ended by itself.
+CREATE TABLE launches (
+    run TEXT PRIMARY KEY,
+    -- The name of its plan in the service's folder.
+    plan TEXT NOT NULL,
+    -- The schedule that started it; absent where somebody did.
+    schedule TEXT,
+    -- Where whoever started it may send runs; absent where the service alone decides.
+    targets TEXT
+) STRICT;
