@@ -266,6 +266,7 @@ impl Story {
             | RunEvent::Steered(_)
             | RunEvent::Resumed(_)
             | RunEvent::Stretch(_)
+            | RunEvent::Profile(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => {}
         }

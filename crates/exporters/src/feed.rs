@@ -150,6 +150,7 @@ impl Encoding {
             | RunEvent::Phase { .. }
             | RunEvent::Steered(_)
             | RunEvent::Resumed(_)
+            | RunEvent::Profile(_)
             | RunEvent::Note(_) => {}
         }
         let pieces =

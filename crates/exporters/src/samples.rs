@@ -132,6 +132,7 @@ impl SamplesFile {
             | RunEvent::Resumed(_)
             | RunEvent::Stretch(_)
             | RunEvent::Judged(_)
+            | RunEvent::Profile(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => {}
         }

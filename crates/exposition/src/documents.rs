@@ -45,6 +45,10 @@ pub fn event(started: &Started, event: &RunEvent) -> Option<Document> {
             (steered.effective, "run-steered", message, more)
         }
         RunEvent::Resumed(resumed) => (resumed.at, "run-resumed", resumed.words(), Value::Null),
+        RunEvent::Profile(taken) => {
+            let more = json!({ "file": taken.file });
+            (taken.at, "profile-taken", format!("profile of {}", taken.words()), more)
+        }
         RunEvent::Note(note) => (note.at, "note", note.text.clone(), Value::Null),
         RunEvent::Ended(ended) => {
             let reason = ended.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();

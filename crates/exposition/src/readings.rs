@@ -157,7 +157,11 @@ impl Readings {
                 Some(Report { wall_nanos: self.after(ended.at), readings: self.ended() })
             }
             // A point has the time of a second: what only a sum is known of has no points.
-            RunEvent::Stretch(_) | RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Note(_) => None,
+            RunEvent::Stretch(_)
+            | RunEvent::Phase { .. }
+            | RunEvent::Steered(_)
+            | RunEvent::Profile(_)
+            | RunEvent::Note(_) => None,
             RunEvent::Resumed(resumed) => {
                 self.started = Arc::new(self.started.seen_from(resumed));
                 None

@@ -237,8 +237,8 @@ impl Inbox {
             RunEvent::Second(_) => self.seconds += 1,
             RunEvent::Note(_) if self.notes == BACKLOG_NOTES => return,
             RunEvent::Note(_) => self.notes += 1,
-            // Both are bounded by the run itself.
-            RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Resumed(_) => {}
+            // All are bounded by the run itself.
+            RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Resumed(_) | RunEvent::Profile(_) => {}
             RunEvent::Ended(_) => self.over = true,
         }
         self.events.push_back(event.clone());
@@ -265,7 +265,8 @@ impl Inbox {
                 | RunEvent::Judged(_)
                 | RunEvent::Phase { .. }
                 | RunEvent::Steered(_)
-                | RunEvent::Resumed(_) => {}
+                | RunEvent::Resumed(_)
+                | RunEvent::Profile(_) => {}
             }
         }
     }
@@ -438,7 +439,11 @@ impl Batch {
                     CoursePoint::of_second(second).write(&mut point);
                     batch.seconds.push((wire::to_rows(second), point));
                 }
-                RunEvent::Phase { .. } | RunEvent::Steered(_) | RunEvent::Resumed(_) | RunEvent::Note(_) => {
+                RunEvent::Phase { .. }
+                | RunEvent::Steered(_)
+                | RunEvent::Resumed(_)
+                | RunEvent::Profile(_)
+                | RunEvent::Note(_) => {
                     let after = batch.place.last_second.unwrap_or(-1);
                     batch.marks.push((batch.place.sequence, after, line()));
                     batch.place.sequence += 1;

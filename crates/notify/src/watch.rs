@@ -42,6 +42,7 @@ impl RunWatch {
             | RunEvent::Second(_)
             | RunEvent::Steered(_)
             | RunEvent::Stretch(_)
+            | RunEvent::Profile(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => Vec::new(),
         }

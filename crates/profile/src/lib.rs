@@ -6,11 +6,13 @@
 //! errors or nameless, and no bytes make it panic. Names are as the file has them; what is drawn is escaped.
 //! Addresses without names stay addresses: there is no looking into programs here.
 
+mod digest;
 mod flame;
 mod read;
 mod top;
 mod wire;
 
-pub use flame::flame_graph;
+pub use digest::Digest;
+pub use flame::{Flame, FlameBox, FlameCall, flame_graph};
 pub use read::{Kind, LARGEST, Malformed, Profile, Stack};
 pub use top::Row;

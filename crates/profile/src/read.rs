@@ -209,16 +209,20 @@ impl Kind {
     /// A value as people read it, like `21.3 s` or `-4.00 MB`; of a unit that is not known as it stands.
     pub fn amount(&self, value: i64) -> String {
         let sign = if value < 0 { "-" } else { "" };
-        let size = value.unsigned_abs();
-        let seconds = |parts: f64| format!("{sign}{}", duration::human(size as f64 / parts));
-        match &*self.unit {
-            "nanoseconds" => seconds(1e9),
-            "microseconds" => seconds(1e6),
-            "milliseconds" => seconds(1e3),
-            "seconds" => seconds(1.0),
-            "bytes" => format!("{sign}{}", ByteCount(size)),
-            _ => value.to_string(),
-        }
+        format!("{sign}{}", amount(&self.unit, value.unsigned_abs()))
+    }
+}
+
+/// A size in a unit, as people read it.
+pub(crate) fn amount(unit: &str, size: u64) -> String {
+    let seconds = |parts: f64| duration::human(size as f64 / parts);
+    match unit {
+        "nanoseconds" => seconds(1e9),
+        "microseconds" => seconds(1e6),
+        "milliseconds" => seconds(1e3),
+        "seconds" => seconds(1.0),
+        "bytes" => ByteCount(size).to_string(),
+        _ => size.to_string(),
     }
 }
 

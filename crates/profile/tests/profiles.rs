@@ -190,7 +190,7 @@ fn a_difference_is_what_is_more_and_less() {
 fn a_flame_graph_is_escaped_and_draws_every_call() {
     let read = Profile::read(&profile(100)).unwrap();
     let svg = flame_graph(&read, 1);
-    assert!(svg.contains("&lt;hash&gt; &amp; &quot;co&quot;: 300 nanoseconds (66.67%)"), "{svg}");
+    assert!(svg.contains("&lt;hash&gt; &amp; &quot;co&quot;: 300 ns (66.67%)"), "{svg}");
     assert!(!svg.contains("<hash>") && svg.ends_with("</svg>\n"));
     // All, main, work twice, hash, and the one without a name.
     assert_eq!(svg.matches("<rect").count(), 6);
@@ -243,6 +243,32 @@ fn a_drawing_is_bounded() {
     let svg = flame_graph(&Profile::read(&writer.end()).unwrap(), 0);
     assert!(svg.matches("<rect").count() <= 4_000, "{}", svg.matches("<rect").count());
     assert!(svg.len() < 2 << 20, "{}", svg.len());
+}
+
+#[test]
+fn a_digest_is_small_and_says_of_how_many() {
+    let mut writer = Writer::default();
+    writer.kind("cpu", "nanoseconds");
+    for id in 1..=2_000 {
+        writer.stack(&[id, 7], &[3_000 - id as i64]);
+    }
+    let read = Profile::read(&writer.end()).unwrap();
+    let digest = read.digest(0).unwrap();
+    assert_eq!((digest.top.len(), digest.functions, digest.flame.calls.len()), (20, 2_000, 400));
+    assert_eq!(
+        (digest.total, digest.duration, &*digest.top[0].name),
+        (read.total(0), Some(30.0), "location 1")
+    );
+    assert_eq!(read.digest(1), None);
+    // Everything lies on what is one less deep.
+    for call in &digest.flame.calls[1..] {
+        let is_below = |other: &&plimsoll_profile::FlameCall| {
+            other.depth + 1 == call.depth
+                && other.start <= call.start
+                && call.start + call.value <= other.start + other.value
+        };
+        assert!(digest.flame.calls.iter().any(|other| is_below(&other)), "{call:?}");
+    }
 }
 
 proptest! {

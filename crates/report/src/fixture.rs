@@ -11,11 +11,12 @@ use plimsoll_measure::{
     LatencyFigures, Observed, Opening, Outcome, PendingKey, Phase, SECOND, Sample, SeriesKey, Shard,
     ValueForm, ValueKey, ValueName, ValueUnit, Vitals,
 };
+use plimsoll_profile::{Kind, Profile, Stack};
 use plimsoll_run::{
     AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, Machine,
-    MeasureShape, Model, Note, ObjectiveSummary, ResourceFigure, ResourceScrape, ResourceUnit, Resumed,
-    RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second, Shape, StageShape, Started, State,
-    Steered, SteeredSummary, StepShape,
+    MeasureShape, Model, Note, ObjectiveSummary, ProfileKind, ProfileMoment, ProfileTaken, ResourceFigure,
+    ResourceScrape, ResourceUnit, Resumed, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second,
+    Shape, StageShape, Started, State, Steered, SteeredSummary, StepShape,
 };
 use plimsoll_sla::{Expression, Filter, Judgement, Objective, Severity, Validity, ValidityReport, Verdict};
 
@@ -41,6 +42,7 @@ pub(crate) fn run() -> Run {
         at: 30 * SECOND,
         text: "the target closed 12 idle connections".into(),
     }));
+    state.apply(&RunEvent::Profile(Arc::new(profile())));
     state.apply(&RunEvent::Ended(Arc::new(Ended {
         at: 61_250 * MS,
         status: RunStatus::Completed,
@@ -96,6 +98,34 @@ pub(crate) fn calm() -> Run {
     run.summary.validity.reasons.clear();
     run.summary.info.version = Some("1.5.0".into());
     run
+}
+
+/// Where the target spent its time when it was in trouble.
+pub(crate) fn profile() -> ProfileTaken {
+    let stack = |frames: &[u32], ms: i64| Stack { frames: frames.to_vec(), values: vec![ms * 1_000_000] };
+    let names =
+        ["main.main", "shop.(*Cart).Total", "shop.hash", "runtime.mallocgc", "shop.<lambda> & \"co\""];
+    let profile = Profile {
+        kinds: vec![Kind { name: "cpu".into(), unit: "nanoseconds".into() }],
+        usual: 0,
+        duration: Some(10.0),
+        names: names.map(Into::into).to_vec(),
+        stacks: vec![
+            stack(&[0, 1, 2], 6_200),
+            stack(&[0, 1, 3], 1_300),
+            stack(&[0, 4], 400),
+            stack(&[0], 100),
+        ],
+    };
+    ProfileTaken {
+        at: 31 * SECOND,
+        kind: ProfileKind::Cpu,
+        moment: ProfileMoment::Breach,
+        objective: Some("fast".into()),
+        file: "profiles/checkout-01-cpu-breach.pb.gz".into(),
+        bytes: 48_213,
+        digest: profile.digest(0).unwrap(),
+    }
 }
 
 /// The same, whose load was made other than planned in between.
@@ -185,6 +215,15 @@ pub(crate) fn hostile(text: &str) -> Run {
     }
     for source in &mut summary.resource_sources {
         (source.source, source.reason) = (text.into(), Some(text.to_owned()));
+    }
+    for taken in &mut summary.profiles {
+        let taken = Arc::make_mut(taken);
+        taken.objective = Some(text.to_owned());
+        everywhere(&mut taken.file);
+        let digest = &mut taken.digest;
+        (digest.kind.name, digest.kind.unit, digest.flame.unit) = (text.into(), text.into(), text.into());
+        digest.top.iter_mut().for_each(|row| row.name = text.into());
+        digest.flame.calls.iter_mut().for_each(|call| call.name = text.into());
     }
     for objective in &mut summary.objectives {
         everywhere(&mut objective.name);

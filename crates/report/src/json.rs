@@ -60,6 +60,7 @@ pub fn json(run: &Run) -> Value {
         "overflow": measured::overflow(summary),
         "calibration": run.started.calibration.as_ref().map(calibration_json),
         "resource_sources": crate::resources::sources_json(summary),
+        "profiles": crate::profiles::json(summary),
         "samples": summary.samples.map(|samples| json!({
             "written": samples.written,
             "skipped": samples.skipped,

@@ -24,6 +24,7 @@ mod markdown;
 mod next_steps;
 mod once;
 mod parts;
+mod profiles;
 mod quick;
 mod resources;
 mod run;

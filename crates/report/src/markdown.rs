@@ -41,6 +41,7 @@ pub fn markdown(run: &Run) -> String {
     connections(&mut text, run);
     values(&mut text, run);
     resources(&mut text, run);
+    profiles(&mut text, run);
     steered(&mut text, run);
     notes(&mut text, run);
     facts(&mut text, run);
@@ -246,6 +247,17 @@ fn connections(text: &mut String, run: &Run) {
             .map(|reason| count(&format!("closed {}", words::close_reason(reason)), figures.closed(reason))),
     );
     table(text, "Connections", &["", "Count or share"], 1..2, &rows);
+}
+
+fn profiles(text: &mut String, run: &Run) {
+    let cells = crate::profiles::cells(&run.summary);
+    let rows: Vec<Vec<_>> =
+        cells.iter().map(|cells| cells.iter().map(|cell| escaped(cell)).collect()).collect();
+    table(text, "Profiles", &crate::profiles::COLUMNS, 2..6, &rows);
+    for taken in &run.summary.profiles {
+        let about = format!("{} {}", taken.words(), crate::profiles::about(taken));
+        let _ = writeln!(text, "Profile of {}.\n", escaped(&about));
+    }
 }
 
 /// How the load was made other than planned.

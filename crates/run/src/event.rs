@@ -4,7 +4,7 @@ use std::sync::Arc;
 use plimsoll_measure::{Frame, Phase, Vitals};
 use plimsoll_sla::{Status, Validity};
 
-use crate::{Calibration, ResourceScrape, Shape, Steered, Stretch};
+use crate::{Calibration, ProfileTaken, ResourceScrape, Shape, Steered, Stretch};
 
 /// Something that happened in a run. Cheap to clone: the large ones are shared.
 #[derive(Debug, Clone)]
@@ -29,6 +29,8 @@ pub enum RunEvent {
     Steered(Arc<Steered>),
     /// The run goes on in another process, after the one that offered its load had died.
     Resumed(Resumed),
+    /// A profile of the target was fetched.
+    Profile(Arc<ProfileTaken>),
     /// Something worth telling that is no measurement.
     Note(Note),
     /// The last event.

@@ -26,6 +26,7 @@ mod network;
 mod notify;
 mod observed;
 mod plan;
+mod profiles;
 mod resources;
 mod run_plateaus;
 mod shape;
@@ -74,6 +75,7 @@ pub use plan::{
 };
 pub use plan::{MeasureRead, MeasureSource, PlannedMeasure, RequestMeasure};
 pub use plimsoll_measure::{ResourceFigure, ResourceScrape, ResourceUnit};
+pub use profiles::{ProfileKind, ProfileMoment, ProfileSource, ProfileTaken, ProfilesSettings};
 pub use resources::{ResourceSourceSummary, ResourceSummary};
 pub use run_plateaus::RunPlateaus;
 pub use shape::{

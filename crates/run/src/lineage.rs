@@ -22,7 +22,7 @@ pub struct Lineage {
 }
 
 /// Keys of a plan that say how much is asked, what is promised of it and who is told.
-const ASIDE: [&str; 6] = ["load", "sla", "export", "tags", "resources", "limits"];
+const ASIDE: [&str; 7] = ["load", "sla", "export", "tags", "resources", "profiles", "limits"];
 
 impl Lineage {
     /// That of a run.

@@ -97,6 +97,7 @@ impl LoadSeries {
             | RunEvent::Judged(_)
             | RunEvent::Steered(_)
             | RunEvent::Resumed(_)
+            | RunEvent::Profile(_)
             | RunEvent::Note(_)
             | RunEvent::Ended(_) => {}
         }

@@ -12,7 +12,10 @@ use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Pause, RateProfile, Spacing, Stage, UserProfile};
 use serde_json::Value;
 
-use crate::{Body, CheckShape, Comparison, GroupShape, Network, NotifySettings, Reuse, StepShape, Template};
+use crate::{
+    Body, CheckShape, Comparison, GroupShape, Network, NotifySettings, ProfilesSettings, Reuse, StepShape,
+    Template,
+};
 
 /// A plan as it is meant: valid, resolved, ready to be run.
 #[derive(Debug, Clone)]
@@ -70,6 +73,8 @@ pub struct RunPlan {
     pub overload_objectives: Vec<Objective>,
     /// Where figures of the target and its machine come from, beside the load.
     pub resources: Vec<ResourceSource>,
+    /// Which profiles of the target are fetched while the run goes on.
+    pub profiles: Option<ProfilesSettings>,
     /// Where measurements go while it runs.
     pub export: ExportSettings,
     /// Who is told how it goes.

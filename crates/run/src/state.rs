@@ -21,8 +21,8 @@ use crate::summary::{
 };
 use crate::timeline::whole_seconds;
 use crate::{
-    Ended, Judged, Note, ResourceSummary, Resumed, RunEvent, Second, Shape, Started, Steerings, Stretch,
-    Timeline, leaks,
+    Ended, Judged, Note, ProfileTaken, ResourceSummary, Resumed, RunEvent, Second, Shape, Started, Steerings,
+    Stretch, Timeline, leaks,
 };
 
 /// How many different messages are kept per kind of failure.
@@ -33,6 +33,8 @@ const RESUMPTIONS: usize = 10_000;
 
 /// How many notes are kept; a run that has more to tell repeats itself.
 const NOTES: usize = 200;
+/// The most profiles that are told of: more than a run takes.
+const PROFILES: usize = 64;
 
 /// A run so far: the fold of its events. Live view, record and replay all use this one, so they agree.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ pub struct State {
     steerings: Steerings,
     resumptions: Vec<Resumed>,
     notes: Vec<Note>,
+    profiles: Vec<Arc<ProfileTaken>>,
     connections: ConnectionFigures,
     reconnects: u64,
     addresses: BTreeMap<AddressKey, AddressSeries>,
@@ -74,6 +77,7 @@ impl State {
             steerings: Steerings::default(),
             resumptions: Vec::new(),
             notes: Vec::new(),
+            profiles: Vec::new(),
             connections: ConnectionFigures::default(),
             reconnects: 0,
             addresses: BTreeMap::new(),
@@ -113,6 +117,11 @@ impl State {
             RunEvent::Steered(steered) => self.steerings.apply(steered),
             RunEvent::Stretch(stretch) => self.stretch(stretch),
             RunEvent::Resumed(resumed) => self.resumed(resumed),
+            RunEvent::Profile(taken) => {
+                if self.profiles.len() < PROFILES {
+                    self.profiles.push(Arc::clone(taken));
+                }
+            }
             RunEvent::Note(note) => self.note(note.clone()),
             RunEvent::Ended(ended) => self.ended = Some(Arc::clone(ended)),
         }
@@ -334,6 +343,7 @@ impl State {
             objectives: self.objectives(measured_seconds, &resources),
             resources,
             resource_sources: self.resources.sources(),
+            profiles: self.profiles.clone(),
             exports: self.ended.as_ref().map(|ended| ended.exports.clone()).unwrap_or_default(),
             samples: self.ended.as_ref().and_then(|ended| ended.samples),
             steered: self.steered(),

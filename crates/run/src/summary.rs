@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plimsoll_measure::{
     ConnectionFigures, ErrorSample, Histogram, KeptRequest, LatencyFigures, Outcome, Phase, Timing,
@@ -7,8 +8,8 @@ use plimsoll_sla::{Judgement, Measure, Recovery, Severity, ValidityReport};
 
 use crate::{
     AddressSummary, Change, CheckSummary, ExportCount, GroupSummary, MeasureSummary, Model, Note,
-    ResourceSourceSummary, ResourceSummary, Resumed, RunInfo, RunStatus, SamplesCount, Skew, StageShape,
-    TimelinePoint,
+    ProfileTaken, ResourceSourceSummary, ResourceSummary, Resumed, RunInfo, RunStatus, SamplesCount, Skew,
+    StageShape, TimelinePoint,
 };
 
 /// A run in figures. Seconds, shares of one, requests per second; what has no data is `None`.
@@ -70,6 +71,8 @@ pub struct Summary {
     pub resources: Vec<ResourceSummary>,
     /// One per source of those that was scraped.
     pub resource_sources: Vec<ResourceSourceSummary>,
+    /// Profiles of the target, as they were fetched.
+    pub profiles: Vec<Arc<ProfileTaken>>,
     /// One per objective, in the plan's order.
     pub objectives: Vec<ObjectiveSummary>,
     /// One per sink.

@@ -16,6 +16,7 @@ use plimsoll_measure::{
 use plimsoll_sla::{Expression, Filter, Objective, OwnValue, Severity};
 use serde::{Deserialize, Serialize};
 
+use crate::profiles::{ProfileLine, profile_in, profile_out};
 use crate::{
     AddressShape, Calibration, CheckShape, Ended, ExportCount, Floor, Gauges, GroupShape, LoadShape, Machine,
     MeasureShape, Model, Note, Resumed, RunEvent, RunInfo, RunStatus, SamplesCount, ScenarioShape, Second,
@@ -95,6 +96,7 @@ pub fn to_line(event: &RunEvent) -> Option<String> {
         RunEvent::Resumed(Resumed { at, wall_nanos, away, cut }) => {
             Line::Resumed { at: *at, wall_nanos: *wall_nanos, away: *away, cut: *cut }
         }
+        RunEvent::Profile(taken) => Line::Profile(Box::new(profile_out(taken))),
         RunEvent::Note(note) => Line::Note { at: note.at, text: note.text.clone() },
         RunEvent::Ended(ended) => Line::Ended(ended_out(ended)),
         RunEvent::Judged(_) => return None,
@@ -125,6 +127,7 @@ pub fn from_line(line: &str, edges: &Edges) -> Result<RunEvent, WireError> {
         Line::Resumed { at, wall_nanos, away, cut } => {
             RunEvent::Resumed(Resumed { at, wall_nanos, away, cut })
         }
+        Line::Profile(line) => RunEvent::Profile(Arc::new(profile_in(*line)?)),
         Line::Note { at, text } => RunEvent::Note(Note { at, text }),
         Line::Ended(ended) => RunEvent::Ended(Arc::new(ended_in(ended)?)),
     })
@@ -200,6 +203,7 @@ enum Line {
         #[serde(default)]
         cut: u64,
     },
+    Profile(Box<ProfileLine>),
     Note {
         at: u64,
         text: String,

@@ -262,6 +262,7 @@ fn bare(plan: &RunPlan, target: &str, connections: u32, model: LoadModel) -> Run
         objectives: Vec::new(),
         overload_objectives: Vec::new(),
         resources: Vec::new(),
+        profiles: None,
         export: ExportSettings::default(),
         notify: NotifySettings::default(),
         // They cost what they cost in the run.

@@ -14,6 +14,7 @@ mod limit;
 mod machine;
 mod once;
 mod overload;
+mod profiles;
 mod resources;
 mod run;
 mod scaling;

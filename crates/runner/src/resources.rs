@@ -8,7 +8,7 @@
 //! It knows few figures by name (`docs/plan.md` lists them) and keeps no others unless the plan names
 //! them: a target may expose any number.
 
-mod endpoint;
+pub(crate) mod endpoint;
 mod figures;
 mod local;
 

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::commands::Commands;
 use crate::control::Control;
 use crate::machine::machine;
+use crate::profiles::{Answer, Profiles};
 use crate::resources::Resources;
 use crate::sinks;
 use crate::vitals::Sampler;
@@ -319,6 +320,7 @@ struct Telling {
     /// The file of the rows that were used.
     rows: Option<PathBuf>,
     resources: Option<Resources>,
+    profiles: Option<Profiles>,
     /// Who looks for what is asked through the history.
     commands: Option<Commands>,
     /// Sources of which it was told that they could not be scraped or have too many series.
@@ -429,6 +431,7 @@ impl Telling {
             lost: None,
             rows: config.rows,
             resources: None,
+            profiles: None,
             commands: None,
             told: BTreeSet::new(),
         }
@@ -460,7 +463,12 @@ impl Telling {
         self.tell(RunEvent::Second(Arc::new(Second { frame, gauges, vitals, resources, wall_nanos })));
         let judged =
             tracing::info_span!("judge", plimsoll.second = end / SECOND - 1).in_scope(|| self.state.judged());
+        let came = self.profiles.as_mut().map(|profiles| {
+            profiles.judged(&judged, self.state.shape());
+            profiles.take()
+        });
         self.tell(RunEvent::Judged(Arc::new(judged)));
+        self.profiled(came.unwrap_or_default());
         notes.into_iter().for_each(|note| self.note(note));
         self.notice_trouble();
     }
@@ -508,6 +516,7 @@ impl Telling {
         control: &Control,
     ) -> Finished {
         self.watch_resources(&config.plan);
+        self.ask_for_profiles(config);
         self.commands = self
             .history
             .as_ref()
@@ -584,6 +593,10 @@ impl Telling {
         if let Some(commands) = self.commands.take() {
             commands.finish(FLUSH).await;
         }
+        if let Some(profiles) = self.profiles.take() {
+            let came = profiles.finish(&control.stop).await;
+            self.profiled(came);
+        }
         self.finish(last, course.end, config).await
     }
 
@@ -623,6 +636,23 @@ impl Telling {
         match Resources::start(plan, self.started) {
             Ok(resources) => self.resources = resources,
             Err(error) => self.note(format!("the resources are not looked at: {error}")),
+        }
+    }
+
+    /// Begins to ask for profiles. A run goes on without them.
+    fn ask_for_profiles(&mut self, config: &DriverConfig) {
+        match Profiles::start(&config.plan, self.state.shape(), &config.run_id, self.started) {
+            Ok(profiles) => self.profiles = profiles,
+            Err(error) => self.note(format!("no profiles are fetched: {error}")),
+        }
+    }
+
+    fn profiled(&mut self, came: Vec<Answer>) {
+        for answer in came {
+            match answer {
+                Ok(taken) => self.tell(RunEvent::Profile(taken)),
+                Err(reason) => self.note(reason),
+            }
         }
     }
 
@@ -751,6 +781,7 @@ impl Course {
         self.reach(telling, at.saturating_sub(1));
         self.told = Some(Phase::Grace);
         telling.tell(RunEvent::Phase { phase: Phase::Grace, at });
+        telling.profiles.iter().for_each(Profiles::ended);
     }
 
     /// Whether stages are left after an offset. Where none are, all was offered and nothing can be

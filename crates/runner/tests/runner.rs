@@ -110,6 +110,7 @@ fn plan(target: &DemoTarget, rate: f64, length: Duration) -> RunPlan {
         objectives: Vec::new(),
         overload_objectives: Vec::new(),
         resources: Vec::new(),
+        profiles: None,
         export: ExportSettings::default(),
         notify: NotifySettings::default(),
         trace: None,

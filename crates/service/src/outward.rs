@@ -62,19 +62,24 @@ pub(crate) fn of(plan: &RunPlan) -> BTreeSet<Outward> {
             },
         );
     }
-    for source in &plan.resources {
-        if let ResourceOrigin::Metrics(endpoint) = &source.origin {
-            let place = of_url(endpoint.url.expose());
-            // Where the load goes is judged when it begins.
-            if !targets.contains(&place) {
-                add("resources", place);
-            }
+    let figures = plan.resources.iter().filter_map(|source| match &source.origin {
+        ResourceOrigin::Metrics(endpoint) => Some(("resources", endpoint)),
+        ResourceOrigin::Process(_) | ResourceOrigin::Port(_) | ResourceOrigin::Host => None,
+    });
+    let profiles = plan.profiles.iter().flat_map(|profiles| &profiles.sources);
+    let profiles = profiles.map(|source| ("profiles", &source.endpoint));
+    for (key, endpoint) in figures.chain(profiles) {
+        let place = of_url(endpoint.url.expose());
+        // Where the load goes is judged when it begins.
+        if !targets.contains(&place) {
+            add(key, place);
         }
     }
     let files = [
         ("export.file", export.file.as_ref().map(|file| &file.path)),
         ("export.spool", export.spool.directory.as_ref()),
         ("samples", plan.samples.as_ref().map(|samples| &samples.file)),
+        ("profiles", plan.profiles.as_ref().map(|profiles| &profiles.folder)),
     ];
     for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
         add(key, Place::Written(file.clone()));
@@ -195,6 +200,12 @@ mod tests {
             ("export: { file: { path: out.ndjson } }", ""),
             ("export: { file: { path: /etc/x.ndjson } }", "outside the folder"),
             ("samples: { file: ../x.ndjson }", "`samples` writes `../x.ndjson`"),
+            ("profiles: { folder: kept, take: [{ kind: heap }] }", ""),
+            ("profiles: { folder: /x, take: [{ kind: heap }] }", "`profiles` writes `/x`"),
+            (
+                "profiles: { folder: x, take: [{ kind: heap, url: \"http://10.0.0.1:6060/h\" }] }",
+                "`profiles` leads to `10.0.0.1`",
+            ),
             (
                 "notify: { receivers: { team: { slack: { url: \"https://hooks.example.org/secret\" } } } }",
                 "`hooks.example.org`",

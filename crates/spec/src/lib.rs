@@ -32,6 +32,7 @@ mod objectives;
 pub mod openslo;
 mod overrides;
 mod pauses;
+mod profiles;
 mod promises;
 mod read;
 mod record;
@@ -377,6 +378,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         resources: object.get("resources").map(|node| resource_objectives::Sources::of(node, &resources)),
     };
     let sla = object.get("sla").map(|node| objectives::read(reader, node, &subject)).unwrap_or_default();
+    let profiles = object.get("profiles").and_then(|node| profiles::read(reader, node, target_url));
     let export = object.get("export").map(|node| export::read(reader, node)).unwrap_or_default();
     let notify = object.get("notify").map(|node| notify::read(reader, node)).unwrap_or_default();
     let trace = object.get("trace").and_then(|node| singles::trace(reader, node));
@@ -419,6 +421,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         objectives,
         overload_objectives: overload_objectives.into_iter().map(|(objective, _)| objective).collect(),
         resources,
+        profiles,
         export,
         notify,
         trace,

@@ -93,7 +93,7 @@ fn quoted(text: &str) -> String {
 
 /// The hash that history groups by: over what a run does and promises, however it was written.
 ///
-/// Left out: target, tags, resources, export, notify, samples, resume, seed, secrets, and our own version.
+/// Left out: target, tags, resources, profiles, export, notify, samples, resume, seed, secrets, and our own version.
 pub(crate) fn hash(plan: &RunPlan) -> String {
     let digest = Sha256::digest(normal(plan).to_string().as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -45,7 +45,7 @@ fn source(reader: &mut Reader<'_>, entry: &Entry, target: Option<&Url>) -> Optio
             let text = reader.text(node, WHAT)?;
             let origin = match text.as_str() {
                 "host" => ResourceOrigin::Host,
-                _ => ResourceOrigin::Metrics(endpoint(reader, node, &text, target)?),
+                _ => ResourceOrigin::Metrics(endpoint(reader, node, &text, target, WHAT)?),
             };
             (origin, EACH_SECOND)
         }
@@ -77,7 +77,7 @@ fn of_object(reader: &mut Reader<'_>, object: &Object<'_>, target: Option<&Url>)
     match (url, pid, port) {
         (Some(node), None, None) => {
             let text = reader.text(node, "a URL")?;
-            let mut endpoint = endpoint(reader, node, &text, target);
+            let mut endpoint = endpoint(reader, node, &text, target, WHAT);
             let metrics = object.get("metrics").map(|node| metrics(reader, node)).unwrap_or_default();
             let headers = object.get("headers").map(|node| headers(reader, node)).unwrap_or_default();
             if let Some(endpoint) = &mut endpoint {
@@ -108,17 +108,18 @@ fn of_object(reader: &mut Reader<'_>, object: &Object<'_>, target: Option<&Url>)
 }
 
 /// A path is below the target, as those of steps are.
-fn endpoint(
+pub(crate) fn endpoint(
     reader: &mut Reader<'_>,
     node: &Node,
     text: &str,
     target: Option<&Url>,
+    what: &str,
 ) -> Option<ResourceEndpoint> {
     let below_target = match text.starts_with('/') {
         true => Some(format!("{}{text}", target?.as_str().trim_end_matches('/'))),
         false => None,
     };
-    let mut url = web_url(reader, node, below_target.as_deref().unwrap_or(text), WHAT)?;
+    let mut url = web_url(reader, node, below_target.as_deref().unwrap_or(text), what)?;
     let credentials = take_userinfo(&mut url);
     url.set_fragment(None);
     let headers = credentials.into_iter().flat_map(|header| {

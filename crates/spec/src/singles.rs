@@ -25,7 +25,7 @@ pub(crate) fn trace(reader: &mut Reader<'_>, node: &Node) -> Option<SingleRule> 
 
 pub(crate) fn samples(reader: &mut Reader<'_>, node: &Node) -> Option<SamplesSettings> {
     let object = reader.object(node, &words::SAMPLES)?;
-    let file = object.get("file").and_then(|node| file(reader, node));
+    let file = object.get("file").and_then(|node| file(reader, node, "a file"));
     let failed = object.get("failed").map_or(Some("none"), |node| {
         reader.word(node, "which failed requests are written", words::SAMPLES_FAILED)
     });
@@ -43,10 +43,10 @@ pub(crate) fn samples(reader: &mut Reader<'_>, node: &Node) -> Option<SamplesSet
     Some(SamplesSettings { file: file?, format: format?, rule })
 }
 
-fn file(reader: &mut Reader<'_>, node: &Node) -> Option<PathBuf> {
-    let text = reader.text(node, "a file")?;
-    if reader.scalar(node, "a file")?.has_secret() {
-        reader.error(node.place, "the name of a file is shown and cannot hold a secret");
+pub(crate) fn file(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<PathBuf> {
+    let text = reader.text(node, what)?;
+    if reader.scalar(node, what)?.has_secret() {
+        reader.error(node.place, format!("the name of {what} is shown and cannot hold a secret"));
         return None;
     }
     Some(text.into())

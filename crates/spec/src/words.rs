@@ -145,6 +145,11 @@ pub(crate) static PLAN: Table = Table {
             Kind::Map(&Kind::Either(&[Kind::Text, Kind::Object(&RESOURCE)])),
             "where figures of the target and its machine come from, by a name: the URL of metrics in Prometheus' format or a path below the target, `host` for this machine, or a map",
         ),
+        key(
+            "profiles",
+            Kind::Object(&PROFILES),
+            "profiles in pprof's format that the target gives out, fetched at chosen moments",
+        ),
         key("export", Kind::Object(&EXPORT), "where measurements go while the run goes on"),
         key("notify", Kind::Object(&NOTIFY), "who is told how it goes"),
         key(
@@ -159,6 +164,49 @@ pub(crate) static PLAN: Table = Table {
             "a run whose process died goes on in another where it stood, by `plimsoll serve` that started it or by `plimsoll runs resume`; default false",
         ),
         key("limits", Kind::Object(&LIMITS), "what measuring may cost"),
+    ],
+    later: &[],
+};
+
+pub(crate) static PROFILES: Table = Table {
+    name: "`profiles`",
+    keys: &[
+        must(
+            "folder",
+            Kind::Text,
+            "where the files are kept as they came, relative to the working directory; it is made where it is missing",
+        ),
+        must("take", Kind::List(&Kind::Object(&PROFILE)), "which profiles are fetched, at most 16"),
+    ],
+    later: &[],
+};
+
+/// What a profile is of.
+pub(crate) const PROFILE_KINDS: &[&str] = &["cpu", "heap", "allocs", "mutex", "block", "goroutine"];
+
+/// When a profile is fetched.
+pub(crate) const PROFILE_MOMENTS: &[&str] = &["start", "peak", "breach", "end"];
+
+pub(crate) static PROFILE: Table = Table {
+    name: "a profile",
+    keys: &[
+        must("kind", Kind::OneOf(PROFILE_KINDS), "what it is of"),
+        key(
+            "url",
+            Kind::Text,
+            "where it is, or a path below the target; default: where Go has it, like `/debug/pprof/heap`",
+        ),
+        key(
+            "for",
+            Kind::Duration,
+            "how long the target is to look (it is told `seconds=`), whole seconds from 1s to 5m; default 10s for `cpu`, else what stands at the moment",
+        ),
+        key(
+            "at",
+            Kind::Either(&[Kind::OneOf(PROFILE_MOMENTS), Kind::List(&Kind::OneOf(PROFILE_MOMENTS))]),
+            "when it is fetched: when the stages begin or end, when the greatest load begins, when an objective is missed for the first time; default `peak`",
+        ),
+        key("headers", Kind::Map(&Kind::Text), "sent with each question"),
     ],
     later: &[],
 };

@@ -47,6 +47,10 @@ impl Lines {
             RunEvent::Resumed(resumed) => {
                 vec![format!("Resumed at {}: {}", words::clock(resumed.at as f64 / 1e9), resumed.words())]
             }
+            RunEvent::Profile(taken) => {
+                let (at, what) = (words::clock(taken.at as f64 / 1e9), words::plain(&taken.words()));
+                vec![format!("Profile from {at}, {what}: {}", words::plain(&taken.file))]
+            }
             RunEvent::Note(note) => {
                 vec![format!("At {}: {}", words::clock(note.at as f64 / 1e9), words::plain(&note.text))]
             }

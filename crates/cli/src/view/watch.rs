@@ -152,6 +152,9 @@ impl Watch {
                 self.tracker.resumed(resumed.at / SECOND, resumed.away);
                 self.note = Some(Note { at: resumed.at, text: resumed.words() });
             }
+            RunEvent::Profile(taken) => {
+                self.note = Some(Note { at: taken.at, text: format!("profile of {}", taken.words()) });
+            }
             RunEvent::Note(note) => self.note = Some(note.clone()),
             RunEvent::Ended(ended) => self.ended = Some(Arc::clone(ended)),
         }
@@ -316,6 +319,7 @@ pub(super) fn told_offset(event: &RunEvent) -> Option<u64> {
         RunEvent::Judged(_) => None,
         RunEvent::Steered(steered) => Some(steered.at),
         RunEvent::Resumed(resumed) => Some(resumed.at),
+        RunEvent::Profile(taken) => Some(taken.at),
         RunEvent::Note(note) => Some(note.at),
         RunEvent::Ended(ended) => Some(ended.at),
     }

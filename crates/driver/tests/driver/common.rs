@@ -115,6 +115,7 @@ pub(crate) fn plan(target: &str, model: LoadModel, actions: Vec<Action>) -> RunP
         objectives: Vec::new(),
         overload_objectives: Vec::new(),
         resources: Vec::new(),
+        profiles: None,
         export: ExportSettings::default(),
         notify: NotifySettings::default(),
         trace: None,

@@ -30,6 +30,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     measured::connections(page, &run.summary);
     crate::values::section(page, &run.summary);
     resources::section(page, &run.summary);
+    crate::profiles::section(page, &run.summary);
     phases(page, &run.summary);
     validity(page, &run.summary);
     exports(page, &run.summary);

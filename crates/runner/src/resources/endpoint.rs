@@ -22,7 +22,7 @@ pub(super) struct Endpoint {
 impl Endpoint {
     /// `target` is what load goes to: `tls.server_name` is the name of its host, and of no other.
     pub(super) fn new(endpoint: &ResourceEndpoint, tls: &TlsSettings, target: &str) -> Self {
-        Self { ready: ready(endpoint, tls, target), metrics: endpoint.metrics.clone() }
+        Self { ready: ready(endpoint, tls, target, ACCEPTED), metrics: endpoint.metrics.clone() }
     }
 
     pub(super) async fn look(&self) -> Result<Vec<Figure>, String> {
@@ -44,9 +44,15 @@ impl Endpoint {
     }
 }
 
-fn ready(endpoint: &ResourceEndpoint, tls: &TlsSettings, target: &str) -> Result<(Client, Url), String> {
+/// What to ask an endpoint with, or why it cannot be asked, in words without secrets.
+pub(crate) fn ready(
+    endpoint: &ResourceEndpoint,
+    tls: &TlsSettings,
+    target: &str,
+    accepted: HeaderValue,
+) -> Result<(Client, Url), String> {
     let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, ACCEPTED);
+    headers.insert(ACCEPT, accepted);
     for (name, value) in &endpoint.headers {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header cannot be sent")?;
         let mut value = HeaderValue::from_str(value.expose())
@@ -101,7 +107,7 @@ impl Resolve for Place {
 }
 
 /// An error with its causes, as one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

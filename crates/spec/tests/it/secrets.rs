@@ -8,7 +8,7 @@ const ENV: [(&str, &str); 4] =
     [("TOKEN", "tok-3n-value"), ("PASS", "p4ss-word-x"), ("PLAIN", "visible"), ("URLPASS", "url-p4ss")];
 
 /// Every secret of the plan below, typed or from the environment.
-const SECRETS: [&str; 14] = [
+const SECRETS: [&str; 16] = [
     "tok-3n-value",
     "p4ss-word-x",
     "url-p4ss",
@@ -20,6 +20,8 @@ const SECRETS: [&str; 14] = [
     "thekeyitself",
     "typed-scrape-password",
     "typed-scrape-key",
+    "typed-profile-password",
+    "typed-profile-key",
     "typed-otlp-token",
     "typed-push-password",
     "typed-push-key",
@@ -45,6 +47,7 @@ scenarios:
       - { name: elsewhere, get: "https://bob:url-p4ss@other.example/x?y={{ user }}" }
 resources:
   shop: { url: "http://eve:typed-scrape-password@127.0.0.1:1/metrics?key=${secret:TOKEN}", headers: { x-api-key: typed-scrape-key } }
+profiles: { folder: kept, take: [{ kind: heap, url: "http://eve:typed-profile-password@127.0.0.1:1/heap?key=${secret:TOKEN}", headers: { x-api-key: typed-profile-key } }] }
 export:
   influxdb: { url: "http://127.0.0.1:8086", org: o, bucket: b, token: "${TOKEN}" }
   otlp: { url: "http://127.0.0.1:4318", headers: { authorization: "Bearer typed-otlp-token" } }
@@ -88,6 +91,12 @@ fn filled(plan: &RunPlan) -> String {
         let headers = endpoint.headers.iter().map(|(_, value)| value);
         headers.chain([&endpoint.url]).for_each(|secret| out.push_str(&format!("{}\n", secret.expose())));
     }
+    for source in plan.profiles.iter().flat_map(|profiles| &profiles.sources) {
+        let headers = source.endpoint.headers.iter().map(|(_, value)| value);
+        headers
+            .chain([&source.endpoint.url])
+            .for_each(|secret| out.push_str(&format!("{}\n", secret.expose())));
+    }
     if let Some(push) = &plan.export.remote_write {
         let login = push.login.iter().map(|(_, password)| password);
         let headers = push.headers.iter().map(|(_, value)| value);
@@ -129,10 +138,8 @@ fn secrets_are_kept_out_of_what_is_kept() {
 fn secrets_are_sent() {
     let plan = plan();
     let sent = filled(&plan);
-    for secret in SECRETS
-        .iter()
-        .filter(|secret| !["thekeyitself", "url-p4ss", "typed-scrape-password"].contains(secret))
-    {
+    let encoded = ["thekeyitself", "url-p4ss", "typed-scrape-password", "typed-profile-password"];
+    for secret in SECRETS.iter().filter(|secret| !encoded.contains(secret)) {
         assert!(sent.contains(secret), "{secret} is not sent:\n{sent}");
     }
     // `ann:url-p4ss` and `bob:url-p4ss`

@@ -197,6 +197,40 @@ fn a_receiver_of_the_opentelemetry_protocol_is_read() {
 }
 
 #[test]
+fn profiles_are_read() {
+    let text = "profiles:
+  folder: kept
+  take:
+    - { kind: cpu }
+    - { kind: heap, url: /mine, at: [start, end] }
+    - { kind: mutex, url: 'http://10.0.0.1:6060/m?x=1', for: 5m, at: breach, headers: { X-A: b } }
+";
+    let plan = plan(&with(LOAD, STEPS, text));
+    let profiles = plan.profiles.as_ref().unwrap();
+    let shown = |source: &plimsoll_run::ProfileSource| {
+        let at: Vec<_> = source.at.iter().map(|moment| moment.label()).collect();
+        let headers: Vec<_> = source
+            .endpoint
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.expose()))
+            .collect();
+        let (kind, url) = (source.kind.label(), source.endpoint.url.expose());
+        format!("{kind} {url} {:?} {} {}", source.seconds, at.join(","), headers.join(","))
+    };
+    let found: Vec<_> = profiles.sources.iter().map(shown).collect();
+    let target = plan.target.trim_end_matches('/');
+    let expected = [
+        format!("cpu {target}/debug/pprof/profile Some(10) peak "),
+        format!("heap {target}/mine None start,end "),
+        "mutex http://10.0.0.1:6060/m?x=1 Some(300) breach x-a=b".to_owned(),
+    ];
+    assert_eq!((profiles.folder.to_str(), &found[..]), (Some("kept"), &expected[..]));
+    // They change nothing of what is done and promised.
+    assert_eq!(plan.hash, crate::plan(&with(LOAD, STEPS, "")).hash);
+}
+
+#[test]
 fn resources_are_read() {
     let text = "resources:
   process: http://127.0.0.1:8080/metrics

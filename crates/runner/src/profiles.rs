@@ -1,0 +1,394 @@
+//! Profiles of the target, fetched at chosen moments beside the load.
+//!
+//! A thread of its own asks each endpoint, one question at a time, and keeps each answer as a file. It never
+//! waits for the load nor the load for it: answers are bounded in size, time and number, and what does not
+//! come is a note of the run and never its failure. Only the end of the run waits for what was asked last.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use plimsoll_profile::{Digest, LARGEST, Profile};
+use plimsoll_run::{Judged, ProfileMoment, ProfileSource, ProfileTaken, ProfilesSettings, RunPlan, Shape};
+use plimsoll_sla::Verdict;
+use plimsoll_units::duration;
+use reqwest::header::HeaderValue;
+use reqwest::{Client, StatusCode, Url};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::resources::endpoint::{chain, ready};
+
+/// How long an answer may take beyond the time that the target looks.
+const ANSWER: Duration = Duration::from_secs(10);
+/// What is asked for later than this, because the question before took so long, is of another moment.
+const LATEST: Duration = Duration::from_secs(10);
+/// The most profiles of a run.
+const MOST: usize = 32;
+const ACCEPTED: HeaderValue = HeaderValue::from_static("*/*");
+
+/// The profiles of a run while it goes on. Dropping it ends the asking.
+#[derive(Debug)]
+pub(crate) struct Profiles {
+    shared: Arc<Shared>,
+    /// What each source is asked for at which moments.
+    sources: Vec<(Vec<ProfileMoment>, mpsc::UnboundedSender<Order>)>,
+    /// The sources whose end is known beforehand: they look for a while.
+    are_timed: Vec<bool>,
+    missed: BTreeSet<usize>,
+    start: Instant,
+    /// How long the last answers may take.
+    longest: Duration,
+    over: oneshot::Receiver<()>,
+    _stop: DropGuard,
+}
+
+/// What became of a question: a profile, or why there is none, in words without secrets.
+pub(crate) type Answer = Result<Arc<ProfileTaken>, String>;
+
+#[derive(Debug, Default)]
+struct Shared {
+    found: Mutex<Vec<Answer>>,
+    asked: AtomicUsize,
+}
+
+impl Shared {
+    fn tell(&self, answer: Answer) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+    }
+}
+
+/// A question to be asked.
+#[derive(Debug)]
+struct Order {
+    moment: ProfileMoment,
+    objective: Option<String>,
+    /// When it should be asked, from the start.
+    due: Duration,
+}
+
+impl Profiles {
+    /// Begins to ask for the profiles of a plan; `None` where there are none.
+    ///
+    /// # Errors
+    /// When the system gives no thread; nothing is asked then.
+    pub(crate) fn start(
+        plan: &RunPlan,
+        shape: &Shape,
+        run: &str,
+        start: Instant,
+    ) -> std::io::Result<Option<Self>> {
+        let Some(ProfilesSettings { folder, sources }) = &plan.profiles else { return Ok(None) };
+        let (shared, stop) = (Arc::new(Shared::default()), CancellationToken::new());
+        let (is_over, over) = oneshot::channel();
+        let (mut askers, mut told) = (Vec::new(), Vec::new());
+        for source in sources {
+            let (sender, orders) = mpsc::unbounded_channel();
+            told.push((source.at.clone(), sender));
+            let asker = Asker {
+                ready: ready(&source.endpoint, &plan.tls, &plan.target, ACCEPTED)
+                    .map(|(client, url)| (client, with_seconds(url, source.seconds))),
+                timed: timed(source, shape),
+                source: source.clone(),
+                folder: folder.clone(),
+                run: run.to_owned(),
+                start,
+                shared: Arc::clone(&shared),
+            };
+            askers.push((asker, orders));
+        }
+        let longest = sources.iter().filter_map(|source| source.seconds).max().unwrap_or(0);
+        let stopped = stop.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("profiles".to_owned()).spawn(move || {
+            runtime.block_on(stopped.run_until_cancelled(async {
+                let askers = askers.into_iter().map(|(asker, orders)| tokio::spawn(asker.on(orders)));
+                for asker in askers.collect::<Vec<_>>() {
+                    // One that panicked has said so.
+                    let _ = asker.await;
+                }
+            }));
+            // Nobody waits any more where this fails.
+            let _ = is_over.send(());
+        })?;
+        Ok(Some(Self {
+            shared,
+            sources: told,
+            are_timed: sources.iter().map(|source| source.seconds.is_some()).collect(),
+            missed: BTreeSet::new(),
+            start,
+            longest: (Duration::from_secs(longest.into()) + ANSWER) * 2,
+            over,
+            _stop: stop.drop_guard(),
+        }))
+    }
+
+    /// Asks for what objectives that were not missed before call for.
+    pub(crate) fn judged(&mut self, judged: &Judged, shape: &Shape) {
+        for (index, status) in judged.statuses.iter().enumerate() {
+            if status.verdict == Some(Verdict::Missed) && self.missed.insert(index) {
+                let objective = shape.objectives.get(index).map(|objective| objective.name.clone());
+                self.order(ProfileMoment::Breach, objective.as_ref(), |_| true);
+            }
+        }
+    }
+
+    /// The stages have ended.
+    pub(crate) fn ended(&self) {
+        self.order(ProfileMoment::End, None, |source| !self.are_timed[source]);
+    }
+
+    fn order(&self, moment: ProfileMoment, objective: Option<&String>, which: impl Fn(usize) -> bool) {
+        for (source, (moments, orders)) in self.sources.iter().enumerate() {
+            if moments.contains(&moment) && which(source) {
+                // An asker that has ended has told why.
+                let _ =
+                    orders.send(Order { moment, objective: objective.cloned(), due: self.start.elapsed() });
+            }
+        }
+    }
+
+    /// What came since the last call.
+    pub(crate) fn take(&self) -> Vec<Answer> {
+        std::mem::take(&mut *self.shared.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits for what was asked, but not for ever and not for somebody who wants the run to end.
+    pub(crate) async fn finish(mut self, stop: &CancellationToken) -> Vec<Answer> {
+        self.sources.clear();
+        let waited = stop.run_until_cancelled(tokio::time::timeout(self.longest, &mut self.over)).await;
+        let mut found = self.take();
+        if !matches!(waited, Some(Ok(_))) {
+            found.push(Err("profiles that were still being fetched are left out: the run ended".to_owned()));
+        }
+        found
+    }
+}
+
+/// What is asked for at moments that the plan tells, the first one first.
+fn timed(source: &ProfileSource, shape: &Shape) -> VecDeque<Order> {
+    let due = |moment: &ProfileMoment| match moment {
+        ProfileMoment::Start => Some(0.0),
+        ProfileMoment::Peak => Some(shape.peak_second() as f64),
+        // It looks at what is before the end.
+        ProfileMoment::End => {
+            source.seconds.map(|seconds| (shape.stages_end() - f64::from(seconds)).max(0.0))
+        }
+        ProfileMoment::Breach => None,
+    };
+    let mut orders: Vec<Order> = source
+        .at
+        .iter()
+        .filter_map(|moment| {
+            let due = Duration::try_from_secs_f64(due(moment)?).ok()?;
+            Some(Order { moment: *moment, objective: None, due })
+        })
+        .collect();
+    orders.sort_by_key(|order| order.due);
+    orders.into()
+}
+
+fn with_seconds(mut url: Url, seconds: Option<u32>) -> Url {
+    if let Some(seconds) = seconds {
+        url.query_pairs_mut().append_pair("seconds", &seconds.to_string());
+    }
+    url
+}
+
+/// Who asks one endpoint.
+struct Asker {
+    /// Or why there can be no question.
+    ready: Result<(Client, Url), String>,
+    source: ProfileSource,
+    timed: VecDeque<Order>,
+    folder: PathBuf,
+    run: String,
+    start: Instant,
+    shared: Arc<Shared>,
+}
+
+impl Asker {
+    async fn on(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+        loop {
+            let due = self.timed.front().map(|order| self.start + order.due);
+            let next = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let order = tokio::select! {
+                order = orders.recv() => order,
+                () = next => self.timed.pop_front(),
+            };
+            let Some(order) = order else { break };
+            self.ask(order).await;
+        }
+        for Order { moment, .. } in std::mem::take(&mut self.timed) {
+            self.fails(moment, "the load had ended before");
+        }
+    }
+
+    fn fails(&self, moment: ProfileMoment, reason: &str) {
+        let kind = self.source.kind.label();
+        self.shared.tell(Err(format!("profile {kind} at {} was not taken: {reason}", moment.label())));
+    }
+
+    async fn ask(&self, Order { moment, objective, due }: Order) {
+        let at = self.start.elapsed();
+        if at > due + LATEST {
+            return self.fails(moment, "the one before it took too long");
+        }
+        let number = self.shared.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        if number > MOST {
+            return self.fails(moment, &format!("a run takes no more than {MOST}"));
+        }
+        let looks = Duration::from_secs(self.source.seconds.unwrap_or(0).into());
+        let within = looks + ANSWER;
+        let fetched = tokio::time::timeout(within, self.fetch()).await;
+        let fetched =
+            fetched.unwrap_or_else(|_| Err(format!("no answer within {}", duration::format(within))));
+        let file = self.file(number, moment);
+        let kept = match fetched {
+            Err(reason) => Err(reason),
+            Ok(bytes) => {
+                let (path, size) = (file.clone(), bytes.len() as u64);
+                let kept = tokio::task::spawn_blocking(move || keep(&path, &bytes)).await;
+                kept.unwrap_or_else(|error| Err(error.to_string())).map(|digest| (digest, size))
+            }
+        };
+        match kept {
+            Err(reason) => self.fails(moment, &reason),
+            Ok((digest, bytes)) => self.shared.tell(Ok(Arc::new(ProfileTaken {
+                at: at.as_nanos() as u64,
+                kind: self.source.kind,
+                moment,
+                objective,
+                file: file.display().to_string(),
+                bytes,
+                digest,
+            }))),
+        }
+    }
+
+    /// A name that no other profile of any run has.
+    fn file(&self, number: usize, moment: ProfileMoment) -> PathBuf {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        let run: String = self.run.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+        self.folder.join(format!("{run}-{number:02}-{}-{}.pb.gz", self.source.kind.label(), moment.label()))
+    }
+
+    async fn fetch(&self) -> Result<Vec<u8>, String> {
+        let (client, url) = self.ready.as_ref().map_err(Clone::clone)?;
+        let unreached = |error: reqwest::Error| chain(&error.without_url());
+        let mut response = client.get(url.clone()).send().await.map_err(unreached)?;
+        if response.status() != StatusCode::OK {
+            return Err(format!("answered {}", response.status().as_u16()));
+        }
+        let mut body = Vec::new();
+        while let Some(more) = response.chunk().await.map_err(unreached)? {
+            if body.len() + more.len() > LARGEST {
+                return Err(format!("an answer of more than {} MiB", LARGEST >> 20));
+            }
+            body.extend_from_slice(&more);
+        }
+        Ok(body)
+    }
+}
+
+/// Reads a profile and keeps it as it came. What is none is not kept.
+fn keep(path: &Path, bytes: &[u8]) -> Result<Digest, String> {
+    let profile = Profile::read(bytes).map_err(|malformed| malformed.to_string())?;
+    let digest = profile.digest(profile.usual).ok_or("it counts nothing")?;
+    let failed = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_run::{ProfileKind, ResourceEndpoint, Secret, TlsSettings};
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+
+    /// Answers each question by its path; none of the answers is a profile but that of `/good`.
+    fn server() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let mut line = String::new();
+                let mut lines = BufReader::new(connection.try_clone().unwrap());
+                lines.read_line(&mut line).unwrap();
+                while lines.read_line(&mut String::new()).unwrap() > 2 {}
+                // One kind, counted nowhere.
+                let good = b"\x0a\x00";
+                let (head, body): (_, &[u8]) = match line.split(['?', ' ']).nth(1).unwrap() {
+                    "/good" if line.contains("?a=b&seconds=3 ") => ("200 OK", good),
+                    "/moved" => ("302 Found\r\nlocation: /good?a=b&seconds=3", b""),
+                    "/large" => ("200 OK", &[0; 1 << 20]),
+                    "/text" => ("200 OK", b"hello"),
+                    _ => ("500 Oh", b""),
+                };
+                let times = if line.contains("/large") { 65 } else { 1 };
+                // Who has read enough hangs up.
+                let _ = write!(connection, "HTTP/1.1 {head}\r\nconnection: close\r\n\r\n");
+                let _ = (0..times).try_for_each(|_| connection.write_all(body));
+            }
+        });
+        url
+    }
+
+    async fn asked(url: String, folder: &Path, due: Duration) -> Answer {
+        let endpoint = ResourceEndpoint { url: Secret::new(url), headers: Vec::new(), metrics: Vec::new() };
+        let shared = Arc::new(Shared::default());
+        let asker = Asker {
+            ready: ready(&endpoint, &TlsSettings::default(), "http://127.0.0.1", ACCEPTED)
+                .map(|(client, url)| (client, with_seconds(url, Some(3)))),
+            source: ProfileSource { kind: ProfileKind::Heap, endpoint, seconds: None, at: Vec::new() },
+            timed: VecDeque::new(),
+            folder: folder.join("a/b"),
+            run: "run/../1".to_owned(),
+            start: Instant::now().checked_sub(Duration::from_secs(60)).unwrap(),
+            shared: Arc::clone(&shared),
+        };
+        asker.ask(Order { moment: ProfileMoment::Peak, objective: None, due }).await;
+        let mut found = shared.found.lock().unwrap();
+        assert_eq!(found.len(), 1);
+        found.pop().unwrap()
+    }
+
+    #[tokio::test]
+    async fn only_profiles_are_kept_and_all_else_is_told() {
+        let (url, folder) = (server(), tempfile::tempdir().unwrap());
+        let now = Duration::from_secs(60);
+        let good = asked(format!("{url}/good?a=b"), folder.path(), now).await.unwrap();
+        assert_eq!((good.bytes, good.digest.total, good.at >= 60_000_000_000), (2, 0, true));
+        assert!(good.file.ends_with("a/b/run____1-01-heap-peak.pb.gz"), "{}", good.file);
+        assert_eq!(std::fs::read(&good.file).unwrap(), b"\x0a\x00");
+        for (path, due, reason) in [
+            ("/good?a=b", now, "File exists"),
+            ("/moved", now, "answered 302"),
+            ("/large", now, "an answer of more than 64 MiB"),
+            ("/text", now, "it is no profile in pprof's format"),
+            ("/none", now, "answered 500"),
+            ("/good?a=b", Duration::from_secs(49), "the one before it took too long"),
+        ] {
+            let told = asked(format!("{url}{path}"), folder.path(), due).await.unwrap_err();
+            assert!(
+                told.starts_with("profile heap at peak was not taken: ") && told.contains(reason),
+                "{told}"
+            );
+        }
+        assert_eq!(std::fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1);
+    }
+}
