@@ -50,7 +50,7 @@ async fn go_on(
     let rows = plan.draws_rows().then(|| history.rows_file(&interrupted.state.started().info.id));
     let offered = Offered {
         plan,
-        begin: Begin { id: None, resumed: Some(interrupted), rows },
+        begin: Begin { id: None, resumed: Some(Box::new(interrupted)), rows },
         workers: arguments.workers.map_or_else(default_workers, usize::from),
         // What is known of this machine is in the record already.
         calibrates: false,

@@ -51,7 +51,7 @@ pub(crate) struct Begin {
     /// Its id, where it is known beforehand.
     pub(crate) id: Option<String>,
     /// The run that it goes on with.
-    pub(crate) resumed: Option<Interrupted>,
+    pub(crate) resumed: Option<Box<Interrupted>>,
     /// Where it keeps which rows were used.
     pub(crate) rows: Option<PathBuf>,
 }

@@ -55,7 +55,7 @@ pub struct RunConfig {
     /// Our own version.
     pub plimsoll: String,
     /// The run that it goes on with, in place of a new one: its plan is this one, and its process died.
-    pub resumed: Option<Interrupted>,
+    pub resumed: Option<Box<Interrupted>>,
     /// The file that keeps which rows of the plan's feeds were used, where the run is to go on when this process dies.
     pub rows: Option<PathBuf>,
     /// What this machine adds and can offer, where that was learnt before.
@@ -339,7 +339,7 @@ impl Telling {
         let ago = now.saturating_duration_since(start).as_nanos() as i128;
         let started_nanos = (wall_nanos() + ahead - ago) as i64;
         if let Some(interrupted) = config.resumed.take() {
-            return Self::go_on(config, interrupted, samples, driver, (start, started_nanos)).await;
+            return Box::pin(Self::go_on(config, interrupted, samples, driver, (start, started_nanos))).await;
         }
         let plan = &config.plan;
         let started = Arc::new(Started {
@@ -371,7 +371,7 @@ impl Telling {
     /// Goes on with a run whose process died.
     async fn go_on(
         config: RunConfig,
-        interrupted: Interrupted,
+        interrupted: Box<Interrupted>,
         samples: Option<SamplesFile>,
         driver: &DriverConfig,
         (start, started_nanos): (Instant, i64),
@@ -380,7 +380,7 @@ impl Telling {
             Some(history) => Some(Recorder::resume(history, &interrupted).await?),
             None => None,
         };
-        let Interrupted { state, last, .. } = interrupted;
+        let Interrupted { state, last, .. } = *interrupted;
         let running = state.iterations().map(|(key, _, running)| (key, running));
         let nothing = Frame::new(0);
         let last = last.as_ref().map_or(&nothing, |last| &last.frame);
