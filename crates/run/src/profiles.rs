@@ -6,6 +6,7 @@ use std::sync::Arc;
 use plimsoll_profile::{Digest, Flame, FlameCall, Kind, Row};
 use serde::{Deserialize, Serialize};
 
+use crate::shape::Course;
 use crate::wire::WireError;
 use crate::{Model, ResourceEndpoint, Shape};
 
@@ -135,21 +136,25 @@ impl ProfileTaken {
 
 impl Shape {
     /// The first whole second after the warm-up in which the most arrivals are planned; without any, the most users.
+    ///
+    /// Between two corners of its course a load is a line, and so is the sum of several: of the seconds that lie there,
+    /// the first or the last has the most. So only those beside corners are looked at, however long the plan is.
     pub fn peak_second(&self) -> u64 {
         let has_arrivals = self.loads().any(|(model, _)| model == Model::Open);
-        let level = |second: u64| {
-            let (from, to) = (second as f64, second as f64 + 1.0);
-            match has_arrivals {
-                true => self.mean_rate(from, to),
-                false => self.loads().map(|(_, stages)| crate::shape::mean_level(stages, from, to)).sum(),
-            }
-        };
-        let (first, end) = (self.warmup.ceil() as u64, self.stages_end().floor() as u64);
-        // Of a plan of weeks it is a matter of minutes.
-        let step = (end.saturating_sub(first) / 20_000).max(1);
+        let counted = self.loads().filter(|(model, _)| !has_arrivals || *model == Model::Open);
+        let courses: Vec<Course> = counted.map(|(_, stages)| Course::of(stages)).collect();
+        let first = self.warmup.ceil() as u64;
+        let last = (self.stages_end().floor() as u64).max(first + 1) - 1;
+        let corners = courses.iter().flat_map(Course::corners).map(|offset| offset as u64);
+        let beside = corners.flat_map(|second| [second.saturating_sub(1), second, second + 1]);
+        let within = beside.filter(|second| (first..=last).contains(second));
+        let mut seconds: Vec<u64> = within.chain([first, last]).collect();
+        seconds.sort_unstable();
+        seconds.dedup();
         let mut most = (first, f64::NEG_INFINITY);
-        for second in (first..end.max(first + 1)).step_by(step as usize) {
-            let level = level(second);
+        for second in seconds {
+            let (from, to) = (second as f64, second as f64 + 1.0);
+            let level = courses.iter().map(|course| course.mean(from, to)).sum::<f64>();
             // The mean of a second of a level that stands still is not always the same to the last bit.
             if level > most.1 * (1.0 + 1e-9) || most.1 == f64::NEG_INFINITY {
                 most = (second, level);
@@ -296,12 +301,42 @@ mod tests {
             (&[(50.0, 10.0), (100.0, 5.0), (100.0, 5.0), (20.0, 5.0)][..], 1.0, 10),
             (&[(100.0, 5.0), (50.0, 5.0)], 5.0, 5),
             (&[(0.1, 7.0)], 2.5, 3),
-            (&[(1.0, 600_000.0), (2.0, 60_000.0)], 0.0, 600_006),
+            (&[(1.0, 600_000.0), (2.0, 60_000.0)], 0.0, 600_000),
         ] {
             for model in [Model::Open, Model::Closed] {
                 let found = shape(model, levels, warmup).peak_second();
                 assert_eq!(found, expected, "{levels:?} after {warmup} s");
             }
+        }
+    }
+
+    #[test]
+    fn a_peak_of_a_second_in_a_day_is_found() {
+        let mut shape = crate::load_series::tests::started(Model::Open, 1, &[(0.0, 86_400.0)], 0.0).shape;
+        let level = |second: u32| if second == 50_003 { 900.0 } else { f64::from(100 + second % 7) };
+        shape.stages[0].course = (0..=86_400).map(|second| (f64::from(second), level(second))).collect();
+        assert_eq!(shape.peak_second(), 50_003, "the level after it is higher than that before it");
+    }
+
+    #[test]
+    fn no_second_has_more_than_the_peak() {
+        for seed in 0..200_u64 {
+            // Stages that begin anywhere within a second, some of them shorter than one, and jump or ramp.
+            let number = |place: u64| (seed * 31 + place).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            let (mut at, mut course) = (0.0, vec![(0.0, (number(0) % 90) as f64)]);
+            for place in 1..12 {
+                let length = (number(place * 3) % 47) as f64 / 10.0;
+                let from = if number(place * 3 + 1) % 2 == 0 { course[course.len() - 1].1 } else { 10.0 };
+                course.push((at, from));
+                at += length;
+                course.push((at, (number(place * 3 + 2) % 100) as f64));
+            }
+            let mut shape = crate::load_series::tests::started(Model::Open, 1, &[(0.0, at)], 1.5).shape;
+            shape.stages[0].course = course;
+            let rate = |second: u64| shape.mean_rate(second as f64, second as f64 + 1.0);
+            let found = rate(shape.peak_second());
+            let most = (2..(at as u64).max(3)).map(rate).fold(f64::NEG_INFINITY, f64::max);
+            assert!((found - most).abs() <= most * 1e-6, "{seed}: {found} and {most}, {:?}", shape.stages);
         }
     }
 

@@ -184,15 +184,18 @@ impl StageShape {
         course.fold(self.from.max(self.to), f64::max)
     }
 
-    /// Its lines: offset and level of both ends.
-    fn lines(&self) -> impl Iterator<Item = [(f64, f64); 2]> {
+    /// Its lines, one behind the other.
+    fn lines(&self) -> impl Iterator<Item = Line> {
         let whole = self.course.is_empty().then_some([(self.start, self.from), (self.end, self.to)]);
         whole.into_iter().chain(self.course.windows(2).map(|pair| [pair[0], pair[1]]))
     }
 }
 
+/// Offset in seconds and level of both ends.
+type Line = [(f64, f64); 2];
+
 /// The level at an offset on a line.
-fn level_on([from, to]: [(f64, f64); 2], offset: f64) -> f64 {
+fn level_on([from, to]: Line, offset: f64) -> f64 {
     from.1 + (to.1 - from.1) * (offset - from.0) / (to.0 - from.0)
 }
 
@@ -396,22 +399,45 @@ fn peak(stages: &[StageShape]) -> f64 {
     stages.iter().map(StageShape::peak).fold(0.0, f64::max)
 }
 
-/// The mean of a line over a part of it is the level in its middle.
 pub(crate) fn mean_level(stages: &[StageShape], from: f64, to: f64) -> f64 {
-    let parts = stages.iter().filter(|stage| stage.start < to && stage.end > from).flat_map(|stage| {
-        stage.lines().map(|line| {
-            let (start, end) = (line[0].0.max(from), line[1].0.min(to));
-            if start < end { level_on(line, (start + end) / 2.0) * (end - start) } else { 0.0 }
-        })
-    });
-    parts.sum::<f64>() / (to - from)
+    let within = stages.iter().filter(|stage| stage.start < to && stage.end > from);
+    mean_of(within.flat_map(StageShape::lines), from, to)
+}
+
+/// The mean of a line over a part of it is the level in its middle.
+fn mean_of(lines: impl Iterator<Item = Line>, from: f64, to: f64) -> f64 {
+    let part = |line: Line| {
+        let (start, end) = (line[0].0.max(from), line[1].0.min(to));
+        if start < end { level_on(line, (start + end) / 2.0) * (end - start) } else { 0.0 }
+    };
+    lines.map(part).sum::<f64>() / (to - from)
+}
+
+/// The course of one load, of which any part is found without a look at the rest.
+pub(crate) struct Course(Vec<Line>);
+
+impl Course {
+    pub(crate) fn of(stages: &[StageShape]) -> Self {
+        Self(stages.iter().flat_map(StageShape::lines).collect())
+    }
+
+    /// Where it may bend or jump, in seconds from the start.
+    pub(crate) fn corners(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().flatten().map(|(offset, _)| *offset)
+    }
+
+    /// The mean of its level between two offsets in seconds.
+    pub(crate) fn mean(&self, from: f64, to: f64) -> f64 {
+        let (_, rest) = self.0.split_at(self.0.partition_point(|line| line[1].0 <= from));
+        mean_of(rest.iter().copied().take_while(|line| line[0].0 < to), from, to)
+    }
 }
 
 /// The highest level between two offsets in seconds.
 pub(crate) fn peak_level(stages: &[StageShape], from: f64, to: f64) -> f64 {
     let within =
         stages.iter().flat_map(StageShape::lines).filter(|[start, end]| start.0 < to && end.0 > from);
-    let highest = |line: [(f64, f64); 2]| {
+    let highest = |line: Line| {
         let [start, end] = [line[0].0.max(from), line[1].0.min(to)].map(|offset| level_on(line, offset));
         start.max(end)
     };
