@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use plimsoll_driver::DriverConfig;
 use plimsoll_profile::{Digest, LARGEST, Profile};
 use plimsoll_run::{Judged, ProfileMoment, ProfileSource, ProfileTaken, ProfilesSettings, RunPlan, Shape};
 use plimsoll_sla::Verdict;
@@ -75,37 +76,25 @@ impl Profiles {
     ///
     /// # Errors
     /// When the system gives no thread; nothing is asked then.
-    pub(crate) fn start(
-        plan: &RunPlan,
-        shape: &Shape,
-        run: &str,
-        start: Instant,
-    ) -> std::io::Result<Option<Self>> {
-        let Some(ProfilesSettings { folder, sources }) = &plan.profiles else { return Ok(None) };
+    pub(crate) fn start(config: &DriverConfig, start: Instant) -> std::io::Result<Option<Self>> {
+        let Some(ProfilesSettings { sources, .. }) = &config.plan.profiles else { return Ok(None) };
         let (shared, stop) = (Arc::new(Shared::default()), CancellationToken::new());
         let (is_over, over) = oneshot::channel();
-        let (mut askers, mut told) = (Vec::new(), Vec::new());
-        for source in sources {
-            let (sender, orders) = mpsc::unbounded_channel();
-            told.push((source.at.clone(), sender));
-            let asker = Asker {
-                ready: ready(&source.endpoint, &plan.tls, &plan.target, ACCEPTED)
-                    .map(|(client, url)| (client, with_seconds(url, source.seconds))),
-                timed: timed(source, shape),
-                source: source.clone(),
-                folder: folder.clone(),
-                run: run.to_owned(),
-                start,
-                shared: Arc::clone(&shared),
-            };
-            askers.push((asker, orders));
-        }
+        let (told, heard): (Vec<_>, Vec<_>) = sources.iter().map(|_| mpsc::unbounded_channel()).unzip();
         let longest = sources.iter().filter_map(|source| source.seconds).max().unwrap_or(0);
+        let beginning = Beginning {
+            plan: Arc::clone(&config.plan),
+            shape: Arc::clone(&config.shape),
+            run: config.run_id.clone(),
+            start,
+            shared: Arc::clone(&shared),
+        };
         let stopped = stop.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::Builder::new().name("profiles".to_owned()).spawn(move || {
             runtime.block_on(stopped.run_until_cancelled(async {
-                let askers = askers.into_iter().map(|(asker, orders)| tokio::spawn(asker.on(orders)));
+                let askers = beginning.askers().into_iter().zip(heard);
+                let askers = askers.map(|(asker, orders)| tokio::spawn(asker.on(orders)));
                 for asker in askers.collect::<Vec<_>>() {
                     // One that panicked has said so.
                     let _ = asker.await;
@@ -116,7 +105,7 @@ impl Profiles {
         })?;
         Ok(Some(Self {
             shared,
-            sources: told,
+            sources: sources.iter().map(|source| source.at.clone()).zip(told).collect(),
             are_timed: sources.iter().map(|source| source.seconds.is_some()).collect(),
             missed: BTreeSet::new(),
             start,
@@ -168,27 +157,61 @@ impl Profiles {
     }
 }
 
-/// What is asked for at moments that the plan tells, the first one first.
-fn timed(source: &ProfileSource, shape: &Shape) -> VecDeque<Order> {
-    let due = |moment: &ProfileMoment| match moment {
-        ProfileMoment::Start => Some(0.0),
-        ProfileMoment::Peak => Some(shape.peak_second() as f64),
-        // It looks at what is before the end.
-        ProfileMoment::End => {
-            source.seconds.map(|seconds| (shape.stages_end() - f64::from(seconds)).max(0.0))
-        }
-        ProfileMoment::Breach => None,
-    };
-    let mut orders: Vec<Order> = source
-        .at
-        .iter()
-        .filter_map(|moment| {
+/// What askers are made of. It is done beside the load, which has begun.
+struct Beginning {
+    plan: Arc<RunPlan>,
+    shape: Arc<Shape>,
+    run: String,
+    start: Instant,
+    shared: Arc<Shared>,
+}
+
+impl Beginning {
+    fn askers(&self) -> Vec<Asker> {
+        let Some(ProfilesSettings { folder, sources }) = &self.plan.profiles else { return Vec::new() };
+        let planned = Planned::of(&self.shape);
+        let asker = |source: &ProfileSource| Asker {
+            ready: ready(&source.endpoint, &self.plan.tls, &self.plan.target, ACCEPTED)
+                .map(|(client, url)| (client, with_seconds(url, source.seconds))),
+            timed: planned.orders(source),
+            source: source.clone(),
+            folder: folder.clone(),
+            run: self.run.clone(),
+            start: self.start,
+            shared: Arc::clone(&self.shared),
+        };
+        sources.iter().map(asker).collect()
+    }
+}
+
+/// The moments that a plan tells, in seconds from the start.
+struct Planned {
+    peak: f64,
+    end: f64,
+}
+
+impl Planned {
+    fn of(shape: &Shape) -> Self {
+        Self { peak: shape.peak_second() as f64, end: shape.stages_end() }
+    }
+
+    /// What a source is asked for at these moments, the first one first.
+    fn orders(&self, source: &ProfileSource) -> VecDeque<Order> {
+        let due = |moment: &ProfileMoment| match moment {
+            ProfileMoment::Start => Some(0.0),
+            ProfileMoment::Peak => Some(self.peak),
+            // It looks at what is before the end.
+            ProfileMoment::End => source.seconds.map(|seconds| (self.end - f64::from(seconds)).max(0.0)),
+            ProfileMoment::Breach => None,
+        };
+        let order = |moment: &ProfileMoment| {
             let due = Duration::try_from_secs_f64(due(moment)?).ok()?;
             Some(Order { moment: *moment, objective: None, due })
-        })
-        .collect();
-    orders.sort_by_key(|order| order.due);
-    orders.into()
+        };
+        let mut orders: Vec<Order> = source.at.iter().filter_map(order).collect();
+        orders.sort_by_key(|order| order.due);
+        orders.into()
+    }
 }
 
 fn with_seconds(mut url: Url, seconds: Option<u32>) -> Url {
