@@ -232,6 +232,11 @@ impl State {
         &self.notes
     }
 
+    /// The profiles of the target that were taken.
+    pub fn profiles(&self) -> &[Arc<ProfileTaken>] {
+        &self.profiles
+    }
+
     /// How it was steered.
     pub fn steerings(&self) -> &Steerings {
         &self.steerings

@@ -4,7 +4,7 @@
 //! waits for the load nor the load for it: answers are bounded in size, time and number, and what does not
 //! come is a note of the run and never its failure. Only the end of the run waits for what was asked last.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use plimsoll_driver::DriverConfig;
 use plimsoll_profile::{Digest, LARGEST, Profile};
-use plimsoll_run::{Judged, ProfileMoment, ProfileSource, ProfileTaken, ProfilesSettings, RunPlan, Shape};
+use plimsoll_run::{
+    Judged, ProfileKind, ProfileMoment, ProfileSource, ProfileTaken, ProfilesSettings, RunPlan, Shape, State,
+};
 use plimsoll_sla::Verdict;
 use plimsoll_units::duration;
 use reqwest::header::HeaderValue;
@@ -50,9 +52,10 @@ pub(crate) struct Profiles {
 /// What became of a question: a profile, or why there is none, in words without secrets.
 pub(crate) type Answer = Result<Arc<ProfileTaken>, String>;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     found: Mutex<Vec<Answer>>,
+    /// How many were asked for; those that processes before this one took count.
     asked: AtomicUsize,
 }
 
@@ -76,16 +79,23 @@ impl Profiles {
     ///
     /// # Errors
     /// When the system gives no thread; nothing is asked then.
-    pub(crate) fn start(config: &DriverConfig, start: Instant) -> std::io::Result<Option<Self>> {
+    pub(crate) fn start(
+        config: &DriverConfig,
+        state: &State,
+        start: Instant,
+    ) -> std::io::Result<Option<Self>> {
         let Some(ProfilesSettings { sources, .. }) = &config.plan.profiles else { return Ok(None) };
-        let (shared, stop) = (Arc::new(Shared::default()), CancellationToken::new());
+        let asked = AtomicUsize::new(state.profiles().len());
+        let shared = Arc::new(Shared { found: Mutex::default(), asked });
+        let stop = CancellationToken::new();
         let (is_over, over) = oneshot::channel();
         let (told, heard): (Vec<_>, Vec<_>) = sources.iter().map(|_| mpsc::unbounded_channel()).unzip();
         let longest = sources.iter().filter_map(|source| source.seconds).max().unwrap_or(0);
-        let beginning = Beginning {
+        let mut beginning = Beginning {
             plan: Arc::clone(&config.plan),
             shape: Arc::clone(&config.shape),
             run: config.run_id.clone(),
+            earlier: Earlier::of(state, Duration::from_secs(config.origin.second)),
             start,
             shared: Arc::clone(&shared),
         };
@@ -107,7 +117,8 @@ impl Profiles {
             shared,
             sources: sources.iter().map(|source| source.at.clone()).zip(told).collect(),
             are_timed: sources.iter().map(|source| source.seconds.is_some()).collect(),
-            missed: BTreeSet::new(),
+            // Of a run that goes on, those that were missed before have had their turn.
+            missed: missed(&state.judged()).collect(),
             start,
             longest: (Duration::from_secs(longest.into()) + ANSWER) * 2,
             over,
@@ -117,8 +128,8 @@ impl Profiles {
 
     /// Asks for what objectives that were not missed before call for.
     pub(crate) fn judged(&mut self, judged: &Judged, shape: &Shape) {
-        for (index, status) in judged.statuses.iter().enumerate() {
-            if status.verdict == Some(Verdict::Missed) && self.missed.insert(index) {
+        for index in missed(judged) {
+            if self.missed.insert(index) {
                 let objective = shape.objectives.get(index).map(|objective| objective.name.clone());
                 self.order(ProfileMoment::Breach, objective.as_ref(), |_| true);
             }
@@ -157,31 +168,99 @@ impl Profiles {
     }
 }
 
+/// The objectives that are missed.
+fn missed(judged: &Judged) -> impl Iterator<Item = usize> {
+    let verdicts = judged.statuses.iter().map(|status| status.verdict).enumerate();
+    verdicts.filter_map(|(index, verdict)| (verdict == Some(Verdict::Missed)).then_some(index))
+}
+
+/// Which it is, as notes have it.
+fn words(kind: ProfileKind, moment: ProfileMoment) -> String {
+    format!("profile {} at {} was not taken: ", kind.label(), moment.label())
+}
+
+/// What became of profiles in the processes before this one, where the run goes on.
+#[derive(Debug)]
+struct Earlier {
+    /// Where it goes on, from the start.
+    origin: Duration,
+    /// How often it went on.
+    resumptions: usize,
+    /// What is known to have become of something, and how often.
+    told: BTreeMap<(ProfileKind, ProfileMoment), usize>,
+}
+
+impl Earlier {
+    fn of(state: &State, origin: Duration) -> Self {
+        let mut told = BTreeMap::new();
+        for taken in state.profiles() {
+            *told.entry((taken.kind, taken.moment)).or_default() += 1;
+        }
+        for kind in ProfileKind::ALL {
+            for moment in ProfileMoment::ALL {
+                let words = words(kind, moment);
+                let notes = state.notes().iter().filter(|note| note.text.starts_with(&words)).count();
+                *told.entry((kind, moment)).or_default() += notes;
+            }
+        }
+        Self { origin, resumptions: state.resumptions().len(), told }
+    }
+
+    /// Takes away what was due before the run went on, and returns what of that nobody told of.
+    fn lost(&mut self, kind: ProfileKind, orders: &mut VecDeque<Order>) -> Vec<ProfileMoment> {
+        let due_later = orders.split_off(orders.partition_point(|order| order.due < self.origin));
+        let past = std::mem::replace(orders, due_later);
+        let mut is_told = |moment: &ProfileMoment| match self.told.get_mut(&(kind, *moment)) {
+            None | Some(0) => false,
+            Some(times) => {
+                *times -= 1;
+                true
+            }
+        };
+        past.into_iter().map(|order| order.moment).filter(|moment| !is_told(moment)).collect()
+    }
+}
+
 /// What askers are made of. It is done beside the load, which has begun.
 struct Beginning {
     plan: Arc<RunPlan>,
     shape: Arc<Shape>,
     run: String,
+    earlier: Earlier,
     start: Instant,
     shared: Arc<Shared>,
 }
 
 impl Beginning {
-    fn askers(&self) -> Vec<Asker> {
+    fn askers(&mut self) -> Vec<Asker> {
         let Some(ProfilesSettings { folder, sources }) = &self.plan.profiles else { return Vec::new() };
         let planned = Planned::of(&self.shape);
-        let asker = |source: &ProfileSource| Asker {
-            ready: ready(&source.endpoint, &self.plan.tls, &self.plan.target, ACCEPTED)
-                .map(|(client, url)| (client, with_seconds(url, source.seconds))),
-            timed: planned.orders(source),
-            source: source.clone(),
-            folder: folder.clone(),
-            run: self.run.clone(),
-            start: self.start,
-            shared: Arc::clone(&self.shared),
+        let asker = |source: &ProfileSource| {
+            let mut timed = planned.orders(source);
+            for moment in self.earlier.lost(source.kind, &mut timed) {
+                let words = words(source.kind, moment);
+                self.shared.tell(Err(format!("{words}the process that asked for it died")));
+            }
+            Asker {
+                ready: ready(&source.endpoint, &self.plan.tls, &self.plan.target, ACCEPTED)
+                    .map(|(client, url)| (client, with_seconds(url, source.seconds))),
+                timed,
+                source: source.clone(),
+                folder: folder.clone(),
+                run: name(&self.run, self.earlier.resumptions),
+                start: self.start,
+                shared: Arc::clone(&self.shared),
+            }
         };
         sources.iter().map(asker).collect()
     }
+}
+
+/// What the files of a run begin with: other words each time that it went on, so that no name comes twice.
+fn name(run: &str, resumptions: usize) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+    let run: String = run.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+    if resumptions == 0 { run } else { format!("{run}-resumed-{resumptions}") }
 }
 
 /// The moments that a plan tells, in seconds from the start.
@@ -228,6 +307,7 @@ struct Asker {
     source: ProfileSource,
     timed: VecDeque<Order>,
     folder: PathBuf,
+    /// What its files begin with.
     run: String,
     start: Instant,
     shared: Arc<Shared>,
@@ -256,8 +336,7 @@ impl Asker {
     }
 
     fn fails(&self, moment: ProfileMoment, reason: &str) {
-        let kind = self.source.kind.label();
-        self.shared.tell(Err(format!("profile {kind} at {} was not taken: {reason}", moment.label())));
+        self.shared.tell(Err(words(self.source.kind, moment) + reason));
     }
 
     async fn ask(&self, Order { moment, objective, due }: Order) {
@@ -299,9 +378,8 @@ impl Asker {
 
     /// A name that no other profile of any run has.
     fn file(&self, number: usize, moment: ProfileMoment) -> PathBuf {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
-        let run: String = self.run.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-        self.folder.join(format!("{run}-{number:02}-{}-{}.pb.gz", self.source.kind.label(), moment.label()))
+        let (run, kind, moment) = (&self.run, self.source.kind.label(), moment.label());
+        self.folder.join(format!("{run}-{number:02}-{kind}-{moment}.pb.gz"))
     }
 
     async fn fetch(&self) -> Result<Vec<u8>, String> {
@@ -338,7 +416,12 @@ fn keep(path: &Path, bytes: &[u8]) -> Result<Digest, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_run::{ProfileKind, ResourceEndpoint, Secret, TlsSettings};
+    use plimsoll_measure::{Edges, Limits};
+    use plimsoll_profile::{Flame, Kind};
+    use plimsoll_run::{
+        Machine, Model, Note, ResourceEndpoint, Resumed, RunEvent, RunInfo, Secret, Started, TlsSettings,
+    };
+    use plimsoll_sla::{Status, Validity};
     use std::io::{BufRead, BufReader};
     use std::net::TcpListener;
 
@@ -371,16 +454,140 @@ mod tests {
         url
     }
 
+    fn shared(asked: usize) -> Shared {
+        Shared { found: Mutex::default(), asked: AtomicUsize::new(asked) }
+    }
+
+    fn state() -> State {
+        let shape = Shape {
+            plan: "p".into(),
+            plan_hash: "h".into(),
+            model: Model::Open,
+            scenarios: Vec::new(),
+            steps: Vec::new(),
+            groups: Vec::new(),
+            checks: Vec::new(),
+            stages: Vec::new(),
+            own_loads: Vec::new(),
+            warmup: 0.0,
+            grace: 0.0,
+            iterations: None,
+            edges: Edges::default(),
+            objectives: Vec::new(),
+            addresses: Vec::new(),
+            measures: Vec::new(),
+            limits: Limits::default(),
+        };
+        let info = RunInfo {
+            id: "r".into(),
+            started_nanos: 0,
+            seed: 0,
+            version: None,
+            environment: None,
+            tags: BTreeMap::new(),
+            machine: Machine::default(),
+            plimsoll: String::new(),
+            target: String::new(),
+        };
+        State::new(Arc::new(Started { info, shape, plan_text: String::new(), calibration: None }))
+    }
+
+    fn taken(kind: ProfileKind, moment: ProfileMoment) -> RunEvent {
+        let kind_of = Kind { name: "cpu".into(), unit: "nanoseconds".into() };
+        let flame = Flame { unit: "nanoseconds".into(), calls: Vec::new() };
+        let digest = Digest { kind: kind_of, total: 0, duration: None, top: Vec::new(), functions: 0, flame };
+        let file = "f".to_owned();
+        RunEvent::Profile(Arc::new(ProfileTaken {
+            at: 0,
+            kind,
+            moment,
+            objective: None,
+            file,
+            bytes: 0,
+            digest,
+        }))
+    }
+
+    fn order(moment: ProfileMoment, due: u64) -> Order {
+        Order { moment, objective: None, due: Duration::from_secs(due) }
+    }
+
+    #[test]
+    fn a_run_that_goes_on_asks_for_nothing_of_before_and_tells_what_was_lost() {
+        use ProfileKind::{Cpu, Heap};
+        use ProfileMoment::{End, Peak, Start};
+        let mut state = state();
+        let text = "profile heap at start was not taken: answered 500".to_owned();
+        for event in [
+            taken(Cpu, Start),
+            RunEvent::Note(Note { at: 0, text }),
+            RunEvent::Resumed(Resumed { at: 0, wall_nanos: 0, away: 0, cut: 0 }),
+        ] {
+            state.apply(&event);
+        }
+        let mut earlier = Earlier::of(&state, Duration::from_secs(60));
+        for (kind, lost) in [(Cpu, &[Peak][..]), (Heap, &[Peak]), (Cpu, &[Start, Peak])] {
+            let mut orders = VecDeque::from([order(Start, 0), order(Peak, 30), order(End, 60)]);
+            assert_eq!(earlier.lost(kind, &mut orders), lost, "a second one of a kind counts by itself");
+            assert_eq!(orders.iter().map(|order| order.moment).collect::<Vec<_>>(), [End]);
+        }
+        assert_eq!(
+            (name("r/1", 0), name("r/1", earlier.resumptions)),
+            ("r_1".into(), "r_1-resumed-1".into())
+        );
+        let mut orders = VecDeque::from([order(Start, 0)]);
+        let mut first = Earlier::of(&self::state(), Duration::ZERO);
+        assert_eq!((first.lost(Cpu, &mut orders), orders.len()), (Vec::new(), 1), "a run that begins");
+    }
+
+    #[test]
+    fn an_objective_that_was_missed_before_is_no_new_breach() {
+        let status = |verdict| Status {
+            verdict,
+            observed: None,
+            missed_windows: 0,
+            windows: 0,
+            missing_for_seconds: 0,
+            good_events: None,
+            total_events: None,
+            overdue_events: 0,
+            breach: None,
+        };
+        let judged = |verdicts: &[Option<Verdict>]| Judged {
+            second: 0,
+            statuses: verdicts.iter().map(|verdict| status(*verdict)).collect(),
+            validity: Validity::Valid,
+        };
+        let before = judged(&[Some(Verdict::Missed), Some(Verdict::Met), None]);
+        let (sender, mut orders) = mpsc::unbounded_channel();
+        let mut profiles = Profiles {
+            shared: Arc::new(shared(0)),
+            sources: vec![(vec![ProfileMoment::Breach], sender)],
+            are_timed: vec![false],
+            missed: missed(&before).collect(),
+            start: Instant::now(),
+            longest: ANSWER,
+            over: oneshot::channel().1,
+            _stop: CancellationToken::new().drop_guard(),
+        };
+        let shape = state().shape().clone();
+        profiles.judged(&before, &shape);
+        assert!(orders.try_recv().is_err(), "it was missed before");
+        profiles.judged(&judged(&[Some(Verdict::Missed), Some(Verdict::Missed), None]), &shape);
+        assert_eq!(orders.try_recv().unwrap().moment, ProfileMoment::Breach);
+        assert!(orders.try_recv().is_err(), "once");
+    }
+
     async fn asked(url: String, folder: &Path, due: Duration) -> Answer {
         let endpoint = ResourceEndpoint { url: Secret::new(url), headers: Vec::new(), metrics: Vec::new() };
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(shared(0));
         let asker = Asker {
             ready: ready(&endpoint, &TlsSettings::default(), "http://127.0.0.1", ACCEPTED)
                 .map(|(client, url)| (client, with_seconds(url, Some(3)))),
             source: ProfileSource { kind: ProfileKind::Heap, endpoint, seconds: None, at: Vec::new() },
             timed: VecDeque::new(),
             folder: folder.join("a/b"),
-            run: "run/../1".to_owned(),
+            run: name("run/../1", 0),
             start: Instant::now().checked_sub(Duration::from_secs(60)).unwrap(),
             shared: Arc::clone(&shared),
         };

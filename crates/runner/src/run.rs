@@ -641,7 +641,7 @@ impl Telling {
 
     /// Begins to ask for profiles. A run goes on without them.
     fn ask_for_profiles(&mut self, config: &DriverConfig) {
-        match Profiles::start(config, self.started) {
+        match Profiles::start(config, &self.state, self.started) {
             Ok(profiles) => self.profiles = profiles,
             Err(error) => self.note(format!("no profiles are fetched: {error}")),
         }
