@@ -69,6 +69,7 @@ pub(crate) use failure::Failure;
 pub use feed::Feeds;
 pub use origin::{Origin, lost};
 pub use priority::{keep_real_time_for_workers, stand_back};
+pub use reach::refused;
 pub use resources::{Need, Room, Shortage};
 pub use tls::{TlsError, client_config};
 pub use transport::{NetworkTransport, Transport, TransportError};

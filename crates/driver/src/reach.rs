@@ -25,15 +25,9 @@ impl Reach {
     /// Whether connections may lead to all of these addresses, at which `host` was found. A name whose addresses are
     /// allowed in part is not allowed: which of them is used is chance.
     pub(crate) fn check(&self, host: &str, addresses: &[SocketAddr], names: &Names) -> Result<(), Failure> {
-        for list in &self.0 {
-            if !names.are_of_the_plan(host) && list.has_name(host) {
-                continue;
-            }
-            if let Some(address) = addresses.iter().find(|address| !list.has_address(address.ip())) {
-                return Err(not_allowed(&told(host, address.ip()), list));
-            }
-        }
-        Ok(())
+        let by_name = !names.are_of_the_plan(host);
+        let refusal = self.0.iter().find_map(|list| refusal(list, host, addresses, by_name));
+        refusal.map_or(Ok(()), |words| Err(Failure::not_allowed(words)))
     }
 
     /// Whether a proxy may be asked for this. It looks names up by itself, so that only the name can be judged.
@@ -69,8 +63,27 @@ impl Reach {
     }
 }
 
+/// Why connections beside the load may not lead to all of these addresses, at which the system found `host`; `None`:
+/// each of the lists lets them.
+pub fn refused(lists: &[Targets], host: &str, addresses: &[SocketAddr]) -> Option<String> {
+    lists.iter().find_map(|list| refusal(list, host, addresses, true))
+}
+
+/// `by_name`: a name on the list is enough, as nobody but the system says where it leads.
+fn refusal(list: &Targets, host: &str, addresses: &[SocketAddr], by_name: bool) -> Option<String> {
+    if by_name && list.has_name(host) {
+        return None;
+    }
+    let address = addresses.iter().find(|address| !list.has_address(address.ip()))?;
+    Some(words(&told(host, address.ip()), list))
+}
+
 fn not_allowed(what: &str, list: &Targets) -> Failure {
-    Failure::not_allowed(format!("{what} is not among the targets that are allowed: {}", list.words()))
+    Failure::not_allowed(words(what, list))
+}
+
+fn words(what: &str, list: &Targets) -> String {
+    format!("{what} is not among the targets that are allowed: {}", list.words())
 }
 
 fn told(host: &str, address: IpAddr) -> String {
@@ -111,6 +124,7 @@ mod tests {
             let addresses: Vec<_> =
                 addresses.iter().map(|ip| SocketAddr::new(ip.parse().unwrap(), 80)).collect();
             let found = told_of(reach(lists).check(host, &addresses, &names));
+            assert_eq!(found, super::refused(&reach(lists).0, host, &addresses), "beside the load, too");
             match refused {
                 None => assert_eq!(found, None, "{host} of {lists:?}"),
                 Some(words) => {

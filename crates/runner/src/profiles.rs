@@ -23,7 +23,7 @@ use reqwest::{Client, StatusCode, Url};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::resources::endpoint::{chain, ready};
+use crate::resources::endpoint::{Around, chain, ready};
 
 /// How long an answer may take beyond the time that the target looks.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -234,7 +234,7 @@ struct Beginning {
 impl Beginning {
     fn askers(&mut self) -> Vec<Asker> {
         let Some(ProfilesSettings { folder, sources }) = &self.plan.profiles else { return Vec::new() };
-        let planned = Planned::of(&self.shape);
+        let (planned, around) = (Planned::of(&self.shape), Around::of(&self.plan));
         let asker = |source: &ProfileSource| {
             let mut timed = planned.orders(source);
             for moment in self.earlier.lost(source.kind, &mut timed) {
@@ -242,7 +242,7 @@ impl Beginning {
                 self.shared.tell(Err(format!("{words}the process that asked for it died")));
             }
             Asker {
-                ready: ready(&source.endpoint, &self.plan.tls, &self.plan.target, ACCEPTED)
+                ready: ready(&source.endpoint, &around, ACCEPTED)
                     .map(|(client, url)| (client, with_seconds(url, source.seconds))),
                 timed,
                 source: source.clone(),
@@ -581,8 +581,10 @@ mod tests {
     async fn asked(url: String, folder: &Path, due: Duration) -> Answer {
         let endpoint = ResourceEndpoint { url: Secret::new(url), headers: Vec::new(), metrics: Vec::new() };
         let shared = Arc::new(shared(0));
+        let tls = TlsSettings::default();
+        let around = Around { tls: &tls, target: "http://127.0.0.1", targets: &[], allowed: &[] };
         let asker = Asker {
-            ready: ready(&endpoint, &TlsSettings::default(), "http://127.0.0.1", ACCEPTED)
+            ready: ready(&endpoint, &around, ACCEPTED)
                 .map(|(client, url)| (client, with_seconds(url, Some(3)))),
             source: ProfileSource { kind: ProfileKind::Heap, endpoint, seconds: None, at: Vec::new() },
             timed: VecDeque::new(),

@@ -166,9 +166,7 @@ enum Eye {
 impl Eye {
     fn new(source: &ResourceSource, plan: &RunPlan) -> Self {
         match &source.origin {
-            ResourceOrigin::Metrics(endpoint) => {
-                Self::Endpoint(Endpoint::new(endpoint, &plan.tls, &plan.target))
-            }
+            ResourceOrigin::Metrics(endpoint) => Self::Endpoint(Endpoint::new(endpoint, plan)),
             ResourceOrigin::Process(pid) => Self::Process(Process::of(*pid)),
             ResourceOrigin::Port(port) => Self::Process(Process::listening(*port)),
             ResourceOrigin::Host => Self::Host(Host),
