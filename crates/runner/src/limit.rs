@@ -482,6 +482,8 @@ pub(crate) fn trial_of(plan: &RunPlan, what: &str, id: &str) -> RunPlan {
         overload_objectives: Vec::new(),
         // One file cannot have the requests of several runs.
         samples: None,
+        // Each would ask for all of them again, and what looking costs the target would be in the limit.
+        profiles: None,
         ..plan.clone()
     }
 }
@@ -518,4 +520,86 @@ fn hex(bytes: &[u8]) -> String {
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / f64::from(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_measure::Limits;
+    use plimsoll_run::{
+        AddressChoice, ExportSettings, HttpSettings, HttpVersion, Network, NotifySettings, PlannedTarget,
+        ProfileKind, ProfileMoment, ProfileSource, ProfilesSettings, ResourceEndpoint, Scenario, Secret,
+        TlsSettings,
+    };
+    use plimsoll_workload::Spacing;
+
+    use super::*;
+
+    fn plan() -> RunPlan {
+        let target = "http://127.0.0.1:1".to_owned();
+        RunPlan {
+            name: "test".into(),
+            hash: String::new(),
+            text: String::new(),
+            target: target.clone(),
+            targets: vec![PlannedTarget { url: target, weight: 1 }],
+            addresses: AddressChoice::First,
+            version: None,
+            environment: None,
+            tags: std::collections::BTreeMap::new(),
+            seed: None,
+            load: Load {
+                model: LoadModel::Open { stages: Vec::new(), spacing: Spacing::Uniform, max_in_flight: 1 },
+                warmup: Duration::ZERO,
+                grace: Duration::ZERO,
+            },
+            http: HttpSettings {
+                version: HttpVersion::Http1,
+                connections: None,
+                streams: 1,
+                connect_rate: None,
+                source: Vec::new(),
+                timeout: Duration::from_secs(1),
+                connect_timeout: Duration::from_secs(1),
+                redirects: 0,
+                max_body: 1,
+                headers: Vec::new(),
+                network: Network::default(),
+            },
+            tls: TlsSettings::default(),
+            feeds: Vec::new(),
+            functions: Vec::new(),
+            setup: Vec::new(),
+            setup_captures: 0,
+            teardown: Vec::new(),
+            scenarios: vec![Scenario { name: "main".into(), weight: 1, ..Scenario::default() }],
+            steps: Vec::new(),
+            groups: Vec::new(),
+            checks: Vec::new(),
+            objectives: Vec::new(),
+            overload_objectives: Vec::new(),
+            resources: Vec::new(),
+            profiles: None,
+            export: ExportSettings::default(),
+            notify: NotifySettings::default(),
+            trace: None,
+            samples: None,
+            resume: false,
+            measures: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    #[test]
+    fn a_run_of_a_search_takes_no_profiles() {
+        let endpoint = ResourceEndpoint {
+            url: Secret::new("http://127.0.0.1:1/heap".to_owned()),
+            headers: Vec::new(),
+            metrics: Vec::new(),
+        };
+        let at = vec![ProfileMoment::Peak];
+        let source = ProfileSource { kind: ProfileKind::Heap, endpoint, seconds: None, at };
+        let profiles = Some(ProfilesSettings { folder: "kept".into(), sources: vec![source] });
+        let asking = RunPlan { profiles, ..plan() };
+        assert_eq!(trial_of(&asking, "100/s", "id").profiles, None);
+    }
 }
