@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use plimsoll_run::{Action, Feed, FeedOrder, LoadModel, Part, RunPlan, Scenario, Template, Variable};
+use plimsoll_run::{
+    Action, Feed, FeedOrder, LoadModel, Part, ProfileMoment, ProfileSource, RunPlan, Scenario, Template,
+    Variable,
+};
 use plimsoll_sla::{Measure, Objective};
 use plimsoll_units::duration;
 use plimsoll_workload::{RateProfile, StageKind};
@@ -19,6 +22,7 @@ pub(crate) struct Places {
     pub(crate) scenarios: Vec<Place>,
     pub(crate) feeds: Vec<Place>,
     pub(crate) objectives: Vec<Place>,
+    pub(crate) profiles: Option<Place>,
 }
 
 /// Everything worth saying about a plan that can be run.
@@ -29,6 +33,7 @@ pub(crate) fn advise(plan: &RunPlan, places: &Places) -> Vec<Finding> {
     advice.extend(no_ramp(plan, places));
     advice.extend(users_that_never_think(plan, places));
     advice.extend(teardown_of_captures(plan, places));
+    advice.extend(end_of_no_known_time(plan, places));
     for (feed, place) in plan.feeds.iter().zip(&places.feeds) {
         advice.extend(few_rows(plan, feed, *place));
     }
@@ -98,6 +103,22 @@ fn teardown_of_captures(plan: &RunPlan, places: &Places) -> Option<Finding> {
     Some(Finding::advice(places.teardown, message).help(
         "after a run that was killed nobody knows it any more: `plimsoll runs teardown` undoes what is named by `{{ run.id }}`",
     ))
+}
+
+/// A look at what is before the end begins by the planned one.
+fn end_of_no_known_time(plan: &RunPlan, places: &Places) -> Option<Finding> {
+    let looks_before_end =
+        |source: &ProfileSource| source.seconds.is_some() && source.at.contains(&ProfileMoment::End);
+    let source =
+        plan.profiles.iter().flat_map(|profiles| &profiles.sources).find(|one| looks_before_end(one))?;
+    plan.loads().any(LoadModel::may_end_early).then(|| {
+        let kind = source.kind.label();
+        let message = format!("the profile `{kind}` at `end` may never be taken");
+        Finding::advice(places.profiles, message).help(
+            "with `for` it begins so much before the planned end, and a load with a number of iterations may end \
+             sooner: take it at `peak`",
+        )
+    })
 }
 
 fn few_rows(plan: &RunPlan, feed: &Feed, place: Place) -> Option<Finding> {

@@ -442,6 +442,7 @@ fn plan(reader: &mut Reader<'_>, root: &Node) -> Option<RunPlan> {
         scenarios: steps.places,
         feeds: feed_places,
         objectives: objective_places,
+        profiles: object.get("profiles").map(|node| node.place),
     };
     reader.findings.extend(advice::advise(&plan, &places));
     Some(plan)

@@ -60,6 +60,11 @@ fn source(reader: &mut Reader<'_>, node: &Node, target: Option<&Url>) -> Option<
         None => (node, usual),
     };
     let mut endpoint = endpoint(reader, place, &url, target, WHAT)?;
+    let own = Url::parse(endpoint.url.expose()).ok();
+    if own.is_some_and(|url| url.query_pairs().any(|(name, _)| name == "seconds")) {
+        let finding = Finding::error(place.place, "the URL says `seconds`, which `for` says");
+        reader.report(finding.help("leave it out of the URL and write how long it is to look: `for: 30s`"));
+    }
     let is_login = |(name, _): &(String, _)| name == "authorization";
     if endpoint.headers.iter().any(is_login) && headers.iter().any(is_login) {
         let place = object.key_place("headers");

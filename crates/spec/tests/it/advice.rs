@@ -20,6 +20,8 @@ fn a_careful_plan_needs_none() {
 fn each_thing_worth_knowing_is_said_once() {
     let closed =
         "{ model: closed, warmup: 5s, stages: [{ ramp: 5 users, over: 5s }, { hold: 5 users, for: 30s }] }";
+    let counted = "{ model: closed, at_most: 10/s, iterations: 900, warmup: 5s, \
+                   stages: [{ ramp: 5 users, over: 5s }, { hold: 5 users, for: 30s }] }";
     for (load, steps, rest, expected) in [
         ("{ stages: [{ ramp: 100/s, over: 10s }] }", STEPS, "", "there is no warm-up"),
         (
@@ -54,9 +56,19 @@ fn each_thing_worth_knowing_is_said_once() {
             "sla: [{ name: x, objective: \"error_ratio <= 1%\", over: 40s, abort_after: 30s }]",
             "`x` can never abort the run",
         ),
+        (
+            counted,
+            STEPS,
+            "profiles: { folder: kept, take: [{ kind: heap, at: end }, { kind: cpu, at: end }] }",
+            "the profile `cpu` at `end` may never be taken",
+        ),
     ] {
         assert_eq!(advice(load, steps, rest), [expected], "{load} {steps} {rest}");
     }
+    let known = "profiles: { folder: kept, take: [{ kind: cpu, at: end }] }";
+    assert_eq!(advice(LOAD, STEPS, known), none());
+    let fits = "profiles: { folder: kept, take: [{ kind: cpu, at: peak }, { kind: heap, at: end }] }";
+    assert_eq!(advice(counted, STEPS, fits), none());
     assert_eq!(advice(closed, "[{ get: / }, { pause: 1s }]", ""), none());
 }
 
