@@ -22,6 +22,15 @@ pub struct Digest {
     pub flame: Flame,
 }
 
+impl Digest {
+    /// Whether something in it became less, as in a profile of what changed. What is more and what is less then cancel
+    /// out in the total, of which nothing is a share; the flame graph has only what became more.
+    pub fn has_decreases(&self) -> bool {
+        let more = self.flame.calls.first().map_or(0, |all| all.value);
+        u64::try_from(self.total) != Ok(more) && !self.flame.calls.is_empty()
+    }
+}
+
 impl Profile {
     /// What it says of a kind (a place in [`Profile::kinds`]) in short; `None` where it has no such kind.
     pub fn digest(&self, kind: usize) -> Option<Digest> {

@@ -41,7 +41,8 @@ pub(crate) fn json(summary: &Summary) -> Vec<Value> {
 /// Function, what was counted in itself and its share, and the same with what it called.
 fn rows(taken: &ProfileTaken, most: usize) -> impl Iterator<Item = [String; 5]> {
     let digest = &taken.digest;
-    let share = |value: i64| words::ratio((digest.total != 0).then(|| value as f64 / digest.total as f64));
+    let is_whole = digest.total != 0 && !digest.has_decreases();
+    let share = move |value: i64| words::ratio(is_whole.then(|| value as f64 / digest.total as f64));
     digest.top.iter().take(most).map(move |row| {
         let amounts = [row.flat, row.cumulative].map(|value| digest.kind.amount(value));
         let [flat, cumulative] = amounts;
@@ -64,13 +65,18 @@ pub(crate) fn cells(summary: &Summary) -> Vec<Vec<String>> {
 pub(crate) fn about(taken: &ProfileTaken) -> String {
     let digest = &taken.digest;
     let during = digest.duration.map(|seconds| format!(" during {}", words::length(seconds)));
+    let decreases = match digest.has_decreases() {
+        true => " (what changed, so nothing has a share; a flame graph of it has only increases)",
+        false => "",
+    };
     format!(
-        "from {}, {} of {}{} in {} functions, kept in {}",
+        "from {}, {} of {}{} in {} functions{}, kept in {}",
         words::offset(taken.at as f64 / 1e9),
         digest.kind.amount(digest.total),
         digest.kind.name,
         during.unwrap_or_default(),
         words::count(digest.functions as u64),
+        decreases,
         taken.file,
     )
 }
@@ -125,4 +131,50 @@ fn flame(page: &mut Page, taken: &ProfileTaken) {
         page.put("</g>\n", &[]);
     }
     page.put("</svg></figure>\n", &[]);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use plimsoll_profile::{Kind, Profile, Stack};
+    use plimsoll_run::{ProfileKind, ProfileMoment};
+
+    use super::*;
+
+    fn taken(values: [i64; 2]) -> ProfileTaken {
+        let stack = |frame: u32, value| Stack { frames: vec![0, frame], values: vec![value] };
+        let profile = Profile {
+            kinds: vec![Kind { name: "inuse_space".into(), unit: "bytes".into() }],
+            usual: 0,
+            duration: None,
+            names: ["main", "grows", "shrinks"].map(Arc::from).to_vec(),
+            stacks: vec![stack(1, values[0]), stack(2, values[1])],
+        };
+        ProfileTaken {
+            at: 0,
+            kind: ProfileKind::Heap,
+            moment: ProfileMoment::Peak,
+            objective: None,
+            file: "f".into(),
+            bytes: 1,
+            digest: profile.digest(0).unwrap(),
+        }
+    }
+
+    #[test]
+    fn what_changed_has_no_shares() {
+        let shares = |taken: &ProfileTaken| {
+            rows(taken, 9).map(|[name, _, own, _, all]| format!("{name} {own} {all}")).collect::<Vec<_>>()
+        };
+        let (stood, changed, less) = (taken([300, 100]), taken([300, -200]), taken([-1, -2]));
+        assert_eq!(shares(&stood), ["grows 75% 75%", "shrinks 25% 25%", "main 0% 100%"]);
+        assert!(!about(&stood).contains("increases"), "{}", about(&stood));
+        for taken in [changed, less] {
+            let none = words::ratio(None);
+            let found = shares(&taken);
+            assert!(found.iter().all(|row| row.ends_with(&format!(" {none} {none}"))), "{found:?}");
+            assert!(about(&taken).contains("only increases"), "{}", about(&taken));
+        }
+    }
 }
