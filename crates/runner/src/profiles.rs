@@ -5,10 +5,10 @@
 //! come is a note of the run and never its failure. Only the end of the run waits for what was asked last.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use plimsoll_driver::DriverConfig;
@@ -20,7 +20,7 @@ use plimsoll_sla::Verdict;
 use plimsoll_units::duration;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::resources::endpoint::{Around, chain, ready};
@@ -31,16 +31,15 @@ const ANSWER: Duration = Duration::from_secs(10);
 const LATEST: Duration = Duration::from_secs(10);
 /// The most profiles of a run.
 const MOST: usize = 32;
+/// Answers that are in memory at the same time take no more than this together.
+const MOST_HELD: usize = 2 * LARGEST;
 const ACCEPTED: HeaderValue = HeaderValue::from_static("*/*");
 
 /// The profiles of a run while it goes on. Dropping it ends the asking.
 #[derive(Debug)]
 pub(crate) struct Profiles {
     shared: Arc<Shared>,
-    /// What each source is asked for at which moments.
-    sources: Vec<(Vec<ProfileMoment>, mpsc::UnboundedSender<Order>)>,
-    /// The sources whose end is known beforehand: they look for a while.
-    are_timed: Vec<bool>,
+    sources: Vec<Source>,
     missed: BTreeSet<usize>,
     start: Instant,
     /// How long the last answers may take.
@@ -52,16 +51,74 @@ pub(crate) struct Profiles {
 /// What became of a question: a profile, or why there is none, in words without secrets.
 pub(crate) type Answer = Result<Arc<ProfileTaken>, String>;
 
+/// Who is asked for what.
+#[derive(Debug)]
+struct Source {
+    kind: ProfileKind,
+    at: Vec<ProfileMoment>,
+    /// Whether it looks for a while, so that its end is known beforehand.
+    is_timed: bool,
+    told: mpsc::UnboundedSender<Told>,
+}
+
+/// What an asker is told.
+#[derive(Debug)]
+enum Told {
+    Ask(Order),
+    /// The stages have ended: what is due later would be of no load.
+    Ended,
+}
+
 #[derive(Debug)]
 struct Shared {
-    found: Mutex<Vec<Answer>>,
+    answers: Mutex<Answers>,
     /// How many were asked for; those that processes before this one took count.
     asked: AtomicUsize,
+    /// Bytes of answers in memory.
+    held: AtomicUsize,
+    /// Whose turn it is to read a profile, which takes many times the size of the answer.
+    turn: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Answers {
+    found: Vec<Answer>,
+    /// What is to be asked and has no answer.
+    open: Vec<(ProfileKind, ProfileMoment)>,
 }
 
 impl Shared {
-    fn tell(&self, answer: Answer) {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+    fn new(asked: usize) -> Self {
+        let (answers, held) = (Mutex::default(), AtomicUsize::new(0));
+        Self { answers, asked: AtomicUsize::new(asked), held, turn: Semaphore::new(1) }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self, kind: ProfileKind, moment: ProfileMoment) {
+        self.answers().open.push((kind, moment));
+    }
+
+    fn tell(&self, kind: ProfileKind, moment: ProfileMoment, answer: Result<ProfileTaken, &str>) {
+        let mut answers = self.answers();
+        if let Some(place) = answers.open.iter().position(|open| *open == (kind, moment)) {
+            answers.open.remove(place);
+        }
+        let answer = answer.map(Arc::new).map_err(|reason| words(kind, moment) + reason);
+        answers.found.push(answer);
+    }
+
+    fn take(&self) -> Vec<Answer> {
+        std::mem::take(&mut self.answers().found)
+    }
+
+    /// What came, and of all else why it will not.
+    fn rest(&self, reason: &str) -> Vec<Answer> {
+        let Answers { mut found, open } = std::mem::take(&mut *self.answers());
+        found.extend(open.into_iter().map(|(kind, moment)| Err(words(kind, moment) + reason)));
+        found
     }
 }
 
@@ -85,8 +142,7 @@ impl Profiles {
         start: Instant,
     ) -> std::io::Result<Option<Self>> {
         let Some(ProfilesSettings { sources, .. }) = &config.plan.profiles else { return Ok(None) };
-        let asked = AtomicUsize::new(state.profiles().len());
-        let shared = Arc::new(Shared { found: Mutex::default(), asked });
+        let shared = Arc::new(Shared::new(state.profiles().len()));
         let stop = CancellationToken::new();
         let (is_over, over) = oneshot::channel();
         let (told, heard): (Vec<_>, Vec<_>) = sources.iter().map(|_| mpsc::unbounded_channel()).unzip();
@@ -115,8 +171,7 @@ impl Profiles {
         })?;
         Ok(Some(Self {
             shared,
-            sources: sources.iter().map(|source| source.at.clone()).zip(told).collect(),
-            are_timed: sources.iter().map(|source| source.seconds.is_some()).collect(),
+            sources: sources.iter().zip(told).map(Source::new).collect(),
             // Of a run that goes on, those that were missed before have had their turn.
             missed: missed(&state.judged()).collect(),
             start,
@@ -138,33 +193,43 @@ impl Profiles {
 
     /// The stages have ended.
     pub(crate) fn ended(&self) {
-        self.order(ProfileMoment::End, None, |source| !self.are_timed[source]);
+        for source in &self.sources {
+            // An asker that has ended has nothing left that could be due.
+            let _ = source.told.send(Told::Ended);
+        }
+        self.order(ProfileMoment::End, None, |source| !source.is_timed);
     }
 
-    fn order(&self, moment: ProfileMoment, objective: Option<&String>, which: impl Fn(usize) -> bool) {
-        for (source, (moments, orders)) in self.sources.iter().enumerate() {
-            if moments.contains(&moment) && which(source) {
-                // An asker that has ended has told why.
-                let _ =
-                    orders.send(Order { moment, objective: objective.cloned(), due: self.start.elapsed() });
-            }
+    fn order(&self, moment: ProfileMoment, objective: Option<&String>, which: impl Fn(&Source) -> bool) {
+        for source in self.sources.iter().filter(|source| source.at.contains(&moment) && which(source)) {
+            self.shared.open(source.kind, moment);
+            let order = Order { moment, objective: objective.cloned(), due: self.start.elapsed() };
+            // What an asker that has ended cannot answer stays open.
+            let _ = source.told.send(Told::Ask(order));
         }
     }
 
     /// What came since the last call.
     pub(crate) fn take(&self) -> Vec<Answer> {
-        std::mem::take(&mut *self.shared.found.lock().unwrap_or_else(PoisonError::into_inner))
+        self.shared.take()
     }
 
     /// Waits for what was asked, but not for ever and not for somebody who wants the run to end.
     pub(crate) async fn finish(mut self, stop: &CancellationToken) -> Vec<Answer> {
         self.sources.clear();
         let waited = stop.run_until_cancelled(tokio::time::timeout(self.longest, &mut self.over)).await;
-        let mut found = self.take();
-        if !matches!(waited, Some(Ok(_))) {
-            found.push(Err("profiles that were still being fetched are left out: the run ended".to_owned()));
-        }
-        found
+        self.shared.rest(match waited {
+            None => "the run was stopped",
+            Some(Err(_)) => "the run waited no longer",
+            Some(Ok(_)) => "nobody asks any more",
+        })
+    }
+}
+
+impl Source {
+    fn new((source, told): (&ProfileSource, mpsc::UnboundedSender<Told>)) -> Self {
+        let (kind, at, is_timed) = (source.kind, source.at.clone(), source.seconds.is_some());
+        Self { kind, at, is_timed, told }
     }
 }
 
@@ -238,9 +303,9 @@ impl Beginning {
         let asker = |source: &ProfileSource| {
             let mut timed = planned.orders(source);
             for moment in self.earlier.lost(source.kind, &mut timed) {
-                let words = words(source.kind, moment);
-                self.shared.tell(Err(format!("{words}the process that asked for it died")));
+                self.shared.tell(source.kind, moment, Err("the process that asked for it died"));
             }
+            timed.iter().for_each(|order| self.shared.open(source.kind, order.moment));
             Asker {
                 ready: ready(&source.endpoint, &around, ACCEPTED)
                     .map(|(client, url)| (client, with_seconds(url, source.seconds))),
@@ -314,7 +379,7 @@ struct Asker {
 }
 
 impl Asker {
-    async fn on(mut self, mut orders: mpsc::UnboundedReceiver<Order>) {
+    async fn on(mut self, mut told: mpsc::UnboundedReceiver<Told>) {
         loop {
             let due = self.timed.front().map(|order| self.start + order.due);
             let next = async {
@@ -323,20 +388,29 @@ impl Asker {
                     None => std::future::pending().await,
                 }
             };
-            let order = tokio::select! {
-                order = orders.recv() => order,
-                () = next => self.timed.pop_front(),
+            // That the load has ended is heard before anything else is asked for.
+            let told = tokio::select! {
+                biased;
+                told = told.recv() => told,
+                () = next => self.timed.pop_front().map(Told::Ask),
             };
-            let Some(order) = order else { break };
-            self.ask(order).await;
+            match told {
+                Some(Told::Ask(order)) => self.ask(order).await,
+                Some(Told::Ended) => self.leave_out_timed(),
+                None => break,
+            }
         }
+        self.leave_out_timed();
+    }
+
+    fn leave_out_timed(&mut self) {
         for Order { moment, .. } in std::mem::take(&mut self.timed) {
             self.fails(moment, "the load had ended before");
         }
     }
 
     fn fails(&self, moment: ProfileMoment, reason: &str) {
-        self.shared.tell(Err(words(self.source.kind, moment) + reason));
+        self.shared.tell(self.source.kind, moment, Err(reason));
     }
 
     async fn ask(&self, Order { moment, objective, due }: Order) {
@@ -356,23 +430,20 @@ impl Asker {
         let file = self.file(number, moment);
         let kept = match fetched {
             Err(reason) => Err(reason),
-            Ok(bytes) => {
-                let (path, size) = (file.clone(), bytes.len() as u64);
-                let kept = tokio::task::spawn_blocking(move || keep(&path, &bytes)).await;
+            Ok(body) => {
+                let (path, size) = (file.clone(), body.bytes.len() as u64);
+                let _turn = self.shared.turn.acquire().await;
+                let kept = tokio::task::spawn_blocking(move || keep(&path, &body.bytes)).await;
                 kept.unwrap_or_else(|error| Err(error.to_string())).map(|digest| (digest, size))
             }
         };
         match kept {
             Err(reason) => self.fails(moment, &reason),
-            Ok((digest, bytes)) => self.shared.tell(Ok(Arc::new(ProfileTaken {
-                at: at.as_nanos() as u64,
-                kind: self.source.kind,
-                moment,
-                objective,
-                file: file.display().to_string(),
-                bytes,
-                digest,
-            }))),
+            Ok((digest, bytes)) => {
+                let (at, kind, file) = (at.as_nanos() as u64, self.source.kind, file.display().to_string());
+                let taken = ProfileTaken { at, kind, moment, objective, file, bytes, digest };
+                self.shared.tell(kind, moment, Ok(taken));
+            }
         }
     }
 
@@ -382,21 +453,43 @@ impl Asker {
         self.folder.join(format!("{run}-{number:02}-{kind}-{moment}.pb.gz"))
     }
 
-    async fn fetch(&self) -> Result<Vec<u8>, String> {
+    async fn fetch(&self) -> Result<Body, String> {
         let (client, url) = self.ready.as_ref().map_err(Clone::clone)?;
         let unreached = |error: reqwest::Error| chain(&error.without_url());
         let mut response = client.get(url.clone()).send().await.map_err(unreached)?;
         if response.status() != StatusCode::OK {
             return Err(format!("answered {}", response.status().as_u16()));
         }
-        let mut body = Vec::new();
+        let mut body = Body { bytes: Vec::new(), shared: Arc::clone(&self.shared) };
         while let Some(more) = response.chunk().await.map_err(unreached)? {
-            if body.len() + more.len() > LARGEST {
-                return Err(format!("an answer of more than {} MiB", LARGEST >> 20));
-            }
-            body.extend_from_slice(&more);
+            body.add(&more)?;
         }
         Ok(body)
+    }
+}
+
+/// An answer in memory.
+struct Body {
+    bytes: Vec<u8>,
+    shared: Arc<Shared>,
+}
+
+impl Body {
+    fn add(&mut self, more: &[u8]) -> Result<(), String> {
+        if self.bytes.len() + more.len() > LARGEST {
+            return Err(format!("an answer of more than {} MiB", LARGEST >> 20));
+        }
+        self.bytes.extend_from_slice(more);
+        if self.shared.held.fetch_add(more.len(), Ordering::Relaxed) + more.len() > MOST_HELD {
+            return Err(format!("more than {} MiB of answers came at the same time", MOST_HELD >> 20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.shared.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
     }
 }
 
@@ -408,9 +501,32 @@ fn keep(path: &Path, bytes: &[u8]) -> Result<Digest, String> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
-    file.write_all(bytes).map_err(failed)?;
+    put(path, bytes).map_err(failed)?;
     Ok(digest)
+}
+
+/// Writes a file that has its name only once it is whole, and takes the name from no other.
+fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    // A process that died may have left one.
+    let _ = std::fs::remove_file(&part);
+    let written =
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&part).and_then(|mut file| {
+            file.write_all(bytes)?;
+            file.sync_all()
+        });
+    let named = written.and_then(|()| match std::fs::hard_link(&part, path) {
+        // There are file systems without links.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists && !path.try_exists()? => {
+            std::fs::rename(&part, path)
+        }
+        linked => linked,
+    });
+    // It has its own name now, or is not wanted.
+    let _ = std::fs::remove_file(&part);
+    named
 }
 
 #[cfg(test)]
@@ -452,10 +568,6 @@ mod tests {
             }
         });
         url
-    }
-
-    fn shared(asked: usize) -> Shared {
-        Shared { found: Mutex::default(), asked: AtomicUsize::new(asked) }
     }
 
     fn state() -> State {
@@ -506,6 +618,18 @@ mod tests {
             bytes: 0,
             digest,
         }))
+    }
+
+    fn nothing_yet() -> Profiles {
+        Profiles {
+            shared: Arc::new(Shared::new(0)),
+            sources: Vec::new(),
+            missed: BTreeSet::new(),
+            start: Instant::now(),
+            longest: ANSWER,
+            over: oneshot::channel().1,
+            _stop: CancellationToken::new().drop_guard(),
+        }
     }
 
     fn order(moment: ProfileMoment, due: u64) -> Order {
@@ -560,30 +684,93 @@ mod tests {
         };
         let before = judged(&[Some(Verdict::Missed), Some(Verdict::Met), None]);
         let (sender, mut orders) = mpsc::unbounded_channel();
-        let mut profiles = Profiles {
-            shared: Arc::new(shared(0)),
-            sources: vec![(vec![ProfileMoment::Breach], sender)],
-            are_timed: vec![false],
-            missed: missed(&before).collect(),
-            start: Instant::now(),
-            longest: ANSWER,
-            over: oneshot::channel().1,
-            _stop: CancellationToken::new().drop_guard(),
+        let source = Source {
+            kind: ProfileKind::Heap,
+            at: vec![ProfileMoment::Breach],
+            is_timed: false,
+            told: sender,
         };
+        let mut profiles =
+            Profiles { missed: missed(&before).collect(), sources: vec![source], ..nothing_yet() };
         let shape = state().shape().clone();
         profiles.judged(&before, &shape);
         assert!(orders.try_recv().is_err(), "it was missed before");
         profiles.judged(&judged(&[Some(Verdict::Missed), Some(Verdict::Missed), None]), &shape);
-        assert_eq!(orders.try_recv().unwrap().moment, ProfileMoment::Breach);
+        let Told::Ask(order) = orders.try_recv().unwrap() else { panic!("the load goes on") };
+        assert_eq!(order.moment, ProfileMoment::Breach);
         assert!(orders.try_recv().is_err(), "once");
     }
 
-    async fn asked(url: String, folder: &Path, due: Duration) -> Answer {
+    #[tokio::test]
+    async fn a_run_that_is_stopped_tells_of_what_was_open_and_of_nothing_else() {
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert_eq!(nothing_yet().finish(&stop).await, [], "all was answered");
+        let open = nothing_yet();
+        open.shared.open(ProfileKind::Cpu, ProfileMoment::Peak);
+        open.shared.open(ProfileKind::Heap, ProfileMoment::End);
+        open.shared.tell(ProfileKind::Cpu, ProfileMoment::Peak, Err("answered 500"));
+        let expected = [
+            "profile cpu at peak was not taken: answered 500",
+            "profile heap at end was not taken: the run was stopped",
+        ];
+        assert_eq!(open.finish(&stop).await, expected.map(|words| Err(words.to_owned())));
+    }
+
+    #[tokio::test]
+    async fn what_is_due_behind_the_load_is_not_asked_for() {
+        for _ in 0..20 {
+            let shared = Arc::new(Shared::new(0));
+            let timed = VecDeque::from([order(ProfileMoment::Peak, 60), order(ProfileMoment::End, 90)]);
+            let asker = Asker { timed, ..asker("http://127.0.0.1:1/x".to_owned(), Path::new("x"), &shared) };
+            let asker = Asker { ready: Err("it was asked".to_owned()), ..asker };
+            let (sender, told) = mpsc::unbounded_channel();
+            // All of it waits for the asker, and its peak is due.
+            sender.send(Told::Ended).unwrap();
+            sender.send(Told::Ask(order(ProfileMoment::Breach, 60))).unwrap();
+            drop(sender);
+            asker.on(told).await;
+            let expected = [
+                "profile heap at peak was not taken: the load had ended before",
+                "profile heap at end was not taken: the load had ended before",
+                "profile heap at breach was not taken: it was asked",
+            ];
+            assert_eq!(shared.take(), expected.map(|words| Err(words.to_owned())));
+        }
+    }
+
+    #[test]
+    fn answers_at_the_same_time_are_bounded() {
+        let shared = Arc::new(Shared::new(0));
+        let body = || Body { bytes: Vec::new(), shared: Arc::clone(&shared) };
+        let (mut one, mut other, mut third) = (body(), body(), body());
+        let much = vec![0; LARGEST];
+        assert_eq!((one.add(&much), other.add(&much)), (Ok(()), Ok(())));
+        assert!(one.add(&[0]).unwrap_err().contains("an answer of more than 64 MiB"));
+        assert!(third.add(&[0]).unwrap_err().contains("more than 128 MiB of answers"));
+        drop((one, third));
+        assert_eq!(body().add(&[0]), Ok(()), "there is room again");
+    }
+
+    #[test]
+    fn a_file_has_its_name_once_it_is_whole_and_takes_it_from_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("heap.pb.gz");
+        std::fs::write(folder.path().join("heap.pb.gz.part"), "what a dead process left").unwrap();
+        put(&path, b"whole").unwrap();
+        assert_eq!(put(&path, b"other").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no part is left");
+        // A folder of that name is something too.
+        std::fs::create_dir(folder.path().join("taken")).unwrap();
+        assert!(put(&folder.path().join("taken"), b"x").is_err());
+    }
+
+    fn asker(url: String, folder: &Path, shared: &Arc<Shared>) -> Asker {
         let endpoint = ResourceEndpoint { url: Secret::new(url), headers: Vec::new(), metrics: Vec::new() };
-        let shared = Arc::new(shared(0));
         let tls = TlsSettings::default();
         let around = Around { tls: &tls, target: "http://127.0.0.1", targets: &[], allowed: &[] };
-        let asker = Asker {
+        Asker {
             ready: ready(&endpoint, &around, ACCEPTED)
                 .map(|(client, url)| (client, with_seconds(url, Some(3)))),
             source: ProfileSource { kind: ProfileKind::Heap, endpoint, seconds: None, at: Vec::new() },
@@ -591,10 +778,15 @@ mod tests {
             folder: folder.join("a/b"),
             run: name("run/../1", 0),
             start: Instant::now().checked_sub(Duration::from_secs(60)).unwrap(),
-            shared: Arc::clone(&shared),
-        };
+            shared: Arc::clone(shared),
+        }
+    }
+
+    async fn asked(url: String, folder: &Path, due: Duration) -> Answer {
+        let shared = Arc::new(Shared::new(0));
+        let asker = asker(url, folder, &shared);
         asker.ask(Order { moment: ProfileMoment::Peak, objective: None, due }).await;
-        let mut found = shared.found.lock().unwrap();
+        let mut found = shared.take();
         assert_eq!(found.len(), 1);
         found.pop().unwrap()
     }
