@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plimsoll_run::{Command, Refusal, Steered};
@@ -38,6 +39,24 @@ impl Control {
         self.orders.push(command, answer)?;
         // Whoever drops it unanswered has ended.
         answered.await.unwrap_or(Err(Refusal::Ended))
+    }
+
+    /// Waits for something once the load is over, and tells whoever asks for another load meanwhile that it is.
+    pub(crate) async fn refusing<T>(&self, waited: impl Future<Output = T>) -> T {
+        tokio::select! {
+            found = waited => found,
+            never = self.refuse() => match never {},
+        }
+    }
+
+    async fn refuse(&self) -> Infallible {
+        loop {
+            self.orders.came.notified().await;
+            for (_, answer) in self.orders.take() {
+                // Whoever does not wait for the answer has asked all the same.
+                let _ = answer.send(Err(Refusal::Over));
+            }
+        }
     }
 
     /// For one of several runs: stopped with this one, and with enough for itself. Its load is decided by whoever
@@ -144,6 +163,12 @@ mod tests {
         assert_eq!(control.for_one_run().steer(command()).await, Err(Refusal::NotIts));
         drop(control.until_dropped());
         assert_eq!(control.steer(command()).await, Err(Refusal::Ended));
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_a_run_cleans_up_is_told_that_its_load_is_over() {
+        let control = Control::default();
+        assert_eq!(control.refusing(control.steer(command())).await, Err(Refusal::Over));
     }
 
     #[tokio::test]

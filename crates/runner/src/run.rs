@@ -590,14 +590,21 @@ impl Telling {
         }
         driver.join();
         self.resources = None;
-        if let Some(commands) = self.commands.take() {
-            commands.finish(FLUSH).await;
-        }
+        let torn_down = control.refusing(self.after_load(config, control)).await;
+        self.finish(torn_down.unwrap_or(last), course.end).await
+    }
+
+    /// Cleans up, which waits for nobody who looks at the target, and says when that was done; then waits for those.
+    async fn after_load(&mut self, config: &DriverConfig, control: &Control) -> Option<u64> {
+        let torn_down = self.teardown(config).await;
         if let Some(profiles) = self.profiles.take() {
             let came = profiles.finish(&control.stop).await;
             self.profiled(came);
         }
-        self.finish(last, course.end, config).await
+        if let Some(commands) = self.commands.take() {
+            commands.finish(FLUSH).await;
+        }
+        torn_down
     }
 
     /// The first second behind a resumption, with what the process before it left in flight.
@@ -668,16 +675,11 @@ impl Telling {
         self.tell(RunEvent::Phase { phase: Phase::Grace, at });
         let frame = self.with_lost(frame);
         self.second(frame, Gauges::default(), Vitals::default(), Vec::new());
-        self.finish(at, Some(end), config).await
+        let last = self.teardown(config).await.unwrap_or(at);
+        self.finish(last, Some(end)).await
     }
 
-    async fn finish(
-        mut self,
-        last: u64,
-        end: Option<(RunStatus, String)>,
-        config: &DriverConfig,
-    ) -> Finished {
-        let last = self.teardown(config).await.unwrap_or(last);
+    async fn finish(mut self, last: u64, end: Option<(RunStatus, String)>) -> Finished {
         let (status, reason) = match end {
             Some((status, reason)) => (status, Some(reason)),
             None => (RunStatus::Completed, None),

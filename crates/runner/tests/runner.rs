@@ -11,9 +11,9 @@ use plimsoll_measure::Limits;
 use plimsoll_measure::Phase;
 use plimsoll_run::{
     Action, AddressChoice, Command, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
-    Network, NotifySettings, OnFailure, PlannedTarget, Refusal, Request, ResourceEndpoint, ResourceOrigin,
-    ResourceSource, RunEvent, RunPlan, RunStatus, Scenario, Secret, StepShape, Summary, Template,
-    TlsSettings,
+    Network, NotifySettings, OnFailure, PlannedTarget, ProfileKind, ProfileMoment, ProfileSource,
+    ProfilesSettings, Refusal, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunEvent, RunPlan,
+    RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
 };
 use plimsoll_runner::{Control, Finished, RunConfig, run};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
@@ -217,6 +217,44 @@ async fn a_run_is_steered_while_it_goes_on_and_says_what_it_cannot_do() {
     let due = 20.0 * seconds(first.effective) + 100.0 * seconds(last.effective - first.effective);
     assert!((summary.totals.arrivals as f64 - due).abs() <= 3.0, "{} of {due}", summary.totals.arrivals);
     assert_eq!(control.steer(command("resume", None)).await, Err(Refusal::Ended));
+}
+
+#[tokio::test]
+async fn a_run_cleans_up_before_it_waits_for_profiles_and_a_stop_ends_the_waiting() {
+    let target = target();
+    let url = Secret::new(format!("http://{}/stall?for=10m", target.addr()));
+    let source = ProfileSource {
+        kind: ProfileKind::Goroutine,
+        endpoint: ResourceEndpoint { url, headers: Vec::new(), metrics: Vec::new() },
+        seconds: None,
+        at: vec![ProfileMoment::End],
+    };
+    let mut plan = plan(&target, 50.0, Duration::from_secs(1));
+    plan.teardown = vec![get(2, "/")];
+    plan.profiles = Some(ProfilesSettings { folder: "nothing-is-kept".into(), sources: vec![source] });
+    let control = Control::default();
+    let (watcher, mut events) = mpsc::channel(1000);
+    let running = tokio::spawn(run(config(plan, Some(watcher)).await, control.clone()));
+    let cleaned_up = async {
+        loop {
+            match events.recv().await.unwrap() {
+                RunEvent::Second(second)
+                    if second.frame.series.keys().any(|key| key.phase == Phase::Teardown) =>
+                {
+                    break;
+                }
+                RunEvent::Note(note) => assert!(!note.text.contains("was not taken"), "{}", note.text),
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), cleaned_up).await.unwrap();
+    control.stop();
+    let finished = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
+    let summary = finished.state.summary();
+    assert_eq!(summary.status, Some(RunStatus::Completed), "its load was whole");
+    let told = "profile goroutine at end was not taken: the run was stopped";
+    assert!(summary.notes.iter().any(|note| note.text == told), "{:?}", summary.notes);
 }
 
 #[tokio::test]
