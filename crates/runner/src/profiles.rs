@@ -172,8 +172,7 @@ impl Profiles {
         Ok(Some(Self {
             shared,
             sources: sources.iter().zip(told).map(Source::new).collect(),
-            // Of a run that goes on, those that were missed before have had their turn.
-            missed: missed(&state.judged()).collect(),
+            missed: missed_before(&state.judged(), state),
             start,
             longest: (Duration::from_secs(longest.into()) + ANSWER) * 2,
             over,
@@ -237,6 +236,15 @@ impl Source {
 fn missed(judged: &Judged) -> impl Iterator<Item = usize> {
     let verdicts = judged.statuses.iter().map(|status| status.verdict).enumerate();
     verdicts.filter_map(|(index, verdict)| (verdict == Some(Verdict::Missed)).then_some(index))
+}
+
+/// The objectives that had their turn in the processes before this one, where the run goes on.
+fn missed_before(judged: &Judged, state: &State) -> BTreeSet<usize> {
+    let missed_a_window = judged.statuses.iter().map(|status| status.missed_windows > 0);
+    let missed_a_window = missed_a_window.enumerate().filter_map(|(index, has)| has.then_some(index));
+    let has_name = |name: &String| state.shape().objectives.iter().position(|one| one.name == *name);
+    let taken = state.profiles().iter().filter_map(|taken| has_name(taken.objective.as_ref()?));
+    missed(judged).chain(missed_a_window).chain(taken).collect()
 }
 
 /// Which it is, as notes have it.
@@ -666,10 +674,11 @@ mod tests {
 
     #[test]
     fn an_objective_that_was_missed_before_is_no_new_breach() {
-        let status = |verdict| Status {
+        let status = |verdict: Option<Verdict>| Status {
             verdict,
             observed: None,
-            missed_windows: 0,
+            // One of one window, which is not the latest.
+            missed_windows: u64::from(verdict == Some(Verdict::Inconclusive)),
             windows: 0,
             missing_for_seconds: 0,
             good_events: None,
@@ -682,20 +691,16 @@ mod tests {
             statuses: verdicts.iter().map(|verdict| status(*verdict)).collect(),
             validity: Validity::Valid,
         };
-        let before = judged(&[Some(Verdict::Missed), Some(Verdict::Met), None]);
+        let (missed, met) = (Some(Verdict::Missed), Some(Verdict::Met));
+        let before = judged(&[missed, met, Some(Verdict::Inconclusive), None]);
+        let state = state();
         let (sender, mut orders) = mpsc::unbounded_channel();
-        let source = Source {
-            kind: ProfileKind::Heap,
-            at: vec![ProfileMoment::Breach],
-            is_timed: false,
-            told: sender,
-        };
-        let mut profiles =
-            Profiles { missed: missed(&before).collect(), sources: vec![source], ..nothing_yet() };
-        let shape = state().shape().clone();
-        profiles.judged(&before, &shape);
-        assert!(orders.try_recv().is_err(), "it was missed before");
-        profiles.judged(&judged(&[Some(Verdict::Missed), Some(Verdict::Missed), None]), &shape);
+        let (kind, at) = (ProfileKind::Heap, vec![ProfileMoment::Breach]);
+        let sources = vec![Source { kind, at, is_timed: false, told: sender }];
+        let mut profiles = Profiles { missed: missed_before(&before, &state), sources, ..nothing_yet() };
+        profiles.judged(&judged(&[missed, met, missed, None]), state.shape());
+        assert!(orders.try_recv().is_err(), "what is missed was missed before");
+        profiles.judged(&judged(&[missed, missed, missed, None]), state.shape());
         let Told::Ask(order) = orders.try_recv().unwrap() else { panic!("the load goes on") };
         assert_eq!(order.moment, ProfileMoment::Breach);
         assert!(orders.try_recv().is_err(), "once");
