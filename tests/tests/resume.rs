@@ -162,3 +162,26 @@ async fn by_hand_a_run_goes_on_whose_plan_does_not_say_so() {
     assert_eq!(events.arrivals().iter().sum::<u64>(), 700, "as many iterations as the plan asks for");
     assert_eq!(events.of("resumed").count(), 1);
 }
+
+#[tokio::test]
+async fn what_was_stopped_offers_nothing_again() {
+    let _machine = beside_others().await;
+    let target = Target::start(["--latency", "fixed:20s"]).await;
+    let desk = Desk::new();
+    let plan = "name: stopped\ntarget: http://127.0.0.1:1\nresume: true\n\
+                load: { stages: [ { hold: 5/s, for: 60s } ], grace: 60s }\n\
+                scenarios: [ { name: main, steps: [ { get: / } ] } ]\n";
+    let running = desk.run(plan).set([target.setting()]).start();
+    wait_until(PATIENCE, "the record", async || recorded(&desk).await >= 1).await.unwrap();
+    running.signal(Signal::SIGINT);
+    wait_until(PATIENCE, "grace", async || {
+        desk.events().await.of("phase").any(|phase| phase["phase"] == "grace")
+    })
+    .await
+    .unwrap();
+    running.signal(Signal::SIGKILL);
+    running.ended().await;
+    let asked = target.record().await.count();
+    says(&resume(&desk, &["--anyway"]).await, &["its load had ended at", "it was stopped or aborted"]);
+    assert_eq!(target.record().await.count(), asked, "nothing was sent");
+}

@@ -56,7 +56,6 @@ pub(crate) async fn runs(command: RunsCommand) -> Outcome {
             }
             history.delete(&ids).await.map_err(Stop::usage)?;
             for id in &ids {
-                crate::resume::forget(&history, id);
                 token::audit(&history, "run.delete", id, serde_json::json!({})).await?;
             }
             ids.iter().for_each(|id| crate::say::errln!("deleted {id}"));

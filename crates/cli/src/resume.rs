@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use plimsoll_history::{Filter, History, Interrupted, RunRow};
-use plimsoll_run::{FeedOrder, LoadModel, RunPlan, Started, State};
+use plimsoll_run::{Change, FeedOrder, LoadModel, RunPlan, Started, State};
 
 use crate::arguments::{OutputArguments, ResumeArguments};
 use crate::plan::Changes;
@@ -106,7 +106,21 @@ impl Found<'_> {
                 "no record tells how many of its `iterations_per_user` each user has done".to_owned(),
             );
         }
-        self.why_no_rows()
+        self.why_nothing_is_left().or_else(|| self.why_no_rows())
+    }
+
+    /// What has ended offers nothing again: its figures stand, and somebody may have stopped it.
+    fn why_nothing_is_left(&self) -> Option<String> {
+        let (shape, steerings) = (self.state.shape(), self.state.steerings());
+        let stopped = steerings.all().last().filter(|last| last.change == Change::Stop);
+        let stopped =
+            stopped.filter(|last| steerings.stops_all(shape, last)).map(|last| last.effective as f64 / 1e9);
+        let ended = self.state.stages_ended().map(|at| at as f64 / 1e9);
+        let at = ended.filter(|at| *at < shape.stages_end()).or(stopped)?;
+        Some(format!(
+            "its load had ended at {at:.1} s: it was stopped or aborted, its setup failed, or its iterations were done. \
+             `plimsoll runs teardown` makes what it left undone"
+        ))
     }
 
     fn why_no_rows(&self) -> Option<String> {
@@ -155,10 +169,4 @@ impl Found<'_> {
 /// Where a run keeps which rows it has used.
 pub(crate) fn rows_of(history: &History, plan: &RunPlan, id: &str) -> Option<PathBuf> {
     (plan.resume && plan.draws_rows()).then(|| history.rows_file(id))
-}
-
-/// Forgets what a run kept to be resumed, now that it is deleted.
-pub(crate) fn forget(history: &History, id: &str) {
-    // Most runs have none.
-    let _ = std::fs::remove_file(history.rows_file(id));
 }

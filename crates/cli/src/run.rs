@@ -79,6 +79,8 @@ pub(crate) async fn see_through(history: &History, offered: Offered, output: &Ou
         false => None,
     };
     let told = notify::Told::begin(&plan)?;
+    // It had begun, and may well be going on: in another process.
+    let has_begun = begin.resumed.is_some();
     let finished = offer(
         Arc::new(plan),
         begin,
@@ -95,7 +97,11 @@ pub(crate) async fn see_through(history: &History, offered: Offered, output: &Ou
     let finished = match finished {
         Ok(finished) => finished,
         Err(stop) => {
-            told.not_begun(&stop).await;
+            if has_begun {
+                told.finish().await;
+            } else {
+                told.not_begun(&stop).await;
+            }
             return Err(stop);
         }
     };

@@ -24,14 +24,17 @@ impl Feeds {
         Self::from(feeds, seed, &[], None)
     }
 
-    /// The same, and where each of them stands is kept in a file that outlives this process. It is made anew.
+    /// The same, and where each of them stands is kept in a new file that outlives this process.
     ///
     /// # Errors
-    /// When the file cannot be written.
+    /// When the file cannot be written, or is there: that of another run, which may go on with its rows.
     pub fn kept(feeds: &[Feed], seed: u64, path: &Path) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+        let file = File::options().read(true).write(true).create_new(true).open(path)?;
         // There is room for all that will ever be written.
-        file.write_all_at(&vec![0; feeds.len() * 8], 0)?;
+        if let Err(error) = file.write_all_at(&vec![0; feeds.len() * 8], 0) {
+            let _ = std::fs::remove_file(path);
+            return Err(error);
+        }
         Ok(Self::from(feeds, seed, &[], Some(file)))
     }
 
@@ -203,6 +206,8 @@ mod tests {
         assert_eq!(unique.iter().flatten().collect::<std::collections::BTreeSet<_>>().len(), 991);
         assert_eq!(unique.last(), Some(&None), "those left out are gone");
         assert_eq!(shuffled.iter().flatten().collect::<std::collections::BTreeSet<_>>().len(), 35);
+        let again = Feeds::kept(&feeds, 9, &path).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists, "the places of that run stay");
         assert!(Feeds::resumed(&feeds[..1], 9, &path).unwrap_err().to_string().contains("not of 1 feeds"));
         assert!(Feeds::resumed(&feeds, 9, &folder.path().join("none")).is_err());
     }

@@ -154,6 +154,9 @@ pub enum Error {
         /// How it ended.
         status: RunStatus,
     },
+    /// The record that was being written is not this process's any more.
+    #[error("another process goes on with the run, or it was deleted")]
+    Taken,
     /// The run is still being recorded.
     #[error("run {id} is still running")]
     Live {

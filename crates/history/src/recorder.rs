@@ -92,7 +92,7 @@ impl Recorder {
         Ok(Self::spawn(history, run, Place::default(), 0))
     }
 
-    /// Goes on with the record of a run whose process died.
+    /// Goes on with the record of a run whose process died, which is [claimed](History::claim) where it was not.
     ///
     /// # Errors
     /// [`Error::Live`] when another process did so since it was read; when the file cannot be written.
@@ -119,6 +119,7 @@ impl Recorder {
             history: history.clone(),
             connection: None,
             run,
+            owner: Owner::this(),
             is_unsure: false,
             place,
             committed,
@@ -144,6 +145,11 @@ impl Recorder {
     /// What is wrong with writing, in one sentence; told once per run, when it begins.
     pub fn trouble(&self) -> Option<String> {
         self.shared.inbox().trouble.tell()
+    }
+
+    /// Whether another process goes on with the run, having found no life in this one: nothing more is written.
+    pub fn is_taken(&self) -> bool {
+        self.shared.inbox().taken
     }
 
     /// Waits until everything is written, at most `patience`. What is not written then is still tried
@@ -198,6 +204,8 @@ struct Inbox {
     ended: bool,
     /// Whether no more events come.
     closed: bool,
+    /// Whether the record is another process's now.
+    taken: bool,
     trouble: Trouble,
 }
 
@@ -271,6 +279,12 @@ impl Inbox {
         }
     }
 
+    /// The record is another process's now: what waits is lost.
+    fn lose_all(&mut self, error: &Error) {
+        self.taken = true;
+        self.trouble = Trouble::New(format!("history is not written any more: {}", error.told()));
+    }
+
     fn failed(&mut self, error: &Error) {
         if matches!(self.trouble, Trouble::None) {
             let cause = error.told();
@@ -287,6 +301,8 @@ struct Writer {
     history: History,
     connection: Option<SqlConnection>,
     run: i64,
+    /// This process, as the record names it.
+    owner: Owner,
     /// Whether what was written last may be in the record although nobody said so: its answer was lost on the way.
     is_unsure: bool,
     place: Place,
@@ -340,6 +356,10 @@ impl Writer {
                         sleep(BREATH).await;
                     }
                 }
+                Err(error @ Error::Taken) => {
+                    self.shared.inbox().lose_all(&error);
+                    break;
+                }
                 Err(error) => {
                     self.shared.inbox().failed(&error);
                     if error.is_locked() {
@@ -388,14 +408,17 @@ impl Writer {
             plimsoll.marks = batch.marks.len()
         );
         let kind = self.history.kind();
-        let writing = commit(kind, connection, self.run, &batch, self.is_unsure).instrument(span);
+        let writing =
+            commit(kind, connection, (self.run, &self.owner), &batch, self.is_unsure).instrument(span);
         let committed = match kind {
             Kind::Sqlite => writing.await,
             // Nobody says that a connection to another machine is gone.
             Kind::Postgres => timeout(ANSWER, writing).await.unwrap_or_else(|_| Err(sql::timed_out())),
         };
         self.is_unsure |= committed.is_err();
-        committed.map_err(|error| self.history.failed(error))?;
+        if !committed.map_err(|error| self.history.failed(error))? {
+            return Err(Error::Taken);
+        }
         self.is_unsure = false;
         self.place = batch.place;
         let seconds = self.place.last_second.and_then(|last| u64::try_from(last + 1).ok());
@@ -459,22 +482,28 @@ impl Batch {
     }
 }
 
+/// Writes a batch; false, and nothing is written, where the record is not this process's any more.
 async fn commit(
     kind: Kind,
     connection: &mut SqlConnection,
-    run: i64,
+    (run, owner): (i64, &Owner),
     batch: &Batch,
     is_unsure: bool,
-) -> std::result::Result<(), sqlx::Error> {
+) -> std::result::Result<bool, sqlx::Error> {
     let mut transaction = kind.begin_writing(connection).await?;
     let there = if is_unsure { there(&mut transaction, run).await? } else { Place::default() };
+    // Before the rest: nobody takes the record over until that is committed.
+    if !update_run(&mut transaction, (run, owner), batch).await? {
+        transaction.rollback().await?;
+        return Ok(false);
+    }
     let is_new = |second: u64| there.last_second.is_none_or(|last| second as i64 > last);
     let seconds = batch.seconds.partition_point(|(rows, _)| !is_new(rows.second));
     let marks = batch.marks.partition_point(|(sequence, ..)| *sequence < there.sequence);
     insert_marks(&mut transaction, run, &batch.marks[marks..]).await?;
     insert_seconds(&mut transaction, run, &batch.seconds[seconds..]).await?;
-    update_run(&mut transaction, run, batch).await?;
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(true)
 }
 
 /// How far a record has come by its own account.
@@ -575,15 +604,15 @@ async fn insert_seconds(
     Ok(())
 }
 
-/// A run that others thought dead is live again by this: only its recorder knows.
+/// A run that others thought dead is live again by this: only its recorder knows. False where another process goes on with it.
 async fn update_run(
     connection: &mut SqlConnection,
-    run: i64,
+    (run, owner): (i64, &Owner),
     batch: &Batch,
-) -> std::result::Result<(), sqlx::Error> {
-    sqlx::query(
+) -> std::result::Result<bool, sqlx::Error> {
+    let updated = sqlx::query(
         "UPDATE runs SET status = $1, ended = $2, ended_offset = $3, last_second = $4, lost_seconds = $5, \
-         seen_at = $6 WHERE run = $7",
+         seen_at = $6 WHERE run = $7 AND owner_space = $8 AND owner_process = $9 AND owner_started = $10",
     )
     .bind(batch.status.map(RunStatus::label))
     .bind(batch.ended.as_ref().map(|(line, _)| line))
@@ -592,9 +621,12 @@ async fn update_run(
     .bind(batch.lost_seconds as i64)
     .bind(now())
     .bind(run)
+    .bind(&owner.space)
+    .bind(i64::from(owner.process))
+    .bind(owner.started)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(updated.rows_affected() > 0)
 }
 
 #[cfg(test)]

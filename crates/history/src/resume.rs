@@ -125,12 +125,16 @@ impl History {
         }
     }
 
-    /// Makes this process the one that records an interrupted run, unless another did so since it was read.
-    pub(crate) async fn claim(&self, interrupted: &Interrupted) -> Result<()> {
+    /// Makes this process the one that goes on with an interrupted run. That it does so already is no error.
+    ///
+    /// # Errors
+    /// [`Error::Live`] where another process did so since the run was read; when the file cannot be written.
+    pub async fn claim(&self, interrupted: &Interrupted) -> Result<()> {
         let (owner, was) = (Owner::this(), &interrupted.owner);
         let claimed = sqlx::query(
             "UPDATE runs SET status = NULL, owner_space = $1, owner_process = $2, owner_started = $3, seen_at = $4 \
-             WHERE run = $5 AND ended IS NULL AND owner_space = $6 AND owner_process = $7 AND owner_started = $8",
+             WHERE run = $5 AND ended IS NULL AND ((owner_space = $6 AND owner_process = $7 AND owner_started = $8) \
+             OR (owner_space = $1 AND owner_process = $2 AND owner_started = $3))",
         )
         .bind(owner.space)
         .bind(i64::from(owner.process))
@@ -155,6 +159,12 @@ impl History {
         let mut path = self.file().map_or_else(|| "plimsoll".into(), |file| file.as_os_str().to_owned());
         path.push(format!("-rows-{id}"));
         path.into()
+    }
+
+    /// Removes that file, now that the run is deleted.
+    pub(crate) fn forget_rows(&self, id: &str) {
+        // Most runs have none.
+        let _ = std::fs::remove_file(self.rows_file(id));
     }
 
     /// Keeps that a service is about to start a run that is to go on where its process dies.

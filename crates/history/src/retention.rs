@@ -336,6 +336,9 @@ impl History {
             .execute(self.pool())
             .await
             .map_err(|error| self.failed(error))?;
+        if deleted.rows_affected() > 0 {
+            self.forget_rows(&run.id);
+        }
         Ok(deleted.rows_affected() > 0)
     }
 

@@ -191,6 +191,7 @@ impl History {
                 .map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)?;
+        ids.iter().for_each(|id| self.forget_rows(id.as_ref()));
         self.give_space_back().await
     }
 

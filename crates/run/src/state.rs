@@ -134,6 +134,8 @@ impl State {
     }
 
     fn resumed(&mut self, resumed: &Resumed) {
+        // The next gap, should no second come before it, is counted from here.
+        self.last_wall_nanos = resumed.wall_nanos;
         self.note(Note { at: resumed.at, text: resumed.words() });
         self.validity.resumed(resumed.at / SECOND, resumed.away);
         if self.resumptions.len() < RESUMPTIONS {
@@ -787,6 +789,18 @@ mod tests {
         shard.merge_into(&mut frame);
         let (gauges, vitals) = (Gauges::default(), Vitals::default());
         RunEvent::Second(Arc::new(Second { frame, gauges, vitals, resources: Vec::new(), wall_nanos: 0 }))
+    }
+
+    #[test]
+    fn each_gap_is_counted_from_the_one_before_it() {
+        let mut state = state(Limits::default());
+        let mut resume = |wall_nanos| {
+            let away = (wall_nanos - state.last_wall_nanos()) as u64;
+            state.apply(&RunEvent::Resumed(Resumed { at: 0, wall_nanos, away, cut: 0 }));
+            away
+        };
+        // It dies again before its first second.
+        assert_eq!([90_000_000_000, 95_000_000_000].map(&mut resume), [90_000_000_000, 5_000_000_000]);
     }
 
     #[test]

@@ -125,6 +125,10 @@ pub struct Finished {
 pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
     let _closing = control.until_dropped();
     let plan = Arc::clone(&config.plan);
+    if let (Some(history), Some(interrupted)) = (&config.history, &config.resumed) {
+        // Before anything is sent or used up: of two who go on with a run one is refused here.
+        history.claim(interrupted).await?;
+    }
     let samples = samples(&config)?;
     let (network, warnings) = Box::pin(network(&plan, config.workers)).await?;
     let shape = shape(&config, &network)?;
@@ -134,6 +138,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
     };
     let seed = was.map_or_else(|| plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11), |was| was.seed);
     let id = was.map(|was| was.id.clone()).or_else(|| config.id.clone());
+    let (feeds, rows) = feeds(&config, seed)?;
     let driver_config = DriverConfig {
         plan: Arc::clone(&plan),
         shape: Arc::new(shape),
@@ -142,7 +147,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
         workers: config.workers.max(1),
         transport: Transport::Network(network),
         setup: Arc::new([]),
-        feeds: feeds(&config, seed)?,
+        feeds,
         http1: Http1::default(),
         origin,
         observe: false,
@@ -161,6 +166,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
             let offset = Duration::from_secs(driver_config.origin.second);
             let start = Instant::now().checked_sub(offset).unwrap_or_else(Instant::now);
             let telling = Telling::begin(config, samples, &driver_config, start).await?;
+            rows.keep();
             Ok(Box::pin(telling.fail(frame, end, &driver_config)).await)
         }
         setup => {
@@ -172,6 +178,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
                     return Err(error);
                 }
             };
+            rows.keep();
             warnings.into_iter().for_each(|warning| telling.note(warning));
             // A run that goes on has told the rest.
             if telling.state.resumptions().is_empty() {
@@ -219,16 +226,34 @@ fn shape(config: &RunConfig, network: &NetworkTransport) -> Result<Shape, RunErr
 }
 
 /// Rows for templates, behind those that were used.
-fn feeds(config: &RunConfig, seed: u64) -> Result<Feeds, RunError> {
+fn feeds(config: &RunConfig, seed: u64) -> Result<(Feeds, NewFile), RunError> {
     let feeds = &config.plan.feeds;
     let Some(path) = config.rows.as_ref().filter(|_| config.plan.draws_rows()) else {
-        return Ok(Feeds::new(feeds, seed));
+        return Ok((Feeds::new(feeds, seed), NewFile(None)));
     };
-    let (what, found) = match config.resumed {
-        Some(_) => ("read", Feeds::resumed(feeds, seed, path)),
-        None => ("kept", Feeds::kept(feeds, seed, path)),
+    let (what, found, new) = match config.resumed {
+        Some(_) => ("read", Feeds::resumed(feeds, seed, path), None),
+        None => ("kept", Feeds::kept(feeds, seed, path), Some(path.clone())),
     };
-    found.map_err(|source| RunError::Rows { path: path.clone(), what, source })
+    let feeds = found.map_err(|source| RunError::Rows { path: path.clone(), what, source })?;
+    Ok((feeds, NewFile(new)))
+}
+
+/// A file that goes again unless the run begins: its name is that of the run, which may be tried once more.
+struct NewFile(Option<PathBuf>);
+
+impl NewFile {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 /// Where a run stood whose process died.
@@ -388,7 +413,10 @@ impl Telling {
         let at = driver.origin.second * SECOND;
         let wall_nanos = started_nanos.saturating_add(i64::try_from(at).unwrap_or(i64::MAX));
         let away = u64::try_from(wall_nanos.saturating_sub(state.last_wall_nanos())).unwrap_or(0);
-        let resumed = Resumed { at, wall_nanos, away, cut: lost.requests(|_| true) };
+        // A process that died before its first second has told of them already.
+        let is_told = state.resumptions().iter().any(|one| one.at == at);
+        let cut = if is_told { 0 } else { lost.requests(|_| true) };
+        let resumed = Resumed { at, wall_nanos, away, cut };
         let started = Arc::clone(state.started());
         let mut telling = Self::new(config, state, recorder, samples, (start, started_nanos));
         telling.lost = Some(lost);
@@ -574,6 +602,12 @@ impl Telling {
                 course.reach(&mut self, frame.second * SECOND);
                 let resources = self.resources.as_ref().map(Resources::take).unwrap_or_default();
                 self.second(frame, gauges, vitals, resources);
+                if course.end.is_none() && self.recorder.as_ref().is_some_and(Recorder::is_taken) {
+                    // It took this process for dead, and two would offer twice the load.
+                    let reason = "another process goes on with the run".to_owned();
+                    course.end = Some((RunStatus::Failed, reason));
+                    driver.stop();
+                }
                 let abort = self.state.abort().filter(|_| course.end.is_none());
                 if let Some(index) = abort.filter(|_| course.has_more_to_offer(second_end)) {
                     course.end = Some((RunStatus::Aborted, self.abort_reason(index)));

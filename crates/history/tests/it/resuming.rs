@@ -5,7 +5,7 @@ use plimsoll_measure::SECOND;
 use plimsoll_run::{Resumed, RunEvent, RunStatus};
 
 use crate::sample;
-use crate::support::{DEADLINE, first, history, lines, until};
+use crate::support::{DEADLINE, connect, first, history, lines, until};
 
 /// A record that was left behind: its recorder is gone, and said nothing of an end.
 async fn left(history: &History, id: &str, events: &[RunEvent]) {
@@ -82,6 +82,64 @@ async fn a_run_goes_on_that_has_no_second_yet() {
     events.iter().for_each(|event| recorder.record(event));
     assert!(recorder.finish(DEADLINE).await.ended);
     assert_eq!(lines(&history.events("run").await.unwrap()), lines(&events));
+}
+
+/// Makes another process the one that records a run.
+async fn hand_over(history: &History) {
+    let changed = sqlx::raw_sql("UPDATE runs SET owner_process = owner_process + 1");
+    changed.execute(&mut connect(history).await).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_who_go_on_with_a_run_one_does() {
+    let (_directory, history) = history().await;
+    let events = sample::events(&sample::started("run", 1), 3, 1, 1);
+    left(&history, "run", &events[..4]).await;
+    let interrupted = history.interrupted("run").await.unwrap();
+    history.claim(&interrupted).await.unwrap();
+    history.claim(&interrupted).await.expect("it is ours already");
+    hand_over(&history).await;
+    hand_over(&history).await;
+    for refused in [
+        history.claim(&interrupted).await.unwrap_err(),
+        Recorder::resume(&history, &interrupted).await.unwrap_err(),
+    ] {
+        assert!(matches!(refused, Error::Live { .. }), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_recorder_that_was_taken_for_dead_writes_no_more() {
+    let (_directory, history) = history().await;
+    let events = sample::events(&sample::started("run", 1), 4, 1, 1);
+    let recorder = Recorder::start(&history, first(&events)).await.unwrap();
+    events[..4].iter().for_each(|event| recorder.record(event));
+    let before = until("recording", async || {
+        let events = history.events("run").await.unwrap();
+        (events.len() >= 4).then_some(events)
+    })
+    .await;
+    assert!(!recorder.is_taken());
+    hand_over(&history).await;
+    events[4..].iter().for_each(|event| recorder.record(event));
+    until("being told", async || recorder.is_taken().then_some(())).await;
+    let trouble = recorder.trouble().unwrap();
+    assert!(trouble.contains("another process goes on with the run"), "{trouble}");
+    let recorded = recorder.finish(DEADLINE).await;
+    let lost = events[4..].iter().filter(|event| matches!(event, RunEvent::Second(_))).count();
+    assert_eq!((recorded.lost_seconds, recorded.ended), (lost as u64, false));
+    assert_eq!(lines(&history.events("run").await.unwrap())[..before.len()], lines(&before));
+    assert_eq!(history.events("run").await.unwrap().len(), before.len(), "nothing of it came");
+}
+
+#[tokio::test]
+async fn the_places_of_rows_go_with_their_run() {
+    let (_directory, history) = history().await;
+    left(&history, "run", &sample::events(&sample::started("run", 1), 3, 1, 1)[..4]).await;
+    let rows = history.rows_file("run");
+    std::fs::write(&rows, "").unwrap();
+    history.delete(&["run"]).await.unwrap();
+    assert!(!rows.exists());
 }
 
 #[tokio::test]
