@@ -42,6 +42,8 @@ pub struct RunRow {
     /// How long it took; of a live or interrupted run up to its last recorded second; `None` before
     /// the first.
     pub duration_seconds: Option<f64>,
+    /// When its recorder wrote last, nanoseconds since 1970: not before its last recorded second ended.
+    pub seen_nanos: i64,
     /// How it ended; `None` while it runs.
     pub status: Option<RunStatus>,
     /// Seconds that could not be written.
@@ -339,6 +341,7 @@ fn run_row(row: &SqlRow, now: i64) -> std::result::Result<RunRow, sqlx::Error> {
             (None, Some(second)) => Some(second as f64 + 1.0),
             (None, None) => None,
         },
+        seen_nanos: row.try_get("seen_at")?,
         status,
         lost_seconds: row.try_get::<i64, _>("lost_seconds")? as u64,
         summary: row.try_get("summary")?,

@@ -152,10 +152,9 @@ impl Watcher {
     /// Tells SLAs of the runs that ended while no service ran, in the order they began.
     async fn catch_up(&self, rows: &[RunRow]) -> Result<(), Error> {
         let ended = |row: &&RunRow| {
-            let seconds =
-                row.started_nanos / NANOS + row.duration_seconds.map_or(0, |seconds| seconds as i64 + 1);
-            let counted_to = self.slas.counted_to(&row.plan);
-            !row.is_live() && counted_to.is_some_and(|to| u64::try_from(seconds).is_ok_and(|end| end > to))
+            // Its duration leaves out the gaps in which no process generated its load.
+            let end = u64::try_from(row.seen_nanos / NANOS + 1).unwrap_or(0);
+            !row.is_live() && self.slas.counted_to(&row.plan).is_some_and(|to| end > to)
         };
         let mut missed: Vec<&RunRow> = rows.iter().filter(ended).collect();
         missed.sort_by_key(|row| row.started_nanos);
@@ -210,6 +209,7 @@ impl Watcher {
             !over
         });
         self.outcomes.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        self.slas.forget_runs(|id| rows.iter().any(|row| row.id == id));
     }
 
     /// Learns how runs ended that ended before we looked: from the summary left with them, else by folding one at a time

@@ -21,6 +21,7 @@ async fn a_row_tells_what_a_run_was() {
     let (_directory, history) = history().await;
     add(&history, "run", 5, |_| {}).await;
     history.set_summary("run", r#"{"schema":1}"#).await.unwrap();
+    let found = history.list(&Filter::default()).await.unwrap();
     let expected = RunRow {
         id: "run".into(),
         plan: "storefront".into(),
@@ -35,6 +36,7 @@ async fn a_row_tells_what_a_run_was() {
         plimsoll: "0.1.0".into(),
         started_nanos: 5,
         duration_seconds: Some(2.000_000_005),
+        seen_nanos: found[0].seen_nanos,
         status: Some(RunStatus::Completed),
         lost_seconds: 0,
         summary: Some(r#"{"schema":1}"#.into()),
@@ -42,7 +44,8 @@ async fn a_row_tells_what_a_run_was() {
         teardown: None,
         owes_teardown: false,
     };
-    assert_eq!(history.list(&Filter::default()).await.unwrap(), [expected]);
+    assert_eq!(found, [expected]);
+    assert!(found[0].seen_nanos > 2_000_000_005);
     assert!(matches!(history.set_summary("other", "{}").await, Err(Error::NoRun { .. })));
 }
 

@@ -81,14 +81,18 @@ struct Written {
     at: u64,
 }
 
-/// A live run, as far as it was heard of.
+/// A run, as far as it was heard of. One that is over is remembered too: where its process died it may go on, and is then
+/// read again from its beginning.
 #[derive(Debug)]
 struct Running {
     plan: String,
-    /// The second after the newest one.
+    /// The newest second that was taken, counted from the start of the run.
+    newest: u64,
+    /// The second after it, in Unix time.
     next: u64,
     /// Good, all and overdue events so far, by SLA.
     so_far: BTreeMap<usize, (u64, u64)>,
+    is_over: bool,
 }
 
 /// A second of a run that was folded.
@@ -287,7 +291,7 @@ impl Bench {
         }
     }
 
-    /// Takes a second of a run.
+    /// Takes a second of a run. One that was taken before does not count again.
     pub(super) fn run_second(&mut self, second: &RunSecond<'_>) {
         let started = second.state.started();
         let plan = &started.shape.plan;
@@ -302,14 +306,19 @@ impl Bench {
             return;
         }
         let judged = second.state.judged();
+        if self.runs.get(second.run).is_some_and(|known| judged.second <= known.newest) {
+            return;
+        }
         let wall_nanos = second.state.wall_nanos(judged.second.saturating_mul(1_000_000_000));
         let at = u64::try_from(wall_nanos / 1_000_000_000).unwrap_or(0);
         let running = self.runs.entry(second.run.to_owned()).or_insert_with(|| Running {
             plan: plan.clone(),
+            newest: judged.second,
             next: at,
             so_far: BTreeMap::new(),
+            is_over: false,
         });
-        running.next = at + 1;
+        (running.newest, running.next, running.is_over) = (judged.second, at + 1, false);
         let mut seen = Vec::new();
         for index in indexes {
             let Some(sla) = self.slas.get(index) else { continue };
@@ -354,14 +363,22 @@ impl Bench {
         }
     }
 
-    /// A run has ended or was deleted.
+    /// A run has ended or was deleted. Nobody waits for it, until it goes on.
     pub(super) fn run_over(&mut self, run: &str) {
-        self.runs.remove(run);
+        if let Some(known) = self.runs.get_mut(run) {
+            known.is_over = true;
+        }
+    }
+
+    /// Forgets the runs that are over and not among these.
+    pub(super) fn forget_runs(&mut self, is_known: impl Fn(&str) -> bool) {
+        self.runs.retain(|run, known| !known.is_over || is_known(run));
     }
 
     /// Up to which second every live run of a plan was heard of.
     fn runs_told_to(&self, plan: &str) -> u64 {
-        self.runs.values().filter(|run| run.plan == plan).map(|run| run.next).min().unwrap_or(0)
+        let live = self.runs.values().filter(|run| run.plan == plan && !run.is_over);
+        live.map(|run| run.next).min().unwrap_or(0)
     }
 
     /// Lets time go on for SLAs of sources that are asked, or for those of runs, once all that is recorded was taken.

@@ -298,6 +298,11 @@ impl Slas {
         self.bench().run_over(run);
     }
 
+    /// Forgets the runs that are over and not among these.
+    pub(crate) fn forget_runs(&self, is_known: impl Fn(&str) -> bool) {
+        self.bench().forget_runs(is_known);
+    }
+
     /// All that runs have recorded was taken.
     pub(crate) fn looked(&self) {
         let (now, is_believed) = self.now();

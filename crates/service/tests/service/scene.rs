@@ -154,8 +154,14 @@ impl Scene {
 
     /// Stops the service and sees it end.
     pub(crate) async fn end(self) {
+        self.leave().await;
+    }
+
+    /// Stops the service; the record stays.
+    pub(crate) async fn leave(self) -> tempfile::TempDir {
         self.stop.cancel();
         tokio::time::timeout(DEADLINE, self.served).await.expect("it ends when told").unwrap();
+        self.folder
     }
 }
 

@@ -12,8 +12,9 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use fantoccini::key::Key;
 use plimsoll_demo_target::{Config as TargetConfig, DemoTarget, Model};
-use plimsoll_history::Recorder;
-use plimsoll_run::{Secret, Started};
+use plimsoll_history::{History, Recorder};
+use plimsoll_measure::SECOND;
+use plimsoll_run::{Resumed, RunEvent, Secret, Started};
 use plimsoll_service::{Connection, Credentials, Promises};
 use plimsoll_sla::{Entry, Expression, Objective, Severity, Source};
 use plimsoll_spec::openslo::read_slas;
@@ -335,7 +336,7 @@ async fn what_cannot_be_judged_is_refused_before_anything_begins() {
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let history = plimsoll_history::History::open(folder.path().join("h.db")).await.unwrap();
+        let history = History::open(folder.path().join("h.db")).await.unwrap();
         let config = plimsoll_service::Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             history,
@@ -413,6 +414,63 @@ async fn what_runs_saw_counts_once_whatever_happens_to_the_service() {
     );
     assert!(!metrics.contains("plimsoll_sla_events_total"), "those of runs are where the runs are");
     ended(1).iter().for_each(|event| recorder.record(event));
+    assert!(recorder.finish(DEADLINE).await.ended);
+    scene.end().await;
+}
+
+/// Goes on, at this second of its axis and at this one of Unix time, with a run whose process died.
+async fn going_on(history: &History, run: &str, second: u64, at: u64) -> Recorder {
+    let interrupted = history.interrupted(run).await.unwrap();
+    let recorder = Recorder::resume(history, &interrupted).await.unwrap();
+    let wall_nanos = at.cast_signed() * 1_000_000_000;
+    recorder.record(&RunEvent::Resumed(Resumed { at: second * SECOND, wall_nanos, away: SECOND, cut: 0 }));
+    recorder
+}
+
+#[tokio::test]
+async fn a_run_that_goes_on_counts_each_second_once() {
+    let metric = "good: {metricSource: {type: Plimsoll, spec: {plan: demo}}}, total: {metricSource: {type: Plimsoll, spec: {plan: demo}}}";
+    let text = slo("answers", metric, "{}");
+    let promises = || promises(&text, prometheus(), "http://127.0.0.1");
+    let scene = judging(promises()).await;
+    let total = |list: &Value| find(list, "answers")["events"]["total"].as_u64().unwrap_or(0);
+    let counted = async |scene: &Scene, seconds: u64| {
+        scene.json_where("/api/v1/slas", |list| total(list) >= seconds * 99).await;
+        let lasted = |told: &Value| told["run"]["duration_seconds"].as_f64();
+        scene.json_where("/api/v1/runs/a", |told| lasted(told) == Some(seconds as f64)).await;
+        assert_eq!(total(&scene.json("/api/v1/slas").await), seconds * 99);
+    };
+    let died = async |scene: &Scene, recorder: Recorder| {
+        recorder.finish(DEADLINE).await;
+        let status = |told: &Value| told["run"]["status"] == "interrupted";
+        scene.json_where("/api/v1/runs/a", status).await;
+    };
+
+    // It goes on under the service that saw it die.
+    let recorder = Recorder::start(&scene.history, &run("a", now() - 100)).await.unwrap();
+    (0..5).for_each(|number| recorder.record(&second_with(number, 10, 0)));
+    counted(&scene, 5).await;
+    died(&scene, recorder).await;
+    let recorder = going_on(&scene.history, "a", 5, now() - 10).await;
+    (5..8).for_each(|number| recorder.record(&second_with(number, 10, 0)));
+    counted(&scene, 8).await;
+    died(&scene, recorder).await;
+
+    // It went on while no service looked, long after its seconds without the gap would have ended, and died again.
+    let folder = scene.leave().await;
+    let history = History::open(folder.path().join("history.db")).await.unwrap();
+    let recorder = going_on(&history, "a", 8, now()).await;
+    (8..10).for_each(|number| recorder.record(&second_with(number, 10, 0)));
+    recorder.finish(DEADLINE).await;
+    drop(history);
+    let scene = Scene::judging(folder, promises()).await;
+    counted(&scene, 10).await;
+
+    // What the next service caught up with does not count again where the run goes on.
+    let recorder = going_on(&scene.history, "a", 10, now()).await;
+    (10..12).for_each(|number| recorder.record(&second_with(number, 10, 0)));
+    counted(&scene, 12).await;
+    ended(12).iter().for_each(|event| recorder.record(event));
     assert!(recorder.finish(DEADLINE).await.ended);
     scene.end().await;
 }
