@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plimsoll_history::{Filter, History, KeptLaunch, KeptSchedule, RunRow};
+use plimsoll_history::{Error, Filter, History, KeptLaunch, KeptSchedule, RunRow};
 use plimsoll_notify::Teller;
 use plimsoll_run::{RunEvent, Steerings, Targets};
 use tokio::sync::{Notify, mpsc};
@@ -31,6 +31,21 @@ const FOLDER: Duration = Duration::from_secs(2);
 
 /// How long runs may take to stop, with their grace and teardown, when the service does.
 const FAREWELL: Duration = Duration::from_secs(30);
+
+/// How long it may take until the ends of runs that were ended are known.
+const ENDED: Duration = Duration::from_secs(5);
+
+/// How long a run may take before it is in the record: it learns what its machine adds first.
+const BEGINNING: Duration = Duration::from_secs(60);
+
+/// How often the plan of a run that goes on is asked for while the record cannot be read.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// How often a run goes on within an hour at most, as for `plimsoll runs resume`: that one counts what is in the record, and a
+/// process that dies before it writes there is in none.
+const RESUMPTIONS: usize = 5;
+
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What happened with a schedule that is kept to be shown.
 const NOTES: usize = 20;
@@ -206,6 +221,52 @@ struct LiveRun {
     process: Process,
     /// That it goes on where its process dies, where it does.
     kept: Option<KeptLaunch>,
+    resumptions: Resumptions,
+}
+
+/// When a run went on.
+#[derive(Debug, Default)]
+struct Resumptions(VecDeque<Instant>);
+
+impl Resumptions {
+    /// How long a run waits that is to go on now: the first time within an hour not at all, then 1 s, and twice as long each
+    /// time. `None` where it has gone on too often.
+    fn next(&mut self, now: Instant) -> Option<Duration> {
+        self.0.retain(|at| now.duration_since(*at) < HOUR);
+        let doublings = match self.0.len() {
+            RESUMPTIONS.. => return None,
+            before => u32::try_from(before).ok()?.checked_sub(1),
+        };
+        self.0.push_back(now);
+        Some(doublings.map_or(Duration::ZERO, |doublings| Duration::from_secs(1 << doublings)))
+    }
+}
+
+/// Whether a run goes on whose process died.
+enum Again {
+    After(Duration),
+    TooOften,
+    Stopping,
+}
+
+/// Why the plan of a run cannot be had.
+#[derive(Debug)]
+enum Unread {
+    /// The record cannot be read now.
+    Passing(Error),
+    /// There is none.
+    Never(String),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NoRun { .. } | Error::Empty | Error::Record { .. } | Error::Damaged { .. } => {
+                Self::Never(error.to_string())
+            }
+            passing => Self::Passing(passing),
+        }
+    }
 }
 
 /// Who runs a plan.
@@ -277,23 +338,31 @@ impl Daemon {
                 since: Instant::now(),
                 process: Process::Adopted,
                 kept: None,
+                resumptions: Resumptions::default(),
             };
             adopted.insert(row.id, run);
         }
         for kept in history.launches().await? {
-            let filter = Filter { id: Some(kept.run.clone()), ..Filter::default() };
-            let is_live = history.list(&filter).await?.first().is_some_and(RunRow::is_live);
-            if !is_live && !history.has_died(&kept.run).await? {
-                history.forget_launch(&kept.run).await?;
-                continue;
-            }
+            let (process, demand) = match row_of(&history, &kept.run).await? {
+                // Not in the record yet: it may be about to begin.
+                None => (Process::Adopted, Demand::default()),
+                Some(row) if row.is_live() => (Process::Adopted, demand_of(&history, &kept.run).await),
+                Some(_) if history.has_died(&kept.run).await? => {
+                    (Process::Dead, demand_of(&history, &kept.run).await)
+                }
+                Some(_) => {
+                    history.forget_launch(&kept.run).await?;
+                    continue;
+                }
+            };
             let run = LiveRun {
                 schedule: kept.schedule.clone().filter(|schedule| names.contains(schedule)),
                 plan: None,
-                demand: demand_of(&history, &kept.run).await,
+                demand,
                 since: Instant::now(),
-                process: if is_live { Process::Adopted } else { Process::Dead },
+                process,
                 kept: Some(kept.clone()),
+                resumptions: Resumptions::default(),
             };
             adopted.insert(kept.run, run);
         }
@@ -349,7 +418,7 @@ impl Daemon {
             self.look(Timestamp::now());
             self.keep().await;
         }
-        self.stop(&mut ends).await;
+        self.stop(&mut ends, FAREWELL).await;
         self.keep().await;
         let farewell = std::mem::take(&mut *self.farewell.lock().unwrap_or_else(PoisonError::into_inner));
         farewell.finish().await;
@@ -532,6 +601,7 @@ impl Daemon {
             since: Instant::now(),
             process: Process::Starting,
             kept,
+            resumptions: Resumptions::default(),
         };
         inner.runs.insert(id.clone(), run);
         let daemon = Arc::clone(self);
@@ -550,8 +620,22 @@ impl Daemon {
         }
         let fate = loop {
             let fate = self.carry(launch.clone(), &good.targets).await;
-            if kept.is_none() || !fate.was_killed() || !self.may_go_on(&id) {
+            if launch.resumes && fate.was_refused() {
+                if self.may_live(&id).await {
+                    return self.adopt(&id);
+                }
+                break fate.not_resumed();
+            }
+            if kept.is_none() || !fate.was_killed() {
                 break fate;
+            }
+            match self.may_go_on(&id) {
+                Again::After(pause) => tokio::time::sleep(pause).await,
+                Again::TooOften => {
+                    let why = format!("its process died {} times within an hour", RESUMPTIONS + 1);
+                    break Fate { not_resumed: Some(why), ..fate };
+                }
+                Again::Stopping => break fate,
             }
             launch.resumes = true;
         };
@@ -561,19 +645,43 @@ impl Daemon {
         let _ = self.fates.send((id, fate));
     }
 
+    /// Whether somebody records a run, as far as can be told now.
+    async fn may_live(&self, id: &str) -> bool {
+        match row_of(&self.history, id).await {
+            Ok(row) => row.is_some_and(|row| row.is_live()),
+            // Then its end is seen in the record, once that can be read.
+            Err(_) => true,
+        }
+    }
+
+    /// Somebody else goes on with a run: its end is seen in the record.
+    fn adopt(&self, id: &str) {
+        tracing::info!(
+            run = id,
+            "nothing is to be resumed, as far as can be told: its end is looked for in the record"
+        );
+        if let Some(run) = self.inner().runs.get_mut(id) {
+            run.process = Process::Adopted;
+        }
+    }
+
     /// Whether a run whose process died goes on: not when the service ends, too.
-    fn may_go_on(&self, id: &str) -> bool {
+    fn may_go_on(&self, id: &str) -> Again {
         let mut inner = self.inner();
         if inner.is_stopping {
-            return false;
+            return Again::Stopping;
         }
-        let Some(run) = inner.runs.get_mut(id) else { return false };
+        let Some(run) = inner.runs.get_mut(id) else { return Again::Stopping };
+        let Some(pause) = run.resumptions.next(Instant::now()) else {
+            tracing::warn!(run = id, "the process of a run died too often; it does not go on");
+            return Again::TooOften;
+        };
         run.process = Process::Starting;
         match run.schedule.clone() {
             Some(schedule) => inner.note(&schedule, format!("the process of run {id} died; it goes on")),
             None => tracing::warn!(run = id, "the process of a run died; it goes on"),
         }
-        true
+        Again::After(pause)
     }
 
     /// Goes on with the runs whose process died while nobody looked.
@@ -583,21 +691,37 @@ impl Daemon {
             let dead = inner.runs.iter().filter(|(_, run)| run.process == Process::Dead);
             dead.map(|(id, _)| id.clone()).collect()
         };
-        for id in dead.into_iter().filter(|id| self.may_go_on(id)) {
-            let daemon = Arc::clone(self);
-            tokio::spawn(async move { daemon.go_on(id).await });
+        for id in dead {
+            self.goes_on(&id);
         }
     }
 
+    /// Goes on with a run whose process died and was no child of ours, where it may.
+    fn goes_on(self: &Arc<Self>, id: &str) -> bool {
+        let Again::After(pause) = self.may_go_on(id) else { return false };
+        let (daemon, id) = (Arc::clone(self), id.to_owned());
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            daemon.go_on(id).await;
+        });
+        true
+    }
+
     async fn go_on(&self, id: String) {
-        let good = match self.recorded_plan(&id).await {
-            Ok(good) => Arc::new(good),
-            Err(why) => {
-                self.forget(&id).await;
-                let said = format!("error: its plan cannot be read any more: {why}");
-                let fate = Fate { code: Some(REFUSED), said, had_process: false };
-                let _ = self.fates.send((id, fate));
-                return;
+        let good = loop {
+            match self.recorded_plan(&id).await {
+                Ok(good) => break Arc::new(good),
+                Err(Unread::Passing(error)) => {
+                    tracing::warn!(run = id, %error, "a run that is to go on cannot be read yet");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(Unread::Never(why)) => {
+                    self.forget(&id).await;
+                    let said = format!("error: its plan cannot be read any more: {why}");
+                    let fate = Fate { code: Some(REFUSED), said, had_process: false, not_resumed: None };
+                    let _ = self.fates.send((id, fate));
+                    return;
+                }
             }
         };
         let mut targets = vec![self.targets.clone()];
@@ -614,14 +738,13 @@ impl Daemon {
     }
 
     /// The plan of a run as its record has it.
-    async fn recorded_plan(&self, id: &str) -> Result<Good, String> {
-        let words = |error: plimsoll_history::Error| error.to_string();
-        let first = self.history.read(id).await.map_err(words)?.next().await.map_err(words)?;
+    async fn recorded_plan(&self, id: &str) -> Result<Good, Unread> {
+        let first = self.history.read(id).await?.next().await?;
         let Some(RunEvent::Started(started)) = first.first() else {
-            return Err("the record has no first event".to_owned());
+            return Err(Unread::Never("the record has no first event".to_owned()));
         };
         let checked = self.check(format!("the plan of run {id}"), started.plan_text.clone(), Reach::Anywhere);
-        checked.await.map_err(|wrong| crate::plans::rendered(&wrong))
+        checked.await.map_err(|wrong| Unread::Never(crate::plans::rendered(&wrong)))
     }
 
     /// A run is not to go on in a later service.
@@ -633,7 +756,7 @@ impl Daemon {
 
     /// Looks where a run would be sent, runs it, and tells how it ended.
     async fn carry(&self, launch: Launch, targets: &[String]) -> Fate {
-        let refused = |why: String| Fate { code: None, said: why, had_process: false };
+        let refused = |why: String| Fate { code: None, said: why, had_process: false, not_resumed: None };
         if let Err(error) = self.allowed(targets).await {
             return Fate { code: Some(REFUSED), ..refused(format!("error: {error}")) };
         }
@@ -706,34 +829,48 @@ impl Daemon {
             adopted.map(|(id, _)| id.clone()).collect()
         };
         for id in adopted {
-            let filter = Filter { id: Some(id.clone()), ..Filter::default() };
-            match self.history.list(&filter).await {
-                Ok(rows) => match rows.first().map(|row| row.status) {
-                    Some(None) => {}
-                    Some(Some(_)) if self.goes_on_when_dead(&id).await => {}
-                    Some(Some(status)) => {
-                        self.forget(&id).await;
-                        self.over(&id, true, &format!("ended: {}", status.label()), None);
-                    }
-                    None => self.over(&id, true, "was deleted", None),
-                },
-                Err(error) => tracing::warn!(run = id, %error, "whether a run still lives cannot be read"),
+            // It stays adopted until it is known to be over.
+            if let Err(error) = self.see(&id).await {
+                tracing::warn!(run = id, %error, "whether a run still lives cannot be read");
             }
         }
     }
 
+    async fn see(self: &Arc<Self>, id: &str) -> plimsoll_history::Result<()> {
+        match row_of(&self.history, id).await?.map(|row| row.status) {
+            Some(None) => {}
+            Some(Some(status)) => {
+                if !self.goes_on_when_dead(id).await? {
+                    self.forget(id).await;
+                    self.over(id, true, &format!("ended: {}", status.label()), None);
+                }
+            }
+            None if self.may_begin(id, Instant::now()) => {}
+            None => {
+                self.forget(id).await;
+                self.over(id, true, "never began, or was deleted", None);
+            }
+        }
+        Ok(())
+    }
+
     /// Goes on with an adopted run, where it does so and its process died.
-    async fn goes_on_when_dead(self: &Arc<Self>, id: &str) -> bool {
+    async fn goes_on_when_dead(self: &Arc<Self>, id: &str) -> plimsoll_history::Result<bool> {
         let is_kept = self.inner().runs.get(id).is_some_and(|run| run.kept.is_some());
-        if !is_kept || !self.history.has_died(id).await.unwrap_or(false) {
-            return false;
+        Ok(is_kept && self.history.has_died(id).await? && self.goes_on(id))
+    }
+
+    /// Whether a run that is in no record may have been started by a service before us and be about to begin. Until its record
+    /// tells what it asks for, that is what its plan asks for now.
+    fn may_begin(&self, id: &str, now: Instant) -> bool {
+        let mut inner = self.inner();
+        let Inner { runs, plans, .. } = &mut *inner;
+        let Some(run) = runs.get_mut(id) else { return false };
+        let Some(kept) = &run.kept else { return false };
+        if let Some(good) = plans.get(&kept.plan).and_then(|known| known.good.as_ref()) {
+            run.demand = good.demand;
         }
-        let goes_on = self.may_go_on(id);
-        if goes_on {
-            let (daemon, id) = (Arc::clone(self), id.to_owned());
-            tokio::spawn(async move { daemon.go_on(id).await });
-        }
-        goes_on
+        now.duration_since(run.since) < BEGINNING
     }
 
     /// Remembers what changed of schedules. What cannot be written now is written at the next look.
@@ -758,15 +895,21 @@ impl Daemon {
         }
     }
 
-    /// Stops every run and waits for their ends; those that take too long are ended.
-    async fn stop(&self, ends: &mut Ends) {
+    /// Stops every run that we started and waits for their ends; those that take longer than `patience` are ended. No later
+    /// service goes on with any of them, even if we are killed next.
+    async fn stop(&self, ends: &mut Ends, patience: Duration) {
         let processes = || -> Vec<u32> {
             let inner = self.inner();
             inner.runs.values().filter_map(LiveRun::process).collect()
         };
         self.inner().is_stopping = true;
         processes().into_iter().for_each(launcher::stop);
-        let deadline = Instant::now() + FAREWELL;
+        let mut deadline = Instant::now() + patience;
+        if tokio::time::timeout(ENDED, self.forget_ours()).await.is_err() {
+            tracing::warn!(
+                "the record takes too long: a later service may go on with runs that were stopped"
+            );
+        }
         let mut was_ended = false;
         while !processes().is_empty() {
             match tokio::time::timeout_at(deadline, ends.0.recv()).await {
@@ -777,8 +920,22 @@ impl Daemon {
                     tracing::warn!("runs that do not stop are ended");
                     processes().into_iter().for_each(launcher::end);
                     was_ended = true;
+                    // So that what became of them is told.
+                    deadline = Instant::now() + ENDED;
                 }
             }
+        }
+    }
+
+    async fn forget_ours(&self) {
+        let ours: Vec<String> = {
+            let inner = self.inner();
+            let is_ours = |run: &LiveRun| matches!(run.process, Process::Ours(_) | Process::Starting);
+            let kept = inner.runs.iter().filter(|(_, run)| run.kept.is_some() && is_ours(run));
+            kept.map(|(id, _)| id.clone()).collect()
+        };
+        for id in ours {
+            self.forget(&id).await;
         }
     }
 
@@ -921,6 +1078,12 @@ impl Daemon {
     }
 }
 
+/// The row of a run; `None` where it is in no record.
+async fn row_of(history: &History, run: &str) -> plimsoll_history::Result<Option<RunRow>> {
+    let filter = Filter { id: Some(run.to_owned()), ..Filter::default() };
+    Ok(history.list(&filter).await?.pop())
+}
+
 /// The most that a run of a service before us asks for, as its plan has it.
 async fn demand_of(history: &History, run: &str) -> Demand {
     let first = match history.read(run).await {
@@ -983,7 +1146,161 @@ fn no_plan(plans: &BTreeMap<String, Shelved>, plan: &str) -> Refused {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_history::Recorder;
+    use plimsoll_spec::{Inputs, Source, parse};
+    use plimsoll_testkit::wait_until;
+
     use super::*;
+    use crate::fixture::started;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    const PLAN: &str = "name: shop\ntarget: http://127.0.0.1:1\nresume: true\n\
+                        load: { stages: [ { hold: 1/s, for: 1s } ] }\nscenarios: [ { name: all, steps: [ { get: / } ] } ]\n";
+
+    /// A history, and services over it whose runs are this script.
+    struct Place {
+        folder: tempfile::TempDir,
+        history: History,
+    }
+
+    impl Place {
+        async fn with(script: &str) -> Self {
+            use std::os::unix::fs::PermissionsExt;
+            let folder = tempfile::tempdir().unwrap();
+            let program = folder.path().join("program");
+            std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+            std::fs::create_dir(folder.path().join("plans")).unwrap();
+            std::fs::write(folder.path().join("plans/shop.yaml"), PLAN).unwrap();
+            let history = History::open(folder.path().join("history.db")).await.unwrap();
+            Self { folder, history }
+        }
+
+        async fn open(&self) -> (Arc<Daemon>, Ends) {
+            let plans = Plans {
+                folder: self.folder.path().join("plans"),
+                read: ReadPlan::new(|name, text, _, _| {
+                    let nothing = |_: &str| Err("no file".to_owned());
+                    parse(&Source { name: name.to_owned(), text }, &Inputs::new(&|_| None, &nothing))
+                }),
+                schedules: Vec::new(),
+                ceilings: Ceilings::default(),
+                targets: Targets::default(),
+                program: self.folder.path().join("program"),
+                is_editable: false,
+            };
+            Daemon::open(self.history.clone(), plans, None).await.unwrap()
+        }
+
+        async fn launched(&self) -> Vec<String> {
+            self.history.launches().await.unwrap().into_iter().map(|kept| kept.run).collect()
+        }
+
+        /// A service before us started this run, and it is to go on.
+        async fn keep(&self, run: &str) {
+            let (run, plan) = (run.to_owned(), "shop".to_owned());
+            let kept = KeptLaunch { run, plan, schedule: None, targets: None };
+            self.history.keep_launch(&kept).await.unwrap();
+        }
+    }
+
+    fn process(daemon: &Daemon, run: &str) -> Option<Process> {
+        daemon.inner().runs.get(run).map(|run| run.process)
+    }
+
+    const REFUSES: &str = "echo 'error: run r is not resumed: so it is' >&2; exit 2";
+
+    #[tokio::test]
+    async fn a_run_that_does_not_stop_with_its_service_does_not_go_on_in_the_next() {
+        let place = Place::with("trap '' INT; : > begun; exec sleep 600").await;
+        let (daemon, mut ends) = place.open().await;
+        daemon.on_shelf(|_| Ok(())).await.unwrap();
+        let run = daemon.start("shop", Asked::default()).unwrap();
+        let begun = place.folder.path().join("plans/begun");
+        wait_until(PATIENCE, "the process", async || begun.exists()).await.unwrap();
+        assert_eq!(place.launched().await, [run]);
+        daemon.stop(&mut ends, Duration::ZERO).await;
+        assert_eq!(place.launched().await, [""; 0]);
+        assert!(daemon.inner().runs.is_empty(), "its end was seen, and told");
+    }
+
+    #[tokio::test]
+    async fn what_another_process_goes_on_with_is_adopted_and_not_over() {
+        let place = Place::with(REFUSES).await;
+        place.keep("r").await;
+        let recorder = Recorder::start(&place.history, &started("r", PLAN)).await.unwrap();
+        let (daemon, mut ends) = place.open().await;
+        daemon.inner().runs.get_mut("r").unwrap().process = Process::Dead;
+        daemon.go_on("r".to_owned()).await;
+        assert_eq!(
+            (process(&daemon, "r"), place.launched().await),
+            (Some(Process::Adopted), vec!["r".to_owned()])
+        );
+        assert!(ends.0.try_recv().is_err(), "nobody is told of an end");
+        drop(recorder);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_refused_when_it_is_to_go_on_was_killed() {
+        let place = Place::with(REFUSES).await;
+        place.keep("r").await;
+        let recorder = Recorder::start(&place.history, &started("r", PLAN)).await.unwrap();
+        recorder.finish(PATIENCE).await;
+        let (daemon, mut ends) = place.open().await;
+        assert_eq!(process(&daemon, "r"), Some(Process::Dead));
+        daemon.go_on("r".to_owned()).await;
+        let (_, fate) = ends.0.try_recv().unwrap();
+        let words = "was killed and does not go on: error: run r is not resumed: so it is";
+        assert_eq!((fate.words().as_str(), fate.could_speak()), (words, false));
+        assert_eq!(place.launched().await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_about_to_begin_is_not_forgotten_by_the_next_service() {
+        let place = Place::with("exit 0").await;
+        place.keep("r").await;
+        let (daemon, _ends) = place.open().await;
+        daemon.on_shelf(|_| Ok(())).await.unwrap();
+        daemon.see_adopted().await;
+        assert_eq!(
+            (process(&daemon, "r"), place.launched().await),
+            (Some(Process::Adopted), vec!["r".to_owned()])
+        );
+        assert_eq!(daemon.inner().runs["r"].demand.rate, 1.0, "it takes its room");
+        assert!(!daemon.may_begin("r", Instant::now() + BEGINNING), "it is not waited for any longer");
+    }
+
+    #[test]
+    fn a_run_that_dies_again_and_again_waits_and_then_does_not_go_on() {
+        let (begun, mut resumptions) = (Instant::now(), Resumptions::default());
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        for (at, expected) in [
+            (0, seconds(0)),
+            (1, seconds(1)),
+            (2, seconds(2)),
+            (3, seconds(4)),
+            (1_800, seconds(8)),
+            (1_801, None),
+            (3_599, None),
+            // The first is an hour ago.
+            (3_600, seconds(8)),
+            (3_600, None),
+            (7_300, seconds(0)),
+        ] {
+            assert_eq!(resumptions.next(begun + Duration::from_secs(at)), expected, "after {at} s");
+        }
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_for_a_while_ends_no_run() {
+        let path = || PathBuf::from("history.db");
+        let never = |error| matches!(Unread::from(error), Unread::Never(_));
+        assert!(!never(Error::Locked { path: path() }));
+        assert!(!never(Error::CannotOpen { path: path() }));
+        assert!(never(Error::NoRun { asked: "r".to_owned(), count: 1, latest: "s".to_owned() }));
+        assert!(never(Error::Damaged { path: path(), what: "torn".to_owned() }));
+    }
 
     #[test]
     fn there_is_room_up_to_the_ceilings() {

@@ -141,8 +141,13 @@ mod tests {
 
     #[test]
     fn an_end_is_told_by_whoever_could_tell_it() {
-        let process = |code| Fate { code, said: "error: no luck".to_owned(), had_process: true };
-        let never = |code| Fate { code, said: "error: not allowed".to_owned(), had_process: false };
+        let fate = |code, had_process| Fate {
+            code,
+            said: "error: no luck".to_owned(),
+            had_process,
+            not_resumed: None,
+        };
+        let (process, never) = (|code| fate(code, true), |code| fate(code, false));
         for (fate, alone, told) in [
             (process(Some(0)), false, Some(ExitCode::Success)),
             (process(Some(3)), false, Some(ExitCode::Missed)),
@@ -154,6 +159,9 @@ mod tests {
             (process(Some(5)), true, None),
             (process(None), true, Some(ExitCode::Internal)),
             (process(Some(101)), true, Some(ExitCode::Internal)),
+            (process(Some(2)), true, None),
+            // It was killed, and whoever should have gone on with it did not begin.
+            (process(Some(2)).not_resumed(), true, Some(ExitCode::Internal)),
             (never(Some(2)), true, Some(ExitCode::Usage)),
             (never(None), true, Some(ExitCode::Internal)),
         ] {

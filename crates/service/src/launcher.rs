@@ -60,6 +60,8 @@ pub(crate) struct Fate {
     pub(crate) said: String,
     /// Whether there was a process at all.
     pub(crate) had_process: bool,
+    /// Why it does not go on, where it was killed and would have.
+    pub(crate) not_resumed: Option<String>,
 }
 
 impl Fate {
@@ -71,6 +73,16 @@ impl Fate {
     /// Whether its process died of what is not its own doing: somebody killed it, or memory ran out.
     pub(crate) fn was_killed(&self) -> bool {
         self.had_process && self.code.is_none()
+    }
+
+    /// Whether its process found that there is nothing for it to do.
+    pub(crate) fn was_refused(&self) -> bool {
+        self.had_process && self.code == Some(ExitCode::Usage as i32)
+    }
+
+    /// How a run ended whose process was killed, and this one refused to go on with it.
+    pub(crate) fn not_resumed(self) -> Self {
+        Self { code: None, not_resumed: Some(self.first_line().to_owned()), ..self }
     }
 
     /// Whether its process ended as it meant to, and could tell whom its plan names: it was neither killed nor did it
@@ -95,6 +107,9 @@ impl Fate {
 
     /// How it ended, in words for people.
     pub(crate) fn words(&self) -> String {
+        if let Some(why) = &self.not_resumed {
+            return format!("was killed and does not go on: {why}");
+        }
         let words = match self.code {
             Some(0) => "completed",
             Some(1) => "failed by a mistake of ours",
@@ -172,10 +187,13 @@ impl Launched {
             None => String::new(),
         };
         match self.child.wait().await {
-            Ok(status) => Fate { code: status.code(), said, had_process: true },
-            Err(error) => {
-                Fate { code: None, said: format!("its end is not known: {error}"), had_process: true }
-            }
+            Ok(status) => Fate { code: status.code(), said, had_process: true, not_resumed: None },
+            Err(error) => Fate {
+                code: None,
+                said: format!("its end is not known: {error}"),
+                had_process: true,
+                not_resumed: None,
+            },
         }
     }
 }
@@ -258,11 +276,12 @@ run - --quiet --id abc --tag schedule=nightly --seed 7 \
 
     #[tokio::test]
     async fn a_run_that_goes_on_has_everything_in_its_record() {
-        let fate = fate_of("cat >/dev/null; echo \"$@\" >&2; exit 0", true).await;
-        assert!(fate.said.starts_with("runs resume abc --quiet --history /"), "{}", fate.said);
+        let fate = fate_of("cat >/dev/null; echo \"$@ $PLIMSOLL_HISTORY\" >&2; exit 0", true).await;
         // Where it may be sent is in no record.
-        let end = "h.db --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8\n";
-        assert!(fate.said.ends_with(end) && !fate.was_killed(), "{}", fate.said);
+        let told =
+            "runs resume abc --quiet --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8 /";
+        assert!(fate.said.starts_with(told) && fate.said.ends_with("/h.db\n"), "{}", fate.said);
+        assert!(!fate.was_killed());
     }
 
     #[tokio::test]
@@ -280,5 +299,15 @@ run - --quiet --id abc --tag schedule=nightly --seed 7 \
         assert_eq!((fate.code, fate.words().as_str()), (None, "was killed"));
         assert!(fate.was_killed());
         assert!(!fate.was_run());
+    }
+
+    #[tokio::test]
+    async fn a_killed_run_that_is_not_gone_on_with_could_not_speak() {
+        let refused = fate_of("echo 'error: run abc is not resumed: too often' >&2; exit 2", true).await;
+        assert!(refused.was_refused() && refused.could_speak());
+        let fate = refused.not_resumed();
+        assert!(fate.was_killed() && !fate.was_refused() && !fate.could_speak());
+        let words = "was killed and does not go on: error: run abc is not resumed: too often";
+        assert_eq!((fate.words().as_str(), fate.exit_code()), (words, ExitCode::Internal));
     }
 }

@@ -26,6 +26,8 @@ mod discovery;
 mod editing;
 mod events;
 mod farewell;
+#[cfg(test)]
+mod fixture;
 mod followed;
 mod guard;
 mod journal;
