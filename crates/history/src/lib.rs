@@ -13,6 +13,7 @@
 //! kept for a bounded while, then counted as lost, and the record says so. Nothing here looks at
 //! the environment, and nothing here judges.
 
+mod annotations;
 mod answers;
 mod chunk;
 mod coarsen;
@@ -40,6 +41,7 @@ mod store;
 mod teardowns;
 mod tokens;
 
+pub use annotations::{MOST_ANNOTATIONS, Overlapping};
 pub use answers::{AnswerBy, AnswerText, KeptAnswer};
 pub use commands::{Answered, Fate, KeptCommand, MOST_WAITING};
 pub use course::Course;

@@ -106,6 +106,8 @@ pub struct Retained {
     pub to_hours: u64,
     /// Ids of runs that were deleted.
     pub deleted: Vec<String>,
+    /// Annotations that were deleted.
+    pub annotations: u64,
     /// How large the file is, in bytes; space that is free within it left out.
     pub bytes: u64,
     /// How often ages were halved to keep to the size.
@@ -147,6 +149,11 @@ impl Retention {
         Keep::From { seconds: second_at(self.seconds), minutes: second_at(self.minutes) }
     }
 
+    /// Annotations that ended before this moment are not kept, at a moment; both in nanoseconds since 1970.
+    fn keeps_annotations_from(&self, now: i64) -> i64 {
+        now.saturating_sub(i64::try_from(self.hours.as_nanos()).unwrap_or(i64::MAX))
+    }
+
     /// The same with half the age of seconds and of minutes; `None`: they are as short as they get.
     fn halved(&self) -> Option<Self> {
         let seconds = (self.seconds / 2).max(LEAST_SECONDS);
@@ -180,9 +187,10 @@ fn believe(clock: i64, newest: i64, known: Option<Belief>) -> (i64, Belief) {
 }
 
 impl History {
-    /// Makes old seconds minutes, old minutes hours, and deletes runs that are older than hours are kept; where the file
-    /// is larger than it may be, ages of seconds and minutes are halved until it fits (to an hour and a day), then the
-    /// oldest runs that have ended are deleted; both end as soon as it fits. `clock` is the wall time, nanoseconds since 1970.
+    /// Makes old seconds minutes, old minutes hours, and deletes runs and annotations that are older than hours are kept;
+    /// where the file is larger than it may be, ages of seconds and minutes are halved until it fits (to an hour and a day),
+    /// then the oldest runs that have ended are deleted; both end as soon as it fits. `clock` is the wall time, nanoseconds
+    /// since 1970.
     ///
     /// Each step is one short transaction. Interrupted anywhere, the record stays whole and the next call goes on.
     ///
@@ -201,6 +209,7 @@ impl History {
                 left.push(run);
             }
         }
+        done.annotations = self.forget_annotations(retention.keeps_annotations_from(now)).await?;
         let mut retention = retention.clone();
         while !self.fits(retention.size).await? {
             let Some(halved) = retention.halved() else {
@@ -212,7 +221,7 @@ impl History {
                 self.retain_run(run, retention.keep(run, now), retention.size, &mut done).await?;
             }
         }
-        if done.to_minutes + done.to_hours > 0 || !done.deleted.is_empty() {
+        if done.to_minutes + done.to_hours + done.annotations > 0 || !done.deleted.is_empty() {
             self.give_space_back().await?;
         }
         done.bytes = self.bytes_in_use().await?;
@@ -240,6 +249,7 @@ impl History {
         let (now, belief) = self.believed(&runs, clock).await?;
         let mut would = Retained {
             bytes: self.bytes_in_use().await?,
+            annotations: self.annotations_before(retention.keeps_annotations_from(now)).await?,
             doubts_clock: belief.doubted_since.is_some(),
             ..Retained::default()
         };

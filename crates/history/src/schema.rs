@@ -14,7 +14,7 @@ use crate::sql::{Kind, SqlConnection};
 /// The mark of our files in SQLite's header: "PLIM".
 const APPLICATION: i64 = 0x504C_494D;
 
-const MIGRATIONS: [(i64, &str, &str); 12] = [
+const MIGRATIONS: [(i64, &str, &str); 13] = [
     (1, "runs", include_str!("../migrations/0001_runs.sql")),
     (2, "predictions", include_str!("../migrations/0002_predictions.sql")),
     (3, "answers", include_str!("../migrations/0003_answers.sql")),
@@ -27,6 +27,7 @@ const MIGRATIONS: [(i64, &str, &str); 12] = [
     (10, "access", include_str!("../migrations/0010_access.sql")),
     (11, "retention", include_str!("../migrations/0011_retention.sql")),
     (12, "launches", include_str!("../migrations/0012_launches.sql")),
+    (13, "annotations", include_str!("../migrations/0013_annotations.sql")),
 ];
 
 fn latest() -> i64 {
@@ -34,9 +35,10 @@ fn latest() -> i64 {
 }
 
 /// PostgreSQL came later: its tables begin with a later version. Further versions are those of files, with the same numbers.
-const OF_POSTGRES: [(i64, &str, &str); 2] = [
+const OF_POSTGRES: [(i64, &str, &str); 3] = [
     (11, "all", include_str!("../migrations/postgres/0011_all.sql")),
     (12, "launches", include_str!("../migrations/postgres/0012_launches.sql")),
+    (13, "annotations", include_str!("../migrations/postgres/0013_annotations.sql")),
 ];
 
 fn migrator(kind: Kind) -> Migrator {

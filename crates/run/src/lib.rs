@@ -6,6 +6,7 @@
 //! Nothing here drives load, opens a file or looks at a clock.
 
 mod addresses;
+mod annotation;
 mod asked;
 mod auth;
 mod body;
@@ -41,6 +42,7 @@ mod timeline;
 pub mod wire;
 
 pub use addresses::{AddressSummary, Skew};
+pub use annotation::Annotation;
 pub use asked::AskError;
 pub use auth::{Auth, AwsSigning, Coding, OAuth2};
 pub use body::{Body, BodyKind, FormPart, PartContent};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as it should be")]
 
 mod afterwards;
+mod annotations;
 mod answers;
 mod commands;
 mod database;

@@ -8,6 +8,8 @@ mod schema;
 
 #[path = "../it/afterwards.rs"]
 mod afterwards;
+#[path = "../it/annotations.rs"]
+mod annotations;
 #[path = "../it/answers.rs"]
 mod answers;
 #[path = "../it/commands.rs"]
