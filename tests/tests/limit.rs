@@ -234,7 +234,7 @@ async fn a_search_that_cannot_be_recorded_any_more_tells_what_it_found() {
     // The small disk exists for this one process and goes with it.
     let root = nix::unistd::geteuid().is_root();
     let call = desk.program("unshare", [if root { "-m" } else { "-rm" }, "sh", "-c"]);
-    let call = call.args(["mount -t tmpfs -o size=436k none \"$0\" && exec \"$@\"", "small"]);
+    let call = call.args(["mount -t tmpfs -o size=452k none \"$0\" && exec \"$@\"", "small"]);
     let call = call.arg(binary("plimsoll").unwrap()).args(["limit", &plan, "--history", "small/history.db"]);
     let ended = call.args(["--json", "limit.json", "--from", "60/s", "--most", "480/s"]).ended().await;
     assert_eq!(ended.code, 2, "{ended:?}");

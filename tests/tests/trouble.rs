@@ -333,7 +333,7 @@ async fn a_full_disk_costs_seconds_of_the_record_and_says_how_many() {
     let target = Target::start(["--latency", "none"]).await;
     let desk = Desk::new();
     let plan = desk.write("plan.yaml", &plan(OPEN, ""));
-    let call = on_a_small_disk(&desk, "452k", "exec \"$@\"");
+    let call = on_a_small_disk(&desk, "468k", "exec \"$@\"");
     let call = call.args(["run", &plan, "--history", "small/history.db"]);
     let call = call.args(["--json", "run.json", "--report", "run.html"]);
     let ended = call.set([target.setting(), "load.stages[0].for=12s".to_owned()]).ended().await;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::path::Path;
+use std::time::SystemTime;
 
 use anyhow::{Context, anyhow};
-use plimsoll_history::{Filter, History, KeptTeardown, RunRow};
+use plimsoll_history::{Filter, History, KeptTeardown, Overlapping, RunRow};
 use plimsoll_report::{Run, Text};
-use plimsoll_run::{ExitCode, RunEvent, State};
+use plimsoll_run::{Annotation, ExitCode, RunEvent, State};
 
 use crate::arguments::{FileArguments, ReportArguments, RunsCommand};
 use crate::{Outcome, Stop, files, spool, teardown, token};
@@ -126,7 +127,24 @@ pub(crate) async fn recorded(history: &History, asked: &str) -> Result<Run, Stop
         }
         events.iter().for_each(|event| fold(&mut state, event));
     }
-    whole(state, &id)
+    let mut run = whole(state, &id)?;
+    run.alerts = alerts(history, &run).await?;
+    Ok(run)
+}
+
+/// What others told of the time of a run; of one that goes on until now.
+async fn alerts(history: &History, run: &Run) -> Result<Vec<Annotation>, Stop> {
+    let now = || {
+        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+    };
+    let which = Overlapping {
+        from_nanos: Some(run.summary.info.started_nanos),
+        until_nanos: Some(run.summary.ended_nanos().unwrap_or_else(now)),
+        limit: Some(plimsoll_report::MOST_ALERTS + 1),
+        ..Overlapping::default()
+    };
+    history.annotations(&which).await.map_err(Stop::usage)
 }
 
 /// An exported run, folded from its lines.

@@ -115,6 +115,10 @@ pub(crate) async fn retain(arguments: RetainArguments) -> Outcome {
         done.to_hours,
         ByteCount(done.bytes)
     );
+    if done.annotations > 0 {
+        let (count, were) = (done.annotations, if dry_run { "would be" } else { "were" });
+        crate::say::outln!("{count} alerts that others told {were} deleted");
+    }
     if done.halved > 0 {
         crate::say::errln!(
             "ages of seconds and minutes were halved {} times to keep to the size",

@@ -9,6 +9,7 @@
 //! Names, messages and tags come from plans and targets: each format neutralises what would mean
 //! something in it, down to the escape sequences of a terminal. Nothing here reads a file or a clock.
 
+mod alerts;
 mod calibration;
 mod capacity;
 mod chart;
@@ -39,6 +40,7 @@ mod words;
 #[cfg(test)]
 mod fixture;
 
+pub use alerts::MOST_ALERTS;
 pub use calibration::{calibration_json, calibration_text};
 pub use capacity::{
     CapacityLimit, CapacityPlan, CapacityReport, CapacitySource, Foretold, KeptCapacity, Measured,

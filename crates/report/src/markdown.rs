@@ -43,6 +43,7 @@ pub fn markdown(run: &Run) -> String {
     resources(&mut text, run);
     profiles(&mut text, run);
     steered(&mut text, run);
+    alerts(&mut text, run);
     notes(&mut text, run);
     facts(&mut text, run);
     text
@@ -266,6 +267,16 @@ fn steered(text: &mut String, run: &Run) {
     let rows: Vec<Vec<_>> = cells.map(|cells| cells.iter().map(|cell| escaped(cell)).collect()).collect();
     table(text, "Steered", &crate::steered::COLUMNS, 0..1, &rows);
     if let Some(more) = crate::steered::left_out(&run.summary) {
+        let _ = writeln!(text, "{more}.\n");
+    }
+}
+
+/// What others told meanwhile.
+fn alerts(text: &mut String, run: &Run) {
+    let cells = crate::alerts::rows(run);
+    let rows: Vec<Vec<_>> = cells.map(|cells| cells.iter().map(|cell| escaped(cell)).collect()).collect();
+    table(text, crate::alerts::HEADING, &crate::alerts::COLUMNS, 0..0, &rows);
+    if let Some(more) = crate::alerts::left_out(run) {
         let _ = writeln!(text, "{more}.\n");
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use plimsoll_measure::{ErrorSample, SeriesKey};
-use plimsoll_run::{RunStatus, StageSummary, Started, State, Summary};
+use plimsoll_run::{Annotation, RunStatus, StageSummary, Started, State, Summary};
 use plimsoll_sla::{Severity, Validity, Verdict};
 
 use crate::words;
@@ -13,12 +13,14 @@ pub struct Run {
     pub summary: Summary,
     /// Its first event: steps, stages, objectives, the plan's text.
     pub started: Arc<Started>,
+    /// What others told of the time it ran in, in any order.
+    pub alerts: Vec<Annotation>,
 }
 
 impl Run {
     /// A run at its end, or so far.
     pub fn of(state: &State) -> Self {
-        Self { summary: state.summary(), started: Arc::clone(state.started()) }
+        Self { summary: state.summary(), started: Arc::clone(state.started()), alerts: Vec::new() }
     }
 
     /// The verdict of the critical objectives together: missed if one is, else inconclusive if one

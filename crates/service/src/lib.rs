@@ -17,6 +17,7 @@
 
 mod access;
 mod admin;
+mod annotations;
 mod assets;
 mod capacity;
 mod control;

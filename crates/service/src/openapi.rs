@@ -187,6 +187,11 @@ fn schemas() -> Value {
     let validity = json!({ "enum": ["valid", "suspect", "invalid", null] });
     let mut runs = list("runs", "RunRow");
     runs["properties"]["next"] = next();
+    let mut annotations = list("annotations", "Annotation");
+    annotations["properties"]["next"] = next();
+    let mut of_run = list("annotations", "AnnotationOfRun");
+    of_run["properties"]["next"] = next();
+    of_run["properties"]["run"] = text();
     let mut audit = list("entries", "AuditEntry");
     audit["properties"]["next"] =
         json!({ "type": ["integer", "null"], "description": "The `before` of the next page." });
@@ -416,6 +421,47 @@ fn schemas() -> Value {
                 "action": text(), "what": text(), "details": {},
             }),
         ),
+        "AlertmanagerMessage": object(
+            &["version", "alerts"],
+            &json!({
+                "version": { "const": "4" }, "receiver": text(),
+                "alerts": { "type": "array", "maxItems": 1000, "items": object(
+                    &["status", "labels", "startsAt", "fingerprint"],
+                    &json!({
+                        "status": { "enum": ["firing", "resolved"] },
+                        "labels": { "type": "object", "additionalProperties": text() },
+                        "annotations": { "type": "object", "additionalProperties": text() },
+                        "startsAt": moment(),
+                        "endsAt": {
+                            "type": "string", "format": "date-time",
+                            "description": "Of an alert that is resolved; else it does not count. In year 1: none.",
+                        },
+                        "generatorURL": text(),
+                        "fingerprint": { "type": "string", "minLength": 1, "maxLength": 200 },
+                    }),
+                ) },
+            }),
+        ),
+        "Annotations": annotations,
+        "Annotation": object(
+            &["fingerprint", "name", "severity", "status", "starts", "ends", "summary", "labels", "link", "receiver", "told"],
+            &json!({
+                "fingerprint": text(), "name": text(), "severity": maybe_text(),
+                "status": { "enum": ["firing", "resolved"] }, "starts": moment(), "ends": maybe_moment(),
+                "summary": maybe_text(), "labels": { "type": "object", "additionalProperties": text() },
+                "link": { "type": ["string", "null"], "description": "An address of http or https." },
+                "receiver": text(),
+                "told": { "type": "string", "format": "date-time", "description": "When it was told last." },
+            }),
+        ),
+        "AnnotationsOfRun": of_run,
+        "AnnotationOfRun": { "allOf": [reference("Annotation"), object(
+            &["from_seconds", "to_seconds"],
+            &json!({
+                "from_seconds": { "type": "number", "description": "Where it begins, from the start of the run; below 0 before it." },
+                "to_seconds": { "type": ["number", "null"], "description": "Where it ends; null while it fires." },
+            }),
+        )] },
         "PrometheusTargets": { "type": "array", "items": object(
             &["targets", "labels"],
             &json!({

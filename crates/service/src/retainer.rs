@@ -38,10 +38,11 @@ pub(crate) async fn retain(history: History, retention: Retention, ended: Cancel
                         "the clock is days ahead of what was recorded before: nothing is old by it for a day"
                     );
                 }
-                if !done.deleted.is_empty() || done.halved > 0 {
+                if !done.deleted.is_empty() || done.annotations > 0 || done.halved > 0 {
                     let runs = done.deleted.join(" ");
                     tracing::info!(
                         deleted = runs,
+                        annotations = done.annotations,
                         halved = done.halved,
                         bytes = done.bytes,
                         "the history was kept within its bounds"

@@ -26,8 +26,8 @@ use crate::runs::FILTERS;
 use crate::slas::Slas;
 use crate::telling::Receivers;
 use crate::{
-    admin, assets, control, course, discovery, editing, events, guard, login, openapi, problem, settings,
-    starts, telling,
+    admin, annotations, assets, control, course, discovery, editing, events, guard, login, openapi, problem,
+    settings, starts, telling,
 };
 
 /// What every handler can use.
@@ -60,6 +60,7 @@ pub(crate) fn table() -> Vec<Route> {
         login::routes(),
         probes(),
         of_runs(),
+        annotations::routes(),
         starts::routes(),
         editing::routes(),
         control::routes(),
@@ -268,7 +269,8 @@ async fn timeline(
 
 async fn report(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
     let run = app.followed.run(&id).await?;
-    Ok(document(plimsoll_report::html(std::slice::from_ref(&*run))))
+    let run = app.with_alerts(&run).await;
+    Ok(document(plimsoll_report::html(std::slice::from_ref(&run))))
 }
 
 /// A document of the report's making, whose style and script are allowed.

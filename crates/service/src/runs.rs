@@ -173,7 +173,7 @@ fn filter(query: &str) -> Result<Filter, Problem> {
 }
 
 /// Nanoseconds since 1970 of a moment with its offset from UTC.
-fn moment(text: &str) -> Option<i64> {
+pub(crate) fn moment(text: &str) -> Option<i64> {
     let moment: jiff::Timestamp = text.parse().ok()?;
     i64::try_from(moment.as_nanosecond()).ok()
 }

@@ -23,6 +23,19 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let JsonBody(body) = JsonBody::from_request(request, state).await?;
+        read(&body).map(Self)
+    }
+}
+
+/// A body that says it is JSON, as it was sent.
+#[derive(Debug)]
+pub(crate) struct JsonBody(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for JsonBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let given = request.headers().get(header::CONTENT_TYPE).and_then(|given| given.to_str().ok());
         let kind = given.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         if !kind.eq_ignore_ascii_case("application/json") {
@@ -33,11 +46,12 @@ where
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|_| Problem::bad_request("the body could not be read"))?;
-        read(&body).map(Self)
+        Ok(Self(body))
     }
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+/// The value that a JSON object means.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first.is_some_and(|first| *first != b'{') {
         return Err(Problem::bad_request("the body is no JSON object; send `{...}`"));

@@ -1,5 +1,6 @@
 //! Alerts that others told: kept once, found by what they overlap, and bounded.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use plimsoll_history::{MOST_ANNOTATIONS, Overlapping, Retention};
@@ -37,8 +38,8 @@ async fn an_alert_that_is_told_again_is_there_once_and_as_it_was_told_last() {
     history.keep_annotations(&[]).await.unwrap();
 
     let firing = alert("a", 100, None);
-    history.keep_annotations(std::slice::from_ref(&firing)).await.unwrap();
-    assert_eq!(history.annotations(&all).await.unwrap(), [firing.clone()]);
+    history.keep_annotations(from_ref(&firing)).await.unwrap();
+    assert_eq!(history.annotations(&all).await.unwrap(), from_ref(&firing));
     let labels =
         ["alertname", "instance", "quote\"", "ü"].map(|name| (name.to_owned(), format!("{name} \\ '")));
     let resolved = Annotation {
@@ -54,9 +55,9 @@ async fn an_alert_that_is_told_again_is_there_once_and_as_it_was_told_last() {
     };
     // Twice in one message, and again.
     history.keep_annotations(&[firing.clone(), resolved.clone()]).await.unwrap();
-    assert_eq!(history.annotations(&all).await.unwrap(), [resolved.clone()]);
-    history.keep_annotations(std::slice::from_ref(&resolved)).await.unwrap();
-    assert_eq!(history.annotations(&all).await.unwrap(), [resolved.clone()]);
+    assert_eq!(history.annotations(&all).await.unwrap(), from_ref(&resolved));
+    history.keep_annotations(from_ref(&resolved)).await.unwrap();
+    assert_eq!(history.annotations(&all).await.unwrap(), from_ref(&resolved));
 
     // The same alert that begins again is another one, and so is another alert at the same time.
     let (again, beside) = (alert("a", 300, None), alert("b", 100, None));

@@ -36,6 +36,7 @@ pub(super) fn article(page: &mut Page, run: &Run) {
     exports(page, &run.summary);
     samples(page, &run.summary);
     steered(page, &run.summary);
+    alerts(page, run);
     notes(page, &run.summary);
     facts(page, run);
     page.put("</article>\n", &[]);
@@ -421,6 +422,25 @@ fn steered(page: &mut Page, summary: &Summary) {
         }
     });
     if let Some(more) = crate::steered::left_out(summary) {
+        page.put("<p>{}.</p>\n", &[&more]);
+    }
+}
+
+/// What others told meanwhile.
+fn alerts(page: &mut Page, run: &Run) {
+    if run.alerts.is_empty() {
+        return;
+    }
+    table(page, crate::alerts::HEADING, &crate::alerts::COLUMNS, &[], |page| {
+        for cells in crate::alerts::rows(run) {
+            page.put("<tr>", &[]);
+            for cell in &cells {
+                page.put("<td class=\"why\">{}</td>", &[cell]);
+            }
+            page.put("</tr>\n", &[]);
+        }
+    });
+    if let Some(more) = crate::alerts::left_out(run) {
         page.put("<p>{}.</p>\n", &[&more]);
     }
 }

@@ -6,6 +6,7 @@ use plimsoll_history::{AnswerText, KeptAnswer, Recorder};
 use plimsoll_service::{Config, Service, ServiceError};
 use serde_json::Value;
 
+use crate::annotations;
 use crate::scene::{DEADLINE, Scene, answer, ended, record, second, started};
 
 #[tokio::test]
@@ -432,6 +433,8 @@ async fn answers_are_as_the_document_says() {
     record(&scene.history, "0198-past", 100).await;
     let recorder = Recorder::start(&scene.history, &started("0199-live")).await.unwrap();
     answer(&scene.history, "storefront <b>", 350.0, 1).await;
+    let alerts = [annotations::alert("a", 5, Some(9)), annotations::alert("b", -7, None)];
+    scene.history.keep_annotations(&alerts).await.unwrap();
     let both = |list: &Value| list["runs"].as_array().is_some_and(|runs| runs.len() == 2);
     scene.json_where("/api/v1/runs", both).await;
     let document = scene.json("/api/v1/openapi.json").await;
@@ -441,6 +444,8 @@ async fn answers_are_as_the_document_says() {
         ("/api/v1/runs/{run}", "/api/v1/runs/0198-past"),
         ("/api/v1/runs/{run}/timeline", "/api/v1/runs/0198-past/timeline"),
         ("/api/v1/runs/{run}/timeline", "/api/v1/runs/0198-past/timeline?from=3&to=9"),
+        ("/api/v1/runs/{run}/annotations", "/api/v1/runs/0198-past/annotations"),
+        ("/api/v1/annotations", "/api/v1/annotations?limit=1"),
         ("/api/v1/capacity", "/api/v1/capacity"),
         ("/api/v1/capacity/{number}", "/api/v1/capacity/1"),
         ("/api/v1/slas", "/api/v1/slas"),

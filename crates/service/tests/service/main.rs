@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod access;
+mod annotations;
 mod browser;
 mod control;
 mod http;

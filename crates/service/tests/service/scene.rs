@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
-const STARTED: i64 = 1_760_000_000_000_000_000;
+pub(crate) const STARTED: i64 = 1_760_000_000_000_000_000;
 
 /// A service over a record of its own, and a client.
 pub(crate) struct Scene {

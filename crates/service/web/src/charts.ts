@@ -1,6 +1,8 @@
 // The charts of one run.
 
 import type uPlot from "uplot";
+import type { Marked } from "./alerts";
+import { isBad } from "./alerts";
 import { button, el, setText } from "./dom";
 import type { Figure, Line, Range, Values } from "./plot";
 import { aside, closer, color, farther, Plot, Plots } from "./plot";
@@ -47,6 +49,13 @@ const DRAWN: Drawn[] = [
   },
 ];
 
+/** Of the bar of an alert and the space above it, in pixels of the style sheet. */
+const BAR = 5;
+const LANE = 15;
+
+/** Alerts that lie above each other; further ones share the last lane. */
+const LANES = 4;
+
 /** The charts of one run: made once, then fed. */
 export class Charts {
   readonly element = el("section", { "aria-label": "Charts" });
@@ -55,6 +64,7 @@ export class Charts {
   private readonly zoomed: HTMLButtonElement[];
   private drawn: { plot: Plot; about: Drawn | null }[] = [];
   private due = 0;
+  private alerts: { alert: Marked; lane: number }[] = [];
 
   constructor(
     private readonly timeline: Timeline,
@@ -93,6 +103,12 @@ export class Charts {
         for (const { plot, about } of this.drawn) plot.set(about ? this.columns(about) : this.heat());
       });
     }
+  }
+
+  /** Marks what others told on every axis. */
+  mark(alerts: Marked[]): void {
+    this.alerts = lanes(alerts);
+    for (const { plot } of this.drawn) plot.redraw();
   }
 
   destroy(): void {
@@ -200,6 +216,40 @@ export class Charts {
     ctx.restore();
   }
 
+  /** Alerts as bars on the axis, each with its name: from begin to end, or as far as the run is. */
+  private spans(plot: uPlot): void {
+    const { ctx } = plot;
+    const { left, top, width, height } = plot.bbox;
+    const { second, seconds } = this.timeline.points;
+    const now = (second.at(-1) ?? 0) + (seconds.at(-1) ?? 1);
+    const pixel = devicePixelRatio;
+    ctx.save();
+    ctx.textBaseline = "alphabetic";
+    ctx.textAlign = "left";
+    ctx.font = `600 ${10 * pixel}px system-ui, sans-serif`;
+    ctx.strokeStyle = color("--paper");
+    ctx.lineWidth = 3 * pixel;
+    ctx.lineJoin = "round";
+    for (const { alert, lane } of this.alerts) {
+      const [from, to] = [Math.max(0, alert.from_seconds), Math.min(alert.to_seconds ?? now, now)];
+      const start = Math.max(plot.valToPos(from, "x", true), left);
+      // What was over at once is to be seen, too.
+      const end = Math.min(Math.max(plot.valToPos(to, "x", true), start + 2 * pixel), left + width);
+      if (start >= left + width || plot.valToPos(to, "x", true) < left) continue;
+      const bottom = top + height - lane * LANE * pixel;
+      ctx.fillStyle = color(isBad(alert) ? "--red" : "--orange");
+      ctx.globalAlpha = 0.07;
+      ctx.fillRect(start, top, end - start, height);
+      ctx.globalAlpha = 1;
+      ctx.fillRect(start, bottom - BAR * pixel, end - start, BAR * pixel);
+      const [x, y] = [Math.min(start + pixel, left + width - 18 * pixel), bottom - (BAR + 2) * pixel];
+      // Its name is read over whatever is drawn below.
+      ctx.strokeText(alert.mark, x, y);
+      ctx.fillText(alert.mark, x, y);
+    }
+    ctx.restore();
+  }
+
   /** When the run was steered, and what was promised. */
   private marks(plot: uPlot, promises: boolean): void {
     const { ctx } = plot;
@@ -226,6 +276,7 @@ export class Charts {
       ctx.fillText(`${name}: ${time(seconds)}`, left + 4, y - 4);
     }
     ctx.restore();
+    this.spans(plot);
   }
 
   private heatFigure(): Figure {
@@ -298,6 +349,17 @@ export class Charts {
     ctx.restore();
     this.marks(plot, true);
   }
+}
+
+/** Puts each alert where none lies yet, as far as there is room. */
+function lanes(alerts: Marked[]): { alert: Marked; lane: number }[] {
+  const ends: number[] = [];
+  return alerts.map((alert) => {
+    const free = ends.findIndex((end) => end < alert.from_seconds);
+    const lane = free >= 0 ? free : Math.min(ends.length, LANES - 1);
+    ends[lane] = Math.max(ends[lane] ?? 0, alert.to_seconds ?? Number.POSITIVE_INFINITY);
+    return { alert, lane };
+  });
 }
 
 function line(ctx: CanvasRenderingContext2D, x: number, y: number, toX: number, toY: number): void {

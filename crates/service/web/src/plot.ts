@@ -91,6 +91,11 @@ export class Plot {
     this.plot.setData(this.data);
   }
 
+  /** Draws what is around the values anew. */
+  redraw(): void {
+    this.plot.redraw(false, false);
+  }
+
   /** Draws with the colours and the width of now. */
   build(): void {
     this.plot.destroy();

@@ -1,5 +1,7 @@
 // One run, live or past.
 
+import type { Marked } from "./alerts";
+import { Alerts } from "./alerts";
 import { read, Refusal, why } from "./api";
 import { Charts } from "./charts";
 import { Controls } from "./controls";
@@ -33,6 +35,7 @@ export class RunPage implements Page {
   private timeline: Timeline | null = null;
   private charts: Charts | null = null;
   private controls: Controls | null = null;
+  private alerts: Alerts | null = null;
   private readonly verdict = el("p", { class: "verdict", role: "status" });
   private readonly figures = el("dl", { class: "key" });
   private readonly strip = el("ul", { class: "strip", "aria-label": "Objectives" });
@@ -41,6 +44,7 @@ export class RunPage implements Page {
   private readonly stages = el("ol", { class: "stages", "aria-label": "Stages" });
   private readonly errors = el("div");
   private readonly notes = el("div");
+  private marked: Marked[] = [];
   private range: Range | null;
   /** The points of the range, where they were asked for; they are of `range`. */
   private stretch: Points | null = null;
@@ -62,6 +66,7 @@ export class RunPage implements Page {
   destroy(): void {
     this.loading = -1;
     this.charts?.destroy();
+    this.alerts?.destroy();
   }
 
   /** Another range of the same run. */
@@ -170,6 +175,12 @@ export class RunPage implements Page {
     const running = timeline.status === "running";
     if (!running) this.controls = null;
     else this.controls ??= new Controls(timeline, () => void this.askForWords());
+    this.alerts ??= new Alerts(timeline.run, (alerts) => {
+      this.marked = alerts;
+      this.charts?.mark(alerts);
+    });
+    if (this.marked.length > 0) this.charts.mark(this.marked);
+    this.alerts.follow(running);
     this.asked.steered = timeline.steered?.length ?? 0;
     const about = [moment(timeline.started), timeline.target, timeline.version, timeline.environment, `${timeline.model} model`];
     const base = `/api/v1/runs/${encodeURIComponent(timeline.run)}`;
@@ -190,6 +201,7 @@ export class RunPage implements Page {
       this.figures,
       el("section", { "aria-label": "Objectives" }, this.strip),
       this.charts.element,
+      this.alerts.element,
       this.errors,
       this.notes,
       el(

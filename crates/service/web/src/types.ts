@@ -66,6 +66,22 @@ export interface Steered {
   words: string;
 }
 
+/** What an Alertmanager told, and where it lies in a run, in seconds from its start. */
+export interface Alert {
+  fingerprint: string;
+  name: string;
+  severity: string | null;
+  status: "firing" | "resolved";
+  starts: string;
+  ends: string | null;
+  summary: string | null;
+  labels: Record<string, string>;
+  link: string | null;
+  told: string;
+  from_seconds: number;
+  to_seconds: number | null;
+}
+
 export interface Timeline {
   run: string;
   plan: string;
