@@ -582,3 +582,256 @@ async fn the_service_answers_as_its_document_says() {
     service.running.signal(Signal::SIGTERM);
     assert_eq!(service.running.ended().await.code, 0);
 }
+
+/// The schedule of this name, once it is so.
+async fn of_name(service: &Service, what: &str, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let find = |told: &Value| {
+        told["schedules"].as_array().unwrap().iter().find(|one| one["name"] == name).cloned().unwrap()
+    };
+    find(&service.wait(what, "schedules", |told| is_so(&find(told))).await)
+}
+
+/// Starts a schedule by request; gives what it answers and where that is to be.
+async fn start(service: &Service, schedule: &str) -> (String, String) {
+    let url = format!("http://{}/api/v1/schedules/{schedule}/start", service.address);
+    let answer = service.client.post(url).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED, "{schedule}");
+    let place = answer.headers()["location"].to_str().unwrap().to_owned();
+    let told: Value = answer.json().await.unwrap();
+    (told["id"].as_str().unwrap().to_owned(), place)
+}
+
+async fn page(service: &Service, path: &str) -> String {
+    let answer = service.client.get(format!("http://{}{path}", service.address)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    answer.text().await.unwrap()
+}
+
+fn searched(target: &Target) -> String {
+    plan(target, 40).replace("watched", "edge").replace("20/s", "100/s")
+        + "sla: [{ name: quick, objective: p95(response_time) <= 250ms }]\n"
+}
+
+#[tokio::test]
+async fn a_limit_is_searched_by_schedule_within_its_bound_and_leaves_its_report() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/edge.yaml", &searched(&target));
+    let config = "plans: plans\nreports: reports\nceilings: { rate: 250/s }\nschedules:\n\
+                  - { name: weekly, limit: edge, most: 200/s, when: on_demand }\n\
+                  - { name: wild, limit: edge, most: 400/s, when: on_demand }\n";
+    let service = Service::start(&desk, config).await;
+    service.wait("the plan", "plans", |told| told["plans"][0]["facts"].is_object()).await;
+    // What counts is where it may get to, not where it begins.
+    let (status, told) = service.ask(Method::POST, "schedules/wild/start", None).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{told:#}");
+    let words = "it asks for 400 arrivals/s, and the ceiling is 250";
+    assert!(told["detail"].as_str().unwrap().contains(words), "{told:#}");
+
+    let (search, runs) = start(&service, "weekly").await;
+    let told = of_name(&service, "the search", "weekly", |told| told["search"] == search.as_str()).await;
+    assert_eq!(
+        (&told["kind"], &told["most"], &told["run"]),
+        (&"limit".into(), &"200/s".into(), &Value::Null)
+    );
+    let (status, _) = service.ask(Method::POST, "runs", Some(json!({ "plan": "edge" }))).await;
+    assert_eq!(status, StatusCode::CONFLICT, "200/s of the 250/s are the search's from its beginning");
+    let told = of_name(&service, "its end", "weekly", |told| told["last"].is_object()).await;
+    let words = told["last"]["words"].as_str().unwrap();
+    // What this machine could not offer says nothing of the target.
+    assert!(words.starts_with("kept 200.0/s") || words.contains("this machine"), "{words}");
+    assert!(notes(&told).contains(&format!("search {search} {words}")), "{}", notes(&told));
+    let trials = service.get(runs.trim_start_matches("/api/v1/")).await;
+    let trials = trials["runs"].as_array().unwrap();
+    assert!(
+        !trials.is_empty() && trials.iter().all(|run| run["tags"]["schedule"] == "weekly"),
+        "{trials:#?}"
+    );
+    let report = page(&service, told["last"]["report"].as_str().unwrap()).await;
+    assert!(report.contains("edge"), "{report}");
+    service.running.signal(Signal::SIGTERM);
+    assert_eq!(service.running.ended().await.code, 0);
+}
+
+#[tokio::test]
+async fn a_search_ends_with_its_service_however_that_ends() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/edge.yaml", &searched(&target));
+    let config = "plans: plans\nschedules: [{ name: weekly, limit: edge, most: 1000/s, when: on_demand }]\n";
+    let ended = async |search: &str| {
+        wait_for(PATIENCE, "the end of the search", async || match process_of(search) {
+            None => Ok(()),
+            Some(process) => Err(process.to_string()),
+        })
+        .await
+        .unwrap();
+    };
+    for signal in [None, Some(Signal::SIGKILL), Some(Signal::SIGTERM)] {
+        let service = Service::start(&desk, config).await;
+        service.wait("the plan", "plans", |told| told["plans"][0]["facts"].is_object()).await;
+        of_name(&service, "what went before", "weekly", |told| told["run"].is_null()).await;
+        let (search, runs) = start(&service, "weekly").await;
+        let runs = runs.trim_start_matches("/api/v1/").to_owned();
+        service.wait("a run of it", &runs, |told| !live(told).is_empty()).await;
+        match signal {
+            Some(signal) => {
+                service.running.signal(signal);
+                let service = service.running.ended().await;
+                assert!(signal == Signal::SIGKILL || service.code == 0, "{service:?}");
+            }
+            None => {
+                let (status, told) = service.ask(Method::POST, "schedules/weekly/stop", None).await;
+                assert_eq!(status, StatusCode::NO_CONTENT, "{told:#}");
+                let told = of_name(&service, "its end", "weekly", |told| told["last"].is_object()).await;
+                assert_eq!(told["last"]["words"], "was stopped");
+                let (status, told) = service.ask(Method::POST, "schedules/weekly/stop", None).await;
+                assert_eq!(status, StatusCode::CONFLICT, "{told:#}");
+                service.running.signal(Signal::SIGTERM);
+                assert_eq!(service.running.ended().await.code, 0);
+            }
+        }
+        ended(&search).await;
+        let tag = format!("limit={search}");
+        let listed = desk.plimsoll(["runs", "list", "--tag", &tag, "--json", "-"]).ended().await;
+        let listed: Value = serde_json::from_str(&listed.stdout).unwrap();
+        let listed = listed.as_array().unwrap();
+        assert!(!listed.is_empty(), "{search}");
+        assert!(
+            listed.iter().all(|run| run["status"] == "completed" || run["status"] == "interrupted"),
+            "{listed:#?}"
+        );
+    }
+}
+
+const SLO: &str = "apiVersion: openslo/v1
+kind: SLO
+metadata: {name: answers, displayName: The shop answers}
+spec:
+  service: shop
+  indicator:
+    metadata: {name: good}
+    spec:
+      ratioMetric:
+        counter: true
+        good: {metricSource: {type: Plimsoll, spec: {plan: watched}}}
+        total: {metricSource: {type: Plimsoll, spec: {plan: watched}}}
+  timeWindow: [{duration: 30d, isRolling: true}]
+  budgetingMethod: Occurrences
+  objectives: [{target: 0.999}]
+";
+
+#[tokio::test]
+async fn reports_of_capacity_and_of_a_month_are_made_by_schedule() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    let slo = desk.write("slo.yaml", SLO);
+    let config = "sla: [slo.yaml]\nplans: plans\nreports: kept/reports\nschedules:\n\
+                  - { name: headroom, capacity: { plan: watched, peak_traffic: 30/s }, when: on_demand, keep: 1 }\n\
+                  - { name: unknown, capacity: { plan: nothing }, when: on_demand }\n\
+                  - { name: month, sla: { month: this, files: [slo.yaml] }, when: on_demand }\n\
+                  - { name: before, sla: {}, when: on_demand }\n";
+    let service = Service::start(&desk, config).await;
+    let levels = "[{ hold: 40/s, for: 16s }, { hold: 80/s, for: 16s }]";
+    let levels = plan(&target, 1).replace("[{ hold: 20/s, for: 1s }]", levels);
+    let run = desk.run(&levels).args(["--sla", &slo, "--quiet", "--no-calibrate"]).ended().await;
+    ends(&run, &desk.json(), 0);
+    service.wait("its events", "slas/answers", |told| told["events"]["total"].as_u64() > Some(1000)).await;
+    // What a month came to is written when a service ends, too.
+    service.running.signal(Signal::SIGTERM);
+    assert_eq!(service.running.ended().await.code, 0);
+    let service = Service::start(&desk, config).await;
+    service.wait("the folder", "plans", |told| told["trouble"].is_null()).await;
+    assert_eq!(service.get("reports").await, json!({ "reports": [] }));
+
+    let made = async |schedule: &str| {
+        let (file, place) = start(&service, schedule).await;
+        let is_over =
+            |told: &Value| told["report"].is_null() && notes(told).contains(&format!("report {file} was"));
+        (of_name(&service, "its end", schedule, is_over).await["last"].clone(), place)
+    };
+    // A machine that others had meanwhile has no steady seconds, and the answer says so.
+    let mut expected = vec!["month"];
+    for _ in 0..2 {
+        let (last, place) = made("headroom").await;
+        let words = last["words"].as_str().unwrap();
+        if words.starts_with("was written") {
+            expected = vec!["month", "headroom"];
+            assert_eq!(last["report"], place.as_str());
+            assert!(page(&service, &place).await.contains("watched, 1 run"));
+        } else {
+            let none = "was not written (exit code 4): error: no run of `watched` has a plateau";
+            assert!(words.starts_with(none) && last["report"].is_null(), "{last:#}");
+        }
+    }
+    let (last, place) = made("month").await;
+    assert_eq!((&last["words"], &last["report"]), (&"was written".into(), &place.as_str().into()));
+    assert!(page(&service, &place).await.contains("The shop answers"));
+    let listed = service.get("reports").await;
+    let schedules: Vec<_> =
+        listed["reports"].as_array().unwrap().iter().map(|made| &made["schedule"]).collect();
+    assert_eq!(schedules, expected, "of two one is kept");
+
+    for (schedule, words) in [
+        (
+            "unknown",
+            "was not written (exit code 2): error: no runs of a plan named `nothing` are recorded here; there are watched",
+        ),
+        ("before", "was not written (exit code 2): error: nothing is kept of SLAs in "),
+    ] {
+        let (last, _) = made(schedule).await;
+        assert!(last["words"].as_str().unwrap().starts_with(words), "{last:#}");
+        assert_eq!(last["report"], Value::Null);
+    }
+    // A folder that cannot be written any more.
+    std::fs::remove_dir_all(desk.path("kept/reports/month")).unwrap();
+    desk.write("kept/reports/month", "a file");
+    let (last, _) = made("month").await;
+    assert!(last["words"].as_str().unwrap().contains("cannot write "), "{last:#}");
+    std::fs::remove_file(desk.path("kept/reports/month")).unwrap();
+    assert_eq!(made("month").await.0["words"], "was written", "the next time it is tried again");
+    service.running.signal(Signal::SIGTERM);
+    assert_eq!(service.running.ended().await.code, 0);
+
+    // A disk that is full: no half of a report is left. The small disk exists for this one process and goes with it.
+    std::fs::create_dir(desk.path("small")).unwrap();
+    let root = nix::unistd::geteuid().is_root();
+    let call = desk.program("unshare", [if root { "-m" } else { "-rm" }, "sh", "-c"]);
+    let script = "mount -t tmpfs -o size=4k none small && \"$@\"; code=$?; ls -A small; exit $code";
+    let call = call.args([script, "sh"]).arg(plimsoll_testkit::binary("plimsoll").unwrap());
+    let ended = call.args(["capacity", "--plan", "watched", "--report", "small/report.html"]).ended().await;
+    assert!(ended.code == 1 && ended.stderr.contains("cannot write small/report.html"), "{ended:?}");
+    assert!(!ended.stdout.contains("report.html"), "nothing is left: {ended:?}");
+}
+
+#[tokio::test]
+async fn schedules_that_cannot_be_end_the_service_before_it_begins() {
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("file", "");
+    desk.write("wrong.yaml", "kind: SLO\n");
+    for (config, words) in [
+        (
+            "plans: plans\nschedules:\n- { name: a, when: on_demand }\n",
+            "line 3, column 3: `a`: nothing is said to start",
+        ),
+        ("plans: plans\nschedules:\n- { name: a, limit: b, when: on_demand }\n", "`most`, the highest load"),
+        ("plans: plans\nschedules:\n- { name: a, sla: {}, when: on_demand }\n", "`reports: FOLDER`"),
+        ("plans: plans\nreports: file/below\n", "file/below cannot be written"),
+        (
+            "plans: plans\nreports: r\nschedules: [{ name: a, sla: { files: [none.yaml] }, when: on_demand }]\n",
+            "none.yaml",
+        ),
+        (
+            "plans: plans\nreports: r\nschedules: [{ name: a, sla: { files: [wrong.yaml] }, when: on_demand }]\n",
+            "wrong.yaml",
+        ),
+    ] {
+        let config = desk.write("plimsoll.yaml", config);
+        let ended = desk.plimsoll(["serve", "-c", &config, "--listen", "127.0.0.1:0"]).ended().await;
+        assert!(ended.code == 2 && ended.stderr.contains(words), "{words}: {ended:?}");
+    }
+}

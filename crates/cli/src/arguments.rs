@@ -351,7 +351,7 @@ pub(crate) struct CapacityArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct LimitArguments {
-    /// The plan, a YAML file: its steps and objectives are taken, its stages are not
+    /// The plan, a YAML file; `-` is standard input. Its steps and objectives are taken, its stages are not
     pub(crate) plan: PathBuf,
     /// Changes a value of the plan
     #[arg(long = "set", value_name = "PATH=VALUE")]
@@ -402,6 +402,16 @@ pub(crate) struct LimitArguments {
     /// plan's `goodput_retained`
     #[arg(long, value_name = "SHARE", requires = "overload", value_parser = share)]
     pub(crate) goodput_retained: Option<f64>,
+    /// The search's id, a UUID, which is the tag `limit` of its runs [default: a new one]
+    #[arg(long, value_parser = run_id, conflicts_with = "step")]
+    pub(crate) id: Option<String>,
+    /// Names, networks and sockets that its connections may lead to, with `,` between [default: anywhere]; given again,
+    /// what every list allows
+    #[arg(long, value_name = "LIST")]
+    pub(crate) targets: Vec<Targets>,
+    /// Stops as soon as its parent is another process than this one
+    #[arg(long, value_name = "PID", hide = true)]
+    pub(crate) parent: Option<u32>,
     /// Threads that offer load [default: one per processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,

@@ -208,7 +208,7 @@ fn table(path: &Path, filters: &[(String, String)]) -> Result<Table, Stop> {
 }
 
 /// An objective that bounds the load from above.
-fn bound(text: &str) -> anyhow::Result<Bound> {
+pub(crate) fn bound(text: &str) -> anyhow::Result<Bound> {
     let expression = Expression::parse(text).with_context(|| format!("--sla `{text}`"))?;
     let of = match expression.measure {
         Measure::Quantile(quantile, plimsoll_measure::Timing::ResponseTime) => {

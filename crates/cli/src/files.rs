@@ -109,11 +109,18 @@ pub(crate) fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
-    let done = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path));
+    let done = whole(&part, text).and_then(|()| std::fs::rename(&part, path));
     if done.is_err() {
         let _ = std::fs::remove_file(&part);
     }
     done.with_context(problem)
+}
+
+/// Writes a file whose bytes are on the disk before it gets its name: else a loss of power may leave the name alone.
+fn whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = std::fs::File::create(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 /// A file of a folder by the name that a text gives it, which need not be trusted: it may neither climb out nor follow a

@@ -1,6 +1,7 @@
 //! `plimsoll limit`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use plimsoll_capacity::{Limit, Overload, PredictionOf, SearchSettings, Side, Truth};
@@ -20,10 +21,15 @@ use crate::{Outcome, Stop, files, plan, signals};
 /// How far above the first load a search goes where nothing else is said.
 const FARTHEST: f64 = 1024.0;
 
+/// How often it is looked whether the parent is there still.
+const PARENT: Duration = Duration::from_millis(250);
+
 pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
     let tags = arguments.tags.into_iter().collect();
     let changes = Changes { set: arguments.set, tags, seed: arguments.seed, ..Changes::default() };
-    let plan = Arc::new(plan::load(&arguments.plan, changes)?.plan);
+    let mut plan = plan::load(&arguments.plan, changes)?.plan;
+    plan.http.network.allowed = arguments.targets;
+    let plan = Arc::new(plan);
     if plan.has_own_loads() {
         return Err(Stop::usage(anyhow!(
             "scenarios of `{}` have loads of their own: there is no one level whose limit could be searched",
@@ -54,9 +60,13 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
     let control = Control::default();
     let stopper = control.clone();
     let _signals = signals::on_interrupt(move || stopper.stop()).map_err(Stop::internal)?;
+    if let Some(parent) = arguments.parent {
+        tokio::spawn(stop_without(parent, control.clone()));
+    }
     let quiet = arguments.quiet;
     let target = plan.target.clone();
     let config = LimitConfig {
+        id: arguments.id,
         plan,
         workers: arguments.workers.map_or_else(default_workers, usize::from),
         plimsoll: env!("CARGO_PKG_VERSION").to_owned(),
@@ -142,6 +152,15 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
         ExitCode::Success => code_of(&judged),
         code => code,
     })
+}
+
+/// Stops a search whose parent has ended: between two of its runs nobody else could know that it goes on.
+async fn stop_without(parent: u32, control: Control) {
+    let mut ticks = tokio::time::interval(PARENT);
+    while std::os::unix::process::parent_id() == parent {
+        ticks.tick().await;
+    }
+    control.stop();
 }
 
 /// What is asked about loads beyond the limit.

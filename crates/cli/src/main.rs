@@ -23,6 +23,7 @@ mod resume;
 mod retain;
 mod run;
 mod say;
+mod schedules;
 mod serve;
 mod signals;
 mod sla;

@@ -7,12 +7,11 @@ use anyhow::{Context, anyhow};
 use plimsoll_history::Retention;
 use plimsoll_notify::Notifier;
 use plimsoll_run::{ExitCode, NotifySettings};
-use plimsoll_service::{
-    Ceilings, Config, Missed, Overlap, Plans, Promises, Pulse, Reach, ReadPlan, Schedule, Service, When,
-};
+use plimsoll_service::{Ceilings, Config, Plans, Promises, Pulse, Reach, ReadPlan, Schedule, Service};
 use plimsoll_units::Rate;
 use sd_notify::NotifyState;
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +19,7 @@ use crate::access::{RawAccess, RawAuth, RawLimits, RawTls};
 use crate::arguments::{HistoryArgument, ServeArguments};
 use crate::plan::Changes;
 use crate::retain::RawRetention;
+use crate::schedules::{self, RawSchedule};
 use crate::{Outcome, Stop, files, notify, plan, retain, signals, sla};
 
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 7700);
@@ -47,39 +47,10 @@ struct Raw {
     targets: Vec<String>,
     plans: Option<PathBuf>,
     #[serde(default)]
-    schedules: Vec<RawSchedule>,
+    schedules: Vec<Spanned<RawSchedule>>,
+    reports: Option<PathBuf>,
     ceilings: Option<RawCeilings>,
     edit_plans: Option<bool>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSchedule {
-    name: String,
-    plan: String,
-    when: String,
-    zone: Option<String>,
-    #[serde(default)]
-    overlap: RawOverlap,
-    #[serde(default)]
-    missed: RawMissed,
-}
-
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawOverlap {
-    #[default]
-    Skip,
-    Queue,
-    Replace,
-}
-
-#[derive(Debug, Default, Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawMissed {
-    #[default]
-    Skip,
-    Once,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -100,6 +71,8 @@ pub(crate) struct ServeConfig {
     /// The folder of plans, from where the configuration is.
     plans: Option<PathBuf>,
     schedules: Vec<Schedule>,
+    /// Where reports that schedules make go, from where the configuration is.
+    reports: Option<PathBuf>,
     ceilings: Ceilings,
     /// Whether plans may not be changed over HTTP.
     has_fixed_plans: bool,
@@ -117,6 +90,7 @@ impl Default for ServeConfig {
             slas: Vec::new(),
             plans: None,
             schedules: Vec::new(),
+            reports: None,
             ceilings: Ceilings::default(),
             has_fixed_plans: false,
             access: RawAccess::default(),
@@ -154,9 +128,14 @@ impl ServeConfig {
             })
             .transpose()?;
         let history = raw.history.map(|text| history(&text)).transpose()?;
-        let schedules = schedules(raw.schedules)?;
+        let schedules = schedules::read(raw.schedules, raw.reports.is_some())?;
         if raw.plans.is_none() && !schedules.is_empty() {
             return Err(anyhow!("schedules: without `plans`, the folder of plans, nothing can be started"));
+        }
+        if raw.plans.is_none() && raw.reports.is_some() {
+            return Err(anyhow!(
+                "reports: without `plans`, the folder of plans, nothing is started that makes one"
+            ));
         }
         let ceilings = raw.ceilings.map(ceilings).transpose()?.unwrap_or_default();
         let has_fixed_plans = raw.edit_plans == Some(false);
@@ -170,49 +149,13 @@ impl ServeConfig {
             slas: raw.sla,
             plans: raw.plans,
             schedules,
+            reports: raw.reports,
             ceilings,
             has_fixed_plans,
             access,
             retention,
         })
     }
-}
-
-fn schedules(raw: Vec<RawSchedule>) -> anyhow::Result<Vec<Schedule>> {
-    let mut schedules: Vec<Schedule> = Vec::new();
-    for raw in raw {
-        let RawSchedule { name, plan, when, zone, overlap, missed } = raw;
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        {
-            return Err(anyhow!(
-                "schedules: `{}` is not a name; it has letters, digits, `.`, `-` and `_`",
-                name.escape_debug()
-            ));
-        }
-        if schedules.iter().any(|known| known.name == name) {
-            return Err(anyhow!(
-                "schedules: two are called `{name}`; the record tells them apart by their names"
-            ));
-        }
-        let when = When::parse(&when, zone.as_deref().unwrap_or("UTC"))
-            .map_err(|error| anyhow!("schedules: `{name}`: {error}"))?;
-        if zone.is_some() && !matches!(when, When::Cron(_)) {
-            return Err(anyhow!("schedules: `{name}`: `zone` is for a cron line"));
-        }
-        let plan =
-            plan.strip_suffix(".yaml").or_else(|| plan.strip_suffix(".yml")).unwrap_or(&plan).to_owned();
-        let overlap = match overlap {
-            RawOverlap::Skip => Overlap::Skip,
-            RawOverlap::Queue => Overlap::Queue,
-            RawOverlap::Replace => Overlap::Replace,
-        };
-        let missed = match missed {
-            RawMissed::Skip => Missed::Skip,
-            RawMissed::Once => Missed::Once,
-        };
-        schedules.push(Schedule { name, plan, when, overlap, missed });
-    }
-    Ok(schedules)
 }
 
 fn ceilings(raw: RawCeilings) -> anyhow::Result<Ceilings> {
@@ -270,7 +213,12 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
         Some(folder) => Some(Plans {
             folder: std::path::absolute(beside.join(folder)).map_err(Stop::usage)?,
             read: read_plan(),
-            schedules: config.schedules.clone(),
+            schedules: schedules::placed(config.schedules.clone(), beside)?,
+            reports: config
+                .reports
+                .as_ref()
+                .map(|folder| schedules::reports(&beside.join(folder)))
+                .transpose()?,
             ceilings: config.ceilings,
             targets: access.targets.clone(),
             program: std::env::current_exe().map_err(Stop::internal)?,
@@ -286,6 +234,7 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     let notifier = receivers.map(Notifier::start).transpose().map_err(Stop::usage)?;
     let teller = notifier.as_ref().map(Notifier::teller);
     let shown = config.plans.as_ref().map(|plans| (beside.join(plans), config.schedules.len()));
+    let reports = config.reports.as_ref().map(|folder| beside.join(folder));
     let kept = config.retention.as_ref().map_or_else(|| "everything".to_owned(), retain::words);
     let retention = config.retention;
     let config = Config { listen, history: history.clone(), promises, teller, plans, access };
@@ -306,6 +255,9 @@ pub(crate) async fn serve(arguments: ServeArguments) -> Outcome {
     }
     if let Some((plans, schedules)) = shown {
         crate::say::errln!("plans    {}, {schedules} schedules", plans.display());
+    }
+    if let Some(reports) = reports {
+        crate::say::errln!("reports  {}", reports.display());
     }
     let supervised = tokio::spawn(supervise(service.pulse()));
     let lost = {
@@ -370,6 +322,8 @@ fn tell_supervisor(state: NotifyState<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_service::{Job, Missed, Overlap, When};
+
     use super::*;
 
     #[test]
@@ -397,22 +351,7 @@ mod tests {
             ("listen: [", ""),
             ("sla: 7", ""),
             ("schedules: [{ name: a, plan: b, when: continuous }]", "without `plans`"),
-            ("plans: p\nschedules: [{ name: a b, plan: b, when: continuous }]", "`a b` is not a name"),
-            ("plans: p\nschedules: [{ name: a, plan: b, when: hourly }]", "`a`: `hourly` is neither"),
-            ("plans: p\nschedules: [{ name: a, plan: b, when: \"0 0 30 2 *\" }]", "never comes"),
-            (
-                "plans: p\nschedules: [{ name: a, plan: b, when: \"0 0 * * *\", zone: Mars }]",
-                "`Mars` is not known",
-            ),
-            (
-                "plans: p\nschedules: [{ name: a, plan: b, when: continuous, zone: UTC }]",
-                "`zone` is for a cron line",
-            ),
-            ("plans: p\nschedules: [{ name: a, plan: b, when: continuous, overlap: both }]", "skip"),
-            (
-                "plans: p\nschedules: [{ name: a, plan: b, when: continuous }, { name: a, plan: c, when: on_demand }]",
-                "two are called `a`",
-            ),
+            ("reports: r", "without `plans`"),
             ("ceilings: { rate: fast }", "ceilings: rate"),
             ("ceilings: { runs: 0 }", "1 or more"),
             ("retention: all", "write `none`"),
@@ -445,7 +384,7 @@ mod tests {
         let config = ServeConfig::parse(text).unwrap();
         assert_eq!(config.ceilings, Ceilings { rate: Some(1.0), users: Some(5), runs: 4 });
         let [nightly, all_day] = &config.schedules[..] else { panic!("{:?}", config.schedules) };
-        assert_eq!((nightly.name.as_str(), nightly.plan.as_str()), ("nightly", "stress"));
+        assert_eq!((nightly.name.as_str(), &nightly.job), ("nightly", &Job::Plan("stress".to_owned())));
         assert_eq!(nightly.when.to_string(), "0 2 * * * Europe/Berlin");
         assert_eq!((nightly.overlap, nightly.missed), (Overlap::Queue, Missed::Once));
         assert_eq!((all_day.overlap, all_day.missed), (Overlap::Skip, Missed::Skip));

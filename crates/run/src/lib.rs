@@ -68,7 +68,7 @@ pub use plan::{
     Absent, Action, AddressChoice, Assignment, AwsCredentials, Branch, Capture, CaptureSource, Check,
     CloudWatchExport, CloudWatchResolution, Connections, ElasticsearchExport, Expect, ExportSettings, Feed,
     FeedOrder, FileExport, FileFormat, Group, Header, HeaderExpectation, HttpSettings, HttpVersion, If,
-    InfluxExport, InfluxPlace, KafkaExport, Load, LoadModel, MOST_CAPTURED, OnFailure, OtlpExport,
+    InfluxExport, InfluxPlace, KafkaExport, LIMIT_TAG, Load, LoadModel, MOST_CAPTURED, OnFailure, OtlpExport,
     OtlpHistograms, OtlpProtocol, OtlpTemporality, Pick, PlannedTarget, PrometheusExport, RemoteWriteExport,
     RemoteWriteHistograms, RemoteWriteVersion, Repeat, Replay, Request, ResourceEndpoint, ResourceOrigin,
     ResourceSource, Retry, RunPlan, SamplesFormat, SamplesSettings, Scenario, SearchCredentials, Secret,

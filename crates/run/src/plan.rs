@@ -17,6 +17,9 @@ use crate::{
     Template,
 };
 
+/// The tag that the runs of a search for the limit have, with the search's id.
+pub const LIMIT_TAG: &str = "limit";
+
 /// A plan as it is meant: valid, resolved, ready to be run.
 #[derive(Debug, Clone)]
 pub struct RunPlan {

@@ -24,7 +24,7 @@ mod watched;
 
 pub use calibration::{CalibrationError, Thoroughness, calibrate};
 pub use control::Control;
-pub use limit::{LIMIT_TAG, LimitConfig, LimitError, SearchEnd, Searched, first_load, limit};
+pub use limit::{LimitConfig, LimitError, SearchEnd, Searched, first_load, limit};
 pub use machine::machine;
 pub use once::{Tried, TriedPart, once, undo};
 pub use overload::{judge_overload, overload};

@@ -14,7 +14,9 @@ use plimsoll_capacity::{
 use plimsoll_exporters::{ExportError, LiveMetrics};
 use plimsoll_history::{History, Recorded};
 use plimsoll_measure::{DropCause, Frame, Timing};
-use plimsoll_run::{Load, LoadModel, ResourceUnit, RunEvent, RunPlan, RunStatus, State, Summary, UserLimits};
+use plimsoll_run::{
+    LIMIT_TAG, Load, LoadModel, ResourceUnit, RunEvent, RunPlan, RunStatus, State, Summary, UserLimits,
+};
 use plimsoll_sla::{Bound, Expression, Filter, Measure, Objective, Severity, Status, Validity, Verdict};
 use plimsoll_units::{Rate, Users};
 use plimsoll_workload::{Level, Stage, StageKind};
@@ -25,9 +27,6 @@ use crate::{Control, RunError};
 
 /// So many trials in a row without any answer end the search: lower loads would only say the same.
 const SILENT: u32 = 2;
-
-/// The tag that runs of a search have, with its id.
-pub const LIMIT_TAG: &str = "limit";
 
 /// A link busier than this carries no more.
 const BUSY_LINK: f64 = 0.9;
@@ -47,6 +46,8 @@ const FEW_ERRORS: &str = "error_ratio <= 1%";
 /// What to search and how.
 #[derive(Debug)]
 pub struct LimitConfig {
+    /// The search's id, where it is known beforehand.
+    pub id: Option<String>,
     /// The plan whose steps and objectives are taken; its stages are not.
     pub plan: Arc<RunPlan>,
     /// Threads to offer the load from.
@@ -113,7 +114,7 @@ pub async fn limit(config: &LimitConfig, control: &Control, mut tell: impl FnMut
     let mut search = Search::new(config.search);
     let (plan, warnings) = judged_by_trials(&config.plan);
     let is_users = matches!(plan.load.model, LoadModel::Closed { .. });
-    let id = uuid::Uuid::now_v7().to_string();
+    let id = config.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let mut limit = Limit {
         plan: plan.name.clone(),
         id,

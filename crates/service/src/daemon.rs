@@ -1,9 +1,13 @@
-//! Starts plans, by schedule and on demand, and knows what became of them.
+//! Starts plans, searches and reports, by schedule and on demand, and knows what became of them.
 //!
 //! Runs are processes of their own that record where we look, so a service that was killed finds its runs again: they are
-//! those in the record with a schedule's tag that still live.
+//! those in the record with a schedule's tag that still live. A search ends with its service; its last run is found like
+//! any other.
+
+mod jobs;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,15 +15,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use plimsoll_history::{Error, Filter, History, KeptLaunch, KeptSchedule, RunRow};
 use plimsoll_notify::Teller;
-use plimsoll_run::{RunEvent, Steerings, Targets};
+use plimsoll_run::{LIMIT_TAG, RunEvent, Steerings, Targets};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::farewell::{End, Farewell};
-use crate::launcher::{self, Fate, Launch, Launcher};
+use crate::launcher::{self, Fate, Launch, Launcher, Work};
 use crate::outward;
 use crate::plans::{Change, Demand, Found, Good, NotWritten, Reach, ReadPlan, Shelf, Shelved};
+use crate::reports::Reports;
 use crate::schedules::{Decision, Memory, Schedule, Timetable};
 use crate::targets::{TargetError, check};
 
@@ -63,8 +68,10 @@ pub struct Plans {
     pub folder: PathBuf,
     /// How a plan is read.
     pub read: ReadPlan,
-    /// When they are started.
+    /// When they are started, and what else is.
     pub schedules: Vec<Schedule>,
+    /// Where reports that schedules make go.
+    pub reports: Option<PathBuf>,
     /// How much there may be at once.
     pub ceilings: Ceilings,
     /// Where they may be sent.
@@ -144,8 +151,18 @@ pub(crate) enum Refused {
     NoRoom(String),
     #[error("no schedule is called `{0}`")]
     NoSchedule(String),
-    #[error("a run of the schedule `{0}` goes on")]
+    #[error("what the schedule `{0}` started last goes on still")]
     Overlaps(String),
+    #[error("nothing goes on that this service started by the schedule `{0}`")]
+    Idle(String),
+    #[error(
+        "another report is being made: one at a time, since it takes a processor from whatever runs beside it"
+    )]
+    Reporting,
+    #[error("the service has no folder of `reports`")]
+    NoReports,
+    #[error("`most` is a number of {said}, and the plan `{plan}` offers {offers}: write it like `{write}`")]
+    OtherLoad { plan: String, said: &'static str, offers: &'static str, write: &'static str },
     #[error("the service is stopping")]
     Stopping,
     #[error("{0}")]
@@ -167,12 +184,63 @@ pub(crate) struct Standing {
     pub(crate) schedule: Schedule,
     pub(crate) is_paused: bool,
     pub(crate) next: Option<Timestamp>,
-    /// The run that goes on.
-    pub(crate) run: Option<String>,
+    /// What of it goes on.
+    pub(crate) now: Option<Begun>,
+    /// How the last of it ended.
+    pub(crate) last: Option<Last>,
     /// Why it waits, where it does.
     pub(crate) waits: Option<String>,
     /// What happened, the latest last.
     pub(crate) notes: Vec<(Timestamp, String)>,
+}
+
+/// Something that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// A run, by its id.
+    Run(String),
+    /// A search, by its id: the tag `limit` of its runs.
+    Search(String),
+    /// A report, by the name of its file.
+    Report(String),
+}
+
+impl fmt::Display for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(id) => write!(f, "run {id}"),
+            Self::Search(id) => write!(f, "search {id}"),
+            Self::Report(file) => write!(f, "report {file}"),
+        }
+    }
+}
+
+/// How something that a schedule started ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Last {
+    pub(crate) at: Timestamp,
+    /// Of which it is told.
+    pub(crate) of: Begun,
+    pub(crate) words: String,
+    /// The file of its report, where it made one.
+    pub(crate) report: Option<String>,
+}
+
+/// The end of something that was started.
+#[derive(Debug)]
+pub(crate) struct Over {
+    id: String,
+    fate: Fate,
+    words: String,
+    /// Whether it did what it was started for, however that turned out.
+    is_well: bool,
+    report: Option<String>,
+}
+
+impl Over {
+    fn of_run(id: String, fate: Fate) -> Self {
+        Self { id, words: fate.words(), is_well: fate.was_run(), fate, report: None }
+    }
 }
 
 /// The plans of a folder, and the runs started of them.
@@ -187,11 +255,12 @@ pub(crate) struct Daemon {
     is_editable: bool,
     ceilings: Ceilings,
     targets: Targets,
+    reports: Option<Reports>,
     inner: Mutex<Inner>,
     farewell: Mutex<Farewell>,
     /// Something changed that is worth a look at once.
     news: Notify,
-    fates: mpsc::UnboundedSender<(String, Fate)>,
+    ends: mpsc::UnboundedSender<Over>,
 }
 
 #[derive(Debug)]
@@ -206,6 +275,8 @@ struct Inner {
     /// Schedules whose run waits for room, in the order they came, each with why.
     waiting: Vec<(String, String)>,
     notes: BTreeMap<String, VecDeque<(Timestamp, String)>>,
+    /// How the last of each schedule ended.
+    lasts: BTreeMap<String, Last>,
     /// What is kept of schedules in the record.
     kept: BTreeMap<String, KeptSchedule>,
     is_stopping: bool,
@@ -213,6 +284,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct LiveRun {
+    task: Task,
     schedule: Option<String>,
     /// What it was started of; `None` where another service started it.
     plan: Option<(String, Arc<Good>)>,
@@ -269,6 +341,32 @@ impl From<Error> for Unread {
     }
 }
 
+/// What goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Task {
+    Run,
+    /// A run of a search that a service before us began; the search ended with that service.
+    Trial,
+    Search,
+    /// A report, which goes into this file.
+    Report(String),
+}
+
+impl Task {
+    /// Whether it takes of the ceilings.
+    fn offers_load(&self) -> bool {
+        !matches!(self, Self::Report(_))
+    }
+
+    fn begun(&self, id: &str) -> Begun {
+        match self {
+            Self::Run | Self::Trial => Begun::Run(id.to_owned()),
+            Self::Search => Begun::Search(id.to_owned()),
+            Self::Report(file) => Begun::Report(file.clone()),
+        }
+    }
+}
+
 /// Who runs a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Process {
@@ -301,9 +399,19 @@ impl Inner {
         notes.push_back((Timestamp::now(), words));
     }
 
-    fn run_of(&self, schedule: &str) -> Option<&str> {
+    /// What of a schedule goes on.
+    fn now_of(&self, schedule: &str) -> Option<Begun> {
         let found = self.runs.iter().find(|(_, run)| run.schedule.as_deref() == Some(schedule));
-        found.map(|(id, _)| id.as_str())
+        found.map(|(id, run)| run.task.begun(id))
+    }
+
+    fn schedule(&self, name: &str) -> Option<&Schedule> {
+        self.timetable.entries().map(|(schedule, _)| schedule).find(|schedule| schedule.name == name)
+    }
+
+    /// What the ceilings are held against.
+    fn demands(&self) -> Vec<Demand> {
+        self.runs.values().filter(|run| run.task.offers_load()).map(|run| run.demand).collect()
     }
 }
 
@@ -331,7 +439,9 @@ impl Daemon {
             let Some(schedule) = row.tags.get(SCHEDULE_TAG).filter(|tag| names.contains(tag)) else {
                 continue;
             };
+            let is_trial = row.tags.contains_key(LIMIT_TAG);
             let run = LiveRun {
+                task: if is_trial { Task::Trial } else { Task::Run },
                 schedule: Some(schedule.clone()),
                 plan: None,
                 demand: demand_of(&history, &row.id).await,
@@ -356,6 +466,7 @@ impl Daemon {
                 }
             };
             let run = LiveRun {
+                task: Task::Run,
                 schedule: kept.schedule.clone().filter(|schedule| names.contains(schedule)),
                 plan: None,
                 demand,
@@ -374,10 +485,11 @@ impl Daemon {
             runs: adopted,
             waiting: Vec::new(),
             notes: BTreeMap::new(),
+            lasts: BTreeMap::new(),
             kept,
             is_stopping: false,
         };
-        let (fates, ends) = mpsc::unbounded_channel();
+        let (over, ends) = mpsc::unbounded_channel();
         let launcher = Launcher { program: plans.program, history: history.location().to_owned() };
         let daemon = Self {
             history,
@@ -388,10 +500,11 @@ impl Daemon {
             is_editable: plans.is_editable,
             ceilings: plans.ceilings,
             targets: plans.targets,
+            reports: plans.reports.map(Reports::new),
             inner: Mutex::new(inner),
             farewell: Mutex::new(Farewell::new(teller)),
             news: Notify::new(),
-            fates,
+            ends: over,
         };
         Ok((Arc::new(daemon), Ends(ends)))
     }
@@ -411,7 +524,7 @@ impl Daemon {
             tokio::select! {
                 _ = ticks.tick() => {}
                 () = self.news.notified() => {}
-                Some((run, fate)) = ends.0.recv() => self.ended(&run, &fate),
+                Some(over) = ends.0.recv() => self.ended(over),
                 () = ended.cancelled() => break,
             }
             self.see_adopted().await;
@@ -474,7 +587,7 @@ impl Daemon {
     /// The schedules that start a plan.
     pub(crate) fn schedules_of(&self, plan: &str) -> Vec<String> {
         let inner = self.inner();
-        let of_it = inner.timetable.entries().filter(|(schedule, _)| schedule.plan == plan);
+        let of_it = inner.timetable.entries().filter(|(schedule, _)| schedule.job.offers() == Some(plan));
         of_it.map(|(schedule, _)| format!("`{}`", schedule.name)).collect()
     }
 
@@ -526,16 +639,11 @@ impl Daemon {
         }
     }
 
-    /// Starts the plan of a schedule, or notes why not.
+    /// Starts what a schedule is for, or notes why not.
     fn start_due(self: &Arc<Self>, inner: &mut Inner, schedule: &str, now: Timestamp) {
-        let found = inner.timetable.entries().find(|(known, _)| known.name == schedule);
-        let Some(plan) = found.map(|(schedule, _)| schedule.plan.clone()) else { return };
-        let asked = Asked {
-            tags: BTreeMap::from([(SCHEDULE_TAG.to_owned(), schedule.to_owned())]),
-            ..Asked::default()
-        };
-        match self.launch(inner, &plan, Some(schedule), asked) {
-            Ok(run) => inner.note(schedule, format!("started run {run}")),
+        let Some(found) = inner.schedule(schedule).cloned() else { return };
+        match self.begin(inner, &found, None) {
+            Ok(begun) => inner.note(schedule, format!("started {begun}")),
             Err(Refusal::Wait(why)) => inner.waiting.push((schedule.to_owned(), why)),
             Err(Refusal::Refused(refused)) => {
                 inner.timetable.ended(schedule, now, jiff::SignedDuration::ZERO, false);
@@ -573,20 +681,15 @@ impl Daemon {
             return Err(Refused::Stopping.into());
         }
         let good = right(&inner.plans, plan)?;
-        let running: Vec<Demand> = inner.runs.values().map(|run| run.demand).collect();
-        self.ceilings.room(&running, good.demand).map_err(|full| match full {
-            NoRoom::Now(why) => Refusal::Wait(why),
-            NoRoom::Ever(why) => Refused::NoRoom(why).into(),
-        })?;
+        self.room(inner, good.demand)?;
         let id = uuid::Uuid::now_v7().to_string();
         let launch = Launch {
             id: id.clone(),
+            work: Work::Run { seed: asked.seed },
             text: good.text.clone(),
             folder: self.folder.clone(),
             tags: asked.tags,
-            seed: asked.seed,
             targets: [self.targets.clone()].into_iter().chain(asked.targets.clone()).collect(),
-            resumes: false,
         };
         let kept = good.resumes.then(|| KeptLaunch {
             run: id.clone(),
@@ -595,6 +698,7 @@ impl Daemon {
             targets: asked.targets.map(|targets| targets.entries().join(",")),
         });
         let run = LiveRun {
+            task: Task::Run,
             schedule: schedule.map(str::to_owned),
             plan: Some((plan.to_owned(), Arc::clone(&good))),
             demand: good.demand,
@@ -609,18 +713,26 @@ impl Daemon {
         Ok(id)
     }
 
+    /// Whether there is room for a load beside what goes on.
+    fn room(&self, inner: &Inner, wanted: Demand) -> Result<(), Refusal> {
+        self.ceilings.room(&inner.demands(), wanted).map_err(|full| match full {
+            NoRoom::Now(why) => Refusal::Wait(why),
+            NoRoom::Ever(why) => Refused::NoRoom(why).into(),
+        })
+    }
+
     /// Runs a plan until it ends, however often its process dies if it goes on then, and tells how it ended.
     async fn see_through(&self, mut launch: Launch, good: &Good) {
         let id = launch.id.clone();
         let kept = self.inner().runs.get(&id).and_then(|run| run.kept.clone());
-        if let Some(kept) = kept.as_ref().filter(|_| !launch.resumes)
+        if let Some(kept) = kept.as_ref().filter(|_| launch.work != Work::Resume)
             && let Err(error) = self.history.keep_launch(kept).await
         {
             tracing::warn!(run = id, %error, "a later service will not know that this run goes on where it dies");
         }
         let fate = loop {
             let fate = self.carry(launch.clone(), &good.targets).await;
-            if launch.resumes && fate.was_refused() {
+            if launch.work == Work::Resume && fate.was_refused() {
                 if self.may_live(&id).await {
                     return self.adopt(&id);
                 }
@@ -637,12 +749,13 @@ impl Daemon {
                 }
                 Again::Stopping => break fate,
             }
-            launch.resumes = true;
+            launch.work = Work::Resume;
+            launch.tags = BTreeMap::new();
         };
         if kept.is_some() {
             self.forget(&id).await;
         }
-        let _ = self.fates.send((id, fate));
+        let _ = self.ends.send(Over::of_run(id, fate));
     }
 
     /// Whether somebody records a run, as far as can be told now.
@@ -718,8 +831,8 @@ impl Daemon {
                 Err(Unread::Never(why)) => {
                     self.forget(&id).await;
                     let said = format!("error: its plan cannot be read any more: {why}");
-                    let fate = Fate { code: Some(REFUSED), said, had_process: false, not_resumed: None };
-                    let _ = self.fates.send((id, fate));
+                    let fate = Fate { code: Some(REFUSED), said, ..Fate::default() };
+                    let _ = self.ends.send(Over::of_run(id, fate));
                     return;
                 }
             }
@@ -733,7 +846,8 @@ impl Daemon {
             targets.extend(kept.targets.as_ref().map(|targets| targets.parse().unwrap_or_default()));
         }
         let folder = self.folder.clone();
-        let launch = Launch { id, folder, targets, resumes: true, ..Launch::default() };
+        let (text, tags) = (String::new(), BTreeMap::new());
+        let launch = Launch { id, work: Work::Resume, text, folder, tags, targets };
         self.see_through(launch, &good).await;
     }
 
@@ -756,7 +870,7 @@ impl Daemon {
 
     /// Looks where a run would be sent, runs it, and tells how it ended.
     async fn carry(&self, launch: Launch, targets: &[String]) -> Fate {
-        let refused = |why: String| Fate { code: None, said: why, had_process: false, not_resumed: None };
+        let refused = |why: String| Fate { said: why, ..Fate::default() };
         if let Err(error) = self.allowed(targets).await {
             return Fate { code: Some(REFUSED), ..refused(format!("error: {error}")) };
         }
@@ -787,23 +901,27 @@ impl Daemon {
         Ok(())
     }
 
-    /// The process of a run has ended.
-    fn ended(&self, id: &str, fate: &Fate) {
-        if !fate.was_run() {
-            tracing::warn!(run = id, said = fate.said, "a run {}", fate.words());
+    /// The process of something has ended.
+    fn ended(&self, over: Over) {
+        if !over.is_well {
+            tracing::warn!(id = over.id, said = over.fate.said, "what was started {}", over.words);
         }
-        self.over(id, fate.was_run(), &fate.words(), Some(fate.clone()));
+        self.over(&over.id, over.is_well, &over.words, over.report, Some(over.fate));
     }
 
-    /// A run has ended, as the words say.
-    fn over(&self, id: &str, was_run: bool, words: &str, fate: Option<Fate>) {
+    /// Something has ended, as the words say.
+    fn over(&self, id: &str, is_well: bool, words: &str, report: Option<String>, fate: Option<Fate>) {
         let mut inner = self.inner();
         let Some(run) = inner.runs.remove(id) else { return };
-        self.tell_end(&inner, id, &run, fate);
+        if run.task == Task::Run {
+            self.tell_end(&inner, id, &run, fate);
+        }
         let Some(schedule) = run.schedule else { return };
         let lasted = jiff::SignedDuration::try_from(run.since.elapsed()).unwrap_or(jiff::SignedDuration::MAX);
-        inner.timetable.ended(&schedule, Timestamp::now(), lasted, was_run);
-        inner.note(&schedule, format!("run {id} {words}"));
+        let (at, of) = (Timestamp::now(), run.task.begun(id));
+        inner.timetable.ended(&schedule, at, lasted, is_well);
+        inner.note(&schedule, format!("{of} {words}"));
+        inner.lasts.insert(schedule, Last { at, of, words: words.to_owned(), report });
     }
 
     fn tell_end(&self, inner: &Inner, id: &str, run: &LiveRun, fate: Option<Fate>) {
@@ -812,7 +930,7 @@ impl Daemon {
             None => {
                 let is_its = |known: &Schedule| Some(&known.name) == run.schedule.as_ref();
                 let found = inner.timetable.entries().find(|(known, _)| is_its(known));
-                let plan = found.map(|(known, _)| known.plan.clone()).unwrap_or_default();
+                let plan = found.and_then(|(known, _)| known.job.plan()).unwrap_or_default().to_owned();
                 let good = inner.plans.get(&plan).and_then(|known| known.good.clone());
                 (plan, good)
             }
@@ -842,13 +960,13 @@ impl Daemon {
             Some(Some(status)) => {
                 if !self.goes_on_when_dead(id).await? {
                     self.forget(id).await;
-                    self.over(id, true, &format!("ended: {}", status.label()), None);
+                    self.over(id, true, &format!("ended: {}", status.label()), None, None);
                 }
             }
             None if self.may_begin(id, Instant::now()) => {}
             None => {
                 self.forget(id).await;
-                self.over(id, true, "never began, or was deleted", None);
+                self.over(id, true, "never began, or was deleted", None, None);
             }
         }
         Ok(())
@@ -913,7 +1031,7 @@ impl Daemon {
         let mut was_ended = false;
         while !processes().is_empty() {
             match tokio::time::timeout_at(deadline, ends.0.recv()).await {
-                Ok(Some((run, fate))) => self.ended(&run, &fate),
+                Ok(Some(over)) => self.ended(over),
                 Ok(None) => return,
                 Err(_) if was_ended => return,
                 Err(_) => {
@@ -951,13 +1069,14 @@ impl Daemon {
         self.ceilings
     }
 
-    /// The plan of a schedule.
-    pub(crate) fn plan_of(&self, schedule: &str) -> Result<String, Refused> {
-        let inner = self.inner();
-        let found = inner.timetable.entries().find(|(known, _)| known.name == schedule);
-        found
-            .map(|(schedule, _)| schedule.plan.clone())
-            .ok_or_else(|| Refused::NoSchedule(schedule.to_owned()))
+    /// A schedule as it is configured.
+    pub(crate) fn schedule(&self, name: &str) -> Result<Schedule, Refused> {
+        self.inner().schedule(name).cloned().ok_or_else(|| Refused::NoSchedule(name.to_owned()))
+    }
+
+    /// Where reports that schedules make go.
+    pub(crate) fn reports(&self) -> Option<&Reports> {
+        self.reports.as_ref()
     }
 
     /// Whether a run of this id was started and need not be in the record yet.
@@ -997,22 +1116,20 @@ impl Daemon {
         self.launch(&mut inner, plan, None, asked).map_err(Refusal::refused)
     }
 
-    /// Starts the plan of a schedule now, beside its times.
+    /// Starts what a schedule is for now, beside its times.
     pub(crate) fn start_schedule(
         self: &Arc<Self>,
         schedule: &str,
         targets: Option<Targets>,
-    ) -> Result<String, Refused> {
-        let plan = self.plan_of(schedule)?;
+    ) -> Result<Begun, Refused> {
+        let found = self.schedule(schedule)?;
         let mut inner = self.inner();
-        if inner.run_of(schedule).is_some() {
+        if inner.now_of(schedule).is_some() {
             return Err(Refused::Overlaps(schedule.to_owned()));
         }
-        let tags = BTreeMap::from([(SCHEDULE_TAG.to_owned(), schedule.to_owned())]);
-        let asked = Asked { tags, seed: None, targets };
-        let run = self.launch(&mut inner, &plan, Some(schedule), asked).map_err(Refusal::refused)?;
-        inner.note(schedule, format!("started run {run} by request"));
-        Ok(run)
+        let begun = self.begin(&mut inner, &found, targets).map_err(Refusal::refused)?;
+        inner.note(schedule, format!("started {begun} by request"));
+        Ok(begun)
     }
 
     /// Pauses a schedule or goes on with it. Its run goes on in any case.
@@ -1036,7 +1153,8 @@ impl Daemon {
             schedule: schedule.clone(),
             is_paused: memory.is_paused,
             next: inner.timetable.next(&schedule.name, now),
-            run: inner.run_of(&schedule.name).map(str::to_owned),
+            now: inner.now_of(&schedule.name),
+            last: inner.lasts.get(&schedule.name).cloned(),
             waits: inner.waiting.iter().find(|(name, _)| *name == schedule.name).map(|(_, why)| why.clone()),
             notes: inner
                 .notes
@@ -1103,9 +1221,9 @@ async fn demand_of(history: &History, run: &str) -> Demand {
     }
 }
 
-/// The ends of runs, told as they come.
+/// The ends of what was started, told as they come.
 #[derive(Debug)]
-pub(crate) struct Ends(mpsc::UnboundedReceiver<(String, Fate)>);
+pub(crate) struct Ends(mpsc::UnboundedReceiver<Over>);
 
 /// Why a plan was not started now.
 enum Refusal {
@@ -1187,6 +1305,7 @@ mod tests {
                 schedules: Vec::new(),
                 ceilings: Ceilings::default(),
                 targets: Targets::default(),
+                reports: None,
                 program: self.folder.path().join("program"),
                 is_editable: false,
             };
@@ -1250,7 +1369,7 @@ mod tests {
         let (daemon, mut ends) = place.open().await;
         assert_eq!(process(&daemon, "r"), Some(Process::Dead));
         daemon.go_on("r".to_owned()).await;
-        let (_, fate) = ends.0.try_recv().unwrap();
+        let fate = ends.0.try_recv().unwrap().fate;
         let words = "was killed and does not go on: error: run r is not resumed: so it is";
         assert_eq!((fate.words().as_str(), fate.could_speak()), (words, false));
         assert_eq!(place.launched().await, [""; 0]);

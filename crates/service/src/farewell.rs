@@ -141,13 +141,9 @@ mod tests {
 
     #[test]
     fn an_end_is_told_by_whoever_could_tell_it() {
-        let fate = |code, had_process| Fate {
-            code,
-            said: "error: no luck".to_owned(),
-            had_process,
-            not_resumed: None,
-        };
-        let (process, never) = (|code| fate(code, true), |code| fate(code, false));
+        let process =
+            |code| Fate { code, said: "error: no luck".to_owned(), had_process: true, ..Fate::default() };
+        let never = |code| Fate { code, said: "error: not allowed".to_owned(), ..Fate::default() };
         for (fate, alone, told) in [
             (process(Some(0)), false, Some(ExitCode::Success)),
             (process(Some(3)), false, Some(ExitCode::Missed)),

@@ -56,6 +56,16 @@ fn hash(text: &str) -> String {
     format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)))
 }
 
+/// A report that another version made, whose script nobody knows: it is shown without.
+const OLD_REPORT: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                          frame-ancestors 'none'";
+
+/// The policy of a report that was kept as a file.
+pub(crate) fn kept_report_policy(page: &str) -> Option<HeaderValue> {
+    let is_ours = page.contains(plimsoll_report::SCRIPT) && page.contains(plimsoll_report::STYLE);
+    if is_ours { report_policy() } else { Some(HeaderValue::from_static(OLD_REPORT)) }
+}
+
 /// The policy of a report.
 pub(crate) fn report_policy() -> Option<HeaderValue> {
     REPORT.clone()

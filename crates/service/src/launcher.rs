@@ -1,5 +1,5 @@
-//! Runs as processes of their own: what goes wrong in one takes neither the service nor another run with it, and the
-//! memory of one that has ended is the system's again.
+//! Runs, searches and reports as processes of their own: what goes wrong in one takes neither the service nor another
+//! with it, and the memory of one that has ended is the system's again.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,11 +10,15 @@ use std::process::Stdio;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use plimsoll_run::{ExitCode, Targets};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
 /// How much of what a run said at its end is kept, in bytes.
 const KEPT: usize = 4_096;
+
+/// How much of what a search has found: some hundred bytes for each of its runs, of which there are dozens.
+const FOUND: usize = 1 << 20;
 
 /// Starts runs of the program we are.
 #[derive(Debug, Clone)]
@@ -25,23 +29,42 @@ pub(crate) struct Launcher {
     pub(crate) history: OsString,
 }
 
-/// What is to be run.
-#[derive(Debug, Clone, Default)]
+/// What a process does.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Work {
+    /// Runs a plan.
+    Run {
+        /// Decides every random choice; drawn where it is not said.
+        seed: Option<u64>,
+    },
+    /// Goes on with a run whose process died: the record knows everything else.
+    Resume,
+    /// Searches the limit of a plan.
+    Search {
+        /// The highest load that it may try.
+        most: f64,
+        /// Where its report goes.
+        report: Option<PathBuf>,
+    },
+    /// Writes a report, as these arguments say.
+    Report(Vec<OsString>),
+}
+
+/// What is to be started.
+#[derive(Debug, Clone)]
 pub(crate) struct Launch {
-    /// The run's id.
+    /// The id of the run or the search.
     pub(crate) id: String,
+    /// What it does.
+    pub(crate) work: Work,
     /// The plan's text: what was read and found right, whatever its file says by now.
     pub(crate) text: String,
     /// Files that the plan names are looked up here.
     pub(crate) folder: PathBuf,
     /// Tags beside the plan's.
     pub(crate) tags: BTreeMap<String, String>,
-    /// Decides every random choice; drawn where it is not said.
-    pub(crate) seed: Option<u64>,
     /// Where its connections may lead: what each of these allows.
     pub(crate) targets: Vec<Targets>,
-    /// Whether it was run before and its process died: the record knows everything else.
-    pub(crate) resumes: bool,
 }
 
 /// A run that was started.
@@ -51,13 +74,15 @@ pub(crate) struct Launched {
     text: String,
 }
 
-/// How a run's process ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a process ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fate {
     /// Its exit code; `None` where a signal ended it.
     pub(crate) code: Option<i32>,
     /// The last it said on standard error.
     pub(crate) said: String,
+    /// What a search wrote on standard output: its JSON.
+    pub(crate) found: String,
     /// Whether there was a process at all.
     pub(crate) had_process: bool,
     /// Why it does not go on, where it was killed and would have.
@@ -129,6 +154,34 @@ impl Fate {
         }
     }
 
+    /// How a search ended, in words for people, with what it found.
+    pub(crate) fn search_words(&self) -> String {
+        let found: Value = serde_json::from_str(&self.found).unwrap_or_default();
+        let interval = interval(&found);
+        let is_ours = found["breaking_point"]["side"] == "generator";
+        match (self.code, interval) {
+            (Some(0), Some(interval)) => interval,
+            (Some(0), None) => "completed".to_owned(),
+            (Some(3), _) => "kept not even its lowest load".to_owned(),
+            (Some(4), Some(interval)) if is_ours => format!("{interval}; this machine was the limit"),
+            (Some(4), None) if is_ours => "told nothing: this machine was the limit".to_owned(),
+            (Some(4), Some(interval)) => format!("{interval}; not sure"),
+            (Some(5), _) => "reached no server".to_owned(),
+            _ => self.words(),
+        }
+    }
+
+    /// How a report was made, in words for people; `is_there`: it is in its place.
+    pub(crate) fn report_words(&self, is_there: bool) -> String {
+        match (is_there, self.code) {
+            (true, Some(4)) => "was written, and leaves something unanswered".to_owned(),
+            (true, _) => "was written".to_owned(),
+            (false, Some(code)) => format!("was not written (exit code {code}): {}", self.first_line()),
+            (false, None) if self.said.is_empty() => "was not written: its process was killed".to_owned(),
+            (false, None) => format!("was not written: {}", self.first_line()),
+        }
+    }
+
     fn first_line(&self) -> &str {
         let mut lines = self.said.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.clone().find(|line| line.starts_with("error"));
@@ -136,22 +189,54 @@ impl Fate {
     }
 }
 
+/// Which loads a search kept and missed, by its JSON.
+fn interval(found: &Value) -> Option<String> {
+    let load = |name: &str| {
+        let load = found["breaking_point"][name].as_f64()?;
+        Some(if found["unit"] == "users" { format!("{load:.0} users") } else { format!("{load:.1}/s") })
+    };
+    match (load("low"), load("high")) {
+        (Some(low), Some(high)) => Some(format!("kept {low} and missed {high}")),
+        (Some(low), None) => Some(format!("kept {low}, and tried no more")),
+        (None, Some(high)) => Some(format!("missed {high}, and kept none")),
+        (None, None) => None,
+    }
+}
+
 impl Launcher {
-    /// Starts a run. It has a group of processes of its own: Ctrl-C at our terminal is ours to hand on.
+    /// Starts a process. It has a group of processes of its own: Ctrl-C at our terminal is ours to hand on.
     pub(crate) fn start(&self, launch: Launch) -> io::Result<Launched> {
         let mut command = Command::new(&self.program);
         // Not among the arguments: whoever lists processes would read a password of the database.
         command.env("PLIMSOLL_HISTORY", &self.history);
-        if launch.resumes {
-            command.args(["runs", "resume", &launch.id, "--quiet"]);
-        } else {
-            command.args(["run", "-", "--quiet", "--id", &launch.id]);
-            for (key, value) in &launch.tags {
-                command.arg("--tag").arg(format!("{key}={value}"));
+        let mut out = Stdio::null();
+        match &launch.work {
+            Work::Run { seed } => {
+                command.args(["run", "-", "--quiet", "--id", &launch.id]);
+                if let Some(seed) = seed {
+                    command.arg("--seed").arg(seed.to_string());
+                }
             }
-            if let Some(seed) = launch.seed {
-                command.arg("--seed").arg(seed.to_string());
+            Work::Resume => {
+                command.args(["runs", "resume", &launch.id, "--quiet"]);
             }
+            Work::Search { most, report } => {
+                command.args(["limit", "-", "--quiet", "--json", "-", "--id", &launch.id]);
+                command.arg("--most").arg(most.to_string());
+                // What only its process knows ends with the service: nobody could find a search again that is between
+                // two of its runs.
+                command.arg("--parent").arg(std::process::id().to_string());
+                if let Some(report) = report {
+                    command.arg("--report").arg(report);
+                }
+                out = Stdio::piped();
+            }
+            Work::Report(arguments) => {
+                command.args(arguments);
+            }
+        }
+        for (key, value) in &launch.tags {
+            command.arg("--tag").arg(format!("{key}={value}"));
         }
         for list in &launch.targets {
             command.arg("--targets").arg(list.entries().join(","));
@@ -162,7 +247,7 @@ impl Launcher {
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(out)
             .stderr(Stdio::piped())
             .process_group(0);
         Ok(Launched { child: command.spawn()?, text: launch.text })
@@ -182,28 +267,23 @@ impl Launched {
             // A process that does not read its plan says why at its end.
             tokio::spawn(async move { input.write_all(text.as_bytes()).await });
         }
-        let said = match self.child.stderr.take() {
-            Some(errors) => last(errors).await,
-            None => String::new(),
-        };
+        let (said, found) =
+            tokio::join!(last(self.child.stderr.take(), KEPT), last(self.child.stdout.take(), FOUND));
+        let fate = Fate { said, found, had_process: true, ..Fate::default() };
         match self.child.wait().await {
-            Ok(status) => Fate { code: status.code(), said, had_process: true, not_resumed: None },
-            Err(error) => Fate {
-                code: None,
-                said: format!("its end is not known: {error}"),
-                had_process: true,
-                not_resumed: None,
-            },
+            Ok(status) => Fate { code: status.code(), ..fate },
+            Err(error) => Fate { said: format!("its end is not known: {error}"), ..fate },
         }
     }
 }
 
-/// The end of what a stream says.
-async fn last(mut stream: impl AsyncRead + Unpin) -> String {
+/// The end of what a stream says, so many bytes at most.
+async fn last(stream: Option<impl AsyncRead + Unpin>, most: usize) -> String {
     let (mut kept, mut buffer) = (Vec::new(), [0; 1_024]);
+    let Some(mut stream) = stream else { return String::new() };
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
         kept.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        kept.drain(..kept.len().saturating_sub(KEPT));
+        kept.drain(..kept.len().saturating_sub(most));
     }
     String::from_utf8_lossy(&kept).into_owned()
 }
@@ -237,19 +317,20 @@ mod tests {
     }
 
     async fn fate(script: &str) -> Fate {
-        fate_of(script, false).await
+        fate_of(script, Work::Run { seed: Some(7) }).await
     }
 
-    async fn fate_of(script: &str, resumes: bool) -> Fate {
+    async fn fate_of(script: &str, work: Work) -> Fate {
         let folder = tempfile::tempdir().unwrap();
+        let is_of_the_plan = matches!(work, Work::Run { .. } | Work::Search { .. });
+        let tag = is_of_the_plan.then(|| ("schedule".to_owned(), "nightly".to_owned()));
         let launch = Launch {
             id: "abc".to_owned(),
+            work,
             text: "name: x\n".to_owned(),
             folder: folder.path().to_owned(),
-            tags: BTreeMap::from([("schedule".to_owned(), "nightly".to_owned())]),
-            seed: Some(7),
+            tags: tag.into_iter().collect(),
             targets: vec![Targets::default(), "shop.example.org,10.0.0.0/8".parse().unwrap()],
-            resumes,
         };
         launcher(script, folder.path()).start(launch).unwrap().ended().await
     }
@@ -260,7 +341,7 @@ mod tests {
         assert_eq!(fate.code, Some(3));
         assert!(fate.was_run());
         let told = "name: x
-run - --quiet --id abc --tag schedule=nightly --seed 7 \
+run - --quiet --id abc --seed 7 --tag schedule=nightly \
                     --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8 /";
         assert!(
             fate.said.starts_with(told)
@@ -276,12 +357,70 @@ run - --quiet --id abc --tag schedule=nightly --seed 7 \
 
     #[tokio::test]
     async fn a_run_that_goes_on_has_everything_in_its_record() {
-        let fate = fate_of("cat >/dev/null; echo \"$@ $PLIMSOLL_HISTORY\" >&2; exit 0", true).await;
+        let fate = fate_of("cat >/dev/null; echo \"$@ $PLIMSOLL_HISTORY\" >&2; exit 0", Work::Resume).await;
         // Where it may be sent is in no record.
         let told =
             "runs resume abc --quiet --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8 /";
         assert!(fate.said.starts_with(told) && fate.said.ends_with("/h.db\n"), "{}", fate.said);
         assert!(!fate.was_killed());
+    }
+
+    #[tokio::test]
+    async fn a_search_is_told_its_bound_and_its_parent_and_what_it_found_is_read() {
+        let work = Work::Search { most: 2000.5, report: Some("/r/weekly/now.html".into()) };
+        let json = "{\"unit\":\"per_second\",\"breaking_point\":{\"low\":779.06,\"high\":793.3}}";
+        let fate = fate_of(&format!("cat >/dev/null; echo \"$@\" >&2; echo '{json}'"), work).await;
+        let parent = std::process::id();
+        let told = format!(
+            "limit - --quiet --json - --id abc --most 2000.5 --parent {parent} --report /r/weekly/now.html \
+             --tag schedule=nightly --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8\n"
+        );
+        assert_eq!(fate.said, told);
+        assert_eq!(fate.search_words(), "kept 779.1/s and missed 793.3/s");
+    }
+
+    #[test]
+    fn what_a_search_found_is_told_as_far_as_it_is_known() {
+        let users = r#"{"unit":"users","breaking_point":{"low":64,"high":66,"side":"target"}}"#;
+        let most = r#"{"unit":"per_second","breaking_point":{"low":2000,"high":null}}"#;
+        let ours = r#"{"unit":"per_second","breaking_point":{"low":500,"high":null,"side":"generator"}}"#;
+        for (code, found, said, expected) in [
+            (Some(0), users, "", "kept 64 users and missed 66 users"),
+            (Some(0), most, "", "kept 2000.0/s, and tried no more"),
+            (Some(0), "no JSON", "", "completed"),
+            (Some(3), users, "", "kept not even its lowest load"),
+            (Some(4), users, "", "kept 64 users and missed 66 users; not sure"),
+            (Some(4), ours, "", "kept 500.0/s, and tried no more; this machine was the limit"),
+            (Some(4), "{}", "", "left something undecided"),
+            (Some(5), "{}", "", "reached no server"),
+            (Some(130), users, "", "was stopped"),
+            (Some(2), "", "error: --most 5 is below 10", "was refused: error: --most 5 is below 10"),
+            (None, "", "", "was killed"),
+        ] {
+            let fate = Fate {
+                code,
+                said: said.to_owned(),
+                found: found.to_owned(),
+                had_process: true,
+                not_resumed: None,
+            };
+            assert_eq!(fate.search_words(), expected, "{code:?} {found}");
+        }
+    }
+
+    #[test]
+    fn a_report_is_written_where_it_is_in_its_place_and_nowhere_else() {
+        for (code, is_there, said, expected) in [
+            (Some(0), true, "", "was written"),
+            (Some(4), true, "error: no", "was written, and leaves something unanswered"),
+            (Some(4), false, "error: no plateau", "was not written (exit code 4): error: no plateau"),
+            (Some(0), false, "", "was not written (exit code 0): nothing was said"),
+            (None, false, "", "was not written: its process was killed"),
+            (None, false, "it could not be started", "was not written: it could not be started"),
+        ] {
+            let fate = Fate { code, said: said.to_owned(), ..Fate::default() };
+            assert_eq!(fate.report_words(is_there), expected, "{code:?} {said}");
+        }
     }
 
     #[tokio::test]
@@ -303,7 +442,8 @@ run - --quiet --id abc --tag schedule=nightly --seed 7 \
 
     #[tokio::test]
     async fn a_killed_run_that_is_not_gone_on_with_could_not_speak() {
-        let refused = fate_of("echo 'error: run abc is not resumed: too often' >&2; exit 2", true).await;
+        let refused =
+            fate_of("echo 'error: run abc is not resumed: too often' >&2; exit 2", Work::Resume).await;
         assert!(refused.was_refused() && refused.could_speak());
         let fate = refused.not_resumed();
         assert!(fate.was_killed() && !fate.was_refused() && !fate.could_speak());

@@ -8,7 +8,8 @@
 //! It judges the SLAs it is given, every second and for months: by what runs record, by what a Prometheus says or a page of
 //! metrics shows; what it found is kept in the history.
 //!
-//! It starts plans of a folder, by schedule and on demand, as processes of their own: it offers no load itself. It answers only under
+//! It starts plans of a folder, by schedule and on demand, searches for their limits and reports, as processes of their own: it
+//! offers no load itself. It answers only under
 //! names that are its own, since a page from elsewhere could otherwise have its own name point here and read along; and beyond
 //! loopback only to whoever it knows: by a token, or by what a proxy says.
 
@@ -39,6 +40,7 @@ mod openapi;
 mod outward;
 mod plans;
 mod problem;
+mod reports;
 mod retainer;
 mod route;
 mod routes;
@@ -60,7 +62,7 @@ pub use daemon::{Ceilings, Plans};
 pub use followed::Pulse;
 pub use plans::{Reach, ReadPlan};
 pub use routes::routes;
-pub use schedules::{Missed, Overlap, Schedule, When, WhenError};
+pub use schedules::{Job, Missed, Month, Most, Overlap, Schedule, When, WhenError};
 pub use server::{Config, Service, ServiceError};
 pub use serving::CertificateError;
 pub use slas::{Connection, Credentials, Promises, SlaError, with_composites};

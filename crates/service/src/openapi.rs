@@ -107,6 +107,7 @@ fn hole_parameter(hole: &str) -> Value {
         "run" => ("The id of a run, the start of one, or `latest`.", json!({ "type": "string" })),
         "plan" => ("The name of a plan: that of its file without ending.", json!({ "type": "string" })),
         "schedule" => ("The name of a schedule.", json!({ "type": "string" })),
+        "file" => ("The name of a file, as the list has it.", json!({ "type": "string" })),
         "number" => ("The number of an answer.", json!({ "type": "integer", "format": "int64" })),
         "name" => ("The name, with `/VALUE` where it is judged for each value.", json!({ "type": "string" })),
         _ => ("Its name.", json!({ "type": "string" })),
@@ -351,14 +352,48 @@ fn schemas() -> Value {
             }),
         ),
         "StartedRun": object(&["id"], &json!({ "id": text() })),
+        "StartedJob": object(
+            &["id"],
+            &json!({ "id": {
+                "type": "string",
+                "description": "Of a run; of a search, which is the tag `limit` of its runs; or the file of a report.",
+            } }),
+        ),
         "Schedules": list("schedules", "Schedule"),
         "Schedule": object(
-            &["name", "plan", "when", "overlap", "missed", "paused", "next", "run", "waits", "notes"],
+            &[
+                "name", "kind", "plan", "most", "when", "overlap", "missed", "paused", "next", "run", "search", "report",
+                "last", "waits", "notes",
+            ],
             &json!({
-                "name": text(), "plan": text(), "when": text(), "overlap": { "enum": ["skip", "queue", "replace"] },
+                "name": text(), "kind": { "enum": ["plan", "limit", "capacity", "sla"] }, "plan": maybe_text(),
+                "most": { "type": ["string", "null"], "description": "The highest load that a search may try." },
+                "when": text(), "overlap": { "enum": ["skip", "queue", "replace"] },
                 "missed": { "enum": ["skip", "once"] }, "paused": { "type": "boolean" }, "next": maybe_moment(),
-                "run": maybe_text(), "waits": maybe_text(),
+                "run": { "type": ["string", "null"], "description": "The run of a plan that goes on." },
+                "search": {
+                    "type": ["string", "null"],
+                    "description": "The search that goes on: the tag `limit` of its runs.",
+                },
+                "report": { "type": ["string", "null"], "description": "The file of the report that is being made." },
+                "last": { "anyOf": [reference("LastOfSchedule"), { "type": "null" }] },
+                "waits": maybe_text(),
                 "notes": { "type": "array", "items": object(&["at", "words"], &json!({ "at": moment(), "words": text() })) },
+            }),
+        ),
+        "LastOfSchedule": object(
+            &["at", "words", "run", "search", "report"],
+            &json!({
+                "at": moment(), "words": text(), "run": maybe_text(), "search": maybe_text(),
+                "report": { "type": ["string", "null"], "description": "Where its report is." },
+            }),
+        ),
+        "Reports": list("reports", "MadeReport"),
+        "MadeReport": object(
+            &["schedule", "file", "at", "bytes", "href"],
+            &json!({
+                "schedule": text(), "file": text(), "at": moment(), "bytes": { "type": "integer", "minimum": 0 },
+                "href": text(),
             }),
         ),
         "Settings": object(

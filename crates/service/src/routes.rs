@@ -27,7 +27,7 @@ use crate::slas::Slas;
 use crate::telling::Receivers;
 use crate::{
     admin, annotations, assets, control, course, discovery, editing, events, guard, login, openapi, problem,
-    settings, starts, telling,
+    reports, settings, starts, telling,
 };
 
 /// What every handler can use.
@@ -62,6 +62,7 @@ pub(crate) fn table() -> Vec<Route> {
         of_runs(),
         annotations::routes(),
         starts::routes(),
+        reports::routes(),
         editing::routes(),
         control::routes(),
         of_capacity(),
@@ -283,7 +284,7 @@ fn drawn_page(page: String) -> Response {
     under(guard::drawn_page_policy(), page)
 }
 
-fn under(policy: Option<HeaderValue>, page: String) -> Response {
+pub(crate) fn under(policy: Option<HeaderValue>, page: String) -> Response {
     let mut response = axum::response::Html(page).into_response();
     if let Some(policy) = policy {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);

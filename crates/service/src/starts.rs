@@ -14,12 +14,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::access::Caller;
-use crate::daemon::{Asked, Daemon, Refused, Standing};
+use crate::daemon::{Asked, Begun, Daemon, Last, Refused, Standing};
 use crate::plans::{Demand, Good, Reach, Shelved, rendered};
 use crate::problem::{Kind, Mistake, Problem};
+use crate::reports::href;
 use crate::route::{ADMIN, Answer, Doc, READ, RUN, Route};
 use crate::routes::App;
-use crate::schedules::{Missed, Overlap};
+use crate::schedules::{Job, Missed, Most, Overlap};
 use crate::sent::Sent;
 use crate::targets::check;
 
@@ -47,8 +48,13 @@ pub(crate) fn routes() -> Vec<Route> {
         )),
         Route::post("/api/v1/schedules/{schedule}/start", RUN, start_schedule).doc(Doc::new(
             "startSchedule",
-            "Starts the plan of a schedule now, beside its times",
-            Answer::Made("StartedRun"),
+            "Starts what a schedule is for now, beside its times",
+            Answer::Made("StartedJob"),
+        )),
+        Route::post("/api/v1/schedules/{schedule}/stop", RUN, stop).doc(Doc::new(
+            "stopSchedule",
+            "Stops what a schedule has started, in order; it starts again when it is due",
+            Answer::Done,
         )),
         Route::post("/api/v1/schedules/{schedule}/pause", RUN, pause).doc(Doc::new(
             "pauseSchedule",
@@ -76,7 +82,12 @@ impl From<Refused> for Problem {
         let kind = match refused {
             Refused::NoPlan { .. } | Refused::NoSchedule(_) => Kind::NotFound,
             Refused::Wrong { .. } => Kind::Invalid,
-            Refused::NoRoom(_) | Refused::Overlaps(_) => Kind::Conflict,
+            Refused::NoRoom(_)
+            | Refused::Overlaps(_)
+            | Refused::Idle(_)
+            | Refused::Reporting
+            | Refused::NoReports
+            | Refused::OtherLoad { .. } => Kind::Conflict,
             Refused::Stopping => Kind::Unavailable,
             Refused::Target(_) => Kind::Forbidden,
         };
@@ -174,7 +185,7 @@ async fn start(
     app.audit(&caller, "run.start", &asked.plan, json!({ "tags": asked.tags, "seed": asked.seed })).await?;
     let run =
         daemon.start(&asked.plan, Asked { tags: asked.tags, seed: asked.seed, targets: own(&caller)? })?;
-    Ok(started(&run))
+    Ok(made(&run, &format!("/api/v1/runs/{run}")))
 }
 
 /// Whether a plan stays within what a token may.
@@ -214,9 +225,10 @@ fn own(caller: &Caller) -> Result<Option<Targets>, Problem> {
     list.transpose().map_err(|error| Problem::new(Kind::Forbidden, error.to_string()))
 }
 
-fn started(run: &str) -> Response {
-    let mut response = (StatusCode::CREATED, Json(json!({ "id": run }))).into_response();
-    if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/runs/{run}")) {
+/// What was made, and where it is or will be.
+fn made(id: &str, place: &str) -> Response {
+    let mut response = (StatusCode::CREATED, Json(json!({ "id": id }))).into_response();
+    if let Ok(location) = HeaderValue::from_str(place) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response
@@ -228,12 +240,15 @@ async fn schedules(State(app): State<App>) -> Result<Json<Value>, Problem> {
 }
 
 fn standing(standing: &Standing) -> Value {
-    let Standing { schedule, is_paused, next, run, waits, notes } = standing;
+    let Standing { schedule, is_paused, next, now, last, waits, notes } = standing;
+    let [run, search, report] = parts(now.as_ref());
     let notes: Vec<Value> =
         notes.iter().map(|(at, words)| json!({ "at": at.to_string(), "words": words })).collect();
     json!({
         "name": schedule.name,
-        "plan": schedule.plan,
+        "kind": schedule.job.kind(),
+        "plan": schedule.job.plan(),
+        "most": most(&schedule.job),
         "when": schedule.when.to_string(),
         "overlap": match schedule.overlap {
             Overlap::Skip => "skip",
@@ -247,8 +262,41 @@ fn standing(standing: &Standing) -> Value {
         "paused": is_paused,
         "next": next.map(|next| next.to_string()),
         "run": run,
+        "search": search,
+        "report": report,
+        "last": last.as_ref().map(|last| ended(&schedule.name, last)),
         "waits": waits,
         "notes": notes,
+    })
+}
+
+/// The highest load that a search may try, as people write it.
+fn most(job: &Job) -> Option<String> {
+    match job {
+        Job::Limit { most: Most::Rate(rate), .. } => Some(format!("{rate}/s")),
+        Job::Limit { most: Most::Users(users), .. } => Some(format!("{users} users")),
+        Job::Plan(_) | Job::Capacity { .. } | Job::Sla { .. } => None,
+    }
+}
+
+/// The run, the search and the report of something that was started; it is one of them.
+fn parts(begun: Option<&Begun>) -> [Option<&str>; 3] {
+    match begun {
+        None => [None, None, None],
+        Some(Begun::Run(id)) => [Some(id.as_str()), None, None],
+        Some(Begun::Search(id)) => [None, Some(id.as_str()), None],
+        Some(Begun::Report(file)) => [None, None, Some(file.as_str())],
+    }
+}
+
+fn ended(schedule: &str, last: &Last) -> Value {
+    let [run, search, _] = parts(Some(&last.of));
+    json!({
+        "at": last.at.to_string(),
+        "words": last.words,
+        "run": run,
+        "search": search,
+        "report": last.report.as_ref().map(|file| href(schedule, file)),
     })
 }
 
@@ -258,10 +306,31 @@ async fn start_schedule(
     Path(schedule): Path<String>,
 ) -> Result<Response, Problem> {
     let daemon = app.daemon()?;
-    let plan = daemon.plan_of(&schedule)?;
-    may(&caller, &*daemon.wanted(&plan).await?).await?;
-    app.audit(&caller, "schedule.start", &schedule, json!({ "plan": plan })).await?;
-    Ok(started(&daemon.start_schedule(&schedule, own(&caller)?)?))
+    let job = daemon.schedule(&schedule)?.job;
+    if let Some((demand, targets)) = daemon.wanted_by(&job).await? {
+        within(&caller, demand)?;
+        may_send_to(&caller, &targets).await?;
+    }
+    let details = json!({ "kind": job.kind(), "plan": job.plan() });
+    app.audit(&caller, "schedule.start", &schedule, details).await?;
+    Ok(match daemon.start_schedule(&schedule, own(&caller)?)? {
+        Begun::Run(run) => made(&run, &format!("/api/v1/runs/{run}")),
+        Begun::Search(search) => made(&search, &format!("/api/v1/runs?tag=limit%3D{search}")),
+        Begun::Report(file) => made(&file, &href(&schedule, &file)),
+    })
+}
+
+async fn stop(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path(schedule): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let daemon = app.daemon()?;
+    let job = daemon.schedule(&schedule)?.job;
+    may_send_to(&caller, &daemon.sent_to_by(&schedule)).await?;
+    app.audit(&caller, "schedule.stop", &schedule, json!({ "kind": job.kind() })).await?;
+    daemon.stop_schedule(&schedule)?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn pause(
@@ -287,7 +356,7 @@ async fn set_paused(
     is_paused: bool,
 ) -> Result<StatusCode, Problem> {
     let daemon = app.daemon()?;
-    daemon.plan_of(schedule)?;
+    daemon.schedule(schedule)?;
     let action = if is_paused { "schedule.pause" } else { "schedule.resume" };
     app.audit(caller, action, schedule, json!({})).await?;
     daemon.pause_schedule(schedule, is_paused)?;

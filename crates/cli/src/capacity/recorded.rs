@@ -73,7 +73,7 @@ pub(super) async fn measured(
     let filter = Filter { plan: Some(plan.to_owned()), ..Filter::default() };
     let mut rows = history.list(&filter).await.map_err(Stop::usage)?;
     // Trials of a search are as short as their verdict allows, too short to be steady.
-    rows.retain(|row| !row.tags.contains_key(plimsoll_runner::LIMIT_TAG));
+    rows.retain(|row| !row.tags.contains_key(plimsoll_run::LIMIT_TAG));
     rows.truncate(most as usize);
     if rows.is_empty() {
         return Err(Stop::usage(no_runs(history, plan).await?));

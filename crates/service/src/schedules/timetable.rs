@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::job::Job;
 use super::when::{MOST_COUNTED, When};
 
 /// How late a time may be noticed and still counts as now: longer than a busy machine keeps us waiting.
@@ -17,19 +18,26 @@ const SET_BACK: SignedDuration = LONGEST_WAIT;
 /// A run that lasted so long had begun well: the next one waits no longer than after the first failure.
 const LASTED: SignedDuration = SignedDuration::from_mins(1);
 
-/// A plan and when it is started.
+/// Something and when it is started.
 #[derive(Debug, Clone)]
 pub struct Schedule {
     /// Its name, unique among the schedules; tag `schedule` of its runs.
     pub name: String,
-    /// The plan, by the name of its file without ending.
-    pub plan: String,
+    /// What is started.
+    pub job: Job,
+    /// How many of its reports are kept, the newest.
+    pub keep: usize,
     /// When.
     pub when: When,
     /// What happens when the run before still goes on.
     pub overlap: Overlap,
     /// What happens with times at which no service ran.
     pub missed: Missed,
+}
+
+impl Schedule {
+    /// How many reports are kept where nobody says it.
+    pub const KEPT: usize = 50;
 }
 
 /// What happens when a run is due while the one before still goes on.
@@ -66,7 +74,7 @@ pub(crate) struct Memory {
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Start the plan of this schedule.
+    /// Start what this schedule is for.
     Start {
         /// The schedule.
         schedule: String,
@@ -248,7 +256,8 @@ mod tests {
 
     fn schedule(when: &str, overlap: Overlap, missed: Missed) -> Schedule {
         let when = When::parse(when, "UTC").unwrap();
-        Schedule { name: "nightly".to_owned(), plan: "shop".to_owned(), when, overlap, missed }
+        let job = Job::Plan("shop".to_owned());
+        Schedule { name: "nightly".to_owned(), job, keep: Schedule::KEPT, when, overlap, missed }
     }
 
     fn timetable(when: &str, overlap: Overlap, missed: Missed, now: &str) -> Timetable {

@@ -3,6 +3,7 @@ use std::fmt;
 use cronexpr::{Crontab, MakeTimestamp};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 
 /// When a schedule starts its plan.
 #[derive(Debug, Clone)]
@@ -30,6 +31,15 @@ pub enum WhenError {
 }
 
 impl When {
+    /// The zone of its hours.
+    pub(crate) fn zone(&self) -> TimeZone {
+        match self {
+            // It was found when the line was read.
+            Self::Cron(cron) => TimeZone::get(&cron.zone).unwrap_or(TimeZone::UTC),
+            Self::Continuous | Self::OnDemand => TimeZone::UTC,
+        }
+    }
+
     /// Reads `continuous`, `on_demand` or a cron line of five fields, whose hours are those of `zone`.
     ///
     /// # Errors
@@ -72,7 +82,7 @@ impl Cron {
                  day of the month, month, day of the week, like `*/15 * * * *`"
             )));
         }
-        if jiff::tz::TimeZone::get(zone).is_err() {
+        if TimeZone::get(zone).is_err() {
             return Err(WhenError::Zone(zone.to_owned()));
         }
         let line = fields.join(" ");

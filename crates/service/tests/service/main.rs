@@ -7,6 +7,7 @@ mod annotations;
 mod browser;
 mod control;
 mod http;
+mod jobs;
 mod pages;
 mod plans;
 mod scene;

@@ -3,7 +3,7 @@
 use fantoccini::Locator;
 use fantoccini::key::Key;
 use plimsoll_history::Scope;
-use plimsoll_service::{Missed, Overlap, Schedule, When};
+use plimsoll_service::{Job, Missed, Month, Most, Overlap, Schedule, When};
 use plimsoll_testkit::{Browser, wait_for};
 use serde_json::json;
 
@@ -16,9 +16,14 @@ const PLAN: &str = "name: shop\ntarget: http://127.0.0.1:1\nload: { stages: [{ h
                     scenarios: [{ name: one, steps: [{ get: / }] }]\n";
 
 fn schedule(name: &str, when: &str) -> Schedule {
+    starting(name, when, Job::Plan("shop".to_owned()))
+}
+
+fn starting(name: &str, when: &str, job: Job) -> Schedule {
     Schedule {
         name: name.to_owned(),
-        plan: "shop".to_owned(),
+        job,
+        keep: Schedule::KEPT,
         when: When::parse(when, "UTC").unwrap(),
         overlap: Overlap::Skip,
         missed: Missed::Skip,
@@ -210,6 +215,49 @@ async fn plans_and_schedules_say_how_they_stand() {
     pictures(&browser, "schedules").await;
     press(&browser, Key::Enter.into()).await;
     shows(&browser, "#pause-nightly", "Pause").await;
+    complains_of_nothing(&browser).await;
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn searches_and_reports_say_how_the_last_ended_and_lead_to_it() {
+    let limit = Job::Limit { plan: "shop".to_owned(), most: Most::Rate(2000.0) };
+    let capacity = Job::Capacity { plan: "storefront".to_owned(), options: Vec::new() };
+    let sla = Job::Sla { files: Vec::new(), month: Month::Last };
+    let schedules = vec![
+        starting("a-limit", "on_demand", limit),
+        starting("b-capacity", "0 6 * * 1", capacity),
+        starting("c-month", "0 1 1 * *", sla),
+    ];
+    // A program of its own, which writes what it is asked for.
+    let html = plimsoll_report::sla_month_html("2026-10", &[]);
+    let scene = Scene::reporting(&[("shop.yaml", PLAN)], schedules, &html).await;
+    let browser = Browser::start().await.unwrap();
+    browser.set_viewport(1280, 900).await.unwrap();
+    browser.open(&format!("{}/#/schedules", scene.url)).await.unwrap();
+    shows(&browser, "tbody tr:nth-child(1)", "searches the limit of shop, up to 2000/s").await;
+    shows(&browser, "tbody tr:nth-child(2)", "reports the capacity of storefront").await;
+    shows(&browser, "tbody tr:nth-child(3)", "reports a month of SLAs").await;
+    tab_to(&browser, "#start-a-limit").await;
+    press(&browser, Key::Enter.into()).await;
+    shows(&browser, "tbody tr:nth-child(1)", "kept 779.1/s and missed 793.3/s").await;
+    // The second of a month is the newest, and the first is behind it.
+    for reports in [0, 1] {
+        tab_to(&browser, "#start-c-month").await;
+        press(&browser, Key::Enter.into()).await;
+        let links = format!(
+            "document.querySelectorAll('tbody tr:nth-child(3) .outcome a').length === {}",
+            reports + 1
+        );
+        comes_true(&browser, &links).await;
+        comes_true(&browser, "!document.querySelector('#start-c-month').disabled").await;
+    }
+    shows(&browser, "tbody tr:nth-child(3)", "was written").await;
+    shows(&browser, "tbody tr:nth-child(3)", "Earlier: ").await;
+    pictures(&browser, "reports").await;
+    let href = read(&browser, "document.querySelector('#report-of-c-month').href").await;
+    browser.open(&href).await.unwrap();
+    shows(&browser, "h1", "Service levels of 2026-10").await;
     complains_of_nothing(&browser).await;
     scene.end().await;
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plimsoll_history::{Ceilings as TokenCeilings, KeptToken, Scope};
 use plimsoll_service::{
-    Access, Auth, Ceilings, Limits, Missed, Overlap, Plans, Reach, ReadPlan, Schedule, When, token_hash,
+    Access, Auth, Ceilings, Job, Limits, Missed, Overlap, Plans, Reach, ReadPlan, Schedule, When, token_hash,
 };
 use plimsoll_spec::{Inputs, Source, parse};
 use reqwest::{Method, RequestBuilder, StatusCode};
@@ -25,7 +25,8 @@ fn plans(folder: &Path, is_editable: bool) -> Plans {
     };
     let schedule = Schedule {
         name: "nightly".to_owned(),
-        plan: "used".to_owned(),
+        job: Job::Plan("used".to_owned()),
+        keep: Schedule::KEPT,
         when: When::OnDemand,
         overlap: Overlap::Skip,
         missed: Missed::Skip,
@@ -34,6 +35,7 @@ fn plans(folder: &Path, is_editable: bool) -> Plans {
         folder: folder.to_owned(),
         read: ReadPlan::new(read),
         schedules: vec![schedule],
+        reports: None,
         ceilings: Ceilings::default(),
         targets: plimsoll_run::Targets::default(),
         program: "/bin/false".into(),

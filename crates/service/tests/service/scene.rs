@@ -1,5 +1,6 @@
 //! A service over a record of its own, and runs to record.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -53,7 +54,36 @@ impl Scene {
 
     /// One that starts plans of its folder, and what it starts ends at once.
     pub(crate) async fn starting(files: &[(&str, &str)], schedules: Vec<Schedule>) -> Self {
+        Self::starting_by(tempfile::tempdir().unwrap(), files, schedules, "/bin/false".into()).await
+    }
+
+    /// One whose searches find something and whose reports are this text.
+    pub(crate) async fn reporting(files: &[(&str, &str)], schedules: Vec<Schedule>, html: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let (program, page) = (folder.path().join("program"), folder.path().join("page.html"));
+        std::fs::write(&page, html).unwrap();
+        std::fs::write(
+            &program,
+            format!(
+                "#!/bin/sh\n\
+                 test \"$1\" = limit && cat >/dev/null && \
+                 echo '{{\"unit\":\"per_second\",\"breaking_point\":{{\"low\":779.06,\"high\":793.3}}}}'\n\
+                 while test $# -gt 0; do case \"$1\" in --report|--html) file=\"$2\";; esac; shift; done\n\
+                 mkdir -p \"$(dirname \"$file\")\" && cp {} \"$file\"\n",
+                page.display()
+            ),
+        )
+        .unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        Self::starting_by(folder, files, schedules, program).await
+    }
+
+    async fn starting_by(
+        folder: tempfile::TempDir,
+        files: &[(&str, &str)],
+        schedules: Vec<Schedule>,
+        program: PathBuf,
+    ) -> Self {
         let plans = folder.path().join("plans");
         std::fs::create_dir(&plans).unwrap();
         for (name, text) in files {
@@ -67,9 +97,10 @@ impl Scene {
             folder: plans,
             read,
             schedules,
+            reports: Some(folder.path().join("reports")),
             ceilings: Ceilings { rate: None, users: None, runs: 4 },
             targets: plimsoll_run::Targets::default(),
-            program: "/bin/false".into(),
+            program,
             is_editable: true,
         };
         let limits = Limits { requests: 1e6, ..Limits::default() };

@@ -1,4 +1,4 @@
-// When plans are started, and what happened.
+// When plans, searches and reports are started, and what happened.
 
 import { read, send, why, whyNot } from "./api";
 import { button, el, fill, mark, redraw, setText, table } from "./dom";
@@ -8,21 +8,44 @@ import { openStarted } from "./run";
 import type { Row } from "./types";
 import { moment, NO_DATA } from "./words";
 
+type Kind = "plan" | "limit" | "capacity" | "sla";
+
 interface Schedule {
   name: string;
-  plan: string;
+  kind: Kind;
+  /** Of the folder, or as its runs are called (`capacity`). */
+  plan: string | null;
+  most: string | null;
   when: string;
   overlap: string;
   missed: string;
   paused: boolean;
   next: string | null;
   run: string | null;
+  search: string | null;
+  report: string | null;
+  last: { at: string; words: string; report: string | null } | null;
   waits: string | null;
   notes: { at: string; words: string }[];
 }
 
-/** Runs of a schedule that are shown. */
+/** A report that a schedule has made. */
+interface Made {
+  schedule: string;
+  at: string;
+  href: string;
+}
+
+/** Runs and reports of a schedule that are shown. */
 const LAST = 5;
+
+/** What is said when it is done. */
+const SAID = {
+  start: (name: string) => `${name} has begun.`,
+  stop: (name: string) => `${name} is asked to stop.`,
+  pause: (name: string) => `${name} starts nothing until it is resumed.`,
+  resume: (name: string) => `${name} goes on.`,
+};
 
 export class SchedulesPage implements Page {
   readonly element = el("div", { class: "schedules" });
@@ -33,6 +56,7 @@ export class SchedulesPage implements Page {
   private readonly timer = setInterval(() => void this.load(), 5000);
   private readonly opened = new Set<string>();
   private rows: Row[] = [];
+  private made: Made[] = [];
   private refused: string | null = null;
 
   constructor() {
@@ -53,6 +77,9 @@ export class SchedulesPage implements Page {
     try {
       this.refused ??= await whyNot();
       const { schedules } = await read<{ schedules: Schedule[] }>("/api/v1/schedules");
+      if (schedules.some(({ kind }) => kind !== "plan")) {
+        this.made = (await read<{ reports: Made[] }>("/api/v1/reports")).reports;
+      }
       redraw(() => this.show(schedules));
     } catch (error) {
       fill(this.list, el("p", { class: "none" }, why(error)));
@@ -60,7 +87,7 @@ export class SchedulesPage implements Page {
   }
 
   private show(schedules: Schedule[]): void {
-    const columns = ["Schedule", "When", "Next", "Last runs", "Notes", "Do"].map((name) => ({ name }));
+    const columns = ["Schedule", "When", "Next", "Last", "Notes", "Do"].map((name) => ({ name }));
     const empty = el("p", { class: "none" }, "There is no schedule: ", el("code", {}, "schedules"), " in the configuration of ", el("code", {}, "plimsoll serve"), " has them.");
     fill(
       this.list,
@@ -70,13 +97,8 @@ export class SchedulesPage implements Page {
   }
 
   private line(schedule: Schedule): (Node | string)[] {
-    const { name, plan, when, next, paused } = schedule;
-    const about = el(
-      "div",
-      {},
-      name,
-      el("small", {}, "starts ", el("a", { href: address(`/plans/${encodeURIComponent(plan)}`), id: `plan-of-${name}` }, plan)),
-    );
+    const { name, when, next, paused } = schedule;
+    const about = el("div", {}, name, el("small", {}, ...subject(schedule)));
     const times = el("div", {}, when.replace("_", " "), el("small", {}, policy(schedule)));
     return [about, times, this.next(schedule, next, paused), this.last(schedule), this.notes(schedule), this.buttons(schedule)];
   }
@@ -86,7 +108,33 @@ export class SchedulesPage implements Page {
     return el("div", {}, paused ? mark("paused") : soon, schedule.waits !== null && el("small", { class: "why" }, `waits: ${schedule.waits}`));
   }
 
-  private last({ name, run }: Schedule): HTMLElement {
+  private last(schedule: Schedule): HTMLElement {
+    return schedule.kind === "plan" ? this.lastRuns(schedule) : this.outcome(schedule);
+  }
+
+  /** How the last search or report ended, and the reports that are there. */
+  private outcome({ name, run, search, report, last }: Schedule): HTMLElement {
+    const trial = this.rows.find((row) => search !== null && row.tags["limit"] === search && row.status === "running");
+    const searching = trial ? el("a", { href: address(`/runs/${encodeURIComponent(trial.id)}`), id: `trial-of-${name}` }, "searching") : "searching";
+    // Names are moments. One that is there while its process still ends is not told before it.
+    const isEarlier = ({ href }: Made) => (last?.report == null || href < last.report) && (report === null || !href.endsWith(`/${report}`));
+    const earlier = this.made.filter((made) => made.schedule === name && isEarlier(made)).slice(0, LAST);
+    const open = (href: string, id: string, words: string) => el("a", { href, id, target: "_blank", rel: "noopener" }, words);
+    const link = ({ href, at }: Made) => open(href, `made-${href}`, moment(at));
+    return el(
+      "div",
+      { class: "outcome" },
+      search !== null && searching,
+      // Of a search whose service was killed.
+      run !== null && el("a", { href: address(`/runs/${encodeURIComponent(run)}`), id: `run-of-${name}` }, "a run of it ends"),
+      report !== null && "a report is being made",
+      last !== null && el("div", {}, `${moment(last.at)}: ${last.words} `, last.report !== null && open(last.report, `report-of-${name}`, "Report")),
+      earlier.length > 0 && el("small", {}, last === null ? "Reports: " : "Earlier: ", ...earlier.flatMap((made, index) => (index > 0 ? [", ", link(made)] : [link(made)]))),
+      run === null && search === null && report === null && last === null && earlier.length === 0 && NO_DATA,
+    );
+  }
+
+  private lastRuns({ name, run }: Schedule): HTMLElement {
     const runs = this.rows.filter((row) => row.tags["schedule"] === name).slice(0, LAST);
     const link = (row: Row) => {
       const words = row.status === "running" ? "running" : (row.verdict ?? row.status);
@@ -118,27 +166,46 @@ export class SchedulesPage implements Page {
     return details;
   }
 
-  private buttons({ name, paused, run }: Schedule): HTMLElement {
-    const start = button("Start now", () => void this.do(name, "start"), { id: `start-${name}`, "aria-label": `Start now: ${name}` });
+  private buttons({ name, kind, paused, run, search, report }: Schedule): HTMLElement {
+    const start = button("Start now", () => void this.do(name, "start", kind), { id: `start-${name}`, "aria-label": `Start now: ${name}` });
     const word = paused ? "Resume" : "Pause";
-    const pause = button(word, () => void this.do(name, paused ? "resume" : "pause"), { id: `pause-${name}`, "aria-label": `${word}: ${name}` });
+    const pause = button(word, () => void this.do(name, paused ? "resume" : "pause", kind), { id: `pause-${name}`, "aria-label": `${word}: ${name}` });
     pause.disabled = this.refused !== "";
-    start.disabled = this.refused !== "" || run !== null;
-    return el("div", { class: "buttons" }, start, pause);
+    start.disabled = this.refused !== "" || [run, search, report].some((one) => one !== null);
+    const stop = button("Stop", () => void this.do(name, "stop", kind), { id: `stop-${name}`, "aria-label": `Stop: ${name}`, class: "danger" });
+    stop.disabled = this.refused !== "";
+    // A run is stopped where it is seen, after a question.
+    return el("div", { class: "buttons" }, start, pause, (search ?? report) !== null && stop);
   }
 
-  private async do(name: string, what: "start" | "pause" | "resume"): Promise<void> {
+  private async do(name: string, what: "start" | "stop" | "pause" | "resume", kind: Kind): Promise<void> {
     try {
       const path = `/api/v1/schedules/${encodeURIComponent(name)}/${what}`;
       const { body } = await send<{ id: string } | null>("POST", path);
-      if (body) openStarted(body.id);
-      else setText(this.said, what === "pause" ? `${name} starts nothing until it is resumed.` : `${name} goes on.`);
+      if (body && kind === "plan") openStarted(body.id);
+      else setText(this.said, SAID[what](name));
       this.said.classList.remove("bad");
       await this.load();
     } catch (error) {
       setText(this.said, `${name}: ${why(error)}`);
       this.said.classList.add("bad");
     }
+  }
+}
+
+/** What it starts, in words. */
+function subject({ name, kind, plan, most }: Schedule): (Node | string)[] {
+  const link = (href: string, words: string) => el("a", { href, id: `plan-of-${name}` }, words);
+  const file = () => link(address(`/plans/${encodeURIComponent(plan ?? "")}`), plan ?? "");
+  switch (kind) {
+    case "plan":
+      return ["starts ", file()];
+    case "limit":
+      return ["searches the limit of ", file(), `, up to ${most ?? ""}`];
+    case "capacity":
+      return ["reports the ", link("/capacity", "capacity"), ` of ${plan ?? ""}`];
+    case "sla":
+      return ["reports a month of ", link("/sla", "SLAs")];
   }
 }
 
