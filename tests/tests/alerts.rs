@@ -18,13 +18,12 @@ load: { stages: [ { hold: 20/s, for: 10m } ], grace: 1s }
 scenarios: [ { name: visitor, steps: [ { name: home, get: / } ] } ]
 ";
 
-/// The configuration of the guide for a service at an address, with no time to gather alerts.
+/// The configuration of the guide for a service at an address, with less time to gather alerts.
 fn configuration(address: &str, token: &str) -> String {
     let page = std::fs::read_to_string(root().join("docs/alerts.md")).unwrap();
     let block = page.split("```yaml\n").find(|block| block.contains("webhook_configs:")).unwrap();
     let text = block.split("```").next().unwrap().replace("127.0.0.1:7700", address);
     let mut configuration: Value = serde_saphyr::from_str(&text).unwrap();
-    configuration["route"]["group_wait"] = json!("100ms");
     configuration["route"]["group_interval"] = json!("1s");
     let receiver = &mut configuration["receivers"][0]["webhook_configs"][0];
     assert!(receiver["url"].as_str().unwrap().contains(address), "{configuration:#}");
@@ -84,7 +83,7 @@ async fn a_real_alertmanager_tells_an_alert_and_its_end_and_the_run_has_it_once(
     assert_eq!((&one["receiver"], &one["to_seconds"]), (&json!("plimsoll"), &Value::Null));
     assert!(one["from_seconds"].as_f64().unwrap() > 0.0, "{told:#}");
 
-    // Another alert of the same group has Alertmanager tell both again.
+    // Another one comes beside it.
     let beside = json!({ "labels": { "alertname": "ShopIsSlow", "instance": "shop:81" }, "startsAt": now() });
     post(&beside).await;
     wait("the other", of_run, &|told| told["annotations"].as_array().is_some_and(|all| all.len() == 2)).await;

@@ -109,7 +109,7 @@ pub(crate) fn put(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(format!(".{}.part", std::process::id()));
     let part = path.with_file_name(name);
-    let done = whole(&part, text).and_then(|()| std::fs::rename(&part, path));
+    let done = whole(&part, text).and_then(|()| std::fs::rename(&part, path)).map(|()| sync_folder(path));
     if done.is_err() {
         let _ = std::fs::remove_file(&part);
     }
@@ -121,6 +121,13 @@ fn whole(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = std::fs::File::create(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// What was renamed is so after a loss of power too, unless the folder may be written and not be read.
+fn sync_folder(file: &Path) {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let opened = std::fs::File::open(folder.unwrap_or(Path::new(".")));
+    let _ = opened.and_then(|folder| folder.sync_all());
 }
 
 /// A file of a folder by the name that a text gives it, which need not be trusted: it may neither climb out nor follow a

@@ -49,7 +49,12 @@ impl History {
     pub async fn annotations(&self, which: &Overlapping) -> Result<Vec<Annotation>> {
         let mut query = Statement::new("SELECT * FROM annotations WHERE true");
         if let Some(from) = which.from_nanos {
-            query.push(" AND (ends_at IS NULL OR ends_at >= ").bind(from).push(")");
+            // By the index on their ends: what a run of late overlaps is few of many.
+            query.push(
+                " AND (starts_at, fingerprint) IN (SELECT starts_at, fingerprint FROM annotations WHERE ends_at IS NULL \
+                 UNION ALL SELECT starts_at, fingerprint FROM annotations WHERE ends_at >= ",
+            );
+            query.bind(from).push(")");
         }
         if let Some(until) = which.until_nanos {
             query.push(" AND starts_at < ").bind(until);
@@ -88,6 +93,34 @@ impl History {
         }
     }
 
+    /// Lets go of those that ended first until the texts of all are at most so many bytes. Returns how many.
+    pub(crate) async fn shrink_annotations(&self, most: u64) -> Result<u64> {
+        let failed = |error| self.failed(error);
+        let mut forgotten = 0;
+        loop {
+            let (count, bytes): (i64, i64) = sqlx::query_as(
+                "SELECT count(*), CAST(coalesce(sum(length(fingerprint) + length(name) + coalesce(length(summary), 0) \
+                 + length(labels) + coalesce(length(link), 0) + length(receiver)), 0) AS BIGINT) FROM annotations",
+            )
+            .fetch_one(self.pool())
+            .await
+            .map_err(failed)?;
+            if bytes.cast_unsigned() <= most {
+                return Ok(forgotten);
+            }
+            let beyond = (count as f64 * (1.0 - most as f64 / bytes as f64)).ceil() as i64;
+            let done = sqlx::query(
+                "DELETE FROM annotations WHERE (starts_at, fingerprint) IN (SELECT starts_at, fingerprint FROM annotations \
+                 ORDER BY ends_at IS NULL, ends_at, starts_at LIMIT $1)",
+            )
+            .bind(beyond.clamp(1, AT_A_TIME))
+            .execute(self.pool())
+            .await
+            .map_err(failed)?;
+            forgotten += done.rows_affected();
+        }
+    }
+
     /// How many [`Self::forget_annotations`] would let go of.
     pub(crate) async fn annotations_before(&self, before_nanos: i64) -> Result<u64> {
         let count: i64 = sqlx::query_scalar(
@@ -105,6 +138,7 @@ async fn put(
     connection: &mut SqlConnection,
     annotation: &Annotation,
 ) -> std::result::Result<(), sqlx::Error> {
+    end_others(connection, annotation).await?;
     sqlx::query(
         "INSERT INTO annotations \
          (starts_at, fingerprint, ends_at, name, severity, summary, labels, link, receiver, told_at) \
@@ -124,6 +158,35 @@ async fn put(
     .bind(annotation.told_nanos)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// What fires under the same fingerprint from another start is the same alert, whose end or true start was never told: it
+/// fires once at a time.
+async fn end_others(
+    connection: &mut SqlConnection,
+    annotation: &Annotation,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE annotations SET ends_at = $1 \
+         WHERE ends_at IS NULL AND fingerprint = $2 AND receiver = $3 AND starts_at < $1",
+    )
+    .bind(annotation.starts_nanos)
+    .bind(&annotation.fingerprint)
+    .bind(&annotation.receiver)
+    .execute(&mut *connection)
+    .await?;
+    if annotation.ends_nanos.is_none() {
+        sqlx::query(
+            "DELETE FROM annotations \
+             WHERE ends_at IS NULL AND fingerprint = $2 AND receiver = $3 AND starts_at > $1",
+        )
+        .bind(annotation.starts_nanos)
+        .bind(&annotation.fingerprint)
+        .bind(&annotation.receiver)
+        .execute(connection)
+        .await?;
+    }
     Ok(())
 }
 

@@ -14,6 +14,8 @@ use crate::sql::{Kind, SqlRow};
 use crate::{History, Result};
 
 const NANOS: i64 = 1_000_000_000;
+/// Annotations may take this part of the size: one of so many.
+const SHARE_OF_ANNOTATIONS: u64 = 10;
 const HOUR: i64 = 3600;
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -210,6 +212,10 @@ impl History {
             }
         }
         done.annotations = self.forget_annotations(retention.keeps_annotations_from(now)).await?;
+        if let Some(size) = retention.size {
+            // However many alerts are told, runs keep their room.
+            done.annotations += self.shrink_annotations(size / SHARE_OF_ANNOTATIONS).await?;
+        }
         let mut retention = retention.clone();
         while !self.fits(retention.size).await? {
             let Some(halved) = retention.halved() else {

@@ -57,11 +57,6 @@ impl Summary {
 
     /// When it ended by the wall clock, nanoseconds since 1970; `None` while it runs.
     pub fn ended_nanos(&self) -> Option<i64> {
-        self.status?;
-        let (from, offset) = match self.resumed.last() {
-            Some(resumed) => (resumed.wall_nanos, self.duration_seconds - resumed.at as f64 / SECOND),
-            None => (self.info.started_nanos, self.duration_seconds),
-        };
-        Some(from.saturating_add((offset.max(0.0) * SECOND) as i64))
+        self.status.map(|_| self.ended_nanos)
     }
 }

@@ -57,6 +57,7 @@ const NOTES: usize = 20;
 
 /// The exit code of what is refused.
 const REFUSED: i32 = plimsoll_run::ExitCode::Usage as i32;
+const STOPPED: i32 = plimsoll_run::ExitCode::Interrupted as i32;
 
 /// The tag by which runs say which schedule started them.
 pub(crate) const SCHEDULE_TAG: &str = "schedule";
@@ -294,6 +295,7 @@ struct LiveRun {
     /// That it goes on where its process dies, where it does.
     kept: Option<KeptLaunch>,
     resumptions: Resumptions,
+    is_stopped: bool,
 }
 
 /// When a run went on.
@@ -387,6 +389,16 @@ impl LiveRun {
             Process::Starting | Process::Adopted | Process::Dead => None,
         }
     }
+
+    /// Asks its process to stop, once: told twice, it would end without its teardown. One that is only about to begin
+    /// never does. False of one that another service started.
+    fn stop(&mut self) -> bool {
+        let was_stopped = std::mem::replace(&mut self.is_stopped, true);
+        if let Some(process) = self.process().filter(|_| !was_stopped) {
+            launcher::stop(process);
+        }
+        self.process != Process::Adopted
+    }
 }
 
 impl Inner {
@@ -449,6 +461,7 @@ impl Daemon {
                 process: Process::Adopted,
                 kept: None,
                 resumptions: Resumptions::default(),
+                is_stopped: false,
             };
             adopted.insert(row.id, run);
         }
@@ -474,6 +487,7 @@ impl Daemon {
                 process,
                 kept: Some(kept.clone()),
                 resumptions: Resumptions::default(),
+                is_stopped: false,
             };
             adopted.insert(kept.run, run);
         }
@@ -653,20 +667,21 @@ impl Daemon {
     }
 
     fn replace(&self, inner: &mut Inner, schedule: &str) {
-        let run = inner.runs.values().find(|run| run.schedule.as_deref() == Some(schedule));
-        match run.map(|run| run.process) {
-            Some(Process::Ours(process)) => {
-                launcher::stop(process);
+        let mut runs = inner.runs.values_mut();
+        let run = runs.find(|run| run.schedule.as_deref() == Some(schedule));
+        match run.map(|run| (run.process, run)) {
+            Some((Process::Ours(_), run)) => {
+                run.stop();
                 inner.note(schedule, "the run before is stopped, to make room".to_owned());
             }
-            Some(Process::Adopted) => {
+            Some((Process::Adopted, _)) => {
                 inner.note(
                     schedule,
                     "the run before was started by another service and ends by itself".to_owned(),
                 );
             }
             // It waits for room or has only begun: nothing newer than itself replaces it.
-            Some(Process::Starting | Process::Dead) | None => {}
+            Some((Process::Starting | Process::Dead, _)) | None => {}
         }
     }
 
@@ -706,6 +721,7 @@ impl Daemon {
             process: Process::Starting,
             kept,
             resumptions: Resumptions::default(),
+            is_stopped: false,
         };
         inner.runs.insert(id.clone(), run);
         let daemon = Arc::clone(self);
@@ -784,7 +800,7 @@ impl Daemon {
         if inner.is_stopping {
             return Again::Stopping;
         }
-        let Some(run) = inner.runs.get_mut(id) else { return Again::Stopping };
+        let Some(run) = inner.runs.get_mut(id).filter(|run| !run.is_stopped) else { return Again::Stopping };
         let Some(pause) = run.resumptions.next(Instant::now()) else {
             tracing::warn!(run = id, "the process of a run died too often; it does not go on");
             return Again::TooOften;
@@ -880,6 +896,9 @@ impl Daemon {
             let mut inner = self.inner();
             if inner.is_stopping {
                 return refused("the service is stopping".to_owned());
+            }
+            if inner.runs.get(&id).is_some_and(|run| run.is_stopped) {
+                return Fate { code: Some(STOPPED), ..refused(String::new()) };
             }
             let launched = match self.launcher.start(launch) {
                 Ok(launched) => launched,
@@ -1020,8 +1039,13 @@ impl Daemon {
             let inner = self.inner();
             inner.runs.values().filter_map(LiveRun::process).collect()
         };
-        self.inner().is_stopping = true;
-        processes().into_iter().for_each(launcher::stop);
+        {
+            let mut inner = self.inner();
+            inner.is_stopping = true;
+            inner.runs.values_mut().for_each(|run| {
+                run.stop();
+            });
+        }
         let mut deadline = Instant::now() + patience;
         if tokio::time::timeout(ENDED, self.forget_ours()).await.is_err() {
             tracing::warn!(

@@ -16,5 +16,5 @@ CREATE TABLE annotations (
     PRIMARY KEY (starts_at, fingerprint)
 );
 
--- What a run of late overlaps, and what is let go of first.
-CREATE INDEX annotations_by_end ON annotations (ends_at);
+-- What a run of late overlaps, what is let go of first, and what fires of one fingerprint.
+CREATE INDEX annotations_by_end ON annotations (ends_at, fingerprint);

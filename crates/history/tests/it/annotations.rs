@@ -172,3 +172,38 @@ async fn annotations_are_let_go_of_when_runs_of_their_time_are() {
     assert_eq!(names(&kept), ["over", "firing and told of late"]);
     assert_eq!(history.retain(&retention, now + DAY).await.unwrap().annotations, 0);
 }
+
+#[tokio::test]
+async fn what_begins_anew_has_ended_before() {
+    let (_directory, history) = history().await;
+    let all = Overlapping::default();
+    history.keep_annotations(&[alert("one", 100, None), alert("other", 100, None)]).await.unwrap();
+    // Nobody told its end: the one that could was started anew.
+    history.keep_annotations(&[alert("one", 300, None)]).await.unwrap();
+    let told = [alert("one", 300, None), alert("other", 100, None), alert("one", 100, Some(300))];
+    assert_eq!(history.annotations(&all).await.unwrap(), told);
+    // It turns out to have begun before.
+    history.keep_annotations(&[alert("one", 200, None)]).await.unwrap();
+    let told = [alert("one", 200, None), alert("other", 100, None), alert("one", 100, Some(300))];
+    assert_eq!(history.annotations(&all).await.unwrap(), told);
+    // A late word of another time of it changes nothing of this one.
+    history.keep_annotations(&[alert("one", 50, Some(60))]).await.unwrap();
+    assert_eq!(history.annotations(&all).await.unwrap()[..3], told);
+}
+
+#[tokio::test]
+async fn alerts_without_number_leave_runs_their_room() {
+    let (_directory, history) = history().await;
+    let long = |n: i64| Annotation {
+        summary: Some("x".repeat(1000)),
+        ..alert(&format!("a{n}"), n, (n > 0).then_some(n + 1))
+    };
+    let alerts: Vec<_> = (0..3000).map(long).collect();
+    history.keep_annotations(&alerts).await.unwrap();
+    let retention = Retention { size: Some(10_000_000), ..Retention::default() };
+    let done = history.retain(&retention, 5000).await.unwrap();
+    let left = history.annotations(&Overlapping::default()).await.unwrap();
+    assert_eq!((done.annotations, left.len()), (3000 - left.len() as u64, left.len()));
+    assert!((500..=1000).contains(&left.len()), "{}", left.len());
+    assert!(left.iter().any(|one| one.ends_nanos.is_none()), "what fires goes last");
+}

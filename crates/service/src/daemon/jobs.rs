@@ -97,6 +97,7 @@ impl Daemon {
             process: Process::Starting,
             kept: None,
             resumptions: Resumptions::default(),
+            is_stopped: false,
         };
         inner.runs.insert(id.clone(), run);
         let (daemon, schedule) = (Arc::clone(self), schedule.clone());
@@ -143,6 +144,7 @@ impl Daemon {
             process: Process::Starting,
             kept: None,
             resumptions: Resumptions::default(),
+            is_stopped: false,
         };
         inner.runs.insert(id.clone(), run);
         let (daemon, schedule, name) = (Arc::clone(self), schedule.clone(), file.clone());
@@ -166,9 +168,10 @@ impl Daemon {
     pub(crate) fn stop_schedule(&self, schedule: &str) -> Result<(), Refused> {
         self.schedule(schedule)?;
         let mut inner = self.inner();
-        let mut of_it = inner.runs.values().filter(|run| run.schedule.as_deref() == Some(schedule));
-        let process = of_it.find_map(LiveRun::process).ok_or_else(|| Refused::Idle(schedule.to_owned()))?;
-        launcher::stop(process);
+        let of_it = inner.runs.values_mut().filter(|run| run.schedule.as_deref() == Some(schedule));
+        if of_it.filter_map(|run| run.stop().then_some(())).count() == 0 {
+            return Err(Refused::Idle(schedule.to_owned()));
+        }
         inner.note(schedule, "is asked to stop".to_owned());
         Ok(())
     }

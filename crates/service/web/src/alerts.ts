@@ -8,6 +8,9 @@ import { count, moment, NO_DATA, offset } from "./words";
 /** Milliseconds between two questions while a run goes on. */
 const EVERY = 5000;
 
+/** Milliseconds for which it is asked on when the run has ended: ends are told late. */
+const AFTER = 600_000;
+
 /** Labels of one alert that are shown. */
 const LABELS = 6;
 
@@ -25,9 +28,12 @@ export class Alerts {
   private readonly told = el("p", { role: "status" });
   private readonly list = el("div");
   private timer = 0;
+  private until = Infinity;
+  private asking = false;
   private last = "";
   private readonly seen = () => {
-    if (this.timer && !document.hidden) void this.ask();
+    if (Date.now() > this.until) clearInterval(this.timer);
+    else if (this.timer && !document.hidden) void this.ask();
   };
 
   constructor(
@@ -39,10 +45,10 @@ export class Alerts {
     document.addEventListener("visibilitychange", this.seen);
   }
 
-  /** Asks now, and again while the run goes on. */
+  /** Asks now, and again while the run goes on and for a while after its end. */
   follow(running: boolean): void {
-    clearInterval(this.timer);
-    this.timer = running ? setInterval(this.seen, EVERY) : 0;
+    if (!running && this.timer) this.until = Date.now() + AFTER;
+    if (running && !this.timer) this.timer = setInterval(this.seen, EVERY);
     void this.ask();
   }
 
@@ -54,8 +60,12 @@ export class Alerts {
 
   private async ask(): Promise<void> {
     const path = `/api/v1/runs/${encodeURIComponent(this.run)}/annotations`;
+    // An answer that is late is not to come over a later one.
+    if (this.asking) return;
+    this.asking = true;
     // What cannot be asked now is asked again, and what was told stays.
     const answer = await read<{ annotations: Alert[]; next: string | null }>(path).catch(() => null);
+    this.asking = false;
     if (!answer) return;
     const said = JSON.stringify(answer);
     if (said === this.last) return;
@@ -73,7 +83,11 @@ export class Alerts {
     const all = `${count(alerts.length)} ${alerts.length === 1 ? "alert" : "alerts"}${more ? ", and earlier ones" : ""}`;
     setText(this.told, `${all}${still}. The charts mark each by its name.`);
     const columns = [{ name: "Alert" }, { name: "Severity" }, { name: "From" }, { name: "To" }, { name: "Labels" }, { name: "Summary" }];
+    const focused = this.list.contains(document.activeElement) ? document.activeElement?.textContent : null;
     fill(this.list, table("Alerts while it ran", columns, alerts.map(row)));
+    // Who has come to a link by keyboard stays there.
+    const links = [...this.list.querySelectorAll("a")];
+    if (focused) links.find((link) => link.textContent === focused)?.focus();
   }
 }
 

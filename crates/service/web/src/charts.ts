@@ -213,15 +213,37 @@ export class Charts {
       if (index % 2 === 1) band(stage.started, stage.ended, color("--faint"));
     });
     if (this.timeline.warmup_seconds > 0) band(0, this.timeline.warmup_seconds, color("--warmup"));
+    // As one shape: however many alerts there are at once, the curves are to be seen.
+    ctx.globalAlpha = 0.07;
+    for (const bad of [false, true]) {
+      ctx.fillStyle = color(bad ? "--red" : "--orange");
+      ctx.beginPath();
+      for (const { alert } of this.alerts) {
+        const span = isBad(alert) === bad && this.span(plot, alert);
+        if (span) ctx.rect(span.start, top, span.end - span.start, height);
+      }
+      ctx.fill();
+    }
     ctx.restore();
+  }
+
+  /** Where an alert lies in a plot, in its pixels: from begin to end, or as far as the run is. */
+  private span(plot: uPlot, alert: Marked): { start: number; end: number } | null {
+    const { left, width } = plot.bbox;
+    const { second, seconds } = this.timeline.points;
+    const now = (second.at(-1) ?? 0) + (seconds.at(-1) ?? 1);
+    const [from, to] = [Math.max(0, alert.from_seconds), Math.min(alert.to_seconds ?? now, now)];
+    const start = Math.max(plot.valToPos(from, "x", true), left);
+    if (start >= left + width || plot.valToPos(to, "x", true) < left) return null;
+    // What was over at once is to be seen, too.
+    const end = Math.min(Math.max(plot.valToPos(to, "x", true), start + 2 * devicePixelRatio), left + width);
+    return { start, end };
   }
 
   /** Alerts as bars on the axis, each with its name: from begin to end, or as far as the run is. */
   private spans(plot: uPlot): void {
     const { ctx } = plot;
     const { left, top, width, height } = plot.bbox;
-    const { second, seconds } = this.timeline.points;
-    const now = (second.at(-1) ?? 0) + (seconds.at(-1) ?? 1);
     const pixel = devicePixelRatio;
     ctx.save();
     ctx.textBaseline = "alphabetic";
@@ -231,16 +253,11 @@ export class Charts {
     ctx.lineWidth = 3 * pixel;
     ctx.lineJoin = "round";
     for (const { alert, lane } of this.alerts) {
-      const [from, to] = [Math.max(0, alert.from_seconds), Math.min(alert.to_seconds ?? now, now)];
-      const start = Math.max(plot.valToPos(from, "x", true), left);
-      // What was over at once is to be seen, too.
-      const end = Math.min(Math.max(plot.valToPos(to, "x", true), start + 2 * pixel), left + width);
-      if (start >= left + width || plot.valToPos(to, "x", true) < left) continue;
+      const span = this.span(plot, alert);
+      if (!span) continue;
+      const { start, end } = span;
       const bottom = top + height - lane * LANE * pixel;
       ctx.fillStyle = color(isBad(alert) ? "--red" : "--orange");
-      ctx.globalAlpha = 0.07;
-      ctx.fillRect(start, top, end - start, height);
-      ctx.globalAlpha = 1;
       ctx.fillRect(start, bottom - BAR * pixel, end - start, BAR * pixel);
       const [x, y] = [Math.min(start + pixel, left + width - 18 * pixel), bottom - (BAR + 2) * pixel];
       // Its name is read over whatever is drawn below.
