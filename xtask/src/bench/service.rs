@@ -1,5 +1,5 @@
 //! `cargo xtask bench service`: whether a service lasts: what a month of one run takes, how fast it is drawn, how fast a service
-//! starts over many runs, and whether those who ask disturb the run.
+//! starts over many runs, whether those who ask disturb the run, and how late a page shows what happens.
 //!
 //! A part that cannot be measured says so and holds no other up.
 
@@ -35,6 +35,12 @@ const CLIENTS: usize = 50;
 /// How much worse the lag may be.
 const MOST_LAG: f64 = 1.1;
 const RATE: u32 = 1_000;
+const VIEWERS: usize = 20;
+const VIEWED: usize = 10;
+/// How late a page may show a second, in seconds.
+const LATEST_PAGE: f64 = 1.0;
+/// How long a page is watched, in seconds.
+const WATCHED: u64 = 60;
 /// Between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(200);
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -58,14 +64,20 @@ struct Bench {
 
 type Part = fn(&Bench) -> anyhow::Result<Section>;
 
-const PARTS: [(&str, Part); 3] =
-    [("One run for a month", month), ("Starting over many runs", starts), ("Clients beside a run", clients)];
+const PARTS: [(&str, Part); 4] = [
+    ("One run for a month", month),
+    ("Starting over many runs", starts),
+    ("Clients beside a run", clients),
+    ("From a second to the screen", viewers),
+];
 
 pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     if !arguments.no_build {
         let build = ["build", "--release", "--package"];
         run(cargo().args(build).args(["plimsoll", "--package", "plimsoll-demo-target"]))?;
         run(cargo().args(build).args(["plimsoll-history", "--example", "month", "--example", "year"]))?;
+        // It only drives a browser and listens.
+        run(cargo().args(["build", "--package", "plimsoll-tests", "--example", "viewers"]))?;
     }
     let bench = Bench {
         programs: Programs::built()?,
@@ -425,6 +437,86 @@ fn clients_section([asked, none]: &[[Series; 3]; 2], rate: f64) -> Section {
     Section { findings: vec![finding], text }
 }
 
+/// Processes that are killed when dropped.
+struct Started(Vec<Child>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // Both fail only when it is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn viewers(bench: &Bench) -> anyhow::Result<Section> {
+    let folder = &bench.programs.folder;
+    let history = fresh(folder, "viewed.db")?;
+    let target = bench.programs.target("lognormal:20ms,80ms")?;
+    let service = Service::start(&bench.programs.plimsoll, &history, folder)?;
+    let mut runs = Started(Vec::new());
+    for number in 0..VIEWED {
+        let plan = folder.join(format!("viewed-{number}.yaml"));
+        let steps: Vec<String> = (0..5).map(|step| format!("{{ name: step-{step}, get: / }}")).collect();
+        let text = format!(
+            "name: viewed-{number}\ntarget: {}\nload: {{ stages: [ {{ hold: 10/s, for: 10m }} ], grace: 1s }}\n\
+             scenarios: [ {{ name: visitor, steps: [ {} ] }} ]\n",
+            target.url(),
+            steps.join(", ")
+        );
+        std::fs::write(&plan, text)?;
+        let mut command = pinned(GENERATOR_CORE, &bench.programs.plimsoll);
+        command.arg("run").arg(&plan).args(["--workers", "1", "--quiet", "--no-calibrate", "--history"]);
+        let command = command.arg(&history).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        runs.0.push(command.spawn()?);
+    }
+    let listed = || -> anyhow::Result<Vec<Value>> {
+        let listed: Value = serde_json::from_str(&ask(service.addr, "GET", "/api/v1/runs")?)?;
+        Ok(listed["runs"].as_array().context("runs are a list")?.clone())
+    };
+    let begun = Instant::now();
+    while listed()?.len() < VIEWED {
+        ensure!(begun.elapsed() < DEADLINE, "the runs do not begin");
+        std::thread::sleep(PAUSE);
+    }
+    let id = listed()?[0]["id"].as_str().context("a run has an id")?.to_owned();
+    let run: Value = serde_json::from_str(&ask(service.addr, "GET", &format!("/api/v1/runs/{id}"))?)?;
+    let started = run["run"]["started"].as_str().context("a run has a start")?;
+    let started = read(Command::new("date").args(["--utc", "+%s%3N", "--date", started]))?;
+    let page = crate::target_folder()?.join("debug/examples/viewers");
+    let mut command = pinned(GENERATOR_CORE, &page);
+    command.args([&format!("http://{}", service.addr), &id, started.trim()]);
+    let told = read(command.args([WATCHED.to_string(), VIEWERS.to_string()]))?;
+    let told: Value = serde_json::from_str(&told)?;
+    let lags = told["milliseconds"].as_array().context("no lags were told")?;
+    viewers_section(lags.iter().filter_map(Value::as_f64).map(|lag| lag / 1e3).collect())
+}
+
+/// `lags`: of each second that a page came to show, how late it was, in seconds.
+fn viewers_section(mut lags: Vec<f64>) -> anyhow::Result<Section> {
+    lags.sort_by(f64::total_cmp);
+    ensure!(lags.len() as u64 * 10 >= WATCHED * 9, "{} of {WATCHED} seconds were shown", lags.len());
+    ensure!(lags[0] > 0.0, "a second was shown before it had ended");
+    // The nearest rank.
+    let quantile = |quantile: f64| lags[((lags.len() as f64 * quantile).ceil() as usize).max(1) - 1];
+    let finding = Finding::new(
+        format!("live page lag with {VIEWERS} viewers and {VIEWED} runs, p95"),
+        Some(quantile(0.95)),
+        |lag| format!("{} (p50 {}, slowest {})", time(lag), time(quantile(0.5)), time(quantile(1.0))),
+        "under 1 s",
+        |lag| lag < LATEST_PAGE,
+    );
+    let text = format!(
+        "From the end of each of {} seconds of a run until Chromium has painted the frame that shows it, with {} others that listen to\n\
+         the stream of events and {VIEWED} runs of 50 requests a second. The page and the generators share a core; the service and the\n\
+         target have the other.\n",
+        lags.len(),
+        VIEWERS - 1
+    );
+    Ok(Section { findings: vec![finding], text })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -442,6 +534,19 @@ mod tests {
         assert_eq!(found.findings[0].verdict, Verdict::Met);
         let worse = clients_section(&[side([30e-6; 3]), side([20e-6; 3])], 240.0);
         assert_eq!(worse.findings[0].verdict, Verdict::Missed);
+    }
+
+    #[test]
+    fn the_lag_of_a_page_is_what_most_seconds_have() {
+        let lags: Vec<f64> = (1..=60).map(|number| f64::from(number) / 100.0).rev().collect();
+        let found = viewers_section(lags.clone()).unwrap();
+        assert_eq!(found.findings[0].found, "570.00 ms (p50 300.00 ms, slowest 600.00 ms)");
+        assert_eq!(found.findings[0].verdict, Verdict::Met);
+        let late = viewers_section(lags.iter().map(|lag| lag * 2.0).collect()).unwrap();
+        assert_eq!(late.findings[0].verdict, Verdict::Missed);
+        let few = viewers_section(lags[..20].to_vec()).unwrap_err();
+        assert_eq!(few.to_string(), "20 of 60 seconds were shown");
+        assert!(viewers_section(vec![-0.1; 60]).is_err());
     }
 
     #[test]
