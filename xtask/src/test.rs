@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use clap::ValueEnum;
 
 use crate::command::{cargo, describe, run as run_command};
-use crate::{dashboards, deny, instructions, packages, tools};
+use crate::{dashboards, deny, instructions, packages, tools, web};
 
 /// One check. The order of the variants is the order in which they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,6 +24,8 @@ pub(crate) enum Step {
     Build,
     /// All tests, against real servers
     Test,
+    /// The web page's committed files against what its sources build
+    Web,
     /// Dashboards against Grafana's published types
     Dashboards,
     /// Instructions per request, at most so many
@@ -85,6 +87,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Build => "build",
             Self::Test => "test",
+            Self::Web => "web",
             Self::Dashboards => "dashboards",
             Self::Instructions => "instructions",
             Self::Doc => "doc",
@@ -108,6 +111,7 @@ impl Step {
             // Cargo builds a package's programs for that package's own tests only.
             Self::Build => run_command(cargo().args(["build", "--workspace", "--bins"])),
             Self::Test => run_tests(count),
+            Self::Web => web::check(),
             Self::Dashboards => dashboards::check_types(),
             Self::Instructions => instructions::check(),
             Self::Doc => run_command(

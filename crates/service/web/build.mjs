@@ -1,8 +1,8 @@
-// Bundles the page into ../assets, where the service embeds it from.
+// Bundles the page into ../assets, where the service embeds it from, or into the folder that is named.
 import { build } from "esbuild";
 import { readFile, rm, mkdir, writeFile, copyFile } from "node:fs/promises";
 
-const out = "../assets";
+const out = process.argv[2] ?? "../assets";
 await rm(out, { recursive: true, force: true });
 await mkdir(out, { recursive: true });
 await build({
