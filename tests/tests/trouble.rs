@@ -200,6 +200,11 @@ async fn a_history_that_cannot_be_used_is_said_before_anything_is_sent() {
         assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
     }
     assert_eq!(target.record().await.count(), 0);
+    // Whoever goes on with runs asks again where it is only for now.
+    for (history, code) in [(&locked, 75), (&desk.path("notes.txt"), 2)] {
+        let resumed = desk.plimsoll(["runs", "resume", "last", "--history"]).arg(history).ended().await;
+        assert_eq!(resumed.code, code, "{history:?}: {resumed:?}");
+    }
 }
 
 /// The bytes of a database file whose locks every user of it holds, and the byte of the file beside it

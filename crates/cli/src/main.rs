@@ -50,32 +50,52 @@ pub(crate) struct Stop {
     code: ExitCode,
     /// Told on standard error unless it has been told already.
     error: Option<anyhow::Error>,
+    /// Whether nothing is decided by it: the same may go well later.
+    is_for_now: bool,
 }
 
 impl Stop {
     /// The words are out already.
     pub(crate) fn told(code: ExitCode) -> Self {
-        Self { code, error: None }
+        Self { code, error: None, is_for_now: false }
+    }
+
+    fn because(code: ExitCode, error: anyhow::Error) -> Self {
+        Self { code, error: Some(error), is_for_now: false }
+    }
+
+    /// Where it is the record that cannot be used for now, nothing is decided.
+    pub(crate) fn or_for_now(self) -> Self {
+        let mut causes = self.error.iter().flat_map(|error| error.chain());
+        let may_pass = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref().is_some_and(plimsoll_history::Error::may_pass)
+        };
+        Self { is_for_now: causes.any(may_pass), ..self }
+    }
+
+    /// What the process ends with.
+    fn code(&self) -> u8 {
+        if self.is_for_now { plimsoll_run::TRY_AGAIN } else { self.code as u8 }
     }
 
     /// Bad usage, config or data.
     pub(crate) fn usage(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: ExitCode::Usage, error: Some(error.into()) }
+        Self::because(ExitCode::Usage, error.into())
     }
 
     /// What was asked cannot be answered from what there is.
     pub(crate) fn refused(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: ExitCode::Undecided, error: Some(error.into()) }
+        Self::because(ExitCode::Undecided, error.into())
     }
 
     /// Somebody who was asked does not answer.
     pub(crate) fn unreachable(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: ExitCode::Unreachable, error: Some(error.into()) }
+        Self::because(ExitCode::Unreachable, error.into())
     }
 
     /// Our own fault, or this machine's.
     pub(crate) fn internal(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: ExitCode::Internal, error: Some(error.into()) }
+        Self::because(ExitCode::Internal, error.into())
     }
 }
 
@@ -107,13 +127,16 @@ fn main() -> ProcessCode {
         }
         Err(error) => Err(Stop::internal(error)),
     };
-    let code = outcome.unwrap_or_else(|stop| {
-        if let Some(error) = stop.error {
-            crate::say::errln!("error: {error:#}");
+    let code = match outcome {
+        Ok(code) => code as u8,
+        Err(stop) => {
+            if let Some(error) = &stop.error {
+                crate::say::errln!("error: {error:#}");
+            }
+            stop.code()
         }
-        stop.code
-    });
-    ProcessCode::from(code as u8)
+    };
+    ProcessCode::from(code)
 }
 
 async fn command(command: Command) -> Outcome {
@@ -135,5 +158,32 @@ async fn command(command: Command) -> Outcome {
         Command::Report(arguments) => records::report(arguments).await,
         Command::Token(command) => token::token(command).await,
         Command::Profile(command) => profile::profile(&command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_history::Error;
+    use plimsoll_runner::RunError;
+
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_is_for_now() {
+        let path = || std::path::PathBuf::from("history.db");
+        let locked = || Error::Locked { path: path() };
+        let damaged = Error::Damaged { path: path(), what: "torn".to_owned() };
+        for (stop, expected) in [
+            (Stop::usage(locked()), 75),
+            // However deep it lies.
+            (Stop::usage(RunError::History(locked())), 75),
+            (Stop::usage(RunError::History(Error::Live { id: "r".to_owned() })), 2),
+            (Stop::usage(damaged), 2),
+            (Stop::usage(anyhow::anyhow!("run r is not resumed: its plan is another now")), 2),
+            (Stop::told(ExitCode::Internal), 1),
+        ] {
+            assert_eq!(stop.or_for_now().code(), expected);
+        }
+        assert_eq!(Stop::usage(locked()).code(), 2, "only who asks tells the difference");
     }
 }

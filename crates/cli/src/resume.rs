@@ -17,7 +17,12 @@ const MOST: usize = 5;
 
 const HOUR_NANOS: i64 = 3_600_000_000_000;
 
+/// Goes on with a run. Where the record cannot be used for now that refuses nothing: whoever asked may ask again.
 pub(crate) async fn resume(arguments: ResumeArguments) -> Outcome {
+    Box::pin(resume_now(arguments)).await.map_err(Stop::or_for_now)
+}
+
+async fn resume_now(arguments: ResumeArguments) -> Outcome {
     let history = files::history(&arguments.history).await?;
     let id = history.find(&arguments.run).await.map_err(Stop::usage)?;
     let filter = Filter { id: Some(id.clone()), ..Filter::default() };

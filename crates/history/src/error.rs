@@ -256,6 +256,39 @@ impl Error {
         std::error::Error::source(self).map_or(self.to_string(), |cause| format!("{self}: {cause}"))
     }
 
+    /// Whether the same may go well later with the same history: somebody holds the file, the database does not answer, there is
+    /// no room. What is not so is so for good, or until somebody changes it.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::File { .. }
+            | Self::CannotOpen { .. }
+            | Self::Unreachable { .. }
+            | Self::Locked { .. }
+            | Self::ReadOnly { .. }
+            | Self::Full { .. }
+            | Self::Store { .. }
+            | Self::Write(_) => true,
+            Self::Scheme { .. }
+            | Self::NotADatabase { .. }
+            | Self::Foreign { .. }
+            | Self::Newer { .. }
+            | Self::Migration { .. }
+            | Self::Damaged { .. }
+            | Self::Record { .. }
+            | Self::RunExists { .. }
+            | Self::Empty
+            | Self::NoRun { .. }
+            | Self::Ambiguous { .. }
+            | Self::Coarsened { .. }
+            | Self::NotInterrupted { .. }
+            | Self::Taken
+            | Self::Live { .. }
+            | Self::Over { .. }
+            | Self::Unheard { .. }
+            | Self::ServiceRuns { .. } => false,
+        }
+    }
+
     pub(crate) fn is_locked(&self) -> bool {
         matches!(self, Self::Locked { .. })
     }

@@ -54,7 +54,7 @@ pub use event::{
     Ended, ExportCount, Gauges, Judged, Machine, Note, Resumed, RunEvent, RunInfo, RunStatus, SamplesCount,
     Second, Started,
 };
-pub use exit::ExitCode;
+pub use exit::{ExitCode, TRY_AGAIN};
 pub use findings::{LatencyCorrelation, ResourceFindings};
 pub use groups::GroupSummary;
 pub use lineage::Lineage;

@@ -334,12 +334,11 @@ enum Unread {
 
 impl From<Error> for Unread {
     fn from(error: Error) -> Self {
-        match error {
-            Error::NoRun { .. } | Error::Empty | Error::Record { .. } | Error::Damaged { .. } => {
-                Self::Never(error.to_string())
-            }
-            passing => Self::Passing(passing),
+        // What became minutes while it was read reads well the next time.
+        if error.may_pass() || matches!(error, Error::Coarsened { .. }) {
+            return Self::Passing(error);
         }
+        Self::Never(error.to_string())
     }
 }
 
@@ -754,16 +753,25 @@ impl Daemon {
                 }
                 break fate.not_resumed();
             }
-            if kept.is_none() || !fate.was_killed() {
+            let is_put_off = launch.work == Work::Resume && fate.was_put_off();
+            if kept.is_none() || !(is_put_off || fate.was_killed()) {
                 break fate;
             }
-            match self.may_go_on(&id) {
+            let words = match is_put_off {
+                true => format!("run {id} cannot go on now, and is tried again: {}", fate.first_line()),
+                false => died(&id),
+            };
+            match self.may_go_on(&id, words) {
                 Again::After(pause) => tokio::time::sleep(pause).await,
+                Again::TooOften | Again::Stopping if is_put_off => break fate.not_resumed(),
                 Again::TooOften => {
                     let why = format!("its process died {} times within an hour", RESUMPTIONS + 1);
                     break Fate { not_resumed: Some(why), ..fate };
                 }
                 Again::Stopping => break fate,
+            }
+            if is_put_off {
+                self.until_readable(&id).await;
             }
             launch.work = Work::Resume;
             launch.tags = BTreeMap::new();
@@ -772,6 +780,14 @@ impl Daemon {
             self.forget(&id).await;
         }
         let _ = self.ends.send(Over::of_run(id, fate));
+    }
+
+    /// Waits while the record cannot be read by us either: to ask again before would only use up how often a run goes on.
+    async fn until_readable(&self, id: &str) {
+        while let Err(error) = row_of(&self.history, id).await {
+            tracing::warn!(run = id, %error, "a run that is to go on cannot be read yet");
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// Whether somebody records a run, as far as can be told now.
@@ -794,21 +810,21 @@ impl Daemon {
         }
     }
 
-    /// Whether a run whose process died goes on: not when the service ends, too.
-    fn may_go_on(&self, id: &str) -> Again {
+    /// Whether a run whose process died goes on, as the words say: not when the service ends, too.
+    fn may_go_on(&self, id: &str, words: String) -> Again {
         let mut inner = self.inner();
         if inner.is_stopping {
             return Again::Stopping;
         }
         let Some(run) = inner.runs.get_mut(id).filter(|run| !run.is_stopped) else { return Again::Stopping };
         let Some(pause) = run.resumptions.next(Instant::now()) else {
-            tracing::warn!(run = id, "the process of a run died too often; it does not go on");
+            tracing::warn!(run = id, "too often within an hour, so it does not go on: {words}");
             return Again::TooOften;
         };
         run.process = Process::Starting;
         match run.schedule.clone() {
-            Some(schedule) => inner.note(&schedule, format!("the process of run {id} died; it goes on")),
-            None => tracing::warn!(run = id, "the process of a run died; it goes on"),
+            Some(schedule) => inner.note(&schedule, words),
+            None => tracing::warn!(run = id, "{words}"),
         }
         Again::After(pause)
     }
@@ -827,7 +843,7 @@ impl Daemon {
 
     /// Goes on with a run whose process died and was no child of ours, where it may.
     fn goes_on(self: &Arc<Self>, id: &str) -> bool {
-        let Again::After(pause) = self.may_go_on(id) else { return false };
+        let Again::After(pause) = self.may_go_on(id, died(id)) else { return false };
         let (daemon, id) = (Arc::clone(self), id.to_owned());
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
@@ -1220,6 +1236,11 @@ impl Daemon {
     }
 }
 
+/// That a run goes on whose process died.
+fn died(run: &str) -> String {
+    format!("the process of run {run} died; it goes on")
+}
+
 /// The row of a run; `None` where it is in no record.
 async fn row_of(history: &History, run: &str) -> plimsoll_history::Result<Option<RunRow>> {
     let filter = Filter { id: Some(run.to_owned()), ..Filter::default() };
@@ -1395,6 +1416,36 @@ mod tests {
         daemon.go_on("r".to_owned()).await;
         let fate = ends.0.try_recv().unwrap().fate;
         let words = "was killed and does not go on: error: run r is not resumed: so it is";
+        assert_eq!((fate.words().as_str(), fate.could_speak()), (words, false));
+        assert_eq!(place.launched().await, [""; 0]);
+    }
+
+    const PUT_OFF: &str =
+        "echo x >>tries; test $(wc -l <tries) -ge 2 || { echo 'error: locked' >&2; exit 75; }";
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_used_for_now_is_asked_for_again() {
+        let place = Place::with(&format!("{PUT_OFF}; {REFUSES}")).await;
+        place.keep("r").await;
+        Recorder::start(&place.history, &started("r", PLAN)).await.unwrap().finish(PATIENCE).await;
+        let (daemon, mut ends) = place.open().await;
+        daemon.go_on("r".to_owned()).await;
+        let tries = std::fs::read_to_string(place.folder.path().join("plans/tries")).unwrap();
+        assert_eq!(tries.lines().count(), 2, "only what refuses it for good ends it");
+        let fate = ends.0.try_recv().unwrap().fate;
+        assert_eq!(fate.words(), "was killed and does not go on: error: run r is not resumed: so it is");
+    }
+
+    #[tokio::test]
+    async fn a_record_that_cannot_be_used_is_not_asked_for_for_ever() {
+        let place = Place::with("echo 'error: history.db: locked' >&2; exit 75").await;
+        place.keep("r").await;
+        Recorder::start(&place.history, &started("r", PLAN)).await.unwrap().finish(PATIENCE).await;
+        let (daemon, mut ends) = place.open().await;
+        daemon.inner().runs.get_mut("r").unwrap().resumptions.0 = [Instant::now(); RESUMPTIONS].into();
+        daemon.go_on("r".to_owned()).await;
+        let fate = ends.0.try_recv().unwrap().fate;
+        let words = "was killed and does not go on: error: history.db: locked";
         assert_eq!((fate.words().as_str(), fate.could_speak()), (words, false));
         assert_eq!(place.launched().await, [""; 0]);
     }

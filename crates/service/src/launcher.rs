@@ -9,7 +9,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use plimsoll_run::{ExitCode, Targets};
+use plimsoll_run::{ExitCode, TRY_AGAIN, Targets};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -105,7 +105,12 @@ impl Fate {
         self.had_process && self.code == Some(ExitCode::Usage as i32)
     }
 
-    /// How a run ended whose process was killed, and this one refused to go on with it.
+    /// Whether its process could not go on with a run for now, and decided nothing.
+    pub(crate) fn was_put_off(&self) -> bool {
+        self.had_process && self.code == Some(TRY_AGAIN.into())
+    }
+
+    /// How a run ended whose process was killed, and this one did not go on with it.
     pub(crate) fn not_resumed(self) -> Self {
         Self { code: None, not_resumed: Some(self.first_line().to_owned()), ..self }
     }
@@ -182,7 +187,7 @@ impl Fate {
         }
     }
 
-    fn first_line(&self) -> &str {
+    pub(crate) fn first_line(&self) -> &str {
         let mut lines = self.said.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.clone().find(|line| line.starts_with("error"));
         first.or_else(|| lines.next()).unwrap_or("nothing was said")
