@@ -1168,7 +1168,11 @@ impl Daemon {
             return Err(Refused::Overlaps(schedule.to_owned()));
         }
         let begun = self.begin(&mut inner, &found, targets).map_err(Refusal::refused)?;
-        inner.note(schedule, format!("started {begun} by request"));
+        let waiting = inner.waiting.len();
+        // One at a time: it takes the place of the one that was due and waits.
+        inner.waiting.retain(|(waiting, _)| waiting != schedule);
+        let instead = if inner.waiting.len() < waiting { ", in place of the one that waited" } else { "" };
+        inner.note(schedule, format!("started {begun} by request{instead}"));
         Ok(begun)
     }
 
@@ -1315,6 +1319,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::started;
+    use crate::schedules::{Job, Missed, Overlap, When};
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -1341,16 +1346,20 @@ mod tests {
         }
 
         async fn open(&self) -> (Arc<Daemon>, Ends) {
+            self.open_with(Vec::new(), None).await
+        }
+
+        async fn open_with(&self, schedules: Vec<Schedule>, reports: Option<PathBuf>) -> (Arc<Daemon>, Ends) {
             let plans = Plans {
                 folder: self.folder.path().join("plans"),
                 read: ReadPlan::new(|name, text, _, _| {
                     let nothing = |_: &str| Err("no file".to_owned());
                     parse(&Source { name: name.to_owned(), text }, &Inputs::new(&|_| None, &nothing))
                 }),
-                schedules: Vec::new(),
+                schedules,
                 ceilings: Ceilings::default(),
                 targets: Targets::default(),
-                reports: None,
+                reports,
                 program: self.folder.path().join("program"),
                 is_editable: false,
             };
@@ -1463,6 +1472,30 @@ mod tests {
         );
         assert_eq!(daemon.inner().runs["r"].demand.rate, 1.0, "it takes its room");
         assert!(!daemon.may_begin("r", Instant::now() + BEGINNING), "it is not waited for any longer");
+    }
+
+    fn on_demand(name: &str, job: Job) -> Schedule {
+        let (when, keep) = (When::OnDemand, Schedule::KEPT);
+        let (overlap, missed) = (Overlap::Skip, Missed::default());
+        Schedule { name: name.to_owned(), job, keep, when, overlap, missed }
+    }
+
+    #[tokio::test]
+    async fn what_somebody_starts_takes_the_place_of_what_waits() {
+        let place = Place::with("exec sleep 600").await;
+        let schedules = ["often", "other"].map(|name| on_demand(name, Job::Plan("shop".to_owned())));
+        let (daemon, mut ends) = place.open_with(schedules.into(), None).await;
+        daemon.on_shelf(|_| Ok(())).await.unwrap();
+        // Both were due, and there was no room.
+        daemon.inner().waiting = ["often", "other"].map(|name| (name.to_owned(), String::new())).into();
+        daemon.start_schedule("often", None).unwrap();
+        daemon.look(Timestamp::now());
+        let mut of: Vec<_> = daemon.inner().runs.values().map(|run| run.schedule.clone().unwrap()).collect();
+        of.sort();
+        assert_eq!(of, ["often", "other"], "one of each goes on");
+        let (_, told) = daemon.inner().notes["often"].back().cloned().unwrap();
+        assert!(told.ends_with("by request, in place of the one that waited"), "{told}");
+        daemon.stop(&mut ends, Duration::ZERO).await;
     }
 
     #[test]
