@@ -172,6 +172,15 @@ impl Fate {
             (Some(4), None) if is_ours => "told nothing: this machine was the limit".to_owned(),
             (Some(4), Some(interval)) => format!("{interval}; not sure"),
             (Some(5), _) => "reached no server".to_owned(),
+            // It found something, and could not go on or write its report.
+            (Some(1 | 2), Some(interval)) => {
+                let doubt = match &found["sure"] {
+                    _ if is_ours => "; this machine was the limit",
+                    Value::Bool(false) => "; not sure",
+                    _ => "",
+                };
+                format!("{interval}{doubt}; {}", self.first_line())
+            }
             _ => self.words(),
         }
     }
@@ -389,6 +398,8 @@ run - --quiet --id abc --seed 7 --tag schedule=nightly \
         let users = r#"{"unit":"users","breaking_point":{"low":64,"high":66,"side":"target"}}"#;
         let most = r#"{"unit":"per_second","breaking_point":{"low":2000,"high":null}}"#;
         let ours = r#"{"unit":"per_second","breaking_point":{"low":500,"high":null,"side":"generator"}}"#;
+        let unsure = r#"{"unit":"per_second","sure":false,"breaking_point":{"low":5,"high":null}}"#;
+        let full = "error: cannot write /r/x.html: full";
         for (code, found, said, expected) in [
             (Some(0), users, "", "kept 64 users and missed 66 users"),
             (Some(0), most, "", "kept 2000.0/s, and tried no more"),
@@ -400,6 +411,19 @@ run - --quiet --id abc --seed 7 --tag schedule=nightly \
             (Some(5), "{}", "", "reached no server"),
             (Some(130), users, "", "was stopped"),
             (Some(2), "", "error: --most 5 is below 10", "was refused: error: --most 5 is below 10"),
+            (Some(1), users, full, "kept 64 users and missed 66 users; error: cannot write /r/x.html: full"),
+            (
+                Some(1),
+                unsure,
+                full,
+                "kept 5.0/s, and tried no more; not sure; error: cannot write /r/x.html: full",
+            ),
+            (
+                Some(2),
+                ours,
+                "error: no route",
+                "kept 500.0/s, and tried no more; this machine was the limit; error: no route",
+            ),
             (None, "", "", "was killed"),
         ] {
             let fate = Fate {
