@@ -83,11 +83,15 @@ fn table(profile: &Profile, kind: usize, rows: usize) -> String {
     let Some(what) = profile.kinds.get(kind) else { return String::new() };
     let total = profile.total(kind);
     let taken = profile.duration.map(|seconds| format!(" in {}", duration::human(seconds)));
-    let mut text = format!("{}: {}{}\n", plain(&what.name), what.amount(total), taken.unwrap_or_default());
+    let has_decreases = profile.has_decreases(kind);
+    let note = if has_decreases { " (what changed, so nothing has a share)" } else { "" };
+    let mut text =
+        format!("{}: {}{}{note}\n", plain(&what.name), what.amount(total), taken.unwrap_or_default());
     let _ = writeln!(text, "{:>12} {:>7} {:>12} {:>7}  function", "flat", "", "cumulative", "");
     let share = |value: i64| match total {
         0 => String::new(),
-        total => format!("{:.1}%", value as f64 / (total as f64).abs() * 100.0),
+        _ if has_decreases => String::new(),
+        total => format!("{:.1}%", value as f64 / total as f64 * 100.0),
     };
     let all = profile.top(kind);
     for Row { name, flat, cumulative } in all.iter().take(rows) {
@@ -123,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_read_by_people_and_steers_no_terminal() {
+    fn the_table_is_read_by_people_and_steers_no_terminal_and_has_shares_of_a_whole_only() {
         let found = table(&profile("nanoseconds", [21_300_000_000, 1_500_000, 0]), 0, 2);
         let expected = "\
 cpu: 21.3 s in 30.0 s
@@ -135,11 +139,11 @@ and 1 more
         assert_eq!(found, expected);
         let found = table(&profile("bytes", [-4_000_000, 1_000_000, 0]), 0, 9);
         let expected = "\
-cpu: -3.00 MB in 30.0 s
+cpu: -3.00 MB in 30.0 s (what changed, so nothing has a share)
         flat           cumulative          function
-    -4.00 MB -133.3%     -4.00 MB -133.3%  shop.hash
-     1.00 MB   33.3%      1.00 MB   33.3%  a\u{fffd}[2Jb
-         0 B    0.0%     -3.00 MB -100.0%  main.main
+    -4.00 MB             -4.00 MB          shop.hash
+     1.00 MB              1.00 MB          a\u{fffd}[2Jb
+         0 B             -3.00 MB          main.main
 ";
         assert_eq!(found, expected);
         assert!(table(&profile("count", [0, 0, 0]), 0, 9).starts_with("cpu: 0 in 30.0 s\n"));

@@ -32,6 +32,12 @@ impl Digest {
 }
 
 impl Profile {
+    /// Whether something of a kind (a place in [`Profile::kinds`]) became less, as in a profile of what changed: its total is
+    /// then no whole that anything has a share of.
+    pub fn has_decreases(&self, kind: usize) -> bool {
+        self.stacks.iter().any(|stack| stack.value(kind) < 0)
+    }
+
     /// What it says of a kind (a place in [`Profile::kinds`]) in short; `None` where it has no such kind.
     pub fn digest(&self, kind: usize) -> Option<Digest> {
         let mut top = self.top(kind);
