@@ -259,6 +259,8 @@ struct Earlier {
     origin: Duration,
     /// How often it went on.
     resumptions: usize,
+    /// Whether its load had ended, so that what stands then was asked for.
+    has_ended: bool,
     /// What is known to have become of something, and how often.
     told: BTreeMap<(ProfileKind, ProfileMoment), usize>,
 }
@@ -276,21 +278,25 @@ impl Earlier {
                 *told.entry((kind, moment)).or_default() += notes;
             }
         }
-        Self { origin, resumptions: state.resumptions().len(), told }
+        let (resumptions, has_ended) = (state.resumptions().len(), state.stages_ended().is_some());
+        Self { origin, resumptions, has_ended, told }
     }
 
-    /// Takes away what was due before the run went on, and returns what of that nobody told of.
-    fn lost(&mut self, kind: ProfileKind, orders: &mut VecDeque<Order>) -> Vec<ProfileMoment> {
+    /// Takes away what was due before the run went on, and returns what of that, and of what the end of the load asked for,
+    /// nobody told of.
+    fn lost(&mut self, source: &ProfileSource, orders: &mut VecDeque<Order>) -> Vec<ProfileMoment> {
         let due_later = orders.split_off(orders.partition_point(|order| order.due < self.origin));
         let past = std::mem::replace(orders, due_later);
-        let mut is_told = |moment: &ProfileMoment| match self.told.get_mut(&(kind, *moment)) {
+        let of_end = self.has_ended && source.seconds.is_none() && source.at.contains(&ProfileMoment::End);
+        let mut is_told = |moment: &ProfileMoment| match self.told.get_mut(&(source.kind, *moment)) {
             None | Some(0) => false,
             Some(times) => {
                 *times -= 1;
                 true
             }
         };
-        past.into_iter().map(|order| order.moment).filter(|moment| !is_told(moment)).collect()
+        let past = past.into_iter().map(|order| order.moment).chain(of_end.then_some(ProfileMoment::End));
+        past.filter(|moment| !is_told(moment)).collect()
     }
 }
 
@@ -310,7 +316,7 @@ impl Beginning {
         let (planned, around) = (Planned::of(&self.shape), Around::of(&self.plan));
         let asker = |source: &ProfileSource| {
             let mut timed = planned.orders(source);
-            for moment in self.earlier.lost(source.kind, &mut timed) {
+            for moment in self.earlier.lost(source, &mut timed) {
                 self.shared.tell(source.kind, moment, Err("the process that asked for it died"));
             }
             timed.iter().for_each(|order| self.shared.open(source.kind, order.moment));
@@ -540,7 +546,7 @@ fn put(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use plimsoll_measure::{Edges, Limits};
+    use plimsoll_measure::{Edges, Limits, Phase};
     use plimsoll_profile::{Flame, Kind};
     use plimsoll_run::{
         Machine, Model, Note, ResourceEndpoint, Resumed, RunEvent, RunInfo, Secret, Started, TlsSettings,
@@ -640,6 +646,12 @@ mod tests {
         }
     }
 
+    fn source(kind: ProfileKind, at: &[ProfileMoment], seconds: Option<u32>) -> ProfileSource {
+        let url = Secret::new("http://127.0.0.1:1".to_owned());
+        let endpoint = ResourceEndpoint { url, headers: Vec::new(), metrics: Vec::new() };
+        ProfileSource { kind, endpoint, seconds, at: at.to_vec() }
+    }
+
     fn order(moment: ProfileMoment, due: u64) -> Order {
         Order { moment, objective: None, due: Duration::from_secs(due) }
     }
@@ -660,7 +672,8 @@ mod tests {
         let mut earlier = Earlier::of(&state, Duration::from_secs(60));
         for (kind, lost) in [(Cpu, &[Peak][..]), (Heap, &[Peak]), (Cpu, &[Start, Peak])] {
             let mut orders = VecDeque::from([order(Start, 0), order(Peak, 30), order(End, 60)]);
-            assert_eq!(earlier.lost(kind, &mut orders), lost, "a second one of a kind counts by itself");
+            let lost_now = earlier.lost(&source(kind, &[Start, Peak, End], Some(10)), &mut orders);
+            assert_eq!(lost_now, lost, "a second one of a kind counts by itself");
             assert_eq!(orders.iter().map(|order| order.moment).collect::<Vec<_>>(), [End]);
         }
         assert_eq!(
@@ -669,7 +682,24 @@ mod tests {
         );
         let mut orders = VecDeque::from([order(Start, 0)]);
         let mut first = Earlier::of(&self::state(), Duration::ZERO);
-        assert_eq!((first.lost(Cpu, &mut orders), orders.len()), (Vec::new(), 1), "a run that begins");
+        let lost = first.lost(&source(Cpu, &[Start], None), &mut orders);
+        assert_eq!((lost, orders.len()), (Vec::new(), 1), "a run that begins");
+    }
+
+    #[test]
+    fn what_the_end_of_the_load_asked_for_is_told_where_its_process_died() {
+        use ProfileKind::{Goroutine, Heap};
+        use ProfileMoment::End;
+        let ends = [source(Heap, &[End], None), source(Goroutine, &[End], None)];
+        let lost = |state: &State| {
+            let mut earlier = Earlier::of(state, Duration::from_secs(60));
+            ends.each_ref().map(|source| earlier.lost(source, &mut VecDeque::new()))
+        };
+        let mut state = state();
+        assert_eq!(lost(&state), [vec![], vec![]], "the load goes on, and its end will ask");
+        state.apply(&RunEvent::Phase { phase: Phase::Grace, at: 58_000_000_000 });
+        state.apply(&taken(Goroutine, End));
+        assert_eq!(lost(&state), [vec![End], vec![]]);
     }
 
     #[test]
