@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::Summary;
+use crate::{Resumed, Summary};
 
 const SECOND: f64 = 1e9;
 
@@ -39,24 +39,55 @@ impl Annotation {
     }
 }
 
+/// Where a run lies in wall time, which is what alerts are told in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WallTime {
+    /// When it began, nanoseconds since 1970.
+    pub started_nanos: i64,
+    /// When it ended, nanoseconds since 1970; `None` while it runs.
+    pub ended_nanos: Option<i64>,
+    /// Where it went on after its process had died.
+    pub resumed: Vec<Resumed>,
+}
+
+impl WallTime {
+    /// Where a moment lies on the axis of the run, as [`Summary::offset_of`] has it.
+    pub fn offset_of(&self, wall_nanos: i64) -> f64 {
+        offset(self.started_nanos, &self.resumed, wall_nanos)
+    }
+}
+
 impl Summary {
     /// Where a moment of the wall clock (nanoseconds since 1970) lies on the axis of the run, in seconds from its start:
     /// negative before it. Moments at which nobody generated load lie where the run went on.
     pub fn offset_of(&self, wall_nanos: i64) -> f64 {
-        let since = |from: i64| wall_nanos.saturating_sub(from) as f64 / SECOND;
-        let mut offset = since(self.info.started_nanos);
-        for resumed in &self.resumed {
-            let at = resumed.at as f64 / SECOND;
-            if wall_nanos < resumed.wall_nanos {
-                return offset.min(at);
-            }
-            offset = at + since(resumed.wall_nanos);
-        }
-        offset
+        offset(self.info.started_nanos, &self.resumed, wall_nanos)
     }
 
     /// When it ended by the wall clock, nanoseconds since 1970; `None` while it runs.
     pub fn ended_nanos(&self) -> Option<i64> {
         self.status.map(|_| self.ended_nanos)
     }
+
+    /// Where it lies in wall time.
+    pub fn wall_time(&self) -> WallTime {
+        WallTime {
+            started_nanos: self.info.started_nanos,
+            ended_nanos: self.ended_nanos(),
+            resumed: self.resumed.clone(),
+        }
+    }
+}
+
+fn offset(started_nanos: i64, resumptions: &[Resumed], wall_nanos: i64) -> f64 {
+    let since = |from: i64| wall_nanos.saturating_sub(from) as f64 / SECOND;
+    let mut offset = since(started_nanos);
+    for resumed in resumptions {
+        let at = resumed.at as f64 / SECOND;
+        if wall_nanos < resumed.wall_nanos {
+            return offset.min(at);
+        }
+        offset = at + since(resumed.wall_nanos);
+    }
+    offset
 }

@@ -42,7 +42,7 @@ mod timeline;
 pub mod wire;
 
 pub use addresses::{AddressSummary, Skew};
-pub use annotation::Annotation;
+pub use annotation::{Annotation, WallTime};
 pub use asked::AskError;
 pub use auth::{Auth, AwsSigning, Coding, OAuth2};
 pub use body::{Body, BodyKind, FormPart, PartContent};

@@ -22,7 +22,7 @@ use crate::summary::{
 use crate::timeline::whole_seconds;
 use crate::{
     Ended, Judged, Note, ProfileTaken, ResourceSummary, Resumed, RunEvent, Second, Shape, Started, Steerings,
-    Stretch, Timeline, leaks,
+    Stretch, Timeline, WallTime, leaks,
 };
 
 /// How many different messages are kept per kind of failure.
@@ -373,6 +373,15 @@ impl State {
             None => (0, self.started.info.started_nanos),
         };
         wall_nanos.saturating_add(i64::try_from(offset - at).unwrap_or(i64::MAX / 2))
+    }
+
+    /// Where the run lies in wall time, which takes no summing up.
+    pub fn wall_time(&self) -> WallTime {
+        WallTime {
+            started_nanos: self.started.info.started_nanos,
+            ended_nanos: self.ended.as_ref().map(|ended| self.wall_nanos(ended.at)),
+            resumed: self.resumptions.clone(),
+        }
     }
 
     /// A latency of what counts for latency, over the measured phases.
@@ -739,7 +748,7 @@ fn curve(histogram: &Histogram) -> LatencyCurve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Gauges, Model, RunInfo, StepShape};
+    use crate::{Gauges, Model, RunInfo, RunStatus, StepShape};
     use plimsoll_measure::{Edges, Sample, Shard, Vitals};
 
     fn state(limits: Limits) -> State {
@@ -801,6 +810,29 @@ mod tests {
         };
         // It dies again before its first second.
         assert_eq!([90_000_000_000, 95_000_000_000].map(&mut resume), [90_000_000_000, 5_000_000_000]);
+    }
+
+    #[test]
+    fn where_a_run_lies_in_wall_time_is_known_without_summing_it_up() {
+        let mut state = state(Limits::default());
+        let ended = Ended {
+            at: 30 * SECOND,
+            status: RunStatus::Completed,
+            reason: None,
+            exports: Vec::new(),
+            samples: None,
+        };
+        for event in [
+            second(0, 5),
+            RunEvent::Resumed(Resumed { at: SECOND, wall_nanos: 90_000_000_000, away: 0, cut: 0 }),
+            RunEvent::Ended(Arc::new(ended)),
+        ] {
+            state.apply(&event);
+            assert_eq!(state.wall_time(), state.summary().wall_time(), "{event:?}");
+        }
+        let wall_time = state.wall_time();
+        assert_eq!(wall_time.ended_nanos, Some(119_000_000_000));
+        assert_eq!([0, 60, 100].map(|wall| wall_time.offset_of(wall * 1_000_000_000)), [0.0, 1.0, 11.0]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use plimsoll_history::Overlapping;
 use plimsoll_report::Run;
-use plimsoll_run::{Annotation, Summary};
+use plimsoll_run::{Annotation, WallTime};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -100,11 +100,12 @@ async fn of_run(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Problem> {
     let asked = asked(query.as_deref().unwrap_or_default(), &PAGE)?;
-    let run = app.followed.run(&run).await?;
+    // A page of a live run asks again and again.
+    let (id, run) = app.followed.wall_time(&run).await?;
     let (found, next) =
-        app.annotations(Overlapping { limit: asked.limit, after: asked.after, ..span(&run.summary) }).await?;
-    let told: Vec<Value> = found.iter().map(|one| row_of_run(one, &run.summary)).collect();
-    Ok(Json(json!({ "run": run.summary.info.id, "annotations": told, "next": next })))
+        app.annotations(Overlapping { limit: asked.limit, after: asked.after, ..span(&run) }).await?;
+    let told: Vec<Value> = found.iter().map(|one| row_of_run(one, &run)).collect();
+    Ok(Json(json!({ "run": id, "annotations": told, "next": next })))
 }
 
 impl App {
@@ -122,7 +123,8 @@ impl App {
 
     /// A run with what it overlaps, for its report. A run whose alerts cannot be read is told without.
     pub(crate) async fn with_alerts(&self, run: &Run) -> Run {
-        let which = Overlapping { limit: Some(plimsoll_report::MOST_ALERTS + 1), ..span(&run.summary) };
+        let which =
+            Overlapping { limit: Some(plimsoll_report::MOST_ALERTS + 1), ..span(&run.summary.wall_time()) };
         let alerts = self.followed.history().annotations(&which).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "the alerts of a report cannot be read");
             Vec::new()
@@ -132,10 +134,10 @@ impl App {
 }
 
 /// What a run overlaps; one that goes on does so until now.
-fn span(summary: &Summary) -> Overlapping {
+fn span(run: &WallTime) -> Overlapping {
     Overlapping {
-        from_nanos: Some(summary.info.started_nanos),
-        until_nanos: Some(summary.ended_nanos().unwrap_or_else(now)),
+        from_nanos: Some(run.started_nanos),
+        until_nanos: Some(run.ended_nanos.unwrap_or_else(now)),
         ..Overlapping::default()
     }
 }
@@ -157,10 +159,10 @@ fn row(annotation: &Annotation) -> Value {
 }
 
 /// With where it lies on the axis of a run.
-fn row_of_run(annotation: &Annotation, summary: &Summary) -> Value {
+fn row_of_run(annotation: &Annotation, run: &WallTime) -> Value {
     let mut told = row(annotation);
-    told["from_seconds"] = json!(summary.offset_of(annotation.starts_nanos));
-    told["to_seconds"] = json!(annotation.ends_nanos.map(|ends| summary.offset_of(ends)));
+    told["from_seconds"] = json!(run.offset_of(annotation.starts_nanos));
+    told["to_seconds"] = json!(annotation.ends_nanos.map(|ends| run.offset_of(ends)));
     told
 }
 

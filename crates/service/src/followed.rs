@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plimsoll_history::{Error, History};
 use plimsoll_report::Run;
-use plimsoll_run::{RunEvent, State};
+use plimsoll_run::{RunEvent, State, WallTime};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -78,6 +78,10 @@ impl Followed {
     /// When there is no such run or the record cannot be read.
     pub(crate) async fn run(&self, asked: &str) -> Result<Arc<Run>, Error> {
         let id = self.history.find(asked).await?;
+        self.summed_up(id).await
+    }
+
+    async fn summed_up(&self, id: String) -> Result<Arc<Run>, Error> {
         if let Some(run) = self.known().ready(&id) {
             return Ok(run);
         }
@@ -91,6 +95,20 @@ impl Followed {
             self.known().keep(id, &run);
         }
         Ok(run)
+    }
+
+    /// The id of a run, and where it lies in wall time. One that is followed is not summed up for it, which takes long and
+    /// holds up everybody who waits for what is known; a past one is, once, and kept.
+    ///
+    /// # Errors
+    /// When there is no such run or the record cannot be read.
+    pub(crate) async fn wall_time(&self, asked: &str) -> Result<(String, WallTime), Error> {
+        let id = self.history.find(asked).await?;
+        if let Some(state) = self.known().live.get(&id) {
+            return Ok((id, state.wall_time()));
+        }
+        let run = self.summed_up(id.clone()).await?;
+        Ok((id, run.summary.wall_time()))
     }
 
     /// Looks at the state of a run: as far as it is followed, or folded from its record.
