@@ -162,6 +162,11 @@ pub(crate) enum Refused {
     Reporting,
     #[error("the service has no folder of `reports`")]
     NoReports,
+    #[error(
+        "in the folder of `reports`, `{0}` is a symbolic link: what it leads to would not be listed. Make it a folder, or let \
+         `reports` name another one"
+    )]
+    LinkedReports(String),
     #[error("`most` is a number of {said}, and the plan `{plan}` offers {offers}: write it like `{write}`")]
     OtherLoad { plan: String, said: &'static str, offers: &'static str, write: &'static str },
     #[error("the service is stopping")]
@@ -1495,6 +1500,21 @@ mod tests {
         assert_eq!(of, ["often", "other"], "one of each goes on");
         let (_, told) = daemon.inner().notes["often"].back().cloned().unwrap();
         assert!(told.ends_with("by request, in place of the one that waited"), "{told}");
+        daemon.stop(&mut ends, Duration::ZERO).await;
+    }
+
+    #[tokio::test]
+    async fn no_report_is_written_where_none_would_be_listed() {
+        let place = Place::with("exec sleep 600").await;
+        let reports = place.folder.path().join("reports");
+        std::fs::create_dir(&reports).unwrap();
+        std::os::unix::fs::symlink(place.folder.path(), reports.join("linked")).unwrap();
+        let job = Job::Capacity { plan: "shop".to_owned(), options: Vec::new() };
+        let schedules = ["linked", "plain"].map(|name| on_demand(name, job.clone()));
+        let (daemon, mut ends) = place.open_with(schedules.into(), Some(reports)).await;
+        let refused = daemon.start_schedule("linked", None).unwrap_err().to_string();
+        assert!(refused.contains("`linked` is a symbolic link"), "{refused}");
+        daemon.start_schedule("plain", None).unwrap();
         daemon.stop(&mut ends, Duration::ZERO).await;
     }
 

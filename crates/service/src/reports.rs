@@ -115,14 +115,21 @@ impl Reports {
         Self { folder }
     }
 
-    /// Where a report goes.
-    pub(crate) fn place(&self, schedule: &str, file: &str) -> PathBuf {
+    /// Where a report may go; `None` where the folder of its schedule is a link, of which nothing is listed either. It waits
+    /// for files.
+    pub(crate) fn place(&self, schedule: &str, file: &str) -> Option<PathBuf> {
+        let folder = fs::symlink_metadata(self.folder.join(schedule));
+        let is_link = folder.is_ok_and(|found| found.is_symlink());
+        (!is_link).then(|| self.path(schedule, file))
+    }
+
+    fn path(&self, schedule: &str, file: &str) -> PathBuf {
         self.folder.join(schedule).join(file)
     }
 
     /// Whether a report is there. It waits for files.
     pub(crate) fn has(&self, schedule: &str, file: &str) -> bool {
-        fs::symlink_metadata(self.place(schedule, file)).is_ok_and(|found| found.is_file())
+        fs::symlink_metadata(self.path(schedule, file)).is_ok_and(|found| found.is_file())
     }
 
     /// The reports of all schedules, the latest first. It waits for files.
@@ -171,7 +178,7 @@ impl Reports {
                 made.bytes
             )));
         }
-        match fs::read_to_string(self.place(&made.schedule, &made.file)) {
+        match fs::read_to_string(self.path(&made.schedule, &made.file)) {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -183,7 +190,7 @@ impl Reports {
     pub(crate) fn prune(&self, schedule: &str, last: Option<&str>, keep: usize) -> io::Result<()> {
         let others = self.of(schedule)?.into_iter().filter(|made| Some(made.file.as_str()) != last);
         for made in others.skip(keep.saturating_sub(usize::from(last.is_some()))) {
-            fs::remove_file(self.place(schedule, &made.file))?;
+            fs::remove_file(self.path(schedule, &made.file))?;
         }
         let folder = self.folder.join(schedule);
         for file in names(&folder)? {
@@ -282,13 +289,16 @@ mod tests {
             [("nightly", files[0]), ("nightly", files[1]), ("nightly", late), ("month", files[1])]
         {
             fs::create_dir_all(folder.join(schedule)).unwrap();
-            fs::write(reports.place(schedule, file), schedule).unwrap();
+            fs::write(reports.path(schedule, file), schedule).unwrap();
         }
+        assert_eq!(reports.place("nightly", late), Some(folder.join("nightly").join(late)));
+        assert_eq!(reports.place("new", late), Some(folder.join("new").join(late)), "it is made");
         // What people put there, and links.
         fs::write(folder.join("nightly/notes.txt"), "mine").unwrap();
         fs::write(outside.path().join(files[0]), "secret").unwrap();
         std::os::unix::fs::symlink("..", folder.join("up")).unwrap();
         std::os::unix::fs::symlink("../../secret", folder.join("month").join(late)).unwrap();
+        assert_eq!(reports.place("up", late), None, "where nothing is listed nothing is written");
         let told = |all: &[Made]| {
             all.iter().map(|made| format!("{} {}", made.schedule, &made.file[..10])).collect::<Vec<_>>()
         };
@@ -317,7 +327,7 @@ mod tests {
         reports.prune("nightly", None, 2).unwrap();
         assert_eq!(reports.of("nightly").unwrap().len(), 2);
         // A clock that was set back.
-        fs::write(reports.place("nightly", files[0]), "new").unwrap();
+        fs::write(reports.path("nightly", files[0]), "new").unwrap();
         reports.prune("nightly", Some(files[0]), 2).unwrap();
         assert_eq!(told(&reports.of("nightly").unwrap()), ["nightly 2026-11-03", "nightly 2026-11-01"]);
         assert!(folder.join("nightly/notes.txt").exists(), "what people put there stays");

@@ -87,6 +87,7 @@ impl From<Refused> for Problem {
             | Refused::Idle(_)
             | Refused::Reporting
             | Refused::NoReports
+            | Refused::LinkedReports(_)
             | Refused::OtherLoad { .. } => Kind::Conflict,
             Refused::Stopping => Kind::Unavailable,
             Refused::Target(_) => Kind::Forbidden,

@@ -72,7 +72,14 @@ impl Daemon {
         self.room(inner, demand)?;
         let id = uuid::Uuid::now_v7().to_string();
         let file = reports::file_of(Timestamp::now());
-        let place = self.reports.as_ref().map(|reports| reports.place(&schedule.name, &file));
+        let place = match self.reports.as_ref().map(|reports| reports.place(&schedule.name, &file)) {
+            Some(None) => {
+                let linked = Refused::LinkedReports(schedule.name.clone());
+                inner.note(&schedule.name, format!("no report is made: {linked}"));
+                None
+            }
+            place => place.flatten(),
+        };
         let launch = Launch {
             id: id.clone(),
             work: Work::Search {
@@ -125,7 +132,8 @@ impl Daemon {
             return Err(Refusal::Wait(Refused::Reporting.to_string()));
         }
         let file = reports::file_of(Timestamp::now());
-        arguments.push(reports.place(&schedule.name, &file).into());
+        let place = reports.place(&schedule.name, &file);
+        arguments.push(place.ok_or_else(|| Refused::LinkedReports(schedule.name.clone()))?.into());
         let id = uuid::Uuid::now_v7().to_string();
         let launch = Launch {
             id: id.clone(),
