@@ -300,6 +300,8 @@ struct LiveRun {
     /// That it goes on where its process dies, where it does.
     kept: Option<KeptLaunch>,
     resumptions: Resumptions,
+    /// Since when it could not go on, where it still cannot.
+    put_off: Option<Instant>,
     is_stopped: bool,
 }
 
@@ -465,6 +467,7 @@ impl Daemon {
                 process: Process::Adopted,
                 kept: None,
                 resumptions: Resumptions::default(),
+                put_off: None,
                 is_stopped: false,
             };
             adopted.insert(row.id, run);
@@ -491,6 +494,7 @@ impl Daemon {
                 process,
                 kept: Some(kept.clone()),
                 resumptions: Resumptions::default(),
+                put_off: None,
                 is_stopped: false,
             };
             adopted.insert(kept.run, run);
@@ -725,6 +729,7 @@ impl Daemon {
             process: Process::Starting,
             kept,
             resumptions: Resumptions::default(),
+            put_off: None,
             is_stopped: false,
         };
         inner.runs.insert(id.clone(), run);
@@ -762,11 +767,11 @@ impl Daemon {
             if kept.is_none() || !(is_put_off || fate.was_killed()) {
                 break fate;
             }
-            let words = match is_put_off {
-                true => format!("run {id} cannot go on now, and is tried again: {}", fate.first_line()),
-                false => died(&id),
+            let again = match is_put_off {
+                true => self.may_try_again(&id, &fate),
+                false => self.may_go_on(&id),
             };
-            match self.may_go_on(&id, words) {
+            match again {
                 Again::After(pause) => tokio::time::sleep(pause).await,
                 Again::TooOften | Again::Stopping if is_put_off => break fate.not_resumed(),
                 Again::TooOften => {
@@ -775,9 +780,6 @@ impl Daemon {
                 }
                 Again::Stopping => break fate,
             }
-            if is_put_off {
-                self.until_readable(&id).await;
-            }
             launch.work = Work::Resume;
             launch.tags = BTreeMap::new();
         };
@@ -785,14 +787,6 @@ impl Daemon {
             self.forget(&id).await;
         }
         let _ = self.ends.send(Over::of_run(id, fate));
-    }
-
-    /// Waits while the record cannot be read by us either: to ask again before would only use up how often a run goes on.
-    async fn until_readable(&self, id: &str) {
-        while let Err(error) = row_of(&self.history, id).await {
-            tracing::warn!(run = id, %error, "a run that is to go on cannot be read yet");
-            tokio::time::sleep(AGAIN).await;
-        }
     }
 
     /// Whether somebody records a run, as far as can be told now.
@@ -815,23 +809,46 @@ impl Daemon {
         }
     }
 
-    /// Whether a run whose process died goes on, as the words say: not when the service ends, too.
-    fn may_go_on(&self, id: &str, words: String) -> Again {
+    /// Whether a run whose process died goes on: not when the service ends, too.
+    fn may_go_on(&self, id: &str) -> Again {
         let mut inner = self.inner();
         if inner.is_stopping {
             return Again::Stopping;
         }
         let Some(run) = inner.runs.get_mut(id).filter(|run| !run.is_stopped) else { return Again::Stopping };
+        run.put_off = None;
         let Some(pause) = run.resumptions.next(Instant::now()) else {
-            tracing::warn!(run = id, "too often within an hour, so it does not go on: {words}");
+            tracing::warn!(run = id, "the process of a run died too often; it does not go on");
             return Again::TooOften;
         };
         run.process = Process::Starting;
         match run.schedule.clone() {
+            Some(schedule) => inner.note(&schedule, format!("the process of run {id} died; it goes on")),
+            None => tracing::warn!(run = id, "the process of a run died; it goes on"),
+        }
+        Again::After(pause)
+    }
+
+    /// Whether a run is tried once more that could not go on for now: at once, then again and again for an hour. That says
+    /// nothing of the run, and uses up nothing of how often it goes on.
+    fn may_try_again(&self, id: &str, fate: &Fate) -> Again {
+        let mut inner = self.inner();
+        if inner.is_stopping {
+            return Again::Stopping;
+        }
+        let Some(run) = inner.runs.get_mut(id).filter(|run| !run.is_stopped) else { return Again::Stopping };
+        run.process = Process::Starting;
+        match run.put_off {
+            Some(since) if since.elapsed() >= HOUR => return Again::TooOften,
+            Some(_) => return Again::After(AGAIN),
+            None => run.put_off = Some(Instant::now()),
+        }
+        let words = format!("run {id} cannot go on now, and is tried again: {}", fate.first_line());
+        match run.schedule.clone() {
             Some(schedule) => inner.note(&schedule, words),
             None => tracing::warn!(run = id, "{words}"),
         }
-        Again::After(pause)
+        Again::After(Duration::ZERO)
     }
 
     /// Goes on with the runs whose process died while nobody looked.
@@ -848,7 +865,7 @@ impl Daemon {
 
     /// Goes on with a run whose process died and was no child of ours, where it may.
     fn goes_on(self: &Arc<Self>, id: &str) -> bool {
-        let Again::After(pause) = self.may_go_on(id, died(id)) else { return false };
+        let Again::After(pause) = self.may_go_on(id) else { return false };
         let (daemon, id) = (Arc::clone(self), id.to_owned());
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
@@ -1245,11 +1262,6 @@ impl Daemon {
     }
 }
 
-/// That a run goes on whose process died.
-fn died(run: &str) -> String {
-    format!("the process of run {run} died; it goes on")
-}
-
 /// The row of a run; `None` where it is in no record.
 async fn row_of(history: &History, run: &str) -> plimsoll_history::Result<Option<RunRow>> {
     let filter = Filter { id: Some(run.to_owned()), ..Filter::default() };
@@ -1443,6 +1455,8 @@ mod tests {
         place.keep("r").await;
         Recorder::start(&place.history, &started("r", PLAN)).await.unwrap().finish(PATIENCE).await;
         let (daemon, mut ends) = place.open().await;
+        // That says nothing of how often its process may die.
+        daemon.inner().runs.get_mut("r").unwrap().resumptions.0 = [Instant::now(); RESUMPTIONS].into();
         daemon.go_on("r".to_owned()).await;
         let tries = std::fs::read_to_string(place.folder.path().join("plans/tries")).unwrap();
         assert_eq!(tries.lines().count(), 2, "only what refuses it for good ends it");
@@ -1456,7 +1470,7 @@ mod tests {
         place.keep("r").await;
         Recorder::start(&place.history, &started("r", PLAN)).await.unwrap().finish(PATIENCE).await;
         let (daemon, mut ends) = place.open().await;
-        daemon.inner().runs.get_mut("r").unwrap().resumptions.0 = [Instant::now(); RESUMPTIONS].into();
+        daemon.inner().runs.get_mut("r").unwrap().put_off = Instant::now().checked_sub(HOUR);
         daemon.go_on("r".to_owned()).await;
         let fate = ends.0.try_recv().unwrap().fate;
         let words = "was killed and does not go on: error: history.db: locked";

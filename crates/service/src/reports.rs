@@ -192,6 +192,10 @@ impl Reports {
         for made in others.skip(keep.saturating_sub(usize::from(last.is_some()))) {
             fs::remove_file(self.path(schedule, &made.file))?;
         }
+        // Where a link leads nothing of ours lies.
+        if self.place(schedule, "").is_none() {
+            return Ok(());
+        }
         let folder = self.folder.join(schedule);
         for file in names(&folder)? {
             if !is_part(&file) {
@@ -338,5 +342,9 @@ mod tests {
         reports.prune("nightly", None, 2).unwrap();
         assert!(!folder.join(format!("nightly/{late}.4711.part")).exists(), "nobody writes it any more");
         reports.prune("none", None, 2).unwrap();
+        let foreign = outside.path().join(format!("{late}.4711.part"));
+        fs::File::create(&foreign).unwrap().set_modified(then).unwrap();
+        reports.prune("up", None, 2).unwrap();
+        assert!(foreign.exists(), "where a link leads nothing is deleted");
     }
 }
