@@ -104,6 +104,7 @@ impl Daemon {
             process: Process::Starting,
             kept: None,
             resumptions: Resumptions::default(),
+            put_off: None,
             is_stopped: false,
         };
         inner.runs.insert(id.clone(), run);
@@ -152,6 +153,7 @@ impl Daemon {
             process: Process::Starting,
             kept: None,
             resumptions: Resumptions::default(),
+            put_off: None,
             is_stopped: false,
         };
         inner.runs.insert(id.clone(), run);
