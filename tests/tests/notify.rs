@@ -47,7 +47,11 @@ async fn control(target: &Target, body: &'static str) {
 }
 
 fn assert_no_secret(desk: &Desk, ended: &Ended) {
-    for text in [&ended.stdout, &ended.stderr, &desk.text("run.json")] {
+    no_secret_in(desk, ended, "run.json");
+}
+
+fn no_secret_in(desk: &Desk, ended: &Ended, file: &str) {
+    for text in [&ended.stdout, &ended.stderr, &desk.text(file)] {
         assert!(!text.contains("xyzzy") && !text.contains("MfKQ9r8GKYqr"), "{text}");
     }
 }
@@ -271,6 +275,114 @@ async fn the_ends_of_runs_that_the_service_starts_are_told_once() {
     service.signal(nix::sys::signal::Signal::SIGTERM);
     assert_eq!(service.ended().await.code, 0);
     assert_eq!((service_hook.received().len(), run_hook.received().len()), (2, 1), "each once");
+}
+
+/// A plan whose limit is searched, and whose receiver is the webhook.
+fn searched(target: &str, receiver: &Receiver) -> String {
+    format!(
+        "name: edge\ntarget: {target}\nload: {{ stages: [{{ hold: 100/s, for: 40s }}], grace: 1s }}\n\
+         scenarios: [{{ name: all, steps: [{{ name: list, get: \"/products?page=1\" }}] }}]\n\
+         sla: [{{ name: quick, objective: p95(response_time) <= 250ms }}]\n\
+         notify:\n  on: [failure, success, breach, recovery, capacity]\n  link: https://plimsoll.example\n  gather: 0s\n\
+         \x20 receivers: {{ hook: {} }}\n",
+        webhook(receiver)
+    )
+}
+
+/// Whether a search says of itself that it found something, unless this machine was its limit.
+fn event_of(code: i32, found: &Value) -> &'static str {
+    let knows = !found["breaking_point"]["low"].is_null() || !found["breaking_point"]["high"].is_null();
+    if code == 0 || (knows && matches!(code, 3 | 4)) { "limit.found" } else { "limit.failed" }
+}
+
+#[tokio::test]
+async fn a_search_tells_its_end_once_and_its_trials_tell_nothing() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    let receiver = Receiver::start([Answer::Status(204)]).await.unwrap();
+    let plan = desk.write("edge.yaml", &searched(&target.url(), &receiver));
+    let search = |most: &'static str| {
+        let call = desk.plimsoll(["limit", &plan, "--most", most, "--json", "limit.json"]);
+        call.args(["--report", "limit.html", "--quiet"])
+    };
+    let ended = search("200").ended().await;
+    let found: Value = serde_json::from_str(&desk.text("limit.json")).unwrap();
+    assert!(!found["trials"].as_array().unwrap().is_empty(), "{found:#}");
+    let told = bodies(&receiver.received());
+    assert_eq!(types(&told), [event_of(ended.code, &found)], "{ended:?}\n{told:#?}");
+    let data = &told[0]["data"];
+    assert_eq!(
+        (&data["search"], &data["exit_code"], &data["plan"]),
+        (&found["id"], &ended.code.into(), &"edge".into())
+    );
+    assert_eq!(data["breaking_point"]["low"], found["breaking_point"]["low"], "{told:#?}");
+    no_secret_in(&desk, &ended, "limit.json");
+
+    // What cannot be searched, and a target that is not there.
+    let ended = search("1").ended().await;
+    assert_eq!(ended.code, 2, "{ended:?}");
+    receiver.wait_for(2, PATIENCE).await.unwrap();
+    let told = bodies(&receiver.received());
+    assert_eq!((types(&told)[1], &told[1]["data"]["exit_code"]), ("limit.failed", &2.into()));
+    assert!(told[1]["data"]["reason"].as_str().unwrap().contains("below the first load"), "{told:#?}");
+    drop(target);
+    let ended = search("200").ended().await;
+    assert_eq!(ended.code, 5, "{ended:?}");
+    let told = bodies(&receiver.received());
+    assert_eq!((types(&told)[2], told.len()), ("limit.failed", 3), "{told:#?}");
+    assert_eq!(told[2]["data"]["title"], "A search for the limit of edge got no answer");
+}
+
+/// By the search itself, since its plan names somebody, with where the service shows its report.
+#[tokio::test]
+async fn a_search_by_schedule_tells_whom_its_plan_names_where_its_report_is() {
+    let _turn = beside_others().await;
+    let (desk, target) = (Desk::new(), Target::start(["--latency", "fixed:5ms"]).await);
+    let (service_hook, plan_hook) = (
+        Receiver::start([Answer::Status(204)]).await.unwrap(),
+        Receiver::start([Answer::Status(204)]).await.unwrap(),
+    );
+    std::fs::create_dir(desk.path("plans")).unwrap();
+    desk.write("plans/edge.yaml", &searched(&target.url(), &plan_hook));
+    let config = desk.write(
+        "plimsoll.yaml",
+        &format!(
+            "plans: plans\nreports: reports\nschedules:\n\
+             - {{ name: weekly, limit: edge, most: 150/s, when: on_demand }}\n\
+             - {{ name: unknown, capacity: {{ plan: nothing }}, when: on_demand }}\n\
+             notify: {{ on: [failure, success, capacity], receivers: {{ hook: {} }} }}\n",
+            webhook(&service_hook)
+        ),
+    );
+    let address = format!("127.0.0.1:{}", free_port());
+    let service = desk.plimsoll(["serve", "-c", &config, "--listen", &address]).start();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let start = async |schedule: &str| {
+        wait_for(PATIENCE, "the start", async || {
+            let request = client.post(format!("http://{address}/api/v1/schedules/{schedule}/start"));
+            let answer = request.send().await.map_err(|error| error.to_string())?;
+            let told: Value = answer.json().await.unwrap();
+            told["id"].as_str().map(str::to_owned).ok_or_else(|| format!("{told:#}"))
+        })
+        .await
+        .unwrap()
+    };
+    let search = start("weekly").await;
+    plan_hook.wait_for(1, PATIENCE).await.unwrap();
+    start("unknown").await;
+    service_hook.wait_for(1, PATIENCE).await.unwrap();
+    service.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(service.ended().await.code, 0);
+
+    let (by_service, by_plan) = (bodies(&service_hook.received()), bodies(&plan_hook.received()));
+    assert_eq!((types(&by_service), by_plan.len()), (vec!["report.failed"], 1), "{by_service:#?}");
+    let words = by_service[0]["data"]["words"].as_str().unwrap();
+    assert!(words.contains("no runs of a plan named `nothing` are recorded here"), "{words}");
+    let data = &by_plan[0]["data"];
+    assert_eq!((&data["search"], &data["schedule"]), (&search.as_str().into(), &"weekly".into()));
+    let url = data["url"].as_str().unwrap();
+    let place = url.strip_prefix("https://plimsoll.example/api/v1/").unwrap();
+    assert!(desk.text(place).contains("edge"), "{url}");
 }
 
 /// Killed in the middle: the breach is not told again, and its end is.

@@ -412,6 +412,9 @@ pub(crate) struct LimitArguments {
     /// Stops as soon as its parent is another process than this one
     #[arg(long, value_name = "PID", hide = true)]
     pub(crate) parent: Option<u32>,
+    /// Where the pages of the service show its report, for whoever the plan tells
+    #[arg(long, value_name = "PATH", hide = true, requires = "report")]
+    pub(crate) report_page: Option<String>,
     /// Threads that offer load [default: one per processor]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,

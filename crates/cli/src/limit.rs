@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use plimsoll_capacity::{Limit, Overload, PredictionOf, SearchSettings, Side, Truth};
 use plimsoll_exporters::LiveMetrics;
 use plimsoll_history::{AnswerBy, AnswerText, History, KeptAnswer};
+use plimsoll_notify::{BreakingPoint, Page, SearchEnded};
 use plimsoll_report::LimitReport;
 use plimsoll_run::{ExitCode, LoadModel, ObjectiveSummary, RunPlan};
 use plimsoll_runner::{Control, LimitConfig, ScalingConfig, SearchEnd, Searched, Stepped};
@@ -16,7 +17,7 @@ use crate::arguments::{LimitArguments, LimitForms};
 use crate::capacity::now_nanos;
 use crate::plan::Changes;
 use crate::run::default_workers;
-use crate::{Outcome, Stop, files, plan, signals};
+use crate::{Outcome, Stop, files, notify, plan, signals};
 
 /// How far above the first load a search goes where nothing else is said.
 const FARTHEST: f64 = 1024.0;
@@ -24,12 +25,66 @@ const FARTHEST: f64 = 1024.0;
 /// How often it is looked whether the parent is there still.
 const PARENT: Duration = Duration::from_millis(250);
 
-pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
-    let tags = arguments.tags.into_iter().collect();
-    let changes = Changes { set: arguments.set, tags, seed: arguments.seed, ..Changes::default() };
+/// The tag by which runs say which schedule started them.
+const SCHEDULE_TAG: &str = "schedule";
+
+pub(crate) async fn limit(mut arguments: LimitArguments) -> Outcome {
+    let tags = std::mem::take(&mut arguments.tags).into_iter().collect();
+    let set = std::mem::take(&mut arguments.set);
+    let changes = Changes { set, tags, seed: arguments.seed, ..Changes::default() };
     let mut plan = plan::load(&arguments.plan, changes)?.plan;
-    plan.http.network.allowed = arguments.targets;
+    plan.http.network.allowed = std::mem::take(&mut arguments.targets);
     let plan = Arc::new(plan);
+    if arguments.step.is_some() {
+        return Box::pin(search(plan, arguments, &mut Findings::default())).await;
+    }
+    let told = notify::Told::begin(&plan)?;
+    let (id, page) = (arguments.id.clone(), arguments.report_page.take());
+    let report = arguments.forms.report.clone();
+    let mut findings = Findings::default();
+    let outcome = Box::pin(search(Arc::clone(&plan), arguments, &mut findings)).await;
+    let report = report.filter(|_| findings.is_written);
+    told.searched(SearchEnded {
+        plan: plan.name.clone(),
+        search: findings.json["id"].as_str().map(str::to_owned).or(id).unwrap_or_default(),
+        schedule: plan.tags.get(SCHEDULE_TAG).cloned(),
+        ended: notify::now(),
+        code: outcome.as_ref().map_or_else(|stop| stop.code, |code| *code),
+        reason: findings.reason(&outcome),
+        target: plan.target.clone(),
+        found: BreakingPoint::read(&findings.json),
+        report: report.as_deref().filter(|_| page.is_none()).and_then(notify::place),
+        page: page.filter(|_| report.is_some()).map(Page::Report),
+    });
+    told.finish().await;
+    outcome
+}
+
+/// What is known of a search when it is over, however that was.
+#[derive(Debug, Default)]
+struct Findings {
+    /// Its JSON; null where no trial came to its end.
+    json: serde_json::Value,
+    /// Why it could not go on.
+    failure: Option<String>,
+    /// Whether what was asked for was written.
+    is_written: bool,
+}
+
+impl Findings {
+    /// Why it is not what was hoped for, where what it found does not say it.
+    fn reason(&self, outcome: &Outcome) -> Option<String> {
+        let stopped = outcome.as_ref().err().and_then(|stop| stop.error.as_ref());
+        let stopped = stopped.map(|error| format!("{error:#}"));
+        let found = &self.json["breaking_point"];
+        let silent = found["low"].is_null() && found["high"].is_null();
+        let symptom = found["first_symptom"].as_str().filter(|_| silent).map(str::to_owned);
+        stopped.or_else(|| self.failure.clone()).or(symptom)
+    }
+}
+
+/// Searches the limit of a plan, or makes the step that is asked for in its place.
+async fn search(plan: Arc<RunPlan>, arguments: LimitArguments, findings: &mut Findings) -> Outcome {
     if plan.has_own_loads() {
         return Err(Stop::usage(anyhow!(
             "scenarios of `{}` have loads of their own: there is no one level whose limit could be searched",
@@ -141,12 +196,15 @@ pub(crate) async fn limit(arguments: LimitArguments) -> Outcome {
         report: &|| plimsoll_report::limit_html(&report),
         markdown: &|| plimsoll_report::limit_markdown(&report),
     };
-    let told = put(&text(&searched, &overloads, &judged), &forms, &arguments.forms, quiet);
+    let put = put(&text(&searched, &overloads, &judged), &forms, &arguments.forms, quiet);
     let code = code(&searched);
     if let SearchEnd::Failed(error) = searched.end {
-        crate::say::errln!("error: {:#}", anyhow::Error::from(error));
+        let error = format!("{:#}", anyhow::Error::from(error));
+        crate::say::errln!("error: {error}");
+        findings.failure = Some(error);
     }
-    told?;
+    (findings.json, findings.is_written) = (json, put.is_ok());
+    put?;
     Ok(match code {
         ExitCode::Success if control.was_stopped() => ExitCode::Interrupted,
         ExitCode::Success => code_of(&judged),

@@ -1,10 +1,10 @@
-//! `plimsoll notify`, and who is told of a run.
+//! `plimsoll notify`, and who is told of a run or a search.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::anyhow;
-use plimsoll_notify::{Answer, Notifier, Occurrence, RunEnded, RunWatch, Teller};
+use plimsoll_notify::{Answer, Notifier, Occurrence, RunEnded, RunWatch, SearchEnded, Teller};
 use plimsoll_run::{ExitCode, NotifySettings, RunEvent, RunPlan, Summary};
 
 use crate::arguments::{NotifyCommand, NotifyTestArguments};
@@ -51,7 +51,7 @@ fn settings_of(path: &Path) -> Result<Option<NotifySettings>, Stop> {
     plan::notify(&path.display().to_string(), text)
 }
 
-/// Those who are told of a run, where the plan names any.
+/// Those who are told of a run or a search, where the plan names any.
 pub(crate) struct Told {
     notifier: Option<Notifier>,
     plan: String,
@@ -79,9 +79,7 @@ impl Told {
     /// The run is over. `report` is where a report of it is being written.
     pub(crate) fn ended(&self, summary: &Summary, code: ExitCode, report: Option<&Path>) {
         let Some(notifier) = &self.notifier else { return };
-        let report = report.filter(|path| path.as_os_str() != "-");
-        let report =
-            report.and_then(|path| std::path::absolute(path).ok()).map(|path| path.display().to_string());
+        let report = report.and_then(place);
         notifier.teller().tell(Occurrence::RunEnded(Box::new(RunEnded::of(summary, code, report))));
     }
 
@@ -89,12 +87,18 @@ impl Told {
     pub(crate) async fn not_begun(self, stop: &Stop) {
         if let Some(notifier) = &self.notifier {
             let reason = stop.error.as_ref().map_or_else(String::new, |error| format!("{error:#}"));
-            let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
             let (plan, target) = (self.plan.clone(), self.target.clone());
-            let ended = RunEnded::not_begun(plan, target, stop.code, reason, at);
+            let ended = RunEnded::not_begun(plan, target, stop.code, reason, now());
             notifier.teller().tell(Occurrence::RunEnded(Box::new(ended)));
         }
         self.finish().await;
+    }
+
+    /// A search is over.
+    pub(crate) fn searched(&self, search: SearchEnded) {
+        if let Some(notifier) = &self.notifier {
+            notifier.teller().tell(Occurrence::SearchEnded(Box::new(search)));
+        }
     }
 
     /// Waits until everybody is told, for a while.
@@ -110,4 +114,15 @@ pub(crate) async fn finish(notifier: Notifier) {
     for note in notifier.finish(DELIVER_WITHIN).await {
         crate::say::errln!("warning: {note}");
     }
+}
+
+/// Where a file lies on this machine; `None`: it is standard output.
+pub(crate) fn place(path: &Path) -> Option<String> {
+    let file = Some(path).filter(|path| path.as_os_str() != "-")?;
+    Some(std::path::absolute(file).ok()?.display().to_string())
+}
+
+/// Unix seconds.
+pub(crate) fn now() -> u64 {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs()
 }

@@ -9,8 +9,8 @@ use crate::message::{self, HeldBack, Message};
 use crate::outage::Outages;
 use crate::send::{Remark, remarks};
 use crate::{
-    Breach, CapacityNews, Kept, Page, Recovery, Regression, RunEnded, Subject, mail, pagerduty, slack, teams,
-    webhook,
+    Breach, BreakingPoint, CapacityNews, Kept, Page, Recovery, Regression, ReportEnded, ReportOf, RunEnded,
+    SearchEnded, Subject, mail, pagerduty, slack, teams, webhook,
 };
 
 const START: u64 = 1_700_000_000;
@@ -66,6 +66,46 @@ fn run(code: ExitCode, plan: &str) -> RunEnded {
     }
 }
 
+fn search(code: ExitCode, found: Option<BreakingPoint>) -> SearchEnded {
+    SearchEnded {
+        plan: "storefront".to_owned(),
+        search: "018c-5a".to_owned(),
+        schedule: Some("weekly".to_owned()),
+        ended: START + 90,
+        code,
+        reason: None,
+        target: "https://shop.example".to_owned(),
+        found,
+        report: None,
+        page: Some(Page::Report("/api/v1/reports/weekly/2023-11-14T22-13-20.000Z.html".to_owned())),
+    }
+}
+
+fn point() -> BreakingPoint {
+    BreakingPoint {
+        is_users: false,
+        is_sure: true,
+        low: Some(779.06),
+        high: Some(793.3),
+        limit: Some(786.18),
+        throughput: Some(778.9),
+        side: Some("target".to_owned()),
+        symptom: Some("the queue grows: 17 ms more response time with every second".to_owned()),
+    }
+}
+
+fn report(is_made: bool, of: ReportOf, words: &str) -> ReportEnded {
+    let page = "/api/v1/reports/headroom/2023-11-14T22-13-20.000Z.html".to_owned();
+    ReportEnded {
+        schedule: "headroom".to_owned(),
+        of,
+        ended: START + 4,
+        is_made,
+        words: words.to_owned(),
+        page: is_made.then_some(Page::Report(page)),
+    }
+}
+
 /// One message of each kind, by the name of its files.
 fn messages() -> Vec<(&'static str, Message)> {
     let settings = settings();
@@ -94,6 +134,11 @@ fn messages() -> Vec<(&'static str, Message)> {
         target: HOSTILE.to_owned(),
         ..run(ExitCode::Missed, HOSTILE)
     };
+    let unmade = SearchEnded {
+        reason: Some("was refused: error: the disk is full".to_owned()),
+        page: None,
+        ..search(ExitCode::Usage, None)
+    };
     let held = HeldBack {
         messages: 12,
         since: START,
@@ -105,6 +150,28 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("failure", message::run_ended(id(), &run(ExitCode::Missed, "storefront"), &settings)),
         ("success", message::run_ended(id(), &run(ExitCode::Success, "storefront"), &settings)),
         ("hostile", message::run_ended(id(), &hostile, &settings)),
+        ("limit", message::search_ended(id(), &search(ExitCode::Success, Some(point())), &settings)),
+        ("limit_failed", message::search_ended(id(), &unmade, &settings)),
+        (
+            "report",
+            message::report_ended(
+                id(),
+                &report(true, ReportOf::Capacity { plan: "storefront".to_owned() }, "was written"),
+                &settings,
+            ),
+        ),
+        (
+            "report_failed",
+            message::report_ended(
+                id(),
+                &report(
+                    false,
+                    ReportOf::Slas { month: "2023-10".to_owned() },
+                    "was not written (exit code 2): error: nothing is kept of SLAs in 2023-10",
+                ),
+                &settings,
+            ),
+        ),
         (
             "regression",
             message::regression(
@@ -244,6 +311,85 @@ fn pagerduty_takes_every_message() {
     let told = outages.due(std::time::Duration::from_secs(5));
     let message = message::outage("m".to_owned(), told[0].0, &told[0].1, &settings());
     assert!(message.key.len() <= 255, "{}", message.key);
+}
+
+#[test]
+fn the_title_of_a_search_says_what_it_came_to() {
+    let titled = |code, found| message::search_ended(String::new(), &search(code, found), &settings()).title;
+    let users =
+        || BreakingPoint { is_users: true, low: Some(23.0), high: Some(24.0), limit: Some(23.0), ..point() };
+    for (code, found, title) in [
+        (ExitCode::Success, Some(point()), "The limit of storefront is 786.2 arrivals/s"),
+        (ExitCode::Success, Some(users()), "The limit of storefront is 23 users"),
+        (
+            ExitCode::Success,
+            Some(BreakingPoint { high: None, ..point() }),
+            "storefront kept 779.1 arrivals/s, the most that was tried",
+        ),
+        (
+            ExitCode::Missed,
+            Some(BreakingPoint { low: None, limit: None, ..point() }),
+            "storefront kept not even 793.3 arrivals/s",
+        ),
+        (
+            ExitCode::Missed,
+            Some(point()),
+            "The limit of storefront is 786.2 arrivals/s; too little is left beyond it",
+        ),
+        (
+            ExitCode::Undecided,
+            Some(point()),
+            "The limit of storefront is 786.2 arrivals/s; what is left beyond it is not sure",
+        ),
+        (
+            ExitCode::Undecided,
+            Some(BreakingPoint { is_sure: false, ..point() }),
+            "The limit of storefront is not sure: from 779.1 arrivals/s to 793.3 arrivals/s",
+        ),
+        (
+            ExitCode::Undecided,
+            Some(BreakingPoint { side: Some("generator".to_owned()), ..point() }),
+            "A search for the limit of storefront told little: this machine was at its end first",
+        ),
+        (ExitCode::Undecided, None, "A search for the limit of storefront found none"),
+        (ExitCode::Unreachable, Some(point()), "A search for the limit of storefront got no answer"),
+        (ExitCode::Usage, Some(point()), "A search for the limit of storefront could not go on"),
+        (ExitCode::Internal, None, "A search for the limit of storefront failed by our own fault"),
+    ] {
+        assert_eq!(titled(code, found), title, "{code:?}");
+    }
+}
+
+/// The form of `plimsoll limit --json`.
+#[test]
+fn a_breaking_point_is_read_as_a_search_writes_it() {
+    let read = |unit: &str, point: serde_json::Value| {
+        let json = serde_json::json!({ "schema": 1, "unit": unit, "sure": true, "breaking_point": point });
+        BreakingPoint::read(&json)
+    };
+    let open = serde_json::json!({
+        "concurrent_users": 26.0, "rate": 786.18, "max_throughput": 778.9, "low": 779.06, "high": 793.3,
+        "first_symptom": "the queue grows: 17 ms more response time with every second", "side": "target",
+        "resource": null,
+    });
+    assert_eq!(read("per_second", open.clone()), Some(point()));
+    // In the closed model `rate` is the throughput, and the limit are users.
+    let users = read("users", open).unwrap();
+    assert_eq!(
+        (users.limit, users.interval().as_str()),
+        (Some(779.06), "kept 779 users and missed 793 users")
+    );
+    let busy = serde_json::json!({ "low": 5.0, "high": null, "side": "resource", "resource": "pool" });
+    let busy = read("per_second", busy).unwrap();
+    assert_eq!(
+        (busy.side.as_deref(), busy.interval().as_str()),
+        (Some("pool"), "kept 5.0/s, and tried no more")
+    );
+    for nothing in
+        [serde_json::json!({ "low": null, "high": null }), serde_json::json!({}), serde_json::Value::Null]
+    {
+        assert_eq!(read("per_second", nothing), None);
+    }
 }
 
 #[test]

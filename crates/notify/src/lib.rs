@@ -1,4 +1,5 @@
-//! Tells people what has happened: an SLA is broken or kept again, a run failed or went well, something became worse.
+//! Tells people what has happened: an SLA is broken or kept again, a run failed or went well, a search found a limit, a report
+//! was made, something became worse.
 //!
 //! What has happened is an [`Occurrence`]. What breaks together is one outage and one message, and its end refers to it; each receiver
 //! gets at most so many messages an hour, and what is more is told in one. Who is told what and when is a
@@ -37,7 +38,10 @@ mod webhook;
 
 pub use lane::Fate;
 pub use notifier::{Notifier, Teller, Tested, test};
-pub use occurrence::{Breach, CapacityNews, Kept, Occurrence, Page, Recovery, Regression, RunEnded, Subject};
+pub use occurrence::{
+    Breach, BreakingPoint, CapacityNews, Kept, Occurrence, Page, Recovery, Regression, ReportEnded, ReportOf,
+    RunEnded, SearchEnded, Subject,
+};
 pub use send::{Answer, ReceiverError};
 pub use watch::RunWatch;
 pub use webhook::{webhook_key, webhook_signature};

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use crate::outage::{Broken, News, Outage};
 use crate::picture::Picture;
 use crate::text::{count, listed, moment, path, plain, rfc3339, span};
-use crate::{CapacityNews, Page, Regression, RunEnded, Subject};
+use crate::{
+    BreakingPoint, CapacityNews, Page, Regression, ReportEnded, ReportOf, RunEnded, SearchEnded, Subject,
+};
 
 /// The longest title: what Slack takes as a header.
 const TITLE: usize = 140;
@@ -73,6 +75,7 @@ impl Link {
         let (text, path) = match page? {
             Page::Run(id) => ("Open the run", format!("#/runs/{}", path(id))),
             Page::Sla(name) => ("Open the SLA", format!("sla/{}", path(name))),
+            Page::Report(place) => ("Open the report", path(place.trim_start_matches('/'))),
         };
         Some(Self { text, url: format!("{base}/{path}") })
     }
@@ -80,15 +83,18 @@ impl Link {
 
 /// What incidents of a subject are known by. Pagers allow 255 characters.
 fn key(subject: &Subject) -> String {
-    let name = subject.name();
-    let key = format!("plimsoll/{}/{}", subject.kind(), path(name));
+    key_of(subject.kind(), subject.name())
+}
+
+fn key_of(kind: &str, name: &str) -> String {
+    let key = format!("plimsoll/{kind}/{}", path(name));
     // Something is put behind it for what is no outage.
     if key.len() <= 240 {
         return key;
     }
     let digest = Sha256::digest(name.as_bytes());
     let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("plimsoll/{}/{digest}", subject.kind())
+    format!("plimsoll/{kind}/{digest}")
 }
 
 fn subject(of: &Subject) -> Value {
@@ -296,6 +302,152 @@ fn cut(lines: &mut Vec<String>) {
     if more > 0 {
         lines.truncate(LINES);
         lines.push(format!("and {more} more"));
+    }
+}
+
+/// What is told of a search for a limit that is over.
+pub(crate) fn search_ended(id: String, search: &SearchEnded, settings: &NotifySettings) -> Message {
+    let plan = plain(&search.plan, 80);
+    let found = search.found.as_ref();
+    let reason = search.reason.as_ref().map(|reason| plain(reason, LINE));
+    let mut lines: Vec<String> = reason.iter().cloned().collect();
+    if let Some(found) = found {
+        lines.push(found.interval());
+        lines.extend(limited_by(found).map(|text| plain(&text, LINE)));
+        lines.extend(
+            found.throughput.map(|rate| format!("{rate:.1} requests/s answered well at what was kept")),
+        );
+    }
+    let texts = [
+        ("target", Some(&search.target)),
+        ("schedule", search.schedule.as_ref()),
+        ("search", Some(&search.search)),
+        ("report", search.report.as_ref()),
+    ];
+    let facts = texts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), plain(value?, LINE))));
+    let succeeded = search.code == ExitCode::Success;
+    Message {
+        id,
+        event: if search.occasions().contains(&Occasion::Capacity) { "limit.found" } else { "limit.failed" },
+        at: search.ended,
+        tone: match search.code {
+            ExitCode::Success => Tone::Good,
+            ExitCode::Undecided | ExitCode::Interrupted => Tone::Warning,
+            ExitCode::Internal | ExitCode::Usage | ExitCode::Missed | ExitCode::Unreachable => Tone::Bad,
+        },
+        title: plain(&search_title(&plan, search.code, found), TITLE),
+        facts: facts.filter(|(_, value)| !value.is_empty()).collect(),
+        picture: None,
+        link: Link::new(settings, search.page.as_ref()),
+        thread: None,
+        key: format!("{}/limit", key(&Subject::Plan(search.plan.clone()))),
+        incident: if succeeded { Incident::Resolve } else { Incident::Trigger },
+        data: json!({
+            "plan": plan,
+            "search": plain(&search.search, 200),
+            "schedule": search.schedule.as_deref().map(|schedule| plain(schedule, 200)),
+            "exit_code": search.code as u8,
+            "reason": reason,
+            "breaking_point": found.map(breaking_point),
+        }),
+        lines,
+    }
+}
+
+/// What a search came to, in a few words.
+fn search_title(plan: &str, code: ExitCode, found: Option<&BreakingPoint>) -> String {
+    let search = format!("A search for the limit of {plan}");
+    match (code, found) {
+        (ExitCode::Unreachable, _) => format!("{search} got no answer"),
+        (ExitCode::Usage, None) => format!("{search} could not be made"),
+        (ExitCode::Usage, Some(_)) => format!("{search} could not go on"),
+        (ExitCode::Internal, _) => format!("{search} failed by our own fault"),
+        (ExitCode::Interrupted, _) => format!("{search} was interrupted"),
+        (ExitCode::Success, None) => format!("{search} ended well"),
+        (ExitCode::Missed | ExitCode::Undecided, None) => format!("{search} found none"),
+        (ExitCode::Success | ExitCode::Missed | ExitCode::Undecided, Some(found)) => {
+            let beyond = match code {
+                ExitCode::Missed => "; too little is left beyond it",
+                ExitCode::Undecided => "; what is left beyond it is not sure",
+                _ => "",
+            };
+            match (found.low, found.high) {
+                _ if found.is_ours() => format!("{search} told little: this machine was at its end first"),
+                (None, Some(high)) => format!("{plan} kept not even {}", found.amount(high)),
+                (Some(low), Some(high)) if !found.is_sure => format!(
+                    "The limit of {plan} is not sure: from {} to {}",
+                    found.amount(low),
+                    found.amount(high)
+                ),
+                (Some(low), Some(_)) => {
+                    format!("The limit of {plan} is {}{beyond}", found.amount(found.limit.unwrap_or(low)))
+                }
+                (Some(low), None) => {
+                    format!("{plan} kept {}, the most that was tried{beyond}", found.amount(low))
+                }
+                (None, None) => format!("{search} found none"),
+            }
+        }
+    }
+}
+
+fn limited_by(found: &BreakingPoint) -> Option<String> {
+    let who = match found.side.as_deref()? {
+        who @ ("target" | "network") => format!("the {who}"),
+        "generator" => "the machine that searched".to_owned(),
+        resource => format!("the target's {resource}"),
+    };
+    let symptom = found.symptom.as_ref().map(|symptom| format!(": {symptom}")).unwrap_or_default();
+    Some(format!("limited by {who}{symptom}"))
+}
+
+fn breaking_point(found: &BreakingPoint) -> Value {
+    json!({
+        "unit": if found.is_users { "users" } else { "per_second" },
+        "sure": found.is_sure,
+        "limit": found.limit,
+        "low": found.low,
+        "high": found.high,
+        "max_throughput": found.throughput,
+        "limited_by": found.side.as_deref().map(|side| plain(side, 200)),
+        "first_symptom": found.symptom.as_deref().map(|symptom| plain(symptom, LINE)),
+    })
+}
+
+/// What is told of a report that was made, or was not.
+pub(crate) fn report_ended(id: String, report: &ReportEnded, settings: &NotifySettings) -> Message {
+    let (schedule, words) = (plain(&report.schedule, 200), plain(&report.words, LINE));
+    let (kind, of) = match &report.of {
+        ReportOf::Capacity { plan } => ("capacity", format!("the capacity of {}", plain(plan, 80))),
+        ReportOf::Slas { month } => ("sla", format!("SLAs in {}", plain(month, 80))),
+    };
+    let made = if report.is_made { "was made" } else { "was not made" };
+    Message {
+        id,
+        event: if report.is_made { "report.made" } else { "report.failed" },
+        at: report.ended,
+        tone: if report.is_made { Tone::Good } else { Tone::Warning },
+        title: plain(&format!("A report of {of} {made}"), TITLE),
+        facts: vec![("schedule".to_owned(), schedule.clone())],
+        picture: None,
+        link: Link::new(settings, report.page.as_ref()),
+        thread: None,
+        key: key_of("schedule", &report.schedule),
+        incident: if report.is_made { Incident::Resolve } else { Incident::Trigger },
+        data: json!({
+            "schedule": schedule,
+            "kind": kind,
+            "plan": match &report.of {
+                ReportOf::Capacity { plan } => Some(plain(plan, 80)),
+                ReportOf::Slas { .. } => None,
+            },
+            "month": match &report.of {
+                ReportOf::Capacity { .. } => None,
+                ReportOf::Slas { month } => Some(plain(month, 80)),
+            },
+            "words": words,
+        }),
+        lines: vec![words],
     }
 }
 

@@ -5,6 +5,7 @@ use plimsoll_run::{ExitCode, Occasion, Summary};
 use plimsoll_sla::{Severity, Verdict};
 use plimsoll_units::Quantile;
 use plimsoll_units::duration::human;
+use serde_json::Value;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,10 @@ pub enum Occurrence {
     Recovery(Recovery),
     /// A run is over.
     RunEnded(Box<RunEnded>),
+    /// A search for the limit of a plan is over.
+    SearchEnded(Box<SearchEnded>),
+    /// A report that a schedule asks for was made, or was not.
+    ReportEnded(ReportEnded),
     /// Something became worse than it was.
     Regression(Regression),
     /// A service comes near its limit.
@@ -54,6 +59,8 @@ pub enum Page {
     Run(String),
     /// An SLA, by its name in metrics.
     Sla(String),
+    /// A report, by its path, which begins with `/`.
+    Report(String),
 }
 
 /// A promise that is being broken.
@@ -212,6 +219,159 @@ impl RunEnded {
             | ExitCode::Unreachable => Some(Occasion::Failure),
         }
     }
+}
+
+/// A search for the limit of a plan that is over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchEnded {
+    /// Its plan.
+    pub plan: String,
+    /// Its id: the tag `limit` of its runs.
+    pub search: String,
+    /// The schedule that started it, where one did.
+    pub schedule: Option<String>,
+    /// When it was over.
+    pub ended: u64,
+    /// How it ended.
+    pub code: ExitCode,
+    /// Why it could not go on, where it could not.
+    pub reason: Option<String>,
+    /// Where requests went, without user information.
+    pub target: String,
+    /// What it found, where it found something.
+    pub found: Option<BreakingPoint>,
+    /// Where its report was written on this machine, where no page shows that.
+    pub report: Option<String>,
+    /// Where its report is shown.
+    pub page: Option<Page>,
+}
+
+impl SearchEnded {
+    /// What it is to who is told: nothing where a person ended it, who knows. An answer that is not the one hoped for is both,
+    /// what was found and a failure.
+    pub fn occasions(&self) -> &'static [Occasion] {
+        match (self.code, &self.found) {
+            (ExitCode::Interrupted, _) => &[],
+            (ExitCode::Success, _) => &[Occasion::Capacity],
+            (ExitCode::Missed | ExitCode::Undecided, Some(_)) => &[Occasion::Capacity, Occasion::Failure],
+            (
+                ExitCode::Missed
+                | ExitCode::Undecided
+                | ExitCode::Internal
+                | ExitCode::Usage
+                | ExitCode::Unreachable,
+                _,
+            ) => &[Occasion::Failure],
+        }
+    }
+}
+
+/// Where a service breaks, as a search found it: arrivals per second, or users.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BreakingPoint {
+    /// Whether loads are users.
+    pub is_users: bool,
+    /// Whether the answer is sure.
+    pub is_sure: bool,
+    /// The highest load that was kept.
+    pub low: Option<f64>,
+    /// The lowest load that was missed.
+    pub high: Option<f64>,
+    /// The load that is told as the limit.
+    pub limit: Option<f64>,
+    /// Requests answered well per second at the highest load that was kept.
+    pub throughput: Option<f64>,
+    /// Who could do no more: `target`, `generator`, `network`, or a resource of the target by name.
+    pub side: Option<String>,
+    /// How that showed first.
+    pub symptom: Option<String>,
+}
+
+impl BreakingPoint {
+    /// What a search says in its JSON; `None` where it knows of no load that was kept or missed.
+    pub fn read(found: &Value) -> Option<Self> {
+        let point = &found["breaking_point"];
+        let number = |name: &str| point[name].as_f64();
+        let text = |name: &str| point[name].as_str().map(str::to_owned);
+        let (low, high) = (number("low"), number("high"));
+        low.or(high)?;
+        let is_users = found["unit"] == "users";
+        Some(Self {
+            is_users,
+            is_sure: found["sure"] == true,
+            low,
+            high,
+            // There is no half of a user: the most that were kept are the limit.
+            limit: if is_users { low } else { number("rate") },
+            throughput: number("max_throughput"),
+            side: text("resource").or_else(|| text("side")),
+            symptom: text("first_symptom"),
+        })
+    }
+
+    /// A load as people read it.
+    pub(crate) fn load(&self, load: f64) -> String {
+        if self.is_users { format!("{load:.0} users") } else { format!("{load:.1}/s") }
+    }
+
+    /// A load with its whole unit.
+    pub(crate) fn amount(&self, load: f64) -> String {
+        if self.is_users { self.load(load) } else { format!("{load:.1} arrivals/s") }
+    }
+
+    /// Whether the machine that searched was at its end first.
+    pub fn is_ours(&self) -> bool {
+        self.side.as_deref() == Some("generator")
+    }
+
+    /// Which loads were kept and missed.
+    pub fn interval(&self) -> String {
+        match (self.low, self.high) {
+            (Some(low), Some(high)) => format!("kept {} and missed {}", self.load(low), self.load(high)),
+            (Some(low), None) => format!("kept {}, and tried no more", self.load(low)),
+            (None, Some(high)) => format!("missed {}, and kept none", self.load(high)),
+            (None, None) => "kept and missed none".to_owned(),
+        }
+    }
+}
+
+/// A report that a schedule asks for, made or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportEnded {
+    /// The schedule.
+    pub schedule: String,
+    /// Of what it is.
+    pub of: ReportOf,
+    /// When it was over.
+    pub ended: u64,
+    /// Whether it is there.
+    pub is_made: bool,
+    /// How it was made, or why it was not.
+    pub words: String,
+    /// Where it is shown.
+    pub page: Option<Page>,
+}
+
+impl ReportEnded {
+    /// What it is to who is told.
+    pub fn occasion(&self) -> Occasion {
+        if self.is_made { Occasion::Success } else { Occasion::Failure }
+    }
+}
+
+/// Of what a report is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReportOf {
+    /// Where the service of a plan breaks.
+    Capacity {
+        /// The plan, as its runs are called.
+        plan: String,
+    },
+    /// What a calendar month came to for SLAs.
+    Slas {
+        /// Which one, like `2026-11`.
+        month: String,
+    },
 }
 
 /// Something that became worse than it was.

@@ -5,7 +5,7 @@
 
 #[cfg(test)]
 use std::collections::BTreeMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -116,17 +116,25 @@ impl Planner {
                 let mut told = self.tell_outages(news, now);
                 if let Some(occasion) = run.occasion() {
                     let message = message::run_ended(self.id("msg"), &run, &self.settings);
-                    told.extend(self.tell(occasion, message, now));
+                    told.extend(self.tell(&[occasion], message, now));
                 }
                 told
             }
+            Occurrence::SearchEnded(search) => {
+                let message = message::search_ended(self.id("msg"), &search, &self.settings);
+                self.tell(search.occasions(), message, now)
+            }
+            Occurrence::ReportEnded(report) => {
+                let message = message::report_ended(self.id("msg"), &report, &self.settings);
+                self.tell(&[report.occasion()], message, now)
+            }
             Occurrence::Regression(regression) => {
                 let message = message::regression(self.id("msg"), &regression, &self.settings);
-                self.tell(Occasion::Regression, message, now)
+                self.tell(&[Occasion::Regression], message, now)
             }
             Occurrence::Capacity(capacity) => {
                 let message = message::capacity(self.id("msg"), &capacity, &self.settings);
-                self.tell(Occasion::Capacity, message, now)
+                self.tell(&[Occasion::Capacity], message, now)
             }
         }
     }
@@ -134,7 +142,7 @@ impl Planner {
     /// Goes on with a breach that an earlier process has told.
     pub(crate) fn resume(&mut self, breach: Breach, now: Now) {
         let id = self.id("out");
-        let told: Vec<usize> = self.wanting(Occasion::Breach);
+        let told: Vec<usize> = self.wanting(&[Occasion::Breach]);
         self.outages.resume(breach, told, now.passed, || id);
     }
 
@@ -177,9 +185,11 @@ impl Planner {
         self.outages.next().into_iter().chain(held).chain(missed).min()
     }
 
-    fn wanting(&self, occasion: Occasion) -> Vec<usize> {
+    /// Those who want to be told of one of these, each once.
+    fn wanting(&self, occasions: &[Occasion]) -> Vec<usize> {
         let all = self.settings.receivers.iter().enumerate();
-        all.filter(|(_, receiver)| receiver.on.contains(&occasion)).map(|(index, _)| index).collect()
+        let wants = |on: &BTreeSet<Occasion>| occasions.iter().any(|occasion| on.contains(occasion));
+        all.filter(|(_, receiver)| wants(&receiver.on)).map(|(index, _)| index).collect()
     }
 
     fn tell_outages(&mut self, news: Vec<(News, Outage)>, now: Now) -> Vec<Told> {
@@ -190,7 +200,7 @@ impl Planner {
         let message = message::outage(self.id("msg"), news, outage, &self.settings);
         let mut told = Vec::new();
         let message = Arc::new(message);
-        for receiver in self.wanting(message::occasion(news)) {
+        for receiver in self.wanting(&[message::occasion(news)]) {
             let closes = news == News::Over && outage.told_to.contains(&receiver);
             if closes || self.admit(receiver, &message, now) {
                 told.push((receiver, Arc::clone(&message)));
@@ -202,10 +212,10 @@ impl Planner {
         told
     }
 
-    fn tell(&mut self, occasion: Occasion, message: Message, now: Now) -> Vec<Told> {
+    fn tell(&mut self, occasions: &[Occasion], message: Message, now: Now) -> Vec<Told> {
         let message = Arc::new(message);
         let mut told = Vec::new();
-        for receiver in self.wanting(occasion) {
+        for receiver in self.wanting(occasions) {
             if self.admit(receiver, &message, now) {
                 told.push((receiver, Arc::clone(&message)));
             }

@@ -52,17 +52,17 @@ impl NotifyReceiver {
 /// Something that somebody may want to be told of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Occasion {
-    /// A run failed.
+    /// A run or a search failed, or a report was not made.
     Failure,
     /// Something became worse than it was.
     Regression,
-    /// A run went well.
+    /// A run went well, or a report was made.
     Success,
     /// A promise is being broken.
     Breach,
     /// It is kept again.
     Recovery,
-    /// A service comes near its limit.
+    /// A search found a limit, or a service comes near its own.
     Capacity,
 }
 

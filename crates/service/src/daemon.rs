@@ -970,8 +970,10 @@ impl Daemon {
     fn over(&self, id: &str, is_well: bool, words: &str, report: Option<String>, fate: Option<Fate>) {
         let mut inner = self.inner();
         let Some(run) = inner.runs.remove(id) else { return };
-        if run.task == Task::Run {
-            self.tell_end(&inner, id, &run, fate);
+        match &run.task {
+            Task::Run => self.tell_end(&inner, id, &run, fate),
+            Task::Search | Task::Report(_) => self.tell_job(&inner, id, &run, report.as_deref(), words, fate),
+            Task::Trial => {}
         }
         let Some(schedule) = run.schedule else { return };
         let lasted = jiff::SignedDuration::try_from(run.since.elapsed()).unwrap_or(jiff::SignedDuration::MAX);

@@ -1,4 +1,4 @@
-//! Tells of the ends of runs that the service started.
+//! Tells of the ends of what the service started: runs, searches and reports.
 //!
 //! Each end is told once. A run whose plan has a `notify` of its own tells its end itself, to whom the plan says; the
 //! service tells of all others, and of every run that could not: whose process died without a word, or never was one.
@@ -60,6 +60,13 @@ impl Farewell {
                 teller.tell(Occurrence::RunEnded(Box::new(ended)));
             }
         });
+    }
+
+    /// Tells of what there is no record to read of.
+    pub(crate) fn say(&self, occurrence: Occurrence) {
+        if let Some(teller) = &self.teller {
+            teller.tell(occurrence);
+        }
     }
 
     /// Waits until all are told, for a while.
@@ -125,7 +132,8 @@ impl End {
     }
 }
 
-fn now() -> u64 {
+/// Unix seconds.
+pub(crate) fn now() -> u64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs()
 }
 

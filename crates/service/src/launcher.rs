@@ -9,6 +9,7 @@ use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use plimsoll_notify::BreakingPoint;
 use plimsoll_run::{ExitCode, TRY_AGAIN, Targets};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -45,6 +46,8 @@ pub(crate) enum Work {
         most: f64,
         /// Where its report goes.
         report: Option<PathBuf>,
+        /// Where that is asked for over HTTP.
+        page: Option<String>,
     },
     /// Writes a report, as these arguments say.
     Report(Vec<OsString>),
@@ -162,7 +165,7 @@ impl Fate {
     /// How a search ended, in words for people, with what it found.
     pub(crate) fn search_words(&self) -> String {
         let found: Value = serde_json::from_str(&self.found).unwrap_or_default();
-        let interval = interval(&found);
+        let interval = BreakingPoint::read(&found).map(|found| found.interval());
         let is_ours = found["breaking_point"]["side"] == "generator";
         match (self.code, interval) {
             (Some(0), Some(interval)) => interval,
@@ -185,6 +188,11 @@ impl Fate {
         }
     }
 
+    /// Where a search found that its target breaks.
+    pub(crate) fn breaking_point(&self) -> Option<BreakingPoint> {
+        BreakingPoint::read(&serde_json::from_str(&self.found).ok()?)
+    }
+
     /// How a report was made, in words for people; `is_there`: it is in its place.
     pub(crate) fn report_words(&self, is_there: bool) -> String {
         match (is_there, self.code) {
@@ -200,20 +208,6 @@ impl Fate {
         let mut lines = self.said.lines().map(str::trim).filter(|line| !line.is_empty());
         let first = lines.clone().find(|line| line.starts_with("error"));
         first.or_else(|| lines.next()).unwrap_or("nothing was said")
-    }
-}
-
-/// Which loads a search kept and missed, by its JSON.
-fn interval(found: &Value) -> Option<String> {
-    let load = |name: &str| {
-        let load = found["breaking_point"][name].as_f64()?;
-        Some(if found["unit"] == "users" { format!("{load:.0} users") } else { format!("{load:.1}/s") })
-    };
-    match (load("low"), load("high")) {
-        (Some(low), Some(high)) => Some(format!("kept {low} and missed {high}")),
-        (Some(low), None) => Some(format!("kept {low}, and tried no more")),
-        (None, Some(high)) => Some(format!("missed {high}, and kept none")),
-        (None, None) => None,
     }
 }
 
@@ -234,7 +228,7 @@ impl Launcher {
             Work::Resume => {
                 command.args(["runs", "resume", &launch.id, "--quiet"]);
             }
-            Work::Search { most, report } => {
+            Work::Search { most, report, page } => {
                 command.args(["limit", "-", "--quiet", "--json", "-", "--id", &launch.id]);
                 command.arg("--most").arg(most.to_string());
                 // What only its process knows ends with the service: nobody could find a search again that is between
@@ -242,6 +236,9 @@ impl Launcher {
                 command.arg("--parent").arg(std::process::id().to_string());
                 if let Some(report) = report {
                     command.arg("--report").arg(report);
+                }
+                if let Some(page) = page {
+                    command.arg("--report-page").arg(page);
                 }
                 out = Stdio::piped();
             }
@@ -381,13 +378,14 @@ run - --quiet --id abc --seed 7 --tag schedule=nightly \
 
     #[tokio::test]
     async fn a_search_is_told_its_bound_and_its_parent_and_what_it_found_is_read() {
-        let work = Work::Search { most: 2000.5, report: Some("/r/weekly/now.html".into()) };
+        let page = Some("/api/v1/reports/weekly/now.html".to_owned());
+        let work = Work::Search { most: 2000.5, report: Some("/r/weekly/now.html".into()), page };
         let json = "{\"unit\":\"per_second\",\"breaking_point\":{\"low\":779.06,\"high\":793.3}}";
         let fate = fate_of(&format!("cat >/dev/null; echo \"$@\" >&2; echo '{json}'"), work).await;
         let parent = std::process::id();
         let told = format!(
             "limit - --quiet --json - --id abc --most 2000.5 --parent {parent} --report /r/weekly/now.html \
-             --tag schedule=nightly --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8\n"
+             --report-page /api/v1/reports/weekly/now.html --tag schedule=nightly --targets 127.0.0.0/8,::1/128 --targets shop.example.org,10.0.0.0/8\n"
         );
         assert_eq!(fate.said, told);
         assert_eq!(fate.search_words(), "kept 779.1/s and missed 793.3/s");

@@ -232,7 +232,7 @@ pub(crate) fn file_of(at: Timestamp) -> String {
 }
 
 /// When the report of this name was begun; `None`: none is called so.
-fn moment_of(file: &str) -> Option<Timestamp> {
+pub(crate) fn moment_of(file: &str) -> Option<Timestamp> {
     let (date, time) = file.strip_suffix(".html")?.split_once('T')?;
     let at: Timestamp = format!("{date}T{}", time.replace('-', ":")).parse().ok()?;
     (file_of(at) == file).then_some(at)

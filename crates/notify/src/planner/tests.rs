@@ -4,7 +4,7 @@ use plimsoll_run::{ExitCode, NotifyChannel, NotifyReceiver, Secret};
 use plimsoll_sla::Severity;
 
 use super::*;
-use crate::{Recovery, RunEnded};
+use crate::{BreakingPoint, Recovery, ReportEnded, ReportOf, RunEnded, SearchEnded};
 
 /// What every test begins at, in Unix seconds.
 const START: u64 = 1_700_000_000;
@@ -285,4 +285,80 @@ proptest::proptest! {
             proptest::prop_assert!(within <= at_most as usize, "{told:?}");
         }
     }
+}
+
+fn search(code: ExitCode, is_found: bool) -> Occurrence {
+    let found = BreakingPoint {
+        is_users: false,
+        is_sure: true,
+        low: Some(100.0),
+        high: Some(102.0),
+        limit: Some(101.0),
+        throughput: None,
+        side: None,
+        symptom: None,
+    };
+    Occurrence::SearchEnded(Box::new(SearchEnded {
+        plan: "shop".to_owned(),
+        search: "s1".to_owned(),
+        schedule: None,
+        ended: START,
+        code,
+        reason: None,
+        target: String::new(),
+        found: is_found.then_some(found),
+        report: None,
+        page: None,
+    }))
+}
+
+fn report(is_made: bool) -> Occurrence {
+    Occurrence::ReportEnded(ReportEnded {
+        schedule: "month".to_owned(),
+        of: ReportOf::Slas { month: "2026-10".to_owned() },
+        ended: START,
+        is_made,
+        words: String::new(),
+        page: None,
+    })
+}
+
+#[test]
+fn searches_and_reports_are_told_once_to_who_wants_them() {
+    let words: [&[Occasion]; 4] = [
+        &[Occasion::Capacity],
+        &[Occasion::Failure],
+        &[Occasion::Success],
+        &[Occasion::Capacity, Occasion::Failure],
+    ];
+    let receivers = || words.iter().map(|on| receiver(on, 30)).collect();
+    for (occurrence, event, told) in [
+        (search(ExitCode::Success, true), "limit.found", &[0, 3][..]),
+        (search(ExitCode::Success, false), "limit.found", &[0, 3]),
+        // An answer, and not the one hoped for.
+        (search(ExitCode::Missed, true), "limit.found", &[0, 1, 3]),
+        (search(ExitCode::Undecided, true), "limit.found", &[0, 1, 3]),
+        (search(ExitCode::Undecided, false), "limit.failed", &[1, 3]),
+        (search(ExitCode::Usage, true), "limit.failed", &[1, 3]),
+        (search(ExitCode::Unreachable, false), "limit.failed", &[1, 3]),
+        (search(ExitCode::Internal, false), "limit.failed", &[1, 3]),
+        (search(ExitCode::Interrupted, true), "", &[]),
+        (report(true), "report.made", &[2]),
+        (report(false), "report.failed", &[1, 3]),
+    ] {
+        let found = planner(receivers()).take(occurrence.clone(), at(0));
+        let who: Vec<usize> = found.iter().map(|(receiver, _)| *receiver).collect();
+        assert_eq!(who, told, "{occurrence:?}");
+        assert!(found.iter().all(|(_, message)| message.event == event), "{occurrence:?}");
+    }
+}
+
+#[test]
+fn searches_and_reports_take_of_the_hour_like_everything_else() {
+    let mut planner = planner(vec![receiver(&[Occasion::Capacity, Occasion::Success], 2)]);
+    let told = [search(ExitCode::Success, true), report(true), report(true), search(ExitCode::Success, true)]
+        .map(|occurrence| planner.take(occurrence, at(10)).len());
+    assert_eq!((told, planner.held()), ([1, 1, 0, 0], [(0, 2)].into()));
+    let titles = pass(&mut planner, 3605, 3611);
+    assert_eq!(titles, ["3610 0 2 messages held back since 2023-11-14 22:13:30 UTC"]);
 }

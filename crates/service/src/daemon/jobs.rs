@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use plimsoll_run::Targets;
+use plimsoll_notify::{Occurrence, Page, ReportEnded, ReportOf, SearchEnded};
+use plimsoll_run::{ExitCode, Targets};
 use tokio::time::Instant;
 
 use super::{
     Asked, Begun, Daemon, Inner, LiveRun, Over, Process, Refusal, Refused, Resumptions, SCHEDULE_TAG, Task,
     right,
 };
+use crate::farewell::now;
 use crate::launcher::{self, Fate, Launch, Work};
 use crate::plans::{Demand, Good};
 use crate::reports;
@@ -87,6 +89,7 @@ impl Daemon {
                     Most::Rate(rate) => rate,
                     Most::Users(users) => users.into(),
                 },
+                page: place.is_some().then(|| reports::href(&schedule.name, &file)),
                 report: place,
             },
             text: good.text.clone(),
@@ -186,6 +189,33 @@ impl Daemon {
         Ok(())
     }
 
+    /// Tells of a search or a report that is over. Whoever stopped one knows.
+    pub(super) fn tell_job(
+        &self,
+        inner: &Inner,
+        id: &str,
+        run: &LiveRun,
+        report: Option<&str>,
+        words: &str,
+        fate: Option<Fate>,
+    ) {
+        let schedule = run.schedule.as_deref().and_then(|name| inner.schedule(name));
+        let (Some(schedule), Some(fate)) = (schedule, fate) else { return };
+        let page = report.map(|file| Page::Report(reports::href(&schedule.name, file)));
+        let is_well = page.is_some() || fate.code == Some(0);
+        if run.is_stopped && !is_well {
+            return;
+        }
+        let occurrence = match &run.task {
+            Task::Search => search_ended(id, run, schedule, &fate, page),
+            Task::Report(file) => report_ended(file, schedule, words, page),
+            Task::Run | Task::Trial => None,
+        };
+        if let Some(occurrence) = occurrence {
+            self.farewell.lock().unwrap_or_else(PoisonError::into_inner).say(occurrence);
+        }
+    }
+
     /// The report of this name, if it was made. The oldest make room for it.
     async fn made(&self, schedule: &Schedule, file: &str) -> Option<String> {
         let (reports, name, keep) = (self.reports.clone()?, schedule.name.clone(), schedule.keep);
@@ -224,6 +254,56 @@ impl Daemon {
         };
         Ok(Some((demand, good.targets.clone())))
     }
+}
+
+/// What there is to tell of a search, where it is ours to tell: one whose plan names somebody tells them itself, unless
+/// its process died without a word.
+fn search_ended(
+    id: &str,
+    run: &LiveRun,
+    schedule: &Schedule,
+    fate: &Fate,
+    page: Option<Page>,
+) -> Option<Occurrence> {
+    let (_, good) = run.plan.as_ref()?;
+    if good.tells_itself && fate.could_speak() {
+        return None;
+    }
+    let (found, code) = (fate.breaking_point(), fate.exit_code());
+    let says_little = found.is_none() || matches!(code, ExitCode::Internal | ExitCode::Usage);
+    Some(Occurrence::SearchEnded(Box::new(SearchEnded {
+        plan: good.name.clone(),
+        search: id.to_owned(),
+        schedule: Some(schedule.name.clone()),
+        ended: now(),
+        code,
+        reason: says_little.then(|| fate.search_words()),
+        target: good.targets.first().cloned().unwrap_or_default(),
+        found,
+        report: None,
+        page,
+    })))
+}
+
+/// What there is to tell of a report; `file` is what it is called, or would have been.
+fn report_ended(file: &str, schedule: &Schedule, words: &str, page: Option<Page>) -> Option<Occurrence> {
+    let of = match &schedule.job {
+        Job::Capacity { plan, .. } => ReportOf::Capacity { plan: plan.clone() },
+        Job::Sla { month, .. } => {
+            let begun = reports::moment_of(file).unwrap_or_else(Timestamp::now);
+            ReportOf::Slas { month: month.of(begun, &schedule.when.zone()) }
+        }
+        Job::Plan(_) | Job::Limit { .. } => return None,
+    };
+    let (schedule, words) = (schedule.name.clone(), words.to_owned());
+    Some(Occurrence::ReportEnded(ReportEnded {
+        schedule,
+        of,
+        ended: now(),
+        is_made: page.is_some(),
+        words,
+        page,
+    }))
 }
 
 /// The most that a search offers: of the kind of load that its plan has.

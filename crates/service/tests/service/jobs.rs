@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 
 use crate::scene::Scene;
 
-const PLAN: &str = "name: shop\ntarget: http://127.0.0.1:1\nload: { stages: [{ hold: 10/s, for: 5s }] }\n\
+pub(crate) const PLAN: &str = "name: shop\ntarget: http://127.0.0.1:1\nload: { stages: [{ hold: 10/s, for: 5s }] }\n\
                     scenarios: [{ name: one, steps: [{ get: / }] }]\n";
 
-fn schedule(name: &str, job: Job, keep: usize) -> Schedule {
+pub(crate) fn schedule(name: &str, job: Job, keep: usize) -> Schedule {
     let (overlap, missed) = (Overlap::Skip, Missed::Skip);
     Schedule { name: name.to_owned(), job, keep, when: When::OnDemand, overlap, missed }
 }
 
-fn limit(plan: &str, most: Most) -> Job {
+pub(crate) fn limit(plan: &str, most: Most) -> Job {
     Job::Limit { plan: plan.to_owned(), most }
 }
 
-fn month() -> Job {
+pub(crate) fn month() -> Job {
     Job::Sla { files: Vec::new(), month: Month::Last }
 }
 
-async fn start(scene: &Scene, schedule: &str) -> (StatusCode, Option<String>, Value) {
+pub(crate) async fn start(scene: &Scene, schedule: &str) -> (StatusCode, Option<String>, Value) {
     let url = format!("{}/api/v1/schedules/{schedule}/start", scene.url);
     let answer = scene.http.request(Method::POST, url).send().await.unwrap();
     let place = answer.headers().get("location").map(|place| place.to_str().unwrap().to_owned());
@@ -30,7 +30,7 @@ async fn start(scene: &Scene, schedule: &str) -> (StatusCode, Option<String>, Va
 }
 
 /// A schedule, once it is so.
-async fn standing(scene: &Scene, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn standing(scene: &Scene, name: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let of_it = |told: &Value| {
         told["schedules"].as_array().unwrap().iter().find(|one| one["name"] == name).cloned().unwrap()
     };

@@ -10,6 +10,7 @@ use plimsoll_history::{AnswerBy, AnswerText, History, KeptAnswer, Recorder};
 use plimsoll_measure::{
     DropCause, Edges, Frame, IterationKey, Outcome, Phase, SECOND, Sample, SeriesKey, Shard, Vitals,
 };
+use plimsoll_notify::Teller;
 use plimsoll_report::KeptCapacity;
 use plimsoll_run::{
     Ended, Gauges, Machine, Model, RunEvent, RunInfo, RunStatus, ScenarioShape, Second, Shape, StageShape,
@@ -49,33 +50,31 @@ impl Scene {
     pub(crate) async fn telling(settings: plimsoll_run::NotifySettings) -> Self {
         let limits = Limits { requests: 1e6, ..Limits::default() };
         let access = Access { limits, ..Access::default() };
-        Self::serving(tempfile::tempdir().unwrap(), Promises::default(), access, None, settings).await
+        Self::serving(tempfile::tempdir().unwrap(), Promises::default(), access, None, settings, None).await
     }
 
     /// One that starts plans of its folder, and what it starts ends at once.
     pub(crate) async fn starting(files: &[(&str, &str)], schedules: Vec<Schedule>) -> Self {
-        Self::starting_by(tempfile::tempdir().unwrap(), files, schedules, "/bin/false".into()).await
+        Self::starting_by(tempfile::tempdir().unwrap(), files, schedules, "/bin/false".into(), None).await
     }
 
     /// One whose searches find something and whose reports are this text.
     pub(crate) async fn reporting(files: &[(&str, &str)], schedules: Vec<Schedule>, html: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (program, page) = (folder.path().join("program"), folder.path().join("page.html"));
-        std::fs::write(&page, html).unwrap();
-        std::fs::write(
-            &program,
-            format!(
-                "#!/bin/sh\n\
-                 test \"$1\" = limit && cat >/dev/null && \
-                 echo '{{\"unit\":\"per_second\",\"breaking_point\":{{\"low\":779.06,\"high\":793.3}}}}'\n\
-                 while test $# -gt 0; do case \"$1\" in --report|--html) file=\"$2\";; esac; shift; done\n\
-                 mkdir -p \"$(dirname \"$file\")\" && cp {} \"$file\"\n",
-                page.display()
-            ),
-        )
-        .unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
-        Self::starting_by(folder, files, schedules, program).await
+        let program = searcher(folder.path(), html);
+        Self::starting_by(folder, files, schedules, program, None).await
+    }
+
+    /// The same, and it tells how what it starts ends.
+    pub(crate) async fn reporting_to(
+        teller: Teller,
+        files: &[(&str, &str)],
+        schedules: Vec<Schedule>,
+        html: &str,
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let program = searcher(folder.path(), html);
+        Self::starting_by(folder, files, schedules, program, Some(teller)).await
     }
 
     async fn starting_by(
@@ -83,6 +82,7 @@ impl Scene {
         files: &[(&str, &str)],
         schedules: Vec<Schedule>,
         program: PathBuf,
+        teller: Option<Teller>,
     ) -> Self {
         let plans = folder.path().join("plans");
         std::fs::create_dir(&plans).unwrap();
@@ -105,7 +105,8 @@ impl Scene {
         };
         let limits = Limits { requests: 1e6, ..Limits::default() };
         let access = Access { limits, ..Access::default() };
-        Self::with(folder, Promises::default(), access, Some(plans)).await
+        let nobody = plimsoll_run::NotifySettings::default();
+        Self::serving(folder, Promises::default(), access, Some(plans), nobody, teller).await
     }
 
     /// One that judges, over the record in a folder.
@@ -133,7 +134,7 @@ impl Scene {
         access: Access,
         plans: Option<Plans>,
     ) -> Self {
-        Self::serving(folder, promises, access, plans, plimsoll_run::NotifySettings::default()).await
+        Self::serving(folder, promises, access, plans, plimsoll_run::NotifySettings::default(), None).await
     }
 
     async fn serving(
@@ -142,10 +143,11 @@ impl Scene {
         access: Access,
         plans: Option<Plans>,
         told: plimsoll_run::NotifySettings,
+        teller: Option<Teller>,
     ) -> Self {
         let history = History::open(folder.path().join("history.db")).await.unwrap();
         let listen = "127.0.0.1:0".parse().unwrap();
-        let config = Config { listen, history: history.clone(), promises, teller: None, plans, access };
+        let config = Config { listen, history: history.clone(), promises, teller, plans, access };
         let service = Service::bind(config).await.unwrap().telling(told);
         let scheme = if service.is_secure() { "https" } else { "http" };
         let url = format!("{scheme}://{}", service.addr());
@@ -194,6 +196,31 @@ impl Scene {
         tokio::time::timeout(DEADLINE, self.served).await.expect("it ends when told").unwrap();
         self.folder
     }
+}
+
+/// A program whose searches find something and whose reports are this text. Files beside its folder of plans change its
+/// mind: with `fail` it refuses, with `slow` it does not end by itself, with `kill` it is killed.
+fn searcher(folder: &Path, html: &str) -> PathBuf {
+    let (program, page) = (folder.join("program"), folder.join("page.html"));
+    std::fs::write(&page, html).unwrap();
+    std::fs::write(
+        &program,
+        format!(
+            "#!/bin/sh\n\
+             test -e ../kill && kill -9 $$\n\
+             test -e ../slow && exec sleep 600\n\
+             test -e ../fail && echo 'error: no luck' >&2 && exit 2\n\
+             test \"$1\" = limit && cat >/dev/null && \
+             echo '{{\"unit\":\"per_second\",\"sure\":true,\"breaking_point\":\
+             {{\"low\":779.06,\"high\":793.3,\"rate\":786.18}}}}'\n\
+             while test $# -gt 0; do case \"$1\" in --report|--html) file=\"$2\";; esac; shift; done\n\
+             mkdir -p \"$(dirname \"$file\")\" && cp {} \"$file\"\n",
+            page.display()
+        ),
+    )
+    .unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    program
 }
 
 pub(crate) fn started(id: &str) -> Started {
