@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use plimsoll_history::{AuditEntry, Ceilings, History, KeptToken, Scope};
 use plimsoll_run::{ExitCode, Targets};
-use plimsoll_service::{TOKEN_PREFIX, token_hash};
+use plimsoll_service::{Standing, TOKEN_PREFIX, token_hash, tokens_json};
 use serde_json::{Value, json};
 
 use crate::arguments::TokenCommand;
@@ -65,8 +65,7 @@ async fn create(
 async fn list(history: &History, path: Option<&Path>) -> Outcome {
     let (tokens, now) = (history.tokens().await.map_err(Stop::usage)?, now());
     if let Some(path) = path {
-        let rows: Vec<Value> = tokens.iter().map(|token| as_json(token, now)).collect();
-        files::put(path, &format!("{:#}\n", json!({ "tokens": rows }))).map_err(Stop::internal)?;
+        files::put(path, &format!("{:#}\n", tokens_json(&tokens, now))).map_err(Stop::internal)?;
         return Ok(ExitCode::Success);
     }
     for token in &tokens {
@@ -75,7 +74,7 @@ async fn list(history: &History, path: Option<&Path>) -> Outcome {
             "{}  {:<5}  {:<7}  made {}  expires {expires}  {}",
             token.id,
             token.scope.label(),
-            standing(token, now),
+            Standing::of(token, now).label(),
             moment(token.made_nanos),
             crate::view::plain(&token.name),
         );
@@ -118,34 +117,6 @@ pub(crate) async fn audit(history: &History, action: &str, what: &str, details: 
         details,
     };
     history.keep_audit(&entry).await.map_err(Stop::usage)
-}
-
-fn standing(token: &KeptToken, now: i64) -> &'static str {
-    match (token.revoked_nanos, token.expires_nanos) {
-        (Some(_), _) => "revoked",
-        (None, Some(expires)) if expires <= now => "expired",
-        (None, _) => "good",
-    }
-}
-
-fn as_json(token: &KeptToken, now: i64) -> Value {
-    json!({
-        "id": token.id,
-        "name": token.name,
-        "scope": token.scope.label(),
-        "standing": standing(token, now),
-        "max_rate": token.ceilings.rate,
-        "max_users": token.ceilings.users,
-        "targets": token.ceilings.targets,
-        "made": standard(token.made_nanos),
-        "expires": token.expires_nanos.map(standard),
-        "revoked": token.revoked_nanos.map(standard),
-    })
-}
-
-/// A moment in the form of RFC 3339.
-fn standard(nanos: i64) -> Option<String> {
-    jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok().map(|moment| moment.to_string())
 }
 
 /// Bytes that nobody can foretell.

@@ -9,13 +9,14 @@ use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use plimsoll_history::{AuditEntry, Ceilings, KeptToken, Scope};
+use plimsoll_history::{AuditEntry, Ceilings, Scope};
 use plimsoll_run::{Subnet, Targets};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::problem::{Kind, Problem};
 use crate::routes::App;
+use crate::tokens::Standing;
 
 /// The cookie of a browser that has logged in.
 pub(crate) const COOKIE: &str = "plimsoll_token";
@@ -333,23 +334,16 @@ pub(crate) async fn of_token(app: &App, token: &str) -> Result<Caller, Refused> 
         Refused::Unreadable(Problem::unavailable("tokens cannot be read at the moment"))
     })?;
     let Some(kept) = kept.filter(|kept| is_same(&kept.hash, &token_hash(token))) else { return Err(unknown) };
-    match standing(&kept, now_nanos()) {
-        Some(why) => Err(Refused::Unknown(why)),
-        None => Ok(Caller {
+    match Standing::of(&kept, now_nanos()) {
+        Standing::Revoked => Err(Refused::Unknown("the token was revoked")),
+        Standing::Expired => Err(Refused::Unknown("the token has expired")),
+        Standing::Good => Ok(Caller {
             name: kept.name,
             known_by: KnownBy::Token,
             scope: kept.scope,
             ceilings: kept.ceilings,
         }),
     }
-}
-
-/// Why a token is good no more.
-fn standing(token: &KeptToken, now_nanos: i64) -> Option<&'static str> {
-    if token.revoked_nanos.is_some() {
-        return Some("the token was revoked");
-    }
-    token.expires_nanos.is_some_and(|expires| expires <= now_nanos).then_some("the token has expired")
 }
 
 /// The part of a token that is not secret.

@@ -55,6 +55,7 @@ mod slas;
 mod starts;
 mod targets;
 mod telling;
+mod tokens;
 mod watcher;
 
 pub use access::{Access, AccessError, Auth, Limits, Patience, Proxy, TOKEN_PREFIX, Tls, token_hash};
@@ -67,3 +68,4 @@ pub use server::{Config, Service, ServiceError};
 pub use serving::CertificateError;
 pub use slas::{Connection, Credentials, Promises, SlaError, with_composites};
 pub use targets::TargetError;
+pub use tokens::{Standing, tokens_json};

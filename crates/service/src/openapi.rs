@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::problem::{Kind, MEDIA_TYPE, TYPE};
 use crate::route::{Answer, Route};
+use crate::tokens::Standing;
 
 /// The schema of a plan's text.
 const PLAN_YAML: &str = "PlanYaml";
@@ -445,6 +446,18 @@ fn schemas() -> Value {
                 "max_rate": maybe_number(),
                 "max_users": { "type": ["integer", "null"] },
                 "targets": { "type": ["array", "null"], "items": text() },
+            }),
+        ),
+        "Tokens": list("tokens", "KeptToken"),
+        "KeptToken": object(
+            &["id", "name", "scope", "standing", "max_rate", "max_users", "targets", "made", "expires", "revoked"],
+            &json!({
+                "id": { "type": "string", "description": "The part of the token that is not secret." },
+                "name": text(), "scope": { "enum": ["read", "run", "admin"] },
+                "standing": { "enum": Standing::ALL.map(Standing::label) }, "max_rate": maybe_number(),
+                "max_users": { "type": ["integer", "null"] },
+                "targets": { "type": ["array", "null"], "items": text() },
+                "made": moment(), "expires": maybe_moment(), "revoked": maybe_moment(),
             }),
         ),
         "Audit": audit,

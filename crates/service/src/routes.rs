@@ -27,7 +27,7 @@ use crate::slas::Slas;
 use crate::telling::Receivers;
 use crate::{
     admin, annotations, assets, control, course, discovery, editing, events, guard, login, openapi, problem,
-    reports, settings, starts, telling,
+    reports, settings, starts, telling, tokens,
 };
 
 /// What every handler can use.
@@ -69,6 +69,7 @@ pub(crate) fn table() -> Vec<Route> {
         of_slas(),
         discovery::routes(),
         admin::routes(),
+        tokens::routes(),
         settings::routes(),
         telling::routes(),
         of_itself,

@@ -24,23 +24,31 @@ pub(crate) fn with_tokens() -> Access {
 
 /// Makes a token, as the command line does.
 pub(crate) async fn token(history: &History, id: &str, scope: Scope) -> String {
-    keep(history, id, scope, None).await
+    history.keep_token(&kept(id, scope)).await.unwrap();
+    secret(id)
 }
 
-async fn keep(history: &History, id: &str, scope: Scope, expires_nanos: Option<i64>) -> String {
-    let token = format!("plimsoll_{id}_{}", "5".repeat(64));
-    let kept = KeptToken {
+/// What is kept of the token with this id.
+pub(crate) fn kept(id: &str, scope: Scope) -> KeptToken {
+    KeptToken {
         id: id.to_owned(),
         name: format!("{id} <b>"),
-        hash: token_hash(&token),
+        hash: token_hash(&secret(id)),
         scope,
         ceilings: Ceilings::default(),
         made_nanos: 0,
-        expires_nanos,
+        expires_nanos: None,
         revoked_nanos: None,
-    };
-    history.keep_token(&kept).await.unwrap();
-    token
+    }
+}
+
+fn secret(id: &str) -> String {
+    format!("plimsoll_{id}_{}", "5".repeat(64))
+}
+
+async fn expired(history: &History, id: &str, scope: Scope) -> String {
+    history.keep_token(&KeptToken { expires_nanos: Some(1), ..kept(id, scope) }).await.unwrap();
+    secret(id)
 }
 
 /// A path with its holes filled by what is not there.
@@ -58,7 +66,7 @@ async fn every_route_answers_only_those_who_may_ask() {
     let scene = Scene::guarded(with_tokens()).await;
     let of = |scope: Scope| token(&scene.history, scope.label(), scope);
     let good = [of(Scope::Read).await, of(Scope::Run).await, of(Scope::Admin).await];
-    let expired = keep(&scene.history, "expired", Scope::Admin, Some(1)).await;
+    let expired = expired(&scene.history, "expired", Scope::Admin).await;
     let revoked = token(&scene.history, "revoked", Scope::Admin).await;
     scene.history.revoke_token("revoked", 1).await.unwrap();
     let wrong = good[2].replace('5', "6");
@@ -232,6 +240,33 @@ async fn what_was_deleted_and_by_whom_stays_known() {
     let entry = &audit["entries"][0];
     assert_eq!((&entry["who"], &entry["known_by"]), (&"a <b>".into(), &"token".into()));
     assert_eq!((&entry["action"], &entry["what"]), (&"run.delete".into(), &"0198-past".into()));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn tokens_are_told_without_what_would_let_anybody_in() {
+    let scene = Scene::guarded(with_tokens()).await;
+    let admin = token(&scene.history, "a", Scope::Admin).await;
+    let expired = expired(&scene.history, "e", Scope::Run).await;
+    token(&scene.history, "r", Scope::Read).await;
+    scene.history.revoke_token("r", 2_000_000_000).await.unwrap();
+    let asked = scene.http.get(format!("{}/api/v1/tokens", scene.url)).bearer_auth(&admin);
+    let text = asked.send().await.unwrap().text().await.unwrap();
+    for token in [&admin, &expired] {
+        let secret = token.rsplit('_').next().unwrap();
+        let hash: String = token_hash(token).iter().map(|byte| format!("{byte:02x}")).collect();
+        for part in [secret, &hash, "hash"] {
+            assert!(!text.contains(part), "{text}");
+        }
+    }
+    let told: Value = serde_json::from_str(&text).unwrap();
+    let tokens = told["tokens"].as_array().unwrap();
+    let all = |key: &str| tokens.iter().map(|token| token[key].clone()).collect::<Vec<_>>();
+    assert_eq!(all("id"), ["a", "e", "r"]);
+    assert_eq!(all("name"), ["a <b>", "e <b>", "r <b>"]);
+    assert_eq!(all("scope"), ["admin", "run", "read"]);
+    assert_eq!(all("standing"), ["good", "expired", "revoked"]);
+    assert_eq!(all("revoked"), [Value::Null, Value::Null, "1970-01-01T00:00:02Z".into()]);
     scene.end().await;
 }
 

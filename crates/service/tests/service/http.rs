@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use plimsoll_history::{AnswerText, KeptAnswer, Recorder};
+use plimsoll_history::{AnswerText, KeptAnswer, Recorder, Scope};
 use plimsoll_service::{Config, Service, ServiceError};
 use serde_json::Value;
 
-use crate::annotations;
 use crate::scene::{DEADLINE, Scene, answer, ended, record, second, started};
+use crate::{access, annotations};
 
 #[tokio::test]
 async fn a_past_run_is_listed_and_told_in_full() {
@@ -435,6 +435,7 @@ async fn answers_are_as_the_document_says() {
     answer(&scene.history, "storefront <b>", 350.0, 1).await;
     let alerts = [annotations::alert("a", 5, Some(9)), annotations::alert("b", -7, None)];
     scene.history.keep_annotations(&alerts).await.unwrap();
+    access::token(&scene.history, "a", Scope::Run).await;
     let both = |list: &Value| list["runs"].as_array().is_some_and(|runs| runs.len() == 2);
     scene.json_where("/api/v1/runs", both).await;
     let document = scene.json("/api/v1/openapi.json").await;
@@ -451,6 +452,7 @@ async fn answers_are_as_the_document_says() {
         ("/api/v1/slas", "/api/v1/slas"),
         ("/api/v1/me", "/api/v1/me"),
         ("/api/v1/audit", "/api/v1/audit"),
+        ("/api/v1/tokens", "/api/v1/tokens"),
         ("/api/v1/prometheus/targets", "/api/v1/prometheus/targets"),
         ("/api/v1/openapi.json", "/api/v1/openapi.json"),
     ] {

@@ -2,12 +2,12 @@
 
 use fantoccini::Locator;
 use fantoccini::key::Key;
-use plimsoll_history::Scope;
+use plimsoll_history::{Ceilings, KeptToken, Scope};
 use plimsoll_service::{Job, Missed, Month, Most, Overlap, Schedule, When};
 use plimsoll_testkit::{Browser, wait_for};
 use serde_json::json;
 
-use crate::access::{token, with_tokens};
+use crate::access::{kept, token, with_tokens};
 use crate::browser::{pictures, press, read, shows, tab_to};
 use crate::control::{RUN, carry_out, live};
 use crate::scene::{DEADLINE, Scene, record, second, started};
@@ -351,6 +351,64 @@ async fn a_run_is_steered_from_its_page() {
     scene.end().await;
 }
 
+async fn log_in(browser: &Browser, scene: &Scene, secret: &str) {
+    browser.open(&scene.url).await.unwrap();
+    shows(browser, "h1", "Log in").await;
+    let field = browser.client().find(Locator::Css("#token")).await.unwrap();
+    field.send_keys(secret).await.unwrap();
+    click(browser, "button").await;
+    shows(browser, "main h1", "Runs").await;
+}
+
+#[tokio::test]
+async fn who_has_a_token_is_told_to_admins_alone() {
+    let scene = Scene::guarded(with_tokens()).await;
+    let admin = token(&scene.history, "anna", Scope::Admin).await;
+    let targets = Some(vec!["shop.example".to_owned(), "10.0.0.0/8".to_owned()]);
+    let night = KeptToken {
+        ceilings: Ceilings { rate: Some(250.0), users: Some(50), targets },
+        expires_nanos: Some(1_000_000_000),
+        ..kept("night", Scope::Run)
+    };
+    scene.history.keep_token(&night).await.unwrap();
+    token(&scene.history, "gone", Scope::Run).await;
+    scene.history.revoke_token("gone", 2_000_000_000).await.unwrap();
+    let reader = token(&scene.history, "reader", Scope::Read).await;
+    let browser = Browser::start().await.unwrap();
+    browser.set_viewport(1280, 900).await.unwrap();
+    let settings = format!("{}/#/settings", scene.url);
+
+    log_in(&browser, &scene, &admin).await;
+    browser.open(&settings).await.unwrap();
+    let row = |number: u32| format!("[aria-label=Tokens] tbody tr:nth-child({number})");
+    for (number, name, holds) in [
+        (1, "reader <b>", "until it is revoked"),
+        (2, "anna <b>", "until it is revoked"),
+        (3, "night <b>", "expired 1970-01-01 00:00:01 UTC"),
+        (4, "gone <b>", "revoked 1970-01-01 00:00:02 UTC"),
+    ] {
+        shows(&browser, &row(number), name).await;
+        shows(&browser, &row(number), holds).await;
+    }
+    shows(&browser, &row(3), "250/s, 50 users, at shop.example, 10.0.0.0/8").await;
+    shows(&browser, "section[aria-label='Who did what']", "Nobody did anything yet").await;
+    tab_to(&browser, ".scroll[aria-label='Who has a token']").await;
+    pictures(&browser, "tokens").await;
+    click(&browser, "#me button").await;
+    // Nobody is logged out before the service has answered.
+    shows(&browser, "h1", "Log in").await;
+
+    log_in(&browser, &scene, &reader).await;
+    browser.open(&settings).await.unwrap();
+    for section in ["Tokens", "Who did what"] {
+        let words = "Not for you to see: reader <b> has the scope read, and it takes admin";
+        shows(&browser, &format!("section[aria-label='{section}']"), words).await;
+    }
+    assert_eq!(read(&browser, "document.querySelectorAll('main tbody').length").await, "0");
+    complains_of_nothing(&browser).await;
+    scene.end().await;
+}
+
 #[tokio::test]
 async fn who_may_only_look_is_told_so_and_logs_out() {
     let scene = Scene::guarded(with_tokens()).await;
@@ -362,9 +420,7 @@ async fn who_may_only_look_is_told_so_and_logs_out() {
     browser.open(&scene.url).await.unwrap();
     shows(&browser, "h1", "Log in").await;
     pictures(&browser, "login").await;
-    let field = browser.client().find(Locator::Css("#token")).await.unwrap();
-    field.send_keys(&secret).await.unwrap();
-    click(&browser, "button").await;
+    log_in(&browser, &scene, &secret).await;
     shows(&browser, "#me", "reader <b>, read").await;
     browser.open(&format!("{}/#/runs/{RUN}", scene.url)).await.unwrap();
     shows(&browser, ".controls", "Not for you to steer: reader <b> has the scope read").await;

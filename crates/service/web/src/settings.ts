@@ -1,7 +1,8 @@
 // What this service is, and how its pages look.
 
-import type { Caller } from "./api";
+import type { Caller, Scope } from "./api";
 import { me, read, send, why, whyNot } from "./api";
+import type { Child } from "./dom";
 import { button, el, fill, setText, table } from "./dom";
 import type { Page } from "./page";
 import { moment, offset, rate, significant } from "./words";
@@ -12,6 +13,19 @@ interface Entry {
   known_by: string;
   action: string;
   what: string;
+}
+
+interface Token {
+  id: string;
+  name: string;
+  scope: Scope;
+  standing: "good" | "expired" | "revoked";
+  max_rate: number | null;
+  max_users: number | null;
+  targets: string[] | null;
+  made: string;
+  expires: string | null;
+  revoked: string | null;
 }
 
 interface Receiver {
@@ -54,10 +68,11 @@ export class SettingsPage implements Page {
   private readonly test = button("Send a test", () => void this.sendTest());
   private answers = new Map<string, Tested>();
   private showAnswers: () => void = () => undefined;
+  private readonly tokens = el("section", { "aria-label": "Tokens" });
   private readonly audit = el("section", { "aria-label": "Who did what" });
 
   constructor() {
-    fill(this.element, el("h1", {}, "Settings"), look(), this.who, this.service, this.told, this.audit);
+    fill(this.element, el("h1", {}, "Settings"), look(), this.who, this.service, this.told, this.tokens, this.audit);
     void this.showService();
     void this.showCaller();
   }
@@ -112,19 +127,61 @@ export class SettingsPage implements Page {
     try {
       const caller = await me();
       fill(this.who, el("h2", {}, "You"), list(factsOf(caller)));
-      if (caller.scope === "admin") await this.showAudit();
     } catch (error) {
       fill(this.who, el("h2", {}, "You"), el("p", {}, why(error)));
+      return;
     }
+    await Promise.all([
+      forAdmins(this.tokens, "Tokens", tokens),
+      forAdmins(this.audit, "Who did what", audit),
+    ]);
   }
+}
 
-  private async showAudit(): Promise<void> {
-    const { entries } = await read<{ entries: Entry[] }>(`/api/v1/audit?limit=${ENTRIES}`);
-    const columns = ["At", "Who", "Did", "What"].map((name) => ({ name }));
-    const rows = entries.map(({ at, who, known_by, action, what }) => [moment(at), `${who} (${known_by})`, action, el("span", { class: "why" }, what)]);
-    const shown = entries.length > 0 ? table("Latest entries", columns, rows) : el("p", { class: "none" }, "Nobody did anything yet.");
-    fill(this.audit, el("h2", {}, "Who did what"), shown);
-  }
+/** A section of what only an admin is told; others are told that. */
+async function forAdmins(section: HTMLElement, heading: string, ask: () => Promise<Child[]>): Promise<void> {
+  const refused = await whyNot("admin");
+  const shown = refused ? [el("p", { class: "none" }, `Not for you to see: ${refused}.`)] : await ask().catch((error: unknown) => [el("p", {}, why(error))]);
+  fill(section, el("h2", {}, heading), ...shown);
+}
+
+async function tokens(): Promise<Child[]> {
+  const { tokens } = await read<{ tokens: Token[] }>("/api/v1/tokens");
+  const good = ({ standing }: Token) => standing === "good";
+  // Those that let somebody in first, and of each kind the newest.
+  const newest = [...tokens].reverse();
+  const sorted = [...newest.filter(good), ...newest.filter((token) => !good(token))];
+  const columns = ["Token", "May", "Starts at most", "Made", "Holds"].map((name) => ({ name }));
+  const rows = sorted.map((token) => [
+    el("div", {}, token.name, el("small", {}, token.id)),
+    token.scope,
+    el("span", { class: "why" }, most(token)),
+    moment(token.made),
+    el("span", { class: good(token) ? "why" : "why bad" }, until(token)),
+  ]);
+  const { known_by } = await me();
+  const none = known_by === "local" && el("p", { class: "none" }, "Nobody is asked for one: ", el("code", {}, "auth"), " is not configured.");
+  const make = el("p", { class: "soft" }, el("code", {}, "plimsoll token create NAME"), " makes one and tells it once, ", el("code", {}, "plimsoll token revoke"), " ends one.");
+  return [rows.length > 0 ? table("Who has a token", columns, rows) : el("p", { class: "none" }, "There is none."), none, make];
+}
+
+function most({ scope, max_rate, max_users, targets }: Token): string {
+  if (scope === "read") return "nothing";
+  const said = [max_rate !== null && rate(max_rate), max_users !== null && `${significant(max_users)} users`, targets && `at ${targets.join(", ")}`];
+  return said.filter(Boolean).join(", ") || "as the service has it";
+}
+
+function until({ standing, expires, revoked }: Token): string {
+  if (standing === "revoked") return `revoked ${moment(revoked ?? "")}`;
+  if (expires === null) return "until it is revoked";
+  return standing === "expired" ? `expired ${moment(expires)}` : `until ${moment(expires)}`;
+}
+
+async function audit(): Promise<Child[]> {
+  const { entries } = await read<{ entries: Entry[] }>(`/api/v1/audit?limit=${ENTRIES}`);
+  const columns = ["At", "Who", "Did", "What"].map((name) => ({ name }));
+  const rows = entries.map(({ at, who, known_by, action, what }) => [moment(at), `${who} (${known_by})`, action, el("span", { class: "why" }, what)]);
+  return [entries.length > 0 ? table("Latest entries", columns, rows) : el("p", { class: "none" }, "Nobody did anything yet.")];
 }
 
 function kept({ retention }: Settings): string {
@@ -157,7 +214,7 @@ function factsOfService(settings: Settings): [string, Node | string][] {
 }
 
 function factsOf(caller: Caller): [string, Node | string][] {
-  const scopes = { read: "look", run: "look, start and steer", admin: "look, start, steer, delete and see who did what" };
+  const scopes = { read: "look", run: "look, start and steer", admin: "look, start, steer, delete, see who did what and who has a token" };
   const known = { local: "nobody is asked who they are on this machine", token: "by a token", proxy: "by the proxy in front" };
   return [
     ["Name", caller.name],
