@@ -95,6 +95,9 @@ async fn a_killed_run_goes_on_at_the_same_stage_with_rows_of_its_own() {
         notes(&run).contains("no load from ") && notes(&run).contains("the generator was away for"),
         "{run:#}"
     );
+    let told = &run["resumed"].as_array().unwrap()[..];
+    assert_eq!((told.len(), told[0]["at"].as_f64()), (1, Some(seconds as f64)), "{told:#?}");
+    assert_eq!(told[0]["cut"], resumed[0]["cut"]);
     let ends_at = |second: usize| events.of("second").nth(second).unwrap()["wall_nanos"].as_i64().unwrap();
     let away = resumed[0]["away"].as_i64().unwrap();
     assert_eq!(ends_at(seconds) - ends_at(seconds - 1), 1_000_000_000 + away);

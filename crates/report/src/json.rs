@@ -1,7 +1,9 @@
 //! The JSON of a run: a contract. Keys keep their names and order; new ones come behind the old.
 
 use plimsoll_measure::{Interval, LatencyFigures, Timing};
-use plimsoll_run::{ErrorSummary, ObjectiveSummary, ScenarioSummary, StageSummary, StepSummary, Summary};
+use plimsoll_run::{
+    ErrorSummary, ObjectiveSummary, Resumed, ScenarioSummary, StageSummary, StepSummary, Summary,
+};
 use plimsoll_sla::Recovery;
 use serde_json::{Map, Value, json};
 
@@ -80,6 +82,7 @@ pub fn json(run: &Run) -> Value {
             "change": steered.change.to_string(),
             "by": steered.by,
         })).collect::<Vec<_>>(),
+        "resumed": summary.resumed.iter().map(resumed).collect::<Vec<_>>(),
     })
 }
 
@@ -117,6 +120,17 @@ fn identity(summary: &Summary) -> Value {
         "reason": summary.reason,
         "measured_seconds": summary.measured_seconds,
         "warmup_seconds": summary.warmup_seconds,
+    })
+}
+
+/// Where a run went on after its process had died. The gap is between two seconds of the run and none of them.
+fn resumed(resumed: &Resumed) -> Value {
+    json!({
+        "at": offset(resumed.at),
+        "away_from": words::moment(resumed.away_from_nanos()),
+        "away_until": words::moment(resumed.wall_nanos),
+        "away_seconds": resumed.away as f64 / 1e9,
+        "cut": resumed.cut,
     })
 }
 
@@ -319,6 +333,22 @@ mod tests {
         assert_eq!(value["totals"]["throughput"], Value::Null);
         assert_eq!(value["run"]["ended"], Value::Null);
         assert_eq!(value["run"]["status"], "running");
+    }
+
+    #[test]
+    fn it_says_where_a_run_went_on_and_how_long_nobody_was_there() {
+        let value = json(&fixture::resumed());
+        let began = fixture::run().started.info.started_nanos;
+        let after = |seconds: i64| words::moment(began + seconds * 1_000_000_000);
+        assert_eq!(
+            value["resumed"],
+            json!([
+                { "at": 20.0, "away_from": after(20), "away_until": after(110), "away_seconds": 90.0, "cut": 3 },
+                { "at": 40.0, "away_from": after(40), "away_until": after(640), "away_seconds": 600.0, "cut": 0 },
+            ])
+        );
+        check_against_schema(&value);
+        assert_eq!(json(&fixture::run())["resumed"], json!([]));
     }
 
     #[test]

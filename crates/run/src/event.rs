@@ -146,9 +146,13 @@ pub struct Resumed {
 }
 
 impl Resumed {
+    /// From when on nobody generated load, nanoseconds since 1970.
+    pub fn away_from_nanos(&self) -> i64 {
+        self.wall_nanos.saturating_sub(i64::try_from(self.away).unwrap_or(i64::MAX))
+    }
+
     /// In a sentence for people.
     pub fn words(&self) -> String {
-        let began = self.wall_nanos.saturating_sub(i64::try_from(self.away).unwrap_or(i64::MAX));
         let cut = match self.cut {
             0 => "nothing was in flight then".to_owned(),
             1 => "the request in flight then counts as cut".to_owned(),
@@ -157,7 +161,7 @@ impl Resumed {
         format!(
             "no load from {} to {} UTC: the generator was away for {:.1} s. What it had sent after its last recorded \
              second is in no figure; {cut}",
-            time_of_day(began),
+            time_of_day(self.away_from_nanos()),
             time_of_day(self.wall_nanos),
             self.away as f64 / 1e9,
         )
