@@ -4,7 +4,9 @@
 //! A point knows the least and the most of its seconds, so that no peak vanishes however wide it is. Its histogram is
 //! that of [`Timeline`](crate::Timeline): merged, never averaged, and up to 1.6% too high.
 
-use plimsoll_measure::{Distribution, Edges};
+use std::collections::BTreeMap;
+
+use plimsoll_measure::{Distribution, Edges, Outcome};
 
 use crate::timeline::BITS;
 use crate::{Level, Levels, Second, Stretch, TimelinePoint};
@@ -84,6 +86,7 @@ impl CoursePoint {
             write_number(bytes, count.into());
             before = index;
         }
+        write_kinds(bytes, &point.kinds);
     }
 
     /// Reads all points that were written one after the other.
@@ -120,6 +123,7 @@ impl CoursePoint {
             failed: level()?,
         };
         let response_time = read_times(bytes)?;
+        let kinds = read_kinds(bytes)?;
         let point = TimelinePoint {
             second,
             seconds,
@@ -128,6 +132,7 @@ impl CoursePoint {
             requests,
             succeeded,
             failed,
+            kinds,
             dropped,
             in_flight,
             users,
@@ -159,6 +164,55 @@ fn read_times(bytes: &mut &[u8]) -> Result<Distribution, MalformedCourse> {
         buckets.push((highest_of(index), read_number(bytes)?));
     }
     Ok(Distribution::from_buckets(buckets, sum, min, max))
+}
+
+/// The kinds of failures. Their places are their numbers in what is written: new ones go behind the others.
+const KINDS: [Outcome; 10] = [
+    Outcome::Status,
+    Outcome::Expectation,
+    Outcome::Capture,
+    Outcome::Timeout,
+    Outcome::Connect,
+    Outcome::Tls,
+    Outcome::Dns,
+    Outcome::Reset,
+    Outcome::Protocol,
+    Outcome::TooLarge,
+];
+
+/// What says that kinds of failures follow: a zero in two bytes, which no number is written in, so that no point that
+/// an older version wrote begins so.
+const KINDS_FOLLOW: [u8; 2] = [0x80, 0];
+
+/// Writes how many failed of which kind, where any did.
+fn write_kinds(bytes: &mut Vec<u8>, kinds: &BTreeMap<Outcome, u64>) {
+    if kinds.is_empty() {
+        return;
+    }
+    bytes.extend(KINDS_FOLLOW);
+    let numbered = (0_u64..).zip(KINDS).filter_map(|(number, kind)| Some((number, *kinds.get(&kind)?)));
+    let numbered: Vec<_> = numbered.collect();
+    write_number(bytes, numbered.len() as u128);
+    for (number, count) in numbered {
+        write_number(bytes, number.into());
+        write_number(bytes, count.into());
+    }
+}
+
+/// Of none where none failed, or an older version wrote it. Kinds that a later version knows are left out, and then not
+/// all are known.
+fn read_kinds(bytes: &mut &[u8]) -> Result<BTreeMap<Outcome, u64>, MalformedCourse> {
+    let mut kinds = BTreeMap::new();
+    let Some(rest) = bytes.strip_prefix(&KINDS_FOLLOW) else { return Ok(kinds) };
+    *bytes = rest;
+    let count: u64 = read_number(bytes)?;
+    for _ in 0..count {
+        let (number, count): (usize, u64) = (read_number(bytes)?, read_number(bytes)?);
+        if let Some(kind) = KINDS.get(number) {
+            kinds.insert(*kind, count);
+        }
+    }
+    Ok(kinds)
 }
 
 /// The number of a coarse bucket, counted from the shortest.
@@ -216,6 +270,10 @@ mod tests {
     use plimsoll_measure::Histogram;
 
     fn point(second: u64, seconds: u64, times: &[u64]) -> CoursePoint {
+        failing(second, seconds, times, &[])
+    }
+
+    fn failing(second: u64, seconds: u64, times: &[u64], kinds: &[(Outcome, u64)]) -> CoursePoint {
         let mut histogram = Histogram::new(Edges::exactly([]));
         times.iter().for_each(|time| histogram.record(*time));
         let point = TimelinePoint {
@@ -225,7 +283,8 @@ mod tests {
             arrivals: 7,
             requests: times.len() as u64,
             succeeded: 300,
-            failed: 1,
+            failed: 3,
+            kinds: kinds.iter().copied().collect(),
             dropped: 0,
             in_flight: 2,
             users: u64::MAX,
@@ -235,12 +294,49 @@ mod tests {
         CoursePoint { point, recorded: seconds, levels }
     }
 
+    #[test]
+    fn every_kind_of_failure_has_a_number() {
+        let failures: Vec<_> = Outcome::ALL.into_iter().filter(|outcome| outcome.is_failure()).collect();
+        assert!(failures.iter().all(|kind| KINDS.contains(kind)) && failures.len() == KINDS.len());
+    }
+
+    #[test]
+    fn of_points_without_kinds_it_is_not_known_how_requests_failed() {
+        let known = failing(6, 1, &[9], &[(Outcome::Timeout, 2), (Outcome::Status, 1)]);
+        let mut bytes = Vec::new();
+        // As an older version wrote them: nothing behind the histogram.
+        [point(4, 1, &[7]), point(5, 1, &[]), known.clone()].iter().for_each(|point| point.write(&mut bytes));
+        let read = CoursePoint::read_all(&bytes).unwrap();
+        assert_eq!((read.len(), read[0].point.failures(), read[1].point.failures()), (3, None, None));
+        assert_eq!(read[2].point.failures(), Some(&known.point.kinds));
+        let mut both = read[1].clone();
+        both.absorb(&read[2]);
+        assert_eq!((both.point.failed, both.point.failures()), (6, None), "some are not known");
+        let mut wide = known.clone();
+        wide.absorb(&failing(7, 1, &[], &[(Outcome::Timeout, 3)]));
+        assert_eq!(wide.point.failures().unwrap()[&Outcome::Timeout], 5);
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_left_out_and_not_all_are_known() {
+        let mut bytes = Vec::new();
+        point(4, 1, &[7]).write(&mut bytes);
+        bytes.extend(KINDS_FOLLOW);
+        bytes.extend([2, 3, 1, 99, 2]);
+        let read = CoursePoint::read_all(&bytes).unwrap();
+        assert_eq!(read[0].point.kinds, [(Outcome::Timeout, 1)].into());
+        assert_eq!(read[0].point.failures(), None);
+    }
+
     proptest! {
         #[test]
         fn points_survive(
-            seconds in prop::collection::vec((0_u64..9_000_000, 1_u64..4000, prop::collection::vec(any::<u64>(), 0..40)), 0..9)
+            seconds in prop::collection::vec((
+                0_u64..9_000_000, 1_u64..4000, prop::collection::vec(any::<u64>(), 0..40),
+                prop::collection::vec((prop::sample::select(KINDS.to_vec()), 1_u64..u64::MAX), 0..4),
+            ), 0..9)
         ) {
-            let points: Vec<_> = seconds.iter().map(|(second, long, times)| point(*second, *long, times)).collect();
+            let points: Vec<_> = seconds.iter().map(|(second, long, times, kinds)| failing(*second, *long, times, kinds)).collect();
             let mut bytes = Vec::new();
             points.iter().for_each(|point| point.write(&mut bytes));
             prop_assert_eq!(CoursePoint::read_all(&bytes).unwrap(), points);

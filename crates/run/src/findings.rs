@@ -220,6 +220,7 @@ mod tests {
             requests: 100,
             succeeded: 100,
             failed: 0,
+            kinds: std::collections::BTreeMap::new(),
             dropped: 0,
             in_flight: 0,
             users: 0,

@@ -1,4 +1,6 @@
-use plimsoll_measure::{Distribution, Edges, Frame, SECOND, Timing};
+use std::collections::BTreeMap;
+
+use plimsoll_measure::{Distribution, Edges, Frame, Outcome, SECOND, Timing};
 
 use crate::{Second, Stretch};
 
@@ -32,6 +34,8 @@ pub struct TimelinePoint {
     pub succeeded: u64,
     /// Requests that failed.
     pub failed: u64,
+    /// Those of them whose kind is known, by kind; kinds of which there are none are not in it.
+    pub kinds: BTreeMap<Outcome, u64>,
     /// Arrivals dropped.
     pub dropped: u64,
     /// Most in flight at the end of one of its seconds.
@@ -126,10 +130,18 @@ impl TimelinePoint {
         self.requests += next.requests;
         self.succeeded += next.succeeded;
         self.failed += next.failed;
+        next.kinds.iter().for_each(|(kind, count)| *self.kinds.entry(*kind).or_default() += count);
         self.dropped += next.dropped;
         self.in_flight = self.in_flight.max(next.in_flight);
         self.users = self.users.max(next.users);
         self.response_time.merge(&next.response_time);
+    }
+
+    /// Failed requests by kind; `None` where the kind of some is not known, as a course that an older version recorded
+    /// has no kinds.
+    pub fn failures(&self) -> Option<&BTreeMap<Outcome, u64>> {
+        let known = self.kinds.values().try_fold(0_u64, |sum, count| sum.checked_add(*count));
+        (known == Some(self.failed)).then_some(&self.kinds)
     }
 
     /// Its middle, in seconds from the start.
@@ -149,6 +161,9 @@ fn point(frame: &Frame, seconds: u64, edges: &Edges) -> TimelinePoint {
     counted
         .filter_map(|(_, series)| series.timings.get(&Timing::ResponseTime))
         .for_each(|times| response_time.merge(times));
+    let mut kinds = BTreeMap::new();
+    let failed = frame.series.iter().filter(|(key, series)| key.outcome.is_failure() && series.requests > 0);
+    failed.for_each(|(key, series)| *kinds.entry(key.outcome).or_default() += series.requests);
     TimelinePoint {
         second: frame.second,
         seconds,
@@ -156,7 +171,8 @@ fn point(frame: &Frame, seconds: u64, edges: &Edges) -> TimelinePoint {
         arrivals: frame.iterations.values().map(|series| series.arrivals).sum(),
         requests: frame.requests(|_| true),
         succeeded: frame.requests(|key| key.outcome.is_success()),
-        failed: frame.requests(|key| key.outcome.is_failure()),
+        failed: kinds.values().sum(),
+        kinds,
         dropped: frame
             .iterations
             .values()

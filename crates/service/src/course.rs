@@ -10,7 +10,7 @@ use url::form_urlencoded;
 use crate::followed::Followed;
 use crate::problem::Problem;
 use crate::route::Parameter;
-use crate::shapes::{COLUMNS, HEAT, HEAT_EDGES, point, timeline};
+use crate::shapes::{COLUMNS, ERRORS, HEAT, HEAT_EDGES, point, timeline};
 
 /// Points of one answer at most: more than any screen has pixels in a row.
 const AT_MOST: usize = 10_000;
@@ -89,7 +89,7 @@ const LEVELS: [(&str, OfLevels); 5] = [
 pub(crate) fn columns_of_all() -> impl Iterator<Item = String> {
     let of_levels =
         LEVELS.into_iter().flat_map(|(name, _)| [format!("{name}_least"), format!("{name}_most")]);
-    COLUMNS.into_iter().chain([HEAT, "recorded"]).map(str::to_owned).chain(of_levels)
+    COLUMNS.into_iter().chain([HEAT, ERRORS, "recorded"]).map(str::to_owned).chain(of_levels)
 }
 
 fn columns(course: &Course) -> Map<String, Value> {

@@ -174,6 +174,15 @@ fn list(key: &str, of: &str) -> Value {
     object(&[key], &json!({ (key): { "type": "array", "items": reference(of) } }))
 }
 
+/// How requests failed, point by point.
+fn errors_column() -> Value {
+    json!({
+        "type": "array",
+        "description": "Of each point how many requests failed in a second, by kind; `null` where kinds are not known.",
+        "items": { "type": ["object", "null"], "additionalProperties": { "type": "number", "minimum": 0 } },
+    })
+}
+
 /// What answers look like. They may have more keys than are said here.
 fn schemas() -> Value {
     let text = || json!({ "type": "string" });
@@ -239,7 +248,11 @@ fn schemas() -> Value {
             &["run", "plan", "status", "points", "stages", "sla", "errors", "notes"],
             &json!({
                 "run": text(), "plan": text(), "status": status, "verdict": verdict,
-                "points": { "type": "object", "additionalProperties": { "type": "array" } },
+                "points": {
+                    "type": "object",
+                    "properties": { "errors": errors_column() },
+                    "additionalProperties": { "type": "array" },
+                },
                 "stages": { "type": "array" }, "sla": { "type": "array" }, "errors": { "type": "array" },
                 "notes": { "type": "array" },
                 "steered": { "type": "array", "items": object(
@@ -265,6 +278,7 @@ fn schemas() -> Value {
                 "points": {
                     "type": "object",
                     "required": crate::course::columns_of_all().collect::<Vec<_>>(),
+                    "properties": { "errors": errors_column() },
                     "additionalProperties": { "type": "array", "items": { "type": ["number", "null", "array"] } },
                 },
             }),

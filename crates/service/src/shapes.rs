@@ -89,7 +89,7 @@ pub(crate) fn timeline(run: &Run) -> Value {
     let points: Vec<_> = summary.timeline.iter().map(point).collect();
     let columns: Map<_, _> = COLUMNS
         .into_iter()
-        .chain([HEAT])
+        .chain([HEAT, ERRORS])
         .map(|name| (name.to_owned(), points.iter().map(|point| point[name].clone()).collect()))
         .collect();
     let own = shape.own_loads.iter().map(|load| {
@@ -177,6 +177,9 @@ pub(crate) const HEAT_EDGES: [f64; 22] = [
     10.0, 20.0, 50.0, 100.0,
 ];
 
+/// The column of how requests failed: of each point a rate per kind; `null` where kinds are not known.
+pub(crate) const ERRORS: &str = "errors";
+
 fn heat(times: &Distribution) -> Option<Vec<u64>> {
     let nanos = |seconds: f64| (seconds * 1e9).round() as u64;
     let mut below = 0;
@@ -187,6 +190,12 @@ fn heat(times: &Distribution) -> Option<Vec<u64>> {
         count
     });
     (!times.is_empty()).then(|| counts.collect())
+}
+
+/// How many requests failed in a second, by kind: a few of a closed set.
+fn errors(point: &TimelinePoint) -> Option<Map<String, Value>> {
+    let kinds = point.failures()?.iter();
+    Some(kinds.map(|(kind, count)| (kind.label().to_owned(), json!(point.per_second(*count)))).collect())
 }
 
 /// A stretch of a run. Rates are per second; `offered` is what was asked for.
@@ -212,6 +221,7 @@ pub(crate) fn point(point: &TimelinePoint) -> Value {
         "max": times.max().map(seconds),
         "good": (known > 0).then(|| point.succeeded as f64 / known as f64),
         HEAT: heat(times),
+        ERRORS: errors(point),
     })
 }
 
@@ -297,4 +307,38 @@ fn seconds(nanos: u64) -> f64 {
 /// A moment in nanoseconds since 1970 as RFC 3339.
 pub(crate) fn moment(nanos: i64) -> Option<String> {
     jiff::Timestamp::from_nanosecond(i128::from(nanos)).ok().map(|moment| moment.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll_measure::{Edges, Outcome};
+
+    #[test]
+    fn errors_are_rates_by_kind_or_not_known() {
+        let of = |failed: u64, kinds: &[(Outcome, u64)]| {
+            let point = TimelinePoint {
+                second: 0,
+                seconds: 4,
+                offered: 0.0,
+                arrivals: 0,
+                requests: failed,
+                succeeded: 0,
+                failed,
+                kinds: kinds.iter().copied().collect(),
+                dropped: 0,
+                in_flight: 0,
+                users: 0,
+                response_time: Distribution::empty(Edges::exactly([])),
+            };
+            super::point(&point)[ERRORS].clone()
+        };
+        assert_eq!(of(0, &[]), json!({}));
+        assert_eq!(
+            of(8, &[(Outcome::Timeout, 6), (Outcome::TooLarge, 2)]),
+            json!({ "timeout": 1.5, "too_large": 0.5 })
+        );
+        assert_eq!(of(8, &[]), Value::Null, "of an older version");
+        assert_eq!(of(8, &[(Outcome::Timeout, 6)]), Value::Null, "some are not known");
+    }
 }

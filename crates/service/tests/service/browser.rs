@@ -9,9 +9,10 @@ use fantoccini::Locator;
 use fantoccini::key::Key;
 use plimsoll_capacity::{Foretold, PredictionOf, Truth};
 use plimsoll_history::{AnswerBy, AnswerText, KeptAnswer, Recorder};
+use plimsoll_measure::Outcome;
 use plimsoll_testkit::{Browser, ColorScheme, wait_for};
 
-use crate::scene::{DEADLINE, Scene, answer, ended, record, second, started};
+use crate::scene::{DEADLINE, Scene, answer, ended, record, second, second_failing, started};
 
 /// What an expression of the page's own language gives, as text.
 pub(crate) async fn read(browser: &Browser, expression: &str) -> String {
@@ -135,6 +136,51 @@ async fn a_person_follows_a_live_run_and_reads_past_ones() {
     browser.client().find(Locator::Css("a[href='#/']")).await.unwrap().click().await.unwrap();
     shows(&browser, ".cards", "nothing runs").await;
     assert_eq!(read(&browser, "document.querySelectorAll('tbody tr').length").await, "2");
+    assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn errors_are_drawn_by_kind_as_they_come_and_afterwards() {
+    let scene = Scene::new().await;
+    let recorder = Recorder::start(&scene.history, &started("0199-live")).await.unwrap();
+    recorder.record(&second_failing(0, 30, &[]));
+    let browser = Browser::start().await.unwrap();
+    browser.set_viewport(1280, 900).await.unwrap();
+    browser.open(&format!("{}/#/runs/0199-live", scene.url)).await.unwrap();
+    shows(&browser, ".progress", "0:01 of 0:20").await;
+    tab_to(&browser, "#chart-kinds").await;
+    press(&browser, Key::Home.into()).await;
+    shows(&browser, "#chart-kinds .u-legend", "all kinds0/s").await;
+
+    // A kind that comes has its line, and whoever reads the chart by keyboard stays there.
+    recorder.record(&second_failing(1, 30, &[(Outcome::Timeout, 2), (Outcome::Status, 5)]));
+    shows(&browser, "#chart-kinds .u-legend", "status").await;
+    assert_eq!(read(&browser, "document.activeElement.id").await, "chart-kinds", "the focus stays");
+    press(&browser, Key::End.into()).await;
+    shows(&browser, "#chart-kinds .u-legend", "0:01").await;
+    shows(&browser, "#chart-kinds .u-legend", "status5/s").await;
+    shows(&browser, "#chart-kinds .u-legend", "timeout2/s").await;
+
+    let kinds = [Outcome::Status, Outcome::Timeout, Outcome::TooLarge, Outcome::Reset];
+    for number in 2..20 {
+        let failed: Vec<_> = kinds.into_iter().zip((0..4).map(|kind| (number * (kind + 3)) % 17)).collect();
+        recorder.record(&second_failing(number, 30, &failed));
+    }
+    ended(20).iter().for_each(|event| recorder.record(event));
+    recorder.finish(DEADLINE).await;
+    shows(&browser, ".banner", "completed").await;
+    tab_to(&browser, "#chart-kinds").await;
+    press(&browser, Key::Home.into()).await;
+    for _ in 0..5 {
+        press(&browser, Key::Right.into()).await;
+    }
+    // Of the sixth second, in which 15, 3, 8 and 13 failed.
+    for words in ["0:05", "status15/s", "timeout3/s", "reset13/s", "too large8/s"] {
+        shows(&browser, "#chart-kinds .u-legend", words).await;
+    }
+    browser.run("document.querySelector('#chart-kinds').scrollIntoView({ block: 'center' })").await.unwrap();
+    pictures(&browser, "errors").await;
     assert_eq!(browser.console_errors().await.unwrap(), Vec::<String>::new());
     scene.end().await;
 }

@@ -30,6 +30,7 @@ async fn a_past_run_is_listed_and_told_in_full() {
     assert_eq!(timeline["points"]["second"].as_array().unwrap().len(), 20);
     assert_eq!(timeline["points"]["offered"][3], 100.0);
     assert_eq!(timeline["points"]["dropped"][3], 1.0);
+    assert_eq!(timeline["points"]["errors"][3], serde_json::json!({ "timeout": 1.0 }));
     assert_eq!(timeline["bounds"][0]["seconds"], 0.05);
     assert_eq!(timeline["errors"][0]["kind"], "timeout");
     scene.end().await;
@@ -53,6 +54,7 @@ async fn a_stretch_of_a_run_is_told_in_as_many_points_as_are_asked_for() {
     let points = &stretch["points"];
     assert_eq!((&stretch["width"], &points["second"]), (&5.into(), &serde_json::json!([4, 9])));
     assert_eq!(points["recorded"], serde_json::json!([5, 5]));
+    assert_eq!(points["errors"][1], serde_json::json!({ "timeout": 1.0 }), "summed, then divided by seconds");
     for (query, told) in [
         ("from=9&to=9", "`to=9` must be greater than `from=9`"),
         ("points=0", "write a number from 1 to 10000"),
@@ -138,7 +140,7 @@ async fn a_live_run_is_told_second_by_second_until_it_ends() {
         let point = &told["point"];
         assert_eq!((&point["offered"], &point["succeeded"]), (&100.0.into(), &98.0.into()), "{point:#}");
         assert_eq!((&point["failed"], &point["dropped"]), (&1.0.into(), &1.0.into()));
-        assert_eq!(point["users"], 3);
+        assert_eq!((&point["users"], &point["errors"]), (&3.into(), &serde_json::json!({ "timeout": 1.0 })));
         assert!(point["p95"].as_f64().unwrap() > 0.09);
         assert_eq!(point["p99"], Value::Null, "99 values carry no p99");
         assert_eq!(told["sla"].as_array().unwrap().len(), 2);

@@ -291,6 +291,12 @@ pub(crate) fn second(number: u64, millis: u64) -> RunEvent {
 
 /// A hundred arrivals: one dropped, so many timed out, the others answered after `millis`.
 pub(crate) fn second_with(number: u64, millis: u64, failed: u64) -> RunEvent {
+    second_failing(number, millis, &[(Outcome::Timeout, failed)])
+}
+
+/// A hundred arrivals: one dropped, so many failed of each kind, the others answered after `millis`.
+pub(crate) fn second_failing(number: u64, millis: u64, failed: &[(Outcome, u64)]) -> RunEvent {
+    let mut kinds = failed.iter().flat_map(|(kind, count)| (0..*count).map(|_| *kind));
     let mut shard = Shard::new(number, Edges::with_thresholds([50_000_000]));
     let iteration = IterationKey { scenario: 0, phase: Phase::Measured, stage: Some(0) };
     for index in 0..100 {
@@ -299,7 +305,7 @@ pub(crate) fn second_with(number: u64, millis: u64, failed: u64) -> RunEvent {
             continue;
         }
         shard.arrival(iteration);
-        let outcome = if index <= failed { Outcome::Timeout } else { Outcome::Ok };
+        let outcome = kinds.next().unwrap_or(Outcome::Ok);
         let due = number * SECOND + index * 1_000_000;
         let key = SeriesKey { step: 0, phase: Phase::Measured, stage: Some(0), outcome };
         shard.record(&Sample {

@@ -7,7 +7,7 @@ import { button, el, setText } from "./dom";
 import type { Figure, Line, Range, Values } from "./plot";
 import { aside, closer, color, farther, Plot, Plots } from "./plot";
 import type { Column, Points, Timeline } from "./types";
-import { count, offset, rate, share, time } from "./words";
+import { count, kindOf, offset, rate, share, time } from "./words";
 
 interface Drawn extends Figure {
   lines: (Line & { column: Column })[];
@@ -49,6 +49,20 @@ const DRAWN: Drawn[] = [
   },
 ];
 
+/** How each kind of failure is drawn, wherever there are any: no two look the same without colour. */
+const KINDS: Record<string, { color: string; dash: number[] }> = {
+  status: { color: "--red", dash: [] },
+  timeout: { color: "--orange", dash: [8, 4] },
+  connect: { color: "--blue", dash: [2, 3] },
+  reset: { color: "--purple", dash: [10, 3, 2, 3] },
+  expectation: { color: "--teal", dash: [4, 4] },
+  capture: { color: "--green", dash: [14, 4] },
+  tls: { color: "--doubt", dash: [12, 3, 2, 3, 2, 3] },
+  dns: { color: "--grey", dash: [6, 2, 2, 2, 2, 2] },
+  protocol: { color: "--soft", dash: [8, 8] },
+  too_large: { color: "--ink", dash: [3, 3] },
+};
+
 /** Of the bar of an alert and the space above it, in pixels of the style sheet. */
 const BAR = 5;
 const LANE = 15;
@@ -62,7 +76,8 @@ export class Charts {
   private readonly plots = new Plots();
   private readonly words = el("span", { role: "status" });
   private readonly zoomed: HTMLButtonElement[];
-  private drawn: { plot: Plot; about: Drawn | null }[] = [];
+  private drawn: { plot: Plot; columns: () => Values[] }[] = [];
+  private kinds: { plot: Plot; shown: string[] } | null = null;
   private due = 0;
   private alerts: { alert: Marked; lane: number }[] = [];
 
@@ -100,7 +115,8 @@ export class Charts {
     if (!this.due) {
       this.due = requestAnimationFrame(() => {
         this.due = 0;
-        for (const { plot, about } of this.drawn) plot.set(about ? this.columns(about) : this.heat());
+        this.changeKinds();
+        for (const { plot, columns } of this.drawn) plot.set(columns());
       });
     }
   }
@@ -130,12 +146,18 @@ export class Charts {
     const [first, ...others] = DRAWN.map((about) => {
       const figure = this.figure(about);
       const above = (plot: uPlot) => this.marks(plot, about.id === "latency");
-      return { plot: new Plot(figure, { ...around, above }, this.columns(about)), about };
+      const columns = () => this.columns(about);
+      return { plot: new Plot(figure, { ...around, above }, columns()), columns };
     });
     const heat = this.points.heat
-      ? [{ plot: new Plot(this.heatFigure(), { ...around, above: (plot: uPlot) => this.drawHeat(plot) }, this.heat()), about: null }]
+      ? [{ plot: new Plot(this.heatFigure(), { ...around, above: (plot: uPlot) => this.drawHeat(plot) }, this.heat()), columns: () => this.heat() }]
       : [];
-    this.drawn = first ? [first, ...heat, ...others] : [];
+    const shown = this.kindsThere();
+    const above = (plot: uPlot) => this.marks(plot, false);
+    this.kinds = this.points.errors ? { plot: new Plot(this.kindsFigure(shown), { ...around, above }, this.kindsColumns(shown)), shown } : null;
+    const { kinds } = this;
+    const failures = kinds ? [{ plot: kinds.plot, columns: () => this.kindsColumns(kinds.shown) }] : [];
+    this.drawn = first ? [first, ...heat, ...others, ...failures] : [];
     this.plots.show(this.drawn.map(({ plot }) => plot));
   }
 
@@ -294,6 +316,44 @@ export class Charts {
     }
     ctx.restore();
     this.spans(plot);
+  }
+
+  /** The kinds of failures that there are, in the order of their styles. */
+  private kindsThere(): string[] {
+    const there = new Set((this.points.errors ?? []).flatMap((errors) => Object.keys(errors ?? {})));
+    return [...new Set([...Object.keys(KINDS), ...there])].filter((kind) => there.has(kind));
+  }
+
+  /** A kind that was not there before has a line of its own from now on. */
+  private changeKinds(): void {
+    const { kinds } = this;
+    if (!kinds) return;
+    const shown = this.kindsThere();
+    if (shown.join() === kinds.shown.join()) return;
+    kinds.shown = shown;
+    kinds.plot.change(this.kindsFigure(shown), this.kindsColumns(shown));
+  }
+
+  private kindsFigure(shown: string[]): Figure {
+    const lines = shown.map((kind) => ({ name: kindOf(kind), color: "--grey", ...KINDS[kind] }));
+    return {
+      title: "Errors by kind per second", id: "kinds", log: false, words: rate,
+      lines: lines.length > 0 ? lines : [{ name: "all kinds", color: "--grey", hidden: true }],
+      empty: () => (shown.length > 0 ? "" : this.withoutKinds()),
+    };
+  }
+
+  /** Why no kind is drawn. */
+  private withoutKinds(): string {
+    const { second, errors = [] } = this.points;
+    if (second.length === 0) return "no data";
+    return errors.some((kinds) => kinds === null) ? "not recorded by kind" : "no errors";
+  }
+
+  private kindsColumns(shown: string[]): Values[] {
+    const errors = this.points.errors ?? [];
+    const of = (kind: string) => errors.map((kinds) => kinds && (kinds[kind] ?? 0));
+    return [this.middles(), ...(shown.length > 0 ? shown.map(of) : [this.points.failed])];
   }
 
   private heatFigure(): Figure {

@@ -32,6 +32,8 @@ export interface Figure {
   areas?: { between: [number, number]; color: string }[];
   /** The least and most of its axis, where the values do not say. */
   extent?: () => [number, number];
+  /** What is said where it has nothing to draw; without it that there is no data where no line has any. */
+  empty?: () => string;
 }
 
 /** What a chart asks of whoever has it. */
@@ -67,7 +69,7 @@ export class Plot {
   private data: uPlot.AlignedData;
 
   constructor(
-    private readonly figure: Figure,
+    private figure: Figure,
     private readonly around: Around,
     data: Values[],
   ) {
@@ -89,6 +91,13 @@ export class Plot {
   set(data: Values[]): void {
     this.data = data as uPlot.AlignedData;
     this.plot.setData(this.data);
+  }
+
+  /** Other lines under the same title. Whoever reads it by keyboard stays there. */
+  change(figure: Figure, data: Values[]): void {
+    this.figure = figure;
+    this.data = data as uPlot.AlignedData;
+    this.build();
   }
 
   /** Draws what is around the values anew. */
@@ -132,7 +141,8 @@ export class Plot {
     return {
       width: Math.max(this.box.clientWidth, 280),
       height: HEIGHT,
-      legend: { live: true },
+      // A name has the look of its line.
+      legend: { live: true, markers: { dash: (_plot, line) => (figure.lines[line - 1]?.dash?.length ? "dashed" : "solid") } },
       cursor: { drag: { x: true, y: false, setScale: false, dist: 8 }, points: { size: 6 } },
       select: { show: true, left: 0, top: 0, width: 0, height: 0 },
       scales: {
@@ -167,13 +177,15 @@ export class Plot {
 
   /** An empty chart says that it is. */
   private nothing(plot: uPlot): void {
-    if (plot.data.slice(1).some((values) => [...values].some((value) => value != null))) return;
+    const { empty } = this.figure;
+    const words = empty ? empty() : plot.data.slice(1).every((values) => [...values].every((value) => value == null)) ? "no data" : "";
+    if (words === "") return;
     const { ctx, bbox } = plot;
     ctx.save();
     ctx.fillStyle = color("--soft");
     ctx.textAlign = "center";
     ctx.font = `${13 * devicePixelRatio}px system-ui, sans-serif`;
-    ctx.fillText("no data", bbox.left + bbox.width / 2, bbox.top + bbox.height / 2);
+    ctx.fillText(words, bbox.left + bbox.width / 2, bbox.top + bbox.height / 2);
     ctx.restore();
   }
 

@@ -11,7 +11,7 @@ import { address } from "./page";
 import type { Range } from "./plot";
 import type { Points, Row, Second, Sla, Stage, Timeline } from "./types";
 import { COLUMNS } from "./types";
-import { count, moment, offset, rate, share, significant, time } from "./words";
+import { count, kindOf, moment, offset, rate, share, significant, time } from "./words";
 
 /** Milliseconds between two questions for what was said of failures. */
 const WORDS_EVERY = 3000;
@@ -335,7 +335,7 @@ function whole({ totals, response_time }: Timeline): [string, string][] {
 function errors(timeline: Timeline): HTMLElement | false {
   if (timeline.errors.length === 0) return false;
   const columns = [{ name: "Kind" }, { name: "Requests", number: true }, { name: "Most often" }];
-  const rows = timeline.errors.map((error) => [error.kind.replaceAll("_", " "), count(error.count), el("span", { class: "why" }, error.message ?? "")]);
+  const rows = timeline.errors.map((error) => [kindOf(error.kind), count(error.count), el("span", { class: "why" }, error.message ?? "")]);
   return el("section", {}, el("h2", {}, "Errors"), table("Errors", columns, rows));
 }
 
@@ -378,6 +378,7 @@ function append(points: Points, point: NonNullable<Second["point"]>): void {
     else column.push(value);
   };
   if (points.heat) put(points.heat, point.heat ?? null);
+  if (points.errors) put(points.errors, point.errors ?? null);
   for (const name of COLUMNS) if (name !== "second") put(points[name], point[name]);
   put(points.second, at);
 }

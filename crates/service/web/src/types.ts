@@ -45,8 +45,10 @@ export const COLUMNS = [
 ] as const;
 export type Column = (typeof COLUMNS)[number];
 export type Point = Record<Column, number | null>;
+/** How many requests failed in a second, by kind; null where kinds are not known. */
+export type Errors = Record<string, number> | null;
 /** Columns; where points span several seconds, the least and most of some among them too (`requests_most`). */
-export type Points = Record<Column, (number | null)[]> & { heat?: (number[] | null)[] } & Record<
+export type Points = Record<Column, (number | null)[]> & { heat?: (number[] | null)[]; errors?: Errors[] } & Record<
     `${string}_${"least" | "most"}`,
     (number | null)[] | undefined
   >;
@@ -119,7 +121,7 @@ export interface Timeline {
 export interface Second {
   run: string;
   second: number;
-  point: (Point & { heat?: number[] | null }) | null;
+  point: (Point & { heat?: number[] | null; errors?: Errors }) | null;
   /** How often it was steered so far. */
   steered?: number;
   requests: number;

@@ -41,6 +41,11 @@ export function offset(seconds: number | null | undefined): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
+/** How requests failed, as it is read. */
+export function kindOf(label: string): string {
+  return label.replaceAll("_", " ");
+}
+
 export function moment(text: string): string {
   return text.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC");
 }
