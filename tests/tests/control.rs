@@ -4,8 +4,6 @@
 
 mod harness;
 
-use std::time::{Duration, Instant};
-
 use harness::{Desk, Ended, PATIENCE, Target, alone, beside_others};
 use nix::sys::signal::Signal;
 use plimsoll_testkit::wait_until;
@@ -29,10 +27,26 @@ async fn steer(desk: &Desk, words: &[&str]) -> f64 {
     serde_json::from_str::<Value>(&ended.stdout).unwrap()["effective_seconds"].as_f64().unwrap()
 }
 
-async fn live(desk: &Desk) -> bool {
+/// The run, as a list tells of it.
+async fn listed(desk: &Desk) -> Value {
     let listed = desk.plimsoll(["runs", "list", "--json", "-"]).ended().await;
     let runs: Value = serde_json::from_str(&listed.stdout).unwrap_or_default();
-    runs[0]["status"] == "running"
+    runs[0].clone()
+}
+
+async fn live(desk: &Desk) -> bool {
+    listed(desk).await["status"] == "running"
+}
+
+/// Seconds of the run that are recorded.
+async fn recorded(desk: &Desk) -> f64 {
+    listed(desk).await["duration_seconds"].as_f64().unwrap_or_default()
+}
+
+/// Waits until a second that began behind this moment is recorded whole.
+async fn a_second_behind(desk: &Desk, moment: f64) {
+    let last = moment.ceil() + 1.0;
+    wait_until(PATIENCE, "a whole second", async || recorded(desk).await >= last).await.unwrap();
 }
 
 /// Rates asked for and arrivals, by second, as the record has them.
@@ -47,10 +61,6 @@ async fn seconds(desk: &Desk) -> Vec<(f64, u64)> {
     seconds.collect()
 }
 
-async fn until_second(second: f64, begun: Instant) {
-    tokio::time::sleep_until((begun + Duration::from_secs_f64(second)).into()).await;
-}
-
 #[tokio::test]
 async fn a_run_follows_what_another_process_asks_of_it() {
     let _machine = alone().await;
@@ -59,13 +69,13 @@ async fn a_run_follows_what_another_process_asks_of_it() {
     let running = desk.run(OPEN).set([target.setting()]).args(["--no-calibrate"]).start();
     wait_until(PATIENCE, "the run", async || live(&desk).await).await.unwrap();
     let fast = steer(&desk, &["rate", "400/s"]).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    a_second_behind(&desk, fast).await;
     let paused = steer(&desk, &["pause"]).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    a_second_behind(&desk, paused).await;
     let resumed = steer(&desk, &["resume"]).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    a_second_behind(&desk, resumed).await;
     let doubled = steer(&desk, &["rate", "200%"]).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    a_second_behind(&desk, doubled).await;
     let stopped = steer(&desk, &["stop"]).await;
     let ended = running.ended().await;
     assert_eq!(ended.code, 130, "{ended:?}");
@@ -181,8 +191,9 @@ async fn nobody_is_steered_who_is_not_there() {
     let unheard = control(&desk, &["latest", "stop"]).await;
     running.signal(Signal::SIGCONT);
     assert_eq!((unheard.code, unheard.stderr.contains("nothing has changed")), (5, true), "{unheard:?}");
-    let begun = Instant::now();
-    until_second(2.5, begun).await;
+    // It looks for commands with every second that it records.
+    let awake = recorded(&desk).await;
+    a_second_behind(&desk, awake + 2.0).await;
     assert!(live(&desk).await, "it goes on");
     running.signal(Signal::SIGKILL);
     assert_eq!(running.ended().await.code, -1);

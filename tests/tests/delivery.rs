@@ -1,7 +1,7 @@
 //! Nothing is lost: receivers die one after the other, Plimsoll itself is killed, and in the end every
 //! receiver has what the record has, to the last request.
 //!
-//! Here receivers stay away for seconds; `cargo xtask soak export` lets them stay away for a minute each.
+//! Here receivers stay away for some seconds of the run; `cargo xtask soak export` lets them stay away for a minute each.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
@@ -26,17 +26,16 @@ use tokio::time::sleep;
 struct Trial {
     /// Requests per second.
     rate: u64,
-    /// How long each receiver is away.
-    away: Duration,
-    /// How long all is well before and after.
-    well: Duration,
+    /// How often something is produced for a receiver while it is away.
+    away: u32,
+    /// How often each receiver takes something while all is well, before and after.
+    well: u32,
 }
 
 fn trial() -> Trial {
-    let seconds = Duration::from_secs;
     match std::env::var("PLIMSOLL_CHAOS").as_deref() {
-        Ok("whole") => Trial { rate: 2_000, away: seconds(60), well: seconds(90) },
-        _ => Trial { rate: 400, away: seconds(3), well: seconds(2) },
+        Ok("whole") => Trial { rate: 2_000, away: 60, well: 90 },
+        _ => Trial { rate: 400, away: 3, well: 2 },
     }
 }
 
@@ -87,22 +86,73 @@ impl Gate {
     }
 }
 
+/// What was scraped of each sink.
+#[derive(Default)]
+struct Scraped {
+    /// How often.
+    times: BTreeMap<String, u64>,
+    /// The last time.
+    last: BTreeMap<String, [u64; 4]>,
+}
+
 /// Scrapes `/metrics` until it is gone, and says how often the account of each sink added up; one that does not fails.
-fn account_for(address: String) -> (JoinHandle<()>, Arc<Mutex<BTreeMap<String, u64>>>) {
-    let scrapes = Arc::new(Mutex::new(BTreeMap::new()));
-    let counted = Arc::clone(&scrapes);
+fn account_for(address: String) -> (JoinHandle<()>, Arc<Mutex<Scraped>>) {
+    let scraped = Arc::new(Mutex::new(Scraped::default()));
+    let seen = Arc::clone(&scraped);
     let client = http_client().unwrap();
     let task = tokio::spawn(async move {
         while let Ok(answer) = client.get(format!("http://{address}/metrics")).send().await {
             let Ok(text) = answer.text().await else { return };
-            for (sink, [produced, acknowledged, lost, backlog]) in accounts(&text) {
-                assert_eq!(produced, acknowledged + lost + backlog, "{sink}");
-                *counted.lock().unwrap().entry(sink).or_default() += 1;
+            let accounts = accounts(&text);
+            {
+                let mut seen = seen.lock().unwrap();
+                for (sink, [produced, acknowledged, lost, backlog]) in &accounts {
+                    assert_eq!(*produced, acknowledged + lost + backlog, "{sink}");
+                    *seen.times.entry(sink.clone()).or_default() += 1;
+                }
+                seen.last = accounts;
             }
+            // As often as somebody scrapes who is curious.
             sleep(Duration::from_millis(250)).await;
         }
     });
-    (task, scrapes)
+    (task, scraped)
+}
+
+const PRODUCED: usize = 0;
+const ACKNOWLEDGED: usize = 1;
+const BACKLOG: usize = 3;
+
+impl Scraped {
+    fn of(scraped: &Mutex<Self>, sink: &str, figure: usize) -> u64 {
+        scraped.lock().unwrap().last.get(sink).map_or(0, |account| account[figure])
+    }
+}
+
+/// Waits until a figure of a sink has grown so often; while all is well it does with every second of the run.
+async fn grows(scraped: &Mutex<Scraped>, sink: &str, figure: usize, times: u32) {
+    let (mut known, mut left) = (Scraped::of(scraped, sink, figure), times);
+    let patience = PATIENCE + Duration::from_secs(5) * times;
+    wait_for(patience, &format!("{sink} to grow"), async || {
+        let found = Scraped::of(scraped, sink, figure);
+        left -= u32::from(found > known);
+        known = found;
+        if left == 0 { Ok(()) } else { Err(format!("{left} times are missing")) }
+    })
+    .await
+    .unwrap();
+}
+
+/// Every receiver takes what comes, so often.
+async fn all_is_well(scraped: &Mutex<Scraped>, times: u32) {
+    let takes = |sink| grows(scraped, sink, ACKNOWLEDGED, times);
+    tokio::join!(takes("influxdb"), takes("remote_write"), takes("otlp"));
+}
+
+/// A receiver is away, and what comes for it waits.
+async fn is_away(scraped: &Mutex<Scraped>, sink: &str, times: u32) {
+    grows(scraped, sink, PRODUCED, times).await;
+    assert!(Scraped::of(scraped, sink, BACKLOG) > 0, "{sink}");
 }
 
 /// Produced, acknowledged, lost and waiting points of each sink.
@@ -152,28 +202,28 @@ async fn every_receiver_has_in_the_end_what_the_record_has() {
     let plan = desk.write("plan.yaml", &plan(trial.rate, &target.url(), &exports));
     let running = desk.plimsoll(["run", &plan, "--no-calibrate", "--quiet"]).start();
     target.asked(trial.rate).await;
-    let (scraping, scrapes) = account_for(metrics);
+    let (scraping, scraped) = account_for(metrics);
 
-    sleep(trial.well).await;
+    all_is_well(&scraped, trial.well).await;
     influx.engine.stop().unwrap();
-    sleep(trial.away).await;
+    is_away(&scraped, "influxdb", trial.away).await;
     influx.engine.start_again().await.unwrap();
-    sleep(trial.well).await;
+    all_is_well(&scraped, trial.well).await;
     prometheus.process.stop().unwrap();
-    sleep(trial.away).await;
+    is_away(&scraped, "remote_write", trial.away).await;
     prometheus.process.start_again().await.unwrap();
-    sleep(trial.well).await;
+    all_is_well(&scraped, trial.well).await;
     otlp_gate.shut().await;
-    sleep(trial.away).await;
+    is_away(&scraped, "otlp", trial.away).await;
     otlp_gate.open().await;
-    sleep(trial.well).await;
+    all_is_well(&scraped, trial.well).await;
     // Away when Plimsoll dies, too.
     influx.engine.stop().unwrap();
-    sleep(trial.well).await;
+    is_away(&scraped, "influxdb", trial.away).await;
     running.signal(Signal::SIGKILL);
     running.ended().await;
     scraping.await.unwrap();
-    let scrapes = scrapes.lock().unwrap().clone();
+    let scrapes = scraped.lock().unwrap().times.clone();
     assert_eq!(scrapes.keys().collect::<Vec<_>>(), ["influxdb", "otlp", "remote_write"], "{scrapes:?}");
     influx.engine.start_again().await.unwrap();
     let listed = desk.plimsoll(["spool", "list", "--json", "-"]).ended().await;

@@ -137,16 +137,21 @@ async fn config(plan: RunPlan, watcher: Option<mpsc::Sender<RunEvent>>) -> RunCo
     }
 }
 
-/// Runs a plan and calls `stop` once the target has been asked `asked` times.
-async fn stopped_after(plan: RunPlan, target: &DemoTarget, asked: u64) -> Finished {
-    let control = Control::default();
-    let config = config(plan, None).await;
-    let running = tokio::spawn(run(config, control.clone()));
+/// Waits until the target has been asked so often.
+async fn until_asked(target: &DemoTarget, asked: u64) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while target.record().access_count() < asked {
         assert!(Instant::now() < deadline, "the target was not asked {asked} times");
         tokio::task::yield_now().await;
     }
+}
+
+/// Runs a plan and calls `stop` once the target has been asked `asked` times.
+async fn stopped_after(plan: RunPlan, target: &DemoTarget, asked: u64) -> Finished {
+    let control = Control::default();
+    let config = config(plan, None).await;
+    let running = tokio::spawn(run(config, control.clone()));
+    until_asked(target, asked).await;
     control.stop();
     tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap()
 }
@@ -204,7 +209,8 @@ async fn a_run_is_steered_while_it_goes_on_and_says_what_it_cannot_do() {
     assert_eq!(control.steer(command("users 5", None)).await, Err(Refusal::NoUsers));
     let nobody = control.steer(command("pause", Some("nobody"))).await.unwrap_err();
     assert_eq!(nobody.to_string(), "the plan has no scenario `nobody`; it has `main`");
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    // At most 6 of these come before the change.
+    until_asked(&target, 150).await;
     let last = control.steer(command("stop", None)).await.unwrap();
     let finished = tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
     let summary = finished.state.summary();

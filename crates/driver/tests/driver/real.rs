@@ -368,7 +368,8 @@ async fn forgetful_server(resets: bool) -> std::net::SocketAddr {
                 let mut request = [0; 4096];
                 let _ = stream.read(&mut request).await;
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
-                // Late enough that the client has put the connection aside.
+                // Late enough that the client has put the connection aside: no server sees when one does, and whoever asks
+                // another host meanwhile, so as to tell, gives this connection up by itself.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 if resets {
                     stream.set_zero_linger().unwrap();
