@@ -33,6 +33,11 @@ impl Noise {
         count
     }
 
+    /// So many positive values around a median, whose logarithms are normal with this standard deviation.
+    pub(crate) fn log_normal(&mut self, count: usize, median: f64, spread: f64) -> Vec<f64> {
+        (0..count).map(|_| median * (spread * self.normal()).exp()).collect()
+    }
+
     /// A stationary first-order autoregression of mean zero and variance one.
     pub(crate) fn autoregressive(&mut self, count: usize, phi: f64) -> Vec<f64> {
         let mut value = self.normal();
