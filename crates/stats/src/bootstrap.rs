@@ -56,7 +56,7 @@ fn difference(base: &[f64], candidate: &[f64]) -> (f64, f64) {
 }
 
 /// SplitMix64 (G. L. Steele, D. Lea and C. H. Flood, *Fast splittable pseudorandom number generators*, OOPSLA 2014, figure 14).
-struct Draws(u64);
+pub(crate) struct Draws(pub(crate) u64);
 
 impl Draws {
     fn next(&mut self) -> u64 {
@@ -66,12 +66,15 @@ impl Draws {
         mixed ^ (mixed >> 31)
     }
 
+    /// A number from 0 to below `count`: the upper half of a product, even to `count` in 2^64.
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        ((u128::from(self.next()) * count as u128) >> 64) as usize
+    }
+
     /// Draws as many of `from` as `into` has places for, with replacement.
     fn resample(&mut self, from: &[f64], into: &mut [f64]) {
         for place in into {
-            // The upper half of a product is below the number of values, and even to 2^-50.
-            let index = (u128::from(self.next()) * from.len() as u128) >> 64;
-            *place = from[index as usize];
+            *place = from[self.below(from.len())];
         }
     }
 }

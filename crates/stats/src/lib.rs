@@ -4,6 +4,9 @@
 //! all, with [`holm`]'s correction, and a [`Verdict`] on each by a [`Rule`]. What the runs do not carry is a [`Refusal`] in
 //! words of its own, or [`Verdict::Undecided`] with the number of runs that would decide.
 //!
+//! What can be said of a history of runs: where its level changed ([`change_points`], [`ChangeWatch`] as values arrive; [`hunter`] and
+//! [`e_divisive`] as others published them, to compare with).
+//!
 //! What can be said of a series that was watched beside a load: whether it grows without end ([`leak`]), where it is
 //! unusual ([`anomalies`]), and whether it goes with another ([`correlations`]).
 //!
@@ -19,7 +22,9 @@
 
 mod anomaly;
 mod bootstrap;
+mod change_points;
 mod correlation;
+mod divisive;
 mod holm;
 mod leak;
 #[cfg(test)]
@@ -34,7 +39,9 @@ mod verdict;
 
 pub use anomaly::{Anomaly, anomalies};
 pub use bootstrap::bootstrap_t;
+pub use change_points::{ChangeFloor, ChangePoint, ChangeWatch, Changes, change_points};
 pub use correlation::{Correlation, MOST_LAG, correlations};
+pub use divisive::{Hunter, e_divisive, hunter};
 pub use holm::holm;
 pub use leak::{Growth, Leak, LeakFloor, LeakVerdict, UntilLimit, leak};
 pub use points::{Point, at_like_load};
