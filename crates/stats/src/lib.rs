@@ -1,7 +1,8 @@
 //! What can be said of runs side by side, and of a series that was watched beside a load.
 //!
 //! Runs are compared with the run as the unit, never the request: [`two_sample`] and [`bootstrap_t`] of one metric, [`compare_all`] of
-//! all, with [`holm`]'s correction, and a [`Verdict`] on each by a [`Rule`]. What the runs do not carry is a [`Refusal`] in
+//! all, with [`holm`]'s correction, and a [`Verdict`] on each by a [`Rule`]; [`sequential`] adds runs until it is decided, and
+//! [`against_sessions`] compares with what was stored on other days. What the runs do not carry is a [`Refusal`] in
 //! words of its own, or [`Verdict::Undecided`] with the number of runs that would decide.
 //!
 //! What can be said of a history of runs: where its level changed ([`change_points`], [`ChangeWatch`] as values arrive; [`hunter`] and
@@ -31,6 +32,8 @@ mod leak;
 mod noise;
 mod points;
 mod ranks;
+mod sequential;
+mod sessions;
 mod severity;
 mod student;
 mod trend;
@@ -45,6 +48,8 @@ pub use divisive::{Hunter, e_divisive, hunter};
 pub use holm::holm;
 pub use leak::{Growth, Leak, LeakFloor, LeakVerdict, UntilLimit, leak};
 pub use points::{Point, at_like_load};
+pub use sequential::{LOOKS, Progress, sequential};
+pub use sessions::{Session, against_sessions};
 pub use severity::Severity;
 pub use trend::{Trend, trend};
 pub use two_sample::{Comparison, Interval, Refusal, Runs, Side, Test, two_sample};

@@ -21,6 +21,12 @@ pub(crate) fn two_sided(t: f64, freedom: f64) -> f64 {
     p.clamp(0.0, 1.0)
 }
 
+/// How likely a t of at least this much is.
+pub(crate) fn above(t: f64, freedom: f64) -> f64 {
+    let half = two_sided(t, freedom) / 2.0;
+    if t >= 0.0 { half } else { 1.0 - half }
+}
+
 /// The t that a share `above` (0 to ½) lies above. `freedom` is positive.
 pub(crate) fn critical(above: f64, freedom: f64) -> f64 {
     if freedom >= AS_NORMAL {
@@ -48,6 +54,8 @@ mod tests {
         ] {
             let found = critical(share, freedom);
             assert!((found - expected).abs() < 2e-5 * expected, "{share} {freedom}: {found} {expected}");
+            assert!((above(found, freedom) - share).abs() < 1e-6, "{share} {freedom}");
+            assert!((above(-found, freedom) - (1.0 - share)).abs() < 1e-6, "{share} {freedom}");
             assert!((two_sided(-found, freedom) - 2.0 * share).abs() < 2e-6, "{share} {freedom}");
         }
     }

@@ -4,6 +4,7 @@
 //! process's memory layout, its placement, the hour) and thousands of them repeat it thousands of times. Values are
 //! compared as logarithms, so that a change is a ratio and noise that is a share of the value is the same at any level.
 
+use crate::sessions::FEWEST_SESSIONS;
 use crate::student::{critical, two_sided};
 
 /// The fewest runs of a side that have a scatter.
@@ -13,9 +14,9 @@ const BEYOND_INTERVAL: f64 = 0.025;
 /// How sure a claim of "no change larger than" is: 5% to either side (Schuirmann's two tests at 5% each).
 const BEYOND_BOUND: f64 = 0.05;
 /// A standard deviation of logarithms below this is what rounding makes of equal values.
-const ROUNDING: f64 = 1e-12;
+pub(crate) const ROUNDING: f64 = 1e-12;
 /// No more runs than this are foretold: nobody makes them.
-pub(crate) const MOST_RUNS: usize = 1_000_000;
+const MOST_RUNS: usize = 1_000_000;
 
 /// One of the two sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,14 @@ pub enum Refusal {
         /// What it has.
         value: f64,
     },
+    /// How much two sessions differ does not say how much sessions differ.
+    #[error(
+        "{found} stored session(s) were given, at least {FEWEST_SESSIONS} are needed: compare side by side until there are"
+    )]
+    TooFewSessions {
+        /// How many there are.
+        found: usize,
+    },
     /// A value has no logarithm.
     #[error(
         "run {run} of {side} has the value {value}, only values above 0 have ratios: compare counts of failures as counts"
@@ -113,6 +122,8 @@ pub enum Test {
     /// No side has any scatter, as with allocations or bytes: how likely it is that equal values fall so apart by chance, 2
     /// in all the ways to share the runs out, n! m! / (n + m)!.
     Order,
+    /// A t test of one session against stored ones: see [`against_sessions`](crate::against_sessions).
+    Sessions,
 }
 
 /// Two sets of runs side by side. How it is judged, [`Rule`](crate::Rule) says.
@@ -164,7 +175,7 @@ pub fn two_sample(base: Runs<'_>, candidate: Runs<'_>) -> Result<Comparison, Ref
     }
     let sides = [(Side::Base, base.values), (Side::Candidate, candidate.values)];
     for (side, values) in sides {
-        enough(side, values)?;
+        enough(side, values, FEWEST)?;
     }
     if let Some(same) = all_equal(base.values, candidate.values) {
         return Ok(identical(same, (base.values.len(), candidate.values.len())));
@@ -177,8 +188,8 @@ pub fn two_sample(base: Runs<'_>, candidate: Runs<'_>) -> Result<Comparison, Ref
 }
 
 /// Refuses sets that are too small or not numbers.
-fn enough(side: Side, values: &[f64]) -> Result<(), Refusal> {
-    if values.len() < FEWEST {
+fn enough(side: Side, values: &[f64], fewest: usize) -> Result<(), Refusal> {
+    if values.len() < fewest {
         return Err(Refusal::TooFewRuns { side, found: values.len() });
     }
     match values.iter().position(|value| !value.is_finite()) {
@@ -193,6 +204,12 @@ fn positive(side: Side, values: &[f64]) -> Result<(), Refusal> {
         Some(index) => Err(Refusal::NotPositive { side, run: index + 1, value: values[index] }),
         None => Ok(()),
     }
+}
+
+/// Refuses what two sets may not be, of one alone.
+pub(crate) fn enough_and_positive(side: Side, values: &[f64], fewest: usize) -> Result<(), Refusal> {
+    enough(side, values, fewest)?;
+    positive(side, values)
 }
 
 /// The value that all have.
@@ -250,30 +267,12 @@ pub(crate) fn compare(base: Moments, candidate: Moments) -> Comparison {
     let (degrees, other_degrees) = (base.count as f64 - 1.0, candidate.count as f64 - 1.0);
     let noise =
         ((degrees * base.variance + other_degrees * candidate.variance) / (degrees + other_degrees)).sqrt();
-    let is_constant = noise <= ROUNDING * (1.0 + base.mean.abs());
-    let error = if is_constant { 0.0 } else { (one + other).sqrt() };
-    let freedom =
-        if is_constant { degrees + other_degrees } else { freedom(one, degrees, other, other_degrees) };
     let runs = (base.count, candidate.count);
-    let p = if is_constant { by_order(runs) } else { two_sided(log_ratio / error, freedom) };
-    let interval = if is_constant {
-        without_scatter(log_ratio, p)
-    } else {
-        Interval::around(log_ratio, critical(BEYOND_INTERVAL, freedom) * error)
-    };
-    Comparison {
-        base: base.mean.exp(),
-        candidate: candidate.mean.exp(),
-        change: log_ratio.exp_m1(),
-        interval,
-        p,
-        test: if is_constant { Test::Order } else { Test::Welch },
-        runs,
-        noise: if is_constant { 0.0 } else { noise },
-        log_ratio,
-        error,
-        freedom,
+    if noise <= ROUNDING * (1.0 + base.mean.abs()) {
+        return Comparison::without_scatter(base.mean, log_ratio, runs);
     }
+    let freedom = freedom(one, degrees, other, other_degrees);
+    Comparison::by_t(Test::Welch, (base.mean, candidate.mean), (one + other).sqrt(), freedom, noise, runs)
 }
 
 /// Degrees of freedom of the sum of two variances of means, from those of each: see [`two_sample`].
@@ -291,17 +290,58 @@ pub(crate) fn by_order((one, other): (usize, usize)) -> f64 {
     (2.0 * ways).min(1.0)
 }
 
-/// From the change to none while chance may explain it.
-fn without_scatter(log_ratio: f64, p: f64) -> Interval {
-    let change = log_ratio.exp_m1();
-    if p < 2.0 * BEYOND_INTERVAL {
-        Interval { low: change, high: change }
-    } else {
-        Interval { low: change.min(0.0), high: change.max(0.0) }
-    }
-}
-
 impl Comparison {
+    /// Of logarithms of two levels, with the standard error of their difference and its degrees of freedom.
+    pub(crate) fn by_t(
+        test: Test,
+        (base, candidate): (f64, f64),
+        error: f64,
+        freedom: f64,
+        noise: f64,
+        runs: (usize, usize),
+    ) -> Self {
+        let log_ratio = candidate - base;
+        Self {
+            base: base.exp(),
+            candidate: candidate.exp(),
+            change: log_ratio.exp_m1(),
+            interval: Interval::around(log_ratio, critical(BEYOND_INTERVAL, freedom) * error),
+            p: two_sided(log_ratio / error, freedom),
+            test,
+            runs,
+            noise,
+            log_ratio,
+            error,
+            freedom,
+        }
+    }
+
+    /// Of logarithms that have no scatter. They reach from the change to none while chance may explain it.
+    pub(crate) fn without_scatter(base: f64, log_ratio: f64, runs: (usize, usize)) -> Self {
+        let change = log_ratio.exp_m1();
+        // What rounding makes of equal values is equal.
+        let is_equal = log_ratio.abs() <= ROUNDING * (1.0 + base.abs());
+        let p = if is_equal { 1.0 } else { by_order(runs) };
+        let interval = if p < 2.0 * BEYOND_INTERVAL {
+            Interval { low: change, high: change }
+        } else {
+            Interval { low: change.min(0.0), high: change.max(0.0) }
+        };
+        Self {
+            base: base.exp(),
+            candidate: (base + log_ratio).exp(),
+            change,
+            interval,
+            p,
+            test: Test::Order,
+            runs,
+            noise: 0.0,
+            log_ratio,
+            error: 0.0,
+            freedom: (runs.0 + runs.1 - 2) as f64,
+        }
+    }
+
     /// The change that is not exceeded to either side: "no change larger than 0.03" holds with 95%.
     ///
     /// It is the further end of the interval of 90%: each of the two one-sided tests at 5% (D. J. Schuirmann, *A comparison of
@@ -309,7 +349,7 @@ impl Comparison {
     /// section 2) rejects every margin beyond it. Up and down are told as ratios: +5% is as large as -4.76%.
     pub fn no_change_beyond(&self) -> f64 {
         match self.test {
-            Test::Welch => {
+            Test::Welch | Test::Sessions => {
                 (self.log_ratio.abs() + critical(BEYOND_BOUND, self.freedom) * self.error).exp_m1()
             }
             Test::Order => self.log_ratio.abs().exp_m1(),
@@ -324,7 +364,7 @@ impl Comparison {
     /// anything at all, else infinite.
     pub fn detectable(&self, level: f64) -> f64 {
         match self.test {
-            Test::Welch => (deviates(level, self.freedom) * self.error).exp_m1(),
+            Test::Welch | Test::Sessions => (deviates(level, self.freedom) * self.error).exp_m1(),
             Test::Order if by_order(self.runs) < level => 0.0,
             Test::Order => f64::INFINITY,
         }
@@ -337,7 +377,7 @@ impl Comparison {
         let wanted = change.ln_1p().abs();
         let is_enough = |runs: usize| match self.test {
             Test::Order => by_order((runs, runs)) < level,
-            Test::Welch => {
+            Test::Welch | Test::Sessions => {
                 let count = runs as f64;
                 deviates(level, 2.0 * count - 2.0) * self.noise * (2.0 / count).sqrt() <= wanted
             }

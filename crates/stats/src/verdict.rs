@@ -109,7 +109,6 @@ impl Rule {
             return if is_worse { Verdict::Regression } else { Verdict::Improvement };
         }
         let within = comparison.no_change_beyond();
-        // What differs without any scatter is no equality, however small a margin it stays within by so few runs.
         if within <= self.margin {
             return Verdict::NoChange { within };
         }
