@@ -2,7 +2,7 @@
 //!
 //! Runs are compared with the run as the unit, never the request: [`two_sample`] and [`bootstrap_t`] of one metric, [`compare_all`] of
 //! all, with [`holm`]'s correction, and a [`Verdict`] on each by a [`Rule`]; [`sequential`] adds runs until it is decided, and
-//! [`against_sessions`] compares with what was stored on other days. What the runs do not carry is a [`Refusal`] in
+//! [`against_sessions`] compares with what was stored on other days. Error ratios are compared from counts ([`compare_counts`]). What the runs do not carry is a [`Refusal`] in
 //! words of its own, or [`Verdict::Undecided`] with the number of runs that would decide.
 //!
 //! What can be said of a history of runs: where its level changed ([`change_points`], [`ChangeWatch`] as values arrive; [`hunter`] and
@@ -25,6 +25,7 @@ mod anomaly;
 mod bootstrap;
 mod change_points;
 mod correlation;
+mod counts;
 mod divisive;
 mod holm;
 mod leak;
@@ -44,6 +45,7 @@ pub use anomaly::{Anomaly, anomalies};
 pub use bootstrap::bootstrap_t;
 pub use change_points::{ChangeFloor, ChangePoint, ChangeWatch, Changes, change_points};
 pub use correlation::{Correlation, MOST_LAG, correlations};
+pub use counts::{Count, CountComparison, CountRefusal, CountRule, CountVerdict, compare_counts};
 pub use divisive::{Hunter, e_divisive, hunter};
 pub use holm::holm;
 pub use leak::{Growth, Leak, LeakFloor, LeakVerdict, UntilLimit, leak};
