@@ -8,7 +8,7 @@
 //! What can be said of a history of runs: where its level changed ([`change_points`], [`ChangeWatch`] as values arrive; [`hunter`] and
 //! [`e_divisive`] as others published them, to compare with).
 //!
-//! What can be said of a series that was watched beside a load: whether it grows without end ([`leak`]), where it is
+//! What can be said of a series that was watched beside a load: from where on it is steady ([`steady`]), whether it grows without end ([`leak`]), where it is
 //! unusual ([`anomalies`]), and whether it goes with another ([`correlations`]).
 //!
 //! Series of a service are autocorrelated, skewed, quantised and have gaps, so nothing said of one supposes
@@ -36,6 +36,7 @@ mod ranks;
 mod sequential;
 mod sessions;
 mod severity;
+mod steady;
 mod student;
 mod trend;
 mod two_sample;
@@ -53,6 +54,7 @@ pub use points::{Point, at_like_load};
 pub use sequential::{LOOKS, Progress, sequential};
 pub use sessions::{Session, against_sessions};
 pub use severity::Severity;
+pub use steady::{Steady, steady};
 pub use trend::{Trend, trend};
 pub use two_sample::{Comparison, Interval, Refusal, Runs, Side, Test, two_sample};
 pub use verdict::{Direction, InvalidRule, Judged, Pair, Rule, Verdict, compare_all};

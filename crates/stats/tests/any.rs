@@ -1,6 +1,10 @@
 //! Whatever the series: no panic, no figure that is no number, and time that grows with its length.
 
-use plimsoll_stats::{LeakFloor, Point, anomalies, at_like_load, correlations, leak, trend};
+use plimsoll_stats::{
+    ChangeFloor, Count, Direction, LeakFloor, Pair, Point, Progress, Rule, Runs, Session, Verdict,
+    against_sessions, anomalies, at_like_load, bootstrap_t, change_points, compare_all, compare_counts,
+    correlations, leak, sequential, trend,
+};
 use proptest::prelude::*;
 
 const FLOOR: LeakFloor = LeakFloor { amount: 0.0, share: 0.01 };
@@ -14,6 +18,20 @@ fn points() -> impl Strategy<Value = Vec<Point>> {
     ];
     let at = prop_oneof![9 => (0..2000_u16).prop_map(f64::from), 1 => any::<f64>()];
     prop::collection::vec((at, some).prop_map(|(at, value)| Point { at, value }), 0..400)
+}
+
+fn values() -> impl Strategy<Value = Vec<f64>> {
+    let some = prop_oneof![
+        8 => (1..9_u8).prop_map(f64::from),
+        8 => 1e-3..1e3_f64,
+        1 => Just(0.0),
+        1 => any::<f64>(),
+    ];
+    prop_oneof![
+        3 => prop::collection::vec(some, 0..60),
+        1 => prop::collection::vec((1..9_u8).prop_map(f64::from), 0..8),
+        1 => prop::collection::vec(f64::MIN_POSITIVE..f64::MAX, 2..60),
+    ]
 }
 
 proptest! {
@@ -35,6 +53,64 @@ proptest! {
             prop_assert!(found.rho.abs() <= 1.0 && (0.0..=1.0).contains(&found.p), "{:?}", found);
         }
         prop_assert!(at_like_load(&points, &other).len() <= points.len());
+    }
+
+    #[test]
+    fn no_runs_break_a_comparison(base in values(), candidate in values(), seed in any::<u64>()) {
+        let runs = |values| Runs { unit: "seconds", values };
+        let (base, candidate) = (runs(&base), runs(&candidate));
+        let pair = Pair { base, candidate, direction: Direction::LowerIsBetter, tolerance: 0.1 };
+        for judged in compare_all(&[pair; 3], &Rule::default()).into_iter().flatten() {
+            let found = judged.comparison;
+            prop_assert!((0.0..=1.0).contains(&found.p) && found.p <= judged.p_adjusted, "{:?}", judged);
+            prop_assert!(found.interval.low <= found.interval.high, "{:?}", judged);
+            prop_assert!(found.interval.low <= found.change && found.change <= found.interval.high, "{:?}", judged);
+            prop_assert_eq!(judged.severity.is_some(), judged.verdict == Verdict::Regression);
+            prop_assert!(judged.detectable >= 0.0, "{:?}", judged);
+        }
+        if let Some(found) = bootstrap_t(base.values, candidate.values, seed) {
+            prop_assert!(found.low <= found.high, "{:?}", found);
+        }
+        if let Ok((_, Progress::NotWorse { within })) =
+            sequential(base, candidate, Direction::HigherIsBetter, &Rule::default())
+        {
+            prop_assert!((0.0..0.05).contains(&within), "{}", within);
+        }
+        let sessions: Vec<Session> =
+            base.values.iter().filter_map(|value| Session::of(Runs { unit: "seconds", values: &[*value] }).ok()).collect();
+        for new in &sessions {
+            if let Ok(found) = against_sessions(&sessions, new) {
+                prop_assert!((0.0..=1.0).contains(&found.p), "{:?}", found);
+            }
+        }
+    }
+
+    #[test]
+    fn no_counts_break_a_comparison(
+        base in prop::collection::vec((any::<u64>(), any::<u64>()), 0..6),
+        candidate in prop::collection::vec((0..5_u64, 0..100_u64), 0..6),
+    ) {
+        let counts = |counts: &[(u64, u64)]| -> Vec<Count> {
+            counts.iter().map(|&(one, other)| Count { failed: one.min(other), of: one.max(other) }).collect()
+        };
+        let (base, candidate) = (counts(&base), counts(&candidate));
+        for (one, other) in [(&base, &candidate), (&candidate, &base), (&candidate, &candidate)] {
+            if let Ok(found) = compare_counts(one, other) {
+                prop_assert!((0.0..=1.0).contains(&found.p) && found.dispersion >= 1.0, "{:?}", found);
+                let (low, high) = found.interval;
+                prop_assert!(-1.0 <= low && low <= high && high <= 1.0, "{:?}", found);
+            }
+        }
+    }
+
+    #[test]
+    fn no_history_breaks_change_points(values in values()) {
+        let found = change_points(&values, ChangeFloor::default());
+        for point in &found.points {
+            prop_assert!(point.index < values.len() && (0.0..=1.0).contains(&point.p), "{:?}", found);
+        }
+        prop_assert!(found.points.windows(2).all(|pair| pair[0].index < pair[1].index), "{:?}", found);
+        let _ = plimsoll_stats::steady(&values);
     }
 
     /// Neither unit nor start of the clock matters.
