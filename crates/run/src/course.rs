@@ -312,7 +312,7 @@ mod tests {
         let mut both = read[1].clone();
         both.absorb(&read[2]);
         assert_eq!((both.point.failed, both.point.failures()), (6, None), "some are not known");
-        let mut wide = known.clone();
+        let mut wide = known;
         wide.absorb(&failing(7, 1, &[], &[(Outcome::Timeout, 3)]));
         assert_eq!(wide.point.failures().unwrap()[&Outcome::Timeout], 5);
     }
