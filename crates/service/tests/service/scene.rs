@@ -208,7 +208,7 @@ fn searcher(folder: &Path, html: &str) -> PathBuf {
         format!(
             "#!/bin/sh\n\
              test -e ../kill && kill -9 $$\n\
-             test -e ../slow && exec sleep 600\n\
+             test -e ../slow && exec env --default-signal=INT sleep 600\n\
              test -e ../fail && echo 'error: no luck' >&2 && exit 2\n\
              test \"$1\" = limit && cat >/dev/null && \
              echo '{{\"unit\":\"per_second\",\"sure\":true,\"breaking_point\":\
