@@ -3,6 +3,8 @@
 pub struct Row {
     /// Its number in the table, from 0.
     pub number: u64,
+    /// The line it begins in, from 1, while a table is read from its first byte to its last; 0 where it was read by its number.
+    pub line: u64,
     text: String,
     ends: Vec<u32>,
 }

@@ -327,6 +327,7 @@ impl Opening {
             table.values(record.text, &mut row).map_err(|(at, fault)| record.wrong(at, fault))?;
             let start = start + record.skipped;
             row.number = table.rows;
+            row.line = record.line;
             each(&table.columns, &row);
             self.table.remember(start);
         }
@@ -528,7 +529,7 @@ impl RowReader {
             let record = record.ok_or(TableError::NoRows)?;
             if next == number {
                 table.values(record.text, row).map_err(|(at, fault)| record.wrong(at, fault))?;
-                row.number = number;
+                (row.number, row.line) = (number, 0);
                 self.next = Some((next + 1, at));
                 return Ok(());
             }

@@ -87,6 +87,15 @@ fn csv_is_read() {
 }
 
 #[test]
+fn rows_know_their_lines() {
+    let text = b"\xEF\xBB\xBFa,b\r\n\r\n1,\"x\ny\"\r\n\n2,z";
+    let mut lines = Vec::new();
+    Table::open(Source::Memory((&text[..]).into()), CSV, |_, row| lines.push((row.number, row.line)))
+        .unwrap();
+    assert_eq!(lines, [(0, 3), (1, 6)]);
+}
+
+#[test]
 fn what_is_no_csv_is_told_with_its_place() {
     for (bytes, told) in [
         (&b""[..], "it has no header line"),
