@@ -20,7 +20,7 @@ const LAYERS: [(u8, &[&str]); 10] = [
     (5, &["driver", "exporters", "history", "notify", "chaos"]),
     (4, &["exposition", "report", "spec"]),
     (3, &["run"]),
-    (2, &["sla", "capacity"]),
+    (2, &["sla", "capacity", "compare"]),
     (1, &["workload", "measure", "data", "stats", "profile", "faults"]),
     (0, &["units", "query"]),
 ];
