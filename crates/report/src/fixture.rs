@@ -644,3 +644,20 @@ pub(crate) fn golden(name: &str, found: &str) {
         found.lines().nth(at).unwrap_or_default(),
     );
 }
+
+/// Figures to nine digits: the last bits of a fit depend on the processor's multiplication.
+pub(crate) fn rounded(value: &serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Number(number) => match number.as_f64() {
+            Some(float) if !number.is_u64() => {
+                format!("{float:.8e}").parse::<f64>().map_or(serde_json::Value::Null, serde_json::Value::from)
+            }
+            _ => value.clone(),
+        },
+        serde_json::Value::Array(items) => items.iter().map(rounded).collect(),
+        serde_json::Value::Object(map) => {
+            map.iter().map(|(key, value)| (key.clone(), rounded(value))).collect()
+        }
+        other => other.clone(),
+    }
+}

@@ -14,6 +14,7 @@ mod calibration;
 mod capacity;
 mod chart;
 mod checks;
+mod comparison;
 mod findings;
 mod groups;
 mod html;
@@ -34,6 +35,7 @@ mod steered;
 mod text;
 mod told;
 mod track;
+mod trend;
 mod values;
 mod words;
 
@@ -46,6 +48,7 @@ pub use capacity::{
     CapacityLimit, CapacityPlan, CapacityReport, CapacitySource, Foretold, KeptCapacity, Measured,
     capacity_html, capacity_json, capacity_markdown, capacity_page, capacity_schema, capacity_text,
 };
+pub use comparison::{comparison_json, comparison_markdown, comparison_schema, comparison_text};
 pub use html::{SCRIPT, STYLE, html};
 pub use json::{json, json_schema};
 pub use junit::junit;
@@ -62,3 +65,4 @@ pub use run::Run;
 pub use slas::{sla_month_html, sla_month_json, sla_month_markdown, sla_page, slas_page, slas_text};
 pub use text::{Text, text};
 pub use track::{track_record_json, track_record_sentence, track_record_text};
+pub use trend::{trend_json, trend_markdown, trend_schema, trend_text};

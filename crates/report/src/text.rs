@@ -26,7 +26,7 @@ const WIDEST: usize = 110;
 const ERRORS: usize = 5;
 /// How much of the body of a failed answer is shown, in characters; the report has more.
 const BODY: usize = 160;
-const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+pub(crate) const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 #[derive(Clone, Copy)]
 pub(crate) enum Tone {

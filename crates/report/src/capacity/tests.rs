@@ -59,25 +59,10 @@ fn check_against_schema(value: &Value) {
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
-/// Figures to nine digits: the last bits of a fit depend on the processor's multiplication.
-fn rounded(value: &Value) -> Value {
-    match value {
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if !number.is_u64() => {
-                format!("{float:.8e}").parse::<f64>().map_or(Value::Null, Value::from)
-            }
-            _ => value.clone(),
-        },
-        Value::Array(items) => items.iter().map(rounded).collect(),
-        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), rounded(value))).collect(),
-        other => other.clone(),
-    }
-}
-
 fn json(answer: &Answer) -> Value {
     let value = capacity_json(answer);
     check_against_schema(&value);
-    rounded(&value)
+    fixture::rounded(&value)
 }
 
 #[test]
