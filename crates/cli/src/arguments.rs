@@ -29,6 +29,10 @@ pub(crate) enum Command {
     Calibrate(CalibrateArguments),
     /// Says where a service's limit lies and how sure that is
     Capacity(Box<CapacityArguments>),
+    /// Says what got worse, what got better and what nobody can tell, of two sets of runs
+    Compare(CompareArguments),
+    /// Says where a history of values changed its level
+    Trend(TrendArguments),
     /// Searches the highest load that still meets the objectives of a plan, on the live system
     Limit(LimitArguments),
     /// Checks plans and gives advice, without running anything
@@ -347,6 +351,41 @@ pub(crate) struct CapacityArguments {
     pub(crate) markdown: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) history: HistoryArgument,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompareArguments {
+    /// Samples of both sides: CSV `benchmark,metric,variant,run,value` with the variants `base` and `candidate`; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// A metric that is better when it is higher, whatever its name says; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub(crate) higher: Vec<String>,
+    #[command(flatten)]
+    pub(crate) forms: AnswerForms,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrendArguments {
+    /// Values over time: CSV `series,time,value`; - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// End with 3 when a level changed
+    #[arg(long)]
+    pub(crate) fail_on_change: bool,
+    #[command(flatten)]
+    pub(crate) forms: AnswerForms,
+}
+
+/// Where an answer goes beside the terminal.
+#[derive(Debug, Args)]
+pub(crate) struct AnswerForms {
+    /// Writes the answer as JSON; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes the answer as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod access;
 mod arguments;
 mod calibrate;
 mod capacity;
+mod compare;
 mod control;
 mod demo;
 mod files;
@@ -32,6 +33,7 @@ mod tables;
 mod teardown;
 mod telemetry;
 mod token;
+mod trend;
 mod validate;
 mod view;
 
@@ -148,6 +150,8 @@ async fn command(command: Command) -> Outcome {
         Command::Control(arguments) => Box::pin(control::control(arguments)).await,
         Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,
         Command::Capacity(arguments) => Box::pin(capacity::capacity(&arguments)).await,
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Trend(arguments) => trend::trend(&arguments),
         Command::Limit(arguments) => Box::pin(limit::limit(arguments)).await,
         Command::Validate(arguments) => validate::validate(&arguments),
         Command::Schema => validate::schema(),

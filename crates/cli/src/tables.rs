@@ -1,7 +1,7 @@
 //! Tables of plans in files, read where they lie.
 
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,26 @@ const SMALL: u64 = 16 << 20;
 
 /// How long the first reading of a table may take before it says how far it is, and how often it says so.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// More than this is not read from standard input: 512 MiB, all of which has to be in memory. A file may be of any size.
+const MOST_INPUT: u64 = 512 << 20;
+
+/// The bytes of a table, `-` for those of standard input.
+pub(crate) fn open_or_input(path: &Path) -> Result<Source, String> {
+    if path.as_os_str() != "-" {
+        return open(path);
+    }
+    let mut bytes = Vec::new();
+    let read = io::stdin().lock().take(MOST_INPUT + 1).read_to_end(&mut bytes);
+    read.map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MOST_INPUT {
+        return Err(
+            "it has more than 512 MiB, which is the most that is read from standard input: name a file"
+                .to_owned(),
+        );
+    }
+    Ok(Source::Memory(bytes.into()))
+}
 
 /// The bytes of a table.
 pub(crate) fn open(path: &Path) -> Result<Source, String> {
