@@ -52,7 +52,7 @@ pub use reader::Reader;
 pub use recorder::{BACKLOG_SECONDS, Recorded, Recorder};
 pub use resume::{Interrupted, KeptLaunch};
 pub use retention::{Keep, MalformedRetention, Retained, Retention, RunAge};
-pub use runs::{Filter, RunRow};
+pub use runs::{Filter, RunRow, RunSpan};
 pub use schedules::KeptSchedule;
 pub use scope::Scope;
 pub use service::ServiceLock;

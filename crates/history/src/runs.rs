@@ -65,6 +65,22 @@ impl RunRow {
     }
 }
 
+/// When a run was recorded, and no more of it: lists of these are as long as it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunSpan {
+    /// Its id.
+    pub id: String,
+    /// The `plan` label.
+    pub plan: String,
+    /// Wall time of offset zero, nanoseconds since 1970.
+    pub started_nanos: i64,
+    /// When its recorder wrote last, nanoseconds since 1970: not before its last recorded second ended.
+    pub seen_nanos: i64,
+    /// Whether it is being recorded now.
+    pub is_live: bool,
+    number: i64,
+}
+
 /// Which runs to list; empty means every one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -108,6 +124,30 @@ impl History {
         let mut runs = runs.map_err(|error| self.failed(error))?;
         runs.retain(|run| !filter.live || run.is_live());
         Ok(runs)
+    }
+
+    /// The runs that were recorded at a moment (nanoseconds since 1970) or after it, in the order they began: the first so
+    /// many behind one of them, which need not exist any more.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn spans(&self, seen: i64, after: Option<&RunSpan>, limit: u32) -> Result<Vec<RunSpan>> {
+        self.mark_interrupted().await?;
+        let (started, number) = after.map_or((i64::MIN, i64::MIN), |span| (span.started_nanos, span.number));
+        let rows = sqlx::query(
+            "SELECT run, id, plan, started_at, status, owner_space, owner_process, owner_started, seen_at FROM runs \
+             WHERE seen_at >= $1 AND (started_at, run) > ($2, $3) ORDER BY started_at, run LIMIT $4",
+        )
+        .bind(seen)
+        .bind(started)
+        .bind(number)
+        .bind(i64::from(limit))
+        .fetch_all(self.pool())
+        .await
+        .map_err(|error| self.failed(error))?;
+        let now = now();
+        let spans = rows.iter().map(|row| run_span(row, now)).collect::<std::result::Result<_, _>>();
+        spans.map_err(|error| self.failed(error))
     }
 
     /// The id that somebody means: a whole one, the start of one, `last` or `latest`.
@@ -308,6 +348,17 @@ fn list_query(kind: Kind, filter: &Filter) -> Statement {
         query.push(" LIMIT ").bind(i64::from(limit));
     }
     query
+}
+
+fn run_span(row: &SqlRow, now: i64) -> std::result::Result<RunSpan, sqlx::Error> {
+    Ok(RunSpan {
+        id: row.try_get("id")?,
+        plan: row.try_get("plan")?,
+        started_nanos: row.try_get("started_at")?,
+        seen_nanos: row.try_get("seen_at")?,
+        is_live: status(row, now)?.is_none(),
+        number: row.try_get("run")?,
+    })
 }
 
 fn run_row(row: &SqlRow, now: i64) -> std::result::Result<RunRow, sqlx::Error> {

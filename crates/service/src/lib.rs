@@ -36,6 +36,7 @@ mod journal;
 mod launcher;
 mod limits;
 mod login;
+mod missed;
 mod openapi;
 mod outward;
 mod plans;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::Event;
 use crate::followed::{Followed, fold};
+use crate::missed::Missed;
 use crate::runs::AT_MOST;
 use crate::shapes::{self, Outcome};
 use crate::slas::{RunSecond, Slas};
@@ -26,19 +27,9 @@ const PERIOD: Duration = Duration::from_millis(500);
 /// us, does not wait for that.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
-/// In a second.
-const NANOS: i64 = 1_000_000_000;
-
 /// Watches until `ended`.
 pub(crate) async fn watch(followed: Arc<Followed>, slas: Arc<Slas>, ended: CancellationToken) {
-    let mut watcher = Watcher {
-        followed,
-        slas,
-        readers: BTreeMap::new(),
-        outcomes: BTreeMap::new(),
-        learning: None,
-        has_caught_up: false,
-    };
+    let mut watcher = Watcher::new(followed, slas);
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -52,7 +43,9 @@ pub(crate) async fn watch(followed: Arc<Followed>, slas: Arc<Slas>, ended: Cance
             () = ended.cancelled() => break,
         };
         watcher.tell_trouble(looked.err());
-        watcher.slas.looked();
+        if watcher.missed.is_none() {
+            watcher.slas.looked();
+        }
         watcher.followed.beat();
     }
     if let Some((_, fold)) = watcher.learning {
@@ -73,22 +66,39 @@ struct Watcher {
     outcomes: BTreeMap<String, Option<Outcome>>,
     /// The past run that is being folded to learn how it ended.
     learning: Option<(String, Fold)>,
-    /// Whether SLAs know what ended while no service ran.
-    has_caught_up: bool,
+    /// What ended while no service ran, until SLAs know it.
+    missed: Option<Missed>,
+    /// Runs that lived meanwhile: they are followed even if they have ended by now.
+    awaited: BTreeSet<String>,
 }
 
 impl Watcher {
+    fn new(followed: Arc<Followed>, slas: Arc<Slas>) -> Self {
+        Self {
+            followed,
+            slas,
+            readers: BTreeMap::new(),
+            outcomes: BTreeMap::new(),
+            learning: None,
+            missed: Some(Missed::default()),
+            awaited: BTreeSet::new(),
+        }
+    }
+
     async fn look(&mut self) -> Result<(), Error> {
         let filter = Filter { limit: Some(AT_MOST), ..Filter::default() };
         let rows = self.followed.history().list(&filter).await?;
-        if !self.has_caught_up {
-            self.catch_up(&rows).await?;
-            self.has_caught_up = true;
-        }
         let until = Instant::now() + LONGEST_LOOK;
+        if !self.catch_up(&rows, until).await? {
+            self.slas.forget_runs(|id| rows.iter().any(|row| row.id == id));
+            self.learn_outcomes(&rows).await;
+            self.tell_runs(&rows);
+            return Ok(());
+        }
         self.follow_again(&rows);
         let live = rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone());
-        for id in live.chain(self.readers.keys().cloned()).collect::<BTreeSet<_>>() {
+        let known = live.chain(self.readers.keys().cloned()).chain(self.awaited.iter().cloned());
+        for id in known.collect::<BTreeSet<_>>() {
             if self.outcomes.contains_key(&id) {
                 continue;
             }
@@ -109,6 +119,7 @@ impl Watcher {
                 Err(error) => return Err(error),
             }
         }
+        self.awaited.clear();
         self.take_leave(&rows);
         self.learn_outcomes(&rows).await;
         self.tell_runs(&rows);
@@ -149,43 +160,15 @@ impl Watcher {
         }
     }
 
-    /// Tells SLAs of the runs that ended while no service ran, in the order they began.
-    async fn catch_up(&self, rows: &[RunRow]) -> Result<(), Error> {
-        let ended = |row: &&RunRow| {
-            // Its duration leaves out the gaps in which no process generated its load.
-            let end = u64::try_from(row.seen_nanos / NANOS + 1).unwrap_or(0);
-            !row.is_live() && self.slas.counted_to(&row.plan).is_some_and(|to| end > to)
-        };
-        let mut missed: Vec<&RunRow> = rows.iter().filter(ended).collect();
-        missed.sort_by_key(|row| row.started_nanos);
-        for row in missed {
-            match self.tell_all(&row.id).await {
-                Err(error @ (Error::Record { .. } | Error::NoRun { .. } | Error::Empty)) => {
-                    tracing::warn!(run = row.id, %error, "a run cannot be read, and does not count for SLAs");
-                }
-                told => told?,
-            }
-            self.slas.run_over(&row.id);
+    /// Tells SLAs of the runs that ended while no service ran, before those that live; whether they know all of them.
+    async fn catch_up(&mut self, rows: &[RunRow], until: Instant) -> Result<bool, Error> {
+        let Some(missed) = &mut self.missed else { return Ok(true) };
+        self.awaited.extend(rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone()));
+        let is_told = missed.go_on(self.followed.history(), &self.slas, until).await?;
+        if is_told {
+            self.missed = None;
         }
-        Ok(())
-    }
-
-    async fn tell_all(&self, id: &str) -> Result<(), Error> {
-        let mut reader = self.followed.history().read(id).await?;
-        let mut state: Option<State> = None;
-        loop {
-            let events = reader.next().await?;
-            if events.is_empty() {
-                return Ok(());
-            }
-            for event in &events {
-                fold(&mut state, event);
-                if let (RunEvent::Second(_), Some(state)) = (event, &state) {
-                    self.slas.run_second(&RunSecond { run: id, state });
-                }
-            }
-            tokio::task::yield_now().await;
-        }
+        Ok(is_told)
     }
 
     /// Lets go of runs that have ended or were deleted.
@@ -217,7 +200,8 @@ impl Watcher {
     async fn learn_outcomes(&mut self, rows: &[RunRow]) {
         self.take_learnt().await;
         for row in rows.iter().filter(|row| !row.is_live()) {
-            if self.outcomes.contains_key(&row.id) || self.readers.contains_key(&row.id) {
+            let is_followed = self.readers.contains_key(&row.id) || self.awaited.contains(&row.id);
+            if is_followed || self.outcomes.contains_key(&row.id) {
                 continue;
             }
             let left = row.summary.as_deref().and_then(Outcome::from_summary);
@@ -289,5 +273,38 @@ impl crate::followed::Known {
         };
         self.live.insert(id.to_owned(), state);
         told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plimsoll_history::{History, Recorder};
+
+    use super::*;
+    use crate::fixture::{PATIENCE, began, counted, end, judge_anew, judging, record, second};
+
+    #[tokio::test]
+    async fn a_run_that_ends_while_those_before_it_are_told_counts_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path().join("history.db")).await.unwrap();
+        let base = judging(&history).await;
+        record(&history, "long", base + 10, 200).await;
+        let live = Recorder::start(&history, &began("live", base + 300)).await.unwrap();
+        let slas = judge_anew(&history).await;
+        let followed = Arc::new(Followed::new(history.clone(), tokio::sync::watch::Sender::default()));
+        let mut watcher = Watcher::new(followed, Arc::clone(&slas));
+        let rows = history.list(&Filter::default()).await.unwrap();
+        assert!(!watcher.catch_up(&rows, Instant::now()).await.unwrap());
+        assert_eq!(counted(&slas), 1 + 60, "only a minute of the first");
+        (0..3).for_each(|number| live.record(&second(number, &began("live", base + 300))));
+        live.record(&end(3));
+        assert!(live.finish(PATIENCE).await.ended);
+        let rows = history.list(&Filter::default()).await.unwrap();
+        watcher.learn_outcomes(&rows).await;
+        watcher.look().await.unwrap();
+        assert_eq!(counted(&slas), 1 + 200 + 3);
+        assert!(watcher.missed.is_none() && watcher.awaited.is_empty());
+        watcher.look().await.unwrap();
+        assert_eq!(counted(&slas), 1 + 200 + 3, "no second counts twice");
     }
 }

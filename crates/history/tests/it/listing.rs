@@ -107,6 +107,34 @@ async fn a_filter_lets_through_what_it_names() {
 }
 
 #[tokio::test]
+async fn spans_are_listed_from_the_first_that_began_a_part_at_a_time() {
+    let (_folder, history) = history().await;
+    for (id, nanos) in [("d", 4), ("b", 2), ("c", 2), ("a", 1)] {
+        add(&history, id, nanos, |_| {}).await;
+    }
+    let live = Recorder::start(&history, &sample::started("e", 1)).await.unwrap();
+    let (mut ids, mut after, mut parts) = (Vec::new(), None, Vec::new());
+    loop {
+        let spans = history.spans(0, after.as_ref(), 2).await.unwrap();
+        parts.push(spans.len());
+        let Some(last) = spans.last().cloned() else { break };
+        ids.extend(spans.into_iter().map(|span| (span.id, span.is_live)));
+        // What was deleted meanwhile is no reason to begin anew.
+        if last.id == "b" {
+            history.delete(&["b"]).await.unwrap();
+        }
+        after = Some(last);
+    }
+    let expected = [("a", false), ("b", false), ("c", false), ("d", false), ("e", true)];
+    assert_eq!(ids, expected.map(|(id, is_live)| (id.to_owned(), is_live)), "{parts:?}");
+    assert_eq!(parts, [2, 2, 1, 0]);
+    let first = history.spans(0, None, 1).await.unwrap().remove(0);
+    let later = history.spans(first.seen_nanos + 1, None, 9).await.unwrap();
+    assert!(later.iter().all(|span| span.seen_nanos > first.seen_nanos && span.id != first.id), "{later:?}");
+    drop(live);
+}
+
+#[tokio::test]
 async fn a_run_is_found_by_the_start_of_its_id() {
     let (_directory, history) = history().await;
     assert_eq!(history.find("last").await.unwrap_err().to_string(), "no run is recorded yet");

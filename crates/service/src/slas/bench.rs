@@ -269,6 +269,12 @@ impl Bench {
         self.rows.iter().filter(of_plan).map(|row| row.counted_to).filter(|second| *second > 0).min()
     }
 
+    /// The same of runs of any plan.
+    pub(super) fn runs_counted_to(&self) -> Option<u64> {
+        let of_runs = |row: &&Row| matches!(&row.sla.events, Events::Runs(_));
+        self.rows.iter().filter(of_runs).map(|row| row.counted_to).filter(|second| *second > 0).min()
+    }
+
     /// Takes what a source said of a second.
     pub(super) fn hand_in(&mut self, row: usize, second: u64, seen: Seen, now: u64) {
         self.with(row, |desk, told| {

@@ -316,6 +316,11 @@ impl Slas {
         self.bench().counted_to(plan)
     }
 
+    /// The same of runs of any plan.
+    pub(crate) fn runs_counted_to(&self) -> Option<u64> {
+        self.bench().runs_counted_to()
+    }
+
     /// How all of it stands.
     pub(crate) fn statuses(&self) -> Vec<Value> {
         status::with_composites(self.bench().statuses())
