@@ -12,6 +12,8 @@ use plimsoll_run::{
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use plimsoll_spec::Source;
 use plimsoll_spec::openslo::read_slas;
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::slas::{Promises, RunSecond, Slas};
@@ -133,11 +135,37 @@ pub(crate) async fn judging(history: &History) -> u64 {
     let started = began("before", base);
     let mut state = State::new(Arc::new(started.clone()));
     state.apply(&second(0, &started));
-    slas.run_second(&RunSecond { run: "before", state: &state });
+    slas.run_event(&RunSecond { run: "before", state: &state }, &second(0, &started));
+    slas.caught_up();
+    stop(slas).await;
+    base
+}
+
+/// Ends a service as it is stopped.
+pub(crate) async fn stop(slas: Arc<Slas>) {
     let ended = CancellationToken::new();
     ended.cancel();
     slas.run(Vec::new(), ended).await;
-    base
+}
+
+/// A record without runs, and its folder.
+pub(crate) async fn fresh() -> (tempfile::TempDir, History) {
+    let folder = tempfile::tempdir().unwrap();
+    let history = History::open(folder.path().join("history.db")).await.unwrap();
+    (folder, history)
+}
+
+/// Damages the minute of an ended run that begins at a second.
+pub(crate) async fn damage(history: &History, id: &str, first: i64) {
+    history.compact().await.unwrap();
+    let options = SqliteConnectOptions::new().filename(history.path());
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    let damaged = sqlx::query(
+        "UPDATE chunks SET data = x'00' WHERE first_second = $1 AND run = (SELECT run FROM runs WHERE id = $2)",
+    );
+    let done = damaged.bind(first).bind(id).execute(&mut connection).await.unwrap();
+    assert_eq!(done.rows_affected(), 1);
+    connection.close().await.unwrap();
 }
 
 /// How many requests were judged.

@@ -3,11 +3,11 @@
 //! They are listed some at a time and read a minute at a time, so that neither how many they are nor how long they took is
 //! a matter of memory, and whoever asks meanwhile need not wait until all are read.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use plimsoll_history::{Error, History, Reader, RunSpan};
-use plimsoll_run::{RunEvent, State};
+use plimsoll_run::State;
 
 use crate::followed::fold;
 use crate::slas::{RunSecond, Slas};
@@ -25,7 +25,6 @@ pub(crate) struct Missed {
     page: VecDeque<RunSpan>,
     /// The last one that was listed.
     listed: Option<RunSpan>,
-    is_listed_whole: bool,
     telling: Option<Telling>,
 }
 
@@ -38,7 +37,8 @@ struct Telling {
 }
 
 impl Missed {
-    /// Goes on until a moment; reads a minute of one run at least. Whether all are told.
+    /// Goes on until a moment, by one step at least. Whether all are told, those too that ended meanwhile. Runs that live
+    /// are awaited; those that have ended are not, as they are told.
     ///
     /// # Errors
     /// When the record cannot be read. What was told stays told.
@@ -46,10 +46,10 @@ impl Missed {
         &mut self,
         history: &History,
         slas: &Slas,
+        awaited: &mut BTreeSet<String>,
         until: Instant,
     ) -> Result<bool, Error> {
-        while self.telling.is_some() || self.turn(history, slas).await? {
-            self.tell(slas).await?;
+        while self.step(history, slas, awaited).await? {
             if Instant::now() >= until {
                 return Ok(false);
             }
@@ -58,46 +58,61 @@ impl Missed {
         Ok(true)
     }
 
-    /// Turns to the next run; whether there is one.
-    async fn turn(&mut self, history: &History, slas: &Slas) -> Result<bool, Error> {
-        loop {
-            while let Some(run) = self.page.pop_front() {
-                match history.read(&run.id).await {
-                    Ok(reader) => {
-                        self.telling = Some(Telling { run, reader, state: None });
-                        return Ok(true);
-                    }
-                    Err(error) if is_of_the_run(&error) => pass_over(&run, &error, slas),
-                    Err(error) => {
-                        self.page.push_front(run);
-                        return Err(error);
-                    }
-                }
-            }
-            if self.is_listed_whole {
-                return Ok(false);
-            }
-            self.list(history, slas).await?;
+    /// Tells a minute of a run, turns to the next one, or lists some more; whether there was anything to do.
+    async fn step(
+        &mut self,
+        history: &History,
+        slas: &Slas,
+        awaited: &mut BTreeSet<String>,
+    ) -> Result<bool, Error> {
+        if self.telling.is_some() {
+            self.tell(slas).await?;
+        } else if let Some(run) = self.page.pop_front() {
+            self.turn(history, slas, run).await?;
+        } else {
+            return self.list(history, slas, awaited).await;
         }
+        Ok(true)
     }
 
-    /// Lists the next ones that have something to tell.
-    async fn list(&mut self, history: &History, slas: &Slas) -> Result<(), Error> {
-        let Some(from) = slas.runs_counted_to() else {
-            self.is_listed_whole = true;
-            return Ok(());
-        };
+    /// Turns to a run.
+    async fn turn(&mut self, history: &History, slas: &Slas, run: RunSpan) -> Result<(), Error> {
+        match history.read(&run.id).await {
+            Ok(reader) => self.telling = Some(Telling { run, reader, state: None }),
+            Err(error) if is_of_the_run(&error) => pass_over(&run, None, &error, slas),
+            Err(error) => {
+                self.page.push_front(run);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lists the next ones that have something to tell; whether any run was behind those that are known.
+    async fn list(
+        &mut self,
+        history: &History,
+        slas: &Slas,
+        awaited: &mut BTreeSet<String>,
+    ) -> Result<bool, Error> {
+        let Some(from) = slas.runs_counted_to() else { return Ok(false) };
         let seen = i64::try_from(from).unwrap_or(i64::MAX).saturating_mul(NANOS);
         let spans = history.spans(seen, self.listed.as_ref(), PAGE).await?;
-        self.is_listed_whole = spans.len() < PAGE as usize;
-        self.listed = spans.last().cloned().or(self.listed.take());
-        let has_news = |run: &RunSpan| {
+        let Some(last) = spans.last() else { return Ok(false) };
+        self.listed = Some(last.clone());
+        for run in spans {
+            if run.is_live {
+                awaited.insert(run.id);
+                continue;
+            }
+            awaited.remove(&run.id);
             // Its duration leaves out the gaps in which no process generated its load.
             let end = u64::try_from(run.seen_nanos / NANOS + 1).unwrap_or(0);
-            !run.is_live && slas.counted_to(&run.plan).is_some_and(|to| end > to)
-        };
-        self.page.extend(spans.into_iter().filter(has_news));
-        Ok(())
+            if slas.counted_to(&run.plan).is_some_and(|to| end > to) {
+                self.page.push_back(run);
+            }
+        }
+        Ok(true)
     }
 
     /// Tells the next minute of a run.
@@ -111,15 +126,19 @@ impl Missed {
             Ok(events) => {
                 for event in &events {
                     fold(state, event);
-                    if let (RunEvent::Second(_), Some(state)) = (event, &state) {
-                        slas.run_second(&RunSecond { run: &run.id, state });
+                    if let Some(state) = state {
+                        slas.run_event(&RunSecond { run: &run.id, state }, event);
                     }
                 }
             }
             // It is read anew, with minutes in the place of what became some; no second counts twice.
-            Err(Error::Coarsened { .. }) => self.page.extend(self.telling.take().map(|telling| telling.run)),
+            Err(Error::Coarsened { .. }) => {
+                if let Some(Telling { run, .. }) = self.telling.take() {
+                    self.page.push_front(run);
+                }
+            }
             Err(error) if is_of_the_run(&error) => {
-                pass_over(run, &error, slas);
+                pass_over(run, state.as_ref(), &error, slas);
                 self.telling = None;
             }
             Err(error) => return Err(error),
@@ -128,28 +147,57 @@ impl Missed {
     }
 }
 
-/// One record that cannot be read, or was deleted meanwhile, does not hide the others.
-fn is_of_the_run(error: &Error) -> bool {
-    matches!(error, Error::Record { .. } | Error::NoRun { .. } | Error::Empty)
+/// Whether it is about one run and will be so again: it does not hide the others. What may pass is waited for, as what is
+/// passed over is never counted.
+pub(crate) fn is_of_the_run(error: &Error) -> bool {
+    matches!(error, Error::Record { .. } | Error::Damaged { .. } | Error::NoRun { .. } | Error::Empty)
 }
 
-fn pass_over(run: &RunSpan, error: &Error, slas: &Slas) {
-    tracing::warn!(run = run.id, %error, "a run cannot be read, and does not count for SLAs");
+fn pass_over(run: &RunSpan, state: Option<&State>, error: &Error, slas: &Slas) {
+    let seconds = state.and_then(State::last_second).map_or(0, |second| second + 1);
+    tracing::warn!(run = run.id, seconds, %error, "behind these seconds a run cannot be read, and does not count for SLAs");
     slas.run_over(&run.id);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use plimsoll_history::{Recorder, Retention};
+
     use super::*;
-    use crate::fixture::{counted, judge_anew, judging, record};
+    use crate::fixture::{
+        PATIENCE, began, counted, damage, end, fresh, judge_anew, judging, record, second, stop,
+    };
+
+    impl Missed {
+        async fn step_on(&mut self, history: &History, slas: &Slas) -> bool {
+            self.go_on(history, slas, &mut BTreeSet::new(), Instant::now()).await.unwrap()
+        }
+
+        /// Goes on until this is so; whether all were told before.
+        async fn until(&mut self, history: &History, slas: &Slas, is_so: impl Fn(&Self) -> bool) -> bool {
+            while !is_so(self) {
+                if self.step_on(history, slas).await {
+                    return true;
+                }
+            }
+            false
+        }
+
+        async fn tell_all(&mut self, history: &History, slas: &Slas) {
+            assert!(self.until(history, slas, |_| false).await);
+        }
+    }
 
     #[tokio::test]
     async fn however_many_and_long_they_are_a_minute_of_one_and_a_page_of_names_is_all_that_is_held() {
-        let folder = tempfile::tempdir().unwrap();
-        let history = History::open(folder.path().join("history.db")).await.unwrap();
+        let (_folder, history) = fresh().await;
         let nothing = judge_anew(&history).await;
-        let is_over = Missed::default().go_on(&history, &nothing, Instant::now()).await.unwrap();
-        assert!(is_over, "what was never judged has missed nothing");
+        assert!(
+            Missed::default().step_on(&history, &nothing).await,
+            "what was never judged has missed nothing"
+        );
         let base = judging(&history).await;
         // More than a list of pages has, and one that is long.
         let (many, long) = (230, 200);
@@ -161,7 +209,7 @@ mod tests {
         let (mut missed, mut steps, mut most) = (Missed::default(), 0_u64, 0);
         loop {
             let before = counted(&slas);
-            let is_over = missed.go_on(&history, &slas, Instant::now()).await.unwrap();
+            let is_over = missed.step_on(&history, &slas).await;
             steps += 1;
             most = most.max(counted(&slas) - before);
             assert!(missed.page.len() <= PAGE as usize, "{}", missed.page.len());
@@ -172,5 +220,112 @@ mod tests {
         assert_eq!(counted(&slas), 1 + many + long, "each second counts, and once");
         assert_eq!(most, 60, "a minute at a time");
         assert!(steps > many, "{steps}");
+    }
+
+    #[tokio::test]
+    async fn one_damaged_minute_ends_what_counts_of_its_run_and_hides_no_other() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        record(&history, "torn", base + 10, 200).await;
+        record(&history, "whole", base + 300, 5).await;
+        damage(&history, "torn", 60).await;
+        let slas = judge_anew(&history).await;
+        Missed::default().tell_all(&history, &slas).await;
+        assert_eq!(counted(&slas), 1 + 60 + 5);
+    }
+
+    #[tokio::test]
+    async fn what_is_stopped_in_the_middle_loses_nothing_of_runs_that_overlap() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        record(&history, "first", base + 10, 120).await;
+        record(&history, "beside", base + 40, 10).await;
+        let slas = judge_anew(&history).await;
+        let mut missed = Missed::default();
+        missed.until(&history, &slas, |_| counted(&slas) == 1 + 120).await;
+        stop(slas).await;
+        let slas = judge_anew(&history).await;
+        Missed::default().tell_all(&history, &slas).await;
+        assert_eq!(counted(&slas), 1 + 120 + 10);
+        // What is told whole is kept.
+        slas.caught_up();
+        stop(slas).await;
+        let slas = judge_anew(&history).await;
+        assert_eq!(counted(&slas), 1 + 120 + 10);
+        Missed::default().tell_all(&history, &slas).await;
+        assert_eq!(counted(&slas), 1 + 120 + 10, "no second counts twice");
+    }
+
+    #[tokio::test]
+    async fn what_begins_and_ends_while_others_are_told_counts_too() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        record(&history, "first", base + 10, 120).await;
+        let slas = judge_anew(&history).await;
+        let mut missed = Missed::default();
+        assert!(!missed.until(&history, &slas, |missed| missed.telling.is_some()).await);
+        record(&history, "later", base + 300, 7).await;
+        missed.tell_all(&history, &slas).await;
+        assert_eq!(counted(&slas), 1 + 120 + 7);
+    }
+
+    #[tokio::test]
+    async fn who_lives_is_awaited_and_who_was_told_is_not() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        let live = Recorder::start(&history, &began("live", base + 10)).await.unwrap();
+        record(&history, "ended", base + 20, 3).await;
+        let slas = judge_anew(&history).await;
+        // Both lived when runs were listed before.
+        let mut awaited = BTreeSet::from(["ended".to_owned()]);
+        let mut missed = Missed::default();
+        while !missed.go_on(&history, &slas, &mut awaited, Instant::now()).await.unwrap() {}
+        assert_eq!(awaited.into_iter().collect::<Vec<_>>(), ["live"]);
+        assert_eq!(counted(&slas), 1 + 3);
+        live.record(&end(0));
+        assert!(live.finish(PATIENCE).await.ended);
+    }
+
+    #[tokio::test]
+    async fn what_became_minutes_does_not_count_and_the_run_goes_on_at_the_front() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        record(&history, "old", base + 10, 200).await;
+        record(&history, "behind", base + 8_000, 4).await;
+        history.compact().await.unwrap();
+        let slas = judge_anew(&history).await;
+        let mut missed = Missed::default();
+        missed.until(&history, &slas, |_| counted(&slas) == 1 + 60).await;
+        // What was read of it and what was not become one sum.
+        let hour = Duration::from_secs(3_600);
+        let retention = Retention { seconds: hour, minutes: hour, ..Retention::default() };
+        let now = (base + 10_000).cast_signed() * NANOS;
+        record(&history, "new", base + 9_990, 1).await;
+        let retained = history.retain(&retention, now).await.unwrap();
+        assert!(retained.to_hours > 100, "{retained:?}");
+        assert!(!missed.until(&history, &slas, |missed| missed.page.len() == 2).await);
+        let next: Vec<&str> = missed.page.iter().map(|run| run.id.as_str()).collect();
+        assert_eq!(next, ["old", "behind"]);
+        missed.tell_all(&history, &slas).await;
+        assert_eq!(counted(&slas), 1 + 60 + 4 + 1);
+    }
+
+    #[tokio::test]
+    async fn a_page_of_runs_that_nobody_judges_is_a_step_of_its_own() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        for number in 0..u64::from(PAGE) + 1 {
+            let mut started = began(&format!("r{number}"), base + 10 + number);
+            started.shape.plan = "other".to_owned();
+            let recorder = Recorder::start(&history, &started).await.unwrap();
+            recorder.record(&second(0, &started));
+            recorder.record(&end(1));
+            assert!(recorder.finish(PATIENCE).await.ended);
+        }
+        let slas = judge_anew(&history).await;
+        let mut missed = Missed::default();
+        for expected in [false, false, true] {
+            assert_eq!(missed.step_on(&history, &slas).await, expected);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Makes old seconds minutes and old minutes hours, beside everything else.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use plimsoll_history::{History, Retention};
@@ -7,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::shapes;
+use crate::slas::Slas;
 
 /// How often. What has become old within it is some minutes of each run that goes on.
 const PERIOD: Duration = Duration::from_secs(600);
@@ -14,14 +16,20 @@ const PERIOD: Duration = Duration::from_secs(600);
 /// Until the first time: whoever has just started a service looks at its pages first.
 const AFTER: Duration = Duration::from_secs(30);
 
-/// Retains until `ended`. To give up in the middle loses nothing.
-pub(crate) async fn retain(history: History, retention: Retention, ended: CancellationToken) {
-    let mut ticks = interval(PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// Retains until `ended`, once SLAs know what was recorded: what becomes minutes before that does not count for them.
+/// To give up in the middle loses nothing.
+pub(crate) async fn retain(
+    slas: Arc<Slas>,
+    history: History,
+    retention: Retention,
+    ended: CancellationToken,
+) {
     tokio::select! {
-        () = tokio::time::sleep(AFTER) => {}
+        () = begin(&slas) => {}
         () = ended.cancelled() => return,
     }
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let retaining = async {
             ticks.tick().await;
@@ -58,8 +66,31 @@ pub(crate) async fn retain(history: History, retention: Retention, ended: Cancel
     }
 }
 
+async fn begin(slas: &Slas) {
+    tokio::join!(slas.until_caught_up(), tokio::time::sleep(AFTER));
+}
+
 /// The wall time, nanoseconds since 1970.
 fn now() -> i64 {
     let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::fixture::judge_anew;
+
+    #[tokio::test]
+    async fn nothing_becomes_minutes_before_slas_know_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::open(folder.path().join("history.db")).await.unwrap();
+        let slas = judge_anew(&history).await;
+        tokio::time::pause();
+        assert!(timeout(PERIOD * 100, begin(&slas)).await.is_err(), "it began before that");
+        slas.caught_up();
+        assert!(timeout(PERIOD, begin(&slas)).await.is_ok());
+    }
 }

@@ -179,7 +179,12 @@ impl Service {
             tokio::spawn(watcher::watch(Arc::clone(&followed), Arc::clone(&self.slas), ended.clone()));
         let retention = self.retention;
         let retainer = retention.clone().map(|retention| {
-            tokio::spawn(retainer::retain(followed.history().clone(), retention, ended.clone()))
+            tokio::spawn(retainer::retain(
+                Arc::clone(&self.slas),
+                followed.history().clone(),
+                retention,
+                ended.clone(),
+            ))
         });
         let judge = tokio::spawn(Arc::clone(&self.slas).run(self.pollers, ended.clone()));
         let (daemon, starter) = match self.daemon {

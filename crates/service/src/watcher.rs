@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::events::Event;
 use crate::followed::{Followed, fold};
-use crate::missed::Missed;
+use crate::missed::{Missed, is_of_the_run};
 use crate::runs::AT_MOST;
 use crate::shapes::{self, Outcome};
 use crate::slas::{RunSecond, Slas};
@@ -43,7 +43,7 @@ pub(crate) async fn watch(followed: Arc<Followed>, slas: Arc<Slas>, ended: Cance
             () = ended.cancelled() => break,
         };
         watcher.tell_trouble(looked.err());
-        if watcher.missed.is_none() {
+        if matches!(watcher.progress, Progress::Whole) {
             watcher.slas.looked();
         }
         watcher.followed.beat();
@@ -66,10 +66,28 @@ struct Watcher {
     outcomes: BTreeMap<String, Option<Outcome>>,
     /// The past run that is being folded to learn how it ended.
     learning: Option<(String, Fold)>,
-    /// What ended while no service ran, until SLAs know it.
-    missed: Option<Missed>,
-    /// Runs that lived meanwhile: they are followed even if they have ended by now.
+    progress: Progress,
+    /// Runs that are followed to their end, also where they have ended by now or are no longer among the newest.
     awaited: BTreeSet<String>,
+}
+
+/// How much of what runs have recorded SLAs know.
+enum Progress {
+    /// Runs that ended while no service ran are told.
+    Missed(Box<Missed>),
+    /// These, and they lived meanwhile: up to their newest second.
+    Live(BTreeSet<String>),
+    /// All of it.
+    Whole,
+}
+
+impl Progress {
+    /// A run was read up to its newest second, or never will be.
+    fn mark_read(&mut self, id: &str) {
+        if let Self::Live(unread) = self {
+            unread.remove(id);
+        }
+    }
 }
 
 impl Watcher {
@@ -80,7 +98,7 @@ impl Watcher {
             readers: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             learning: None,
-            missed: Some(Missed::default()),
+            progress: Progress::Missed(Box::default()),
             awaited: BTreeSet::new(),
         }
     }
@@ -89,41 +107,64 @@ impl Watcher {
         let filter = Filter { limit: Some(AT_MOST), ..Filter::default() };
         let rows = self.followed.history().list(&filter).await?;
         let until = Instant::now() + LONGEST_LOOK;
-        if !self.catch_up(&rows, until).await? {
-            self.slas.forget_runs(|id| rows.iter().any(|row| row.id == id));
-            self.learn_outcomes(&rows).await;
-            self.tell_runs(&rows);
-            return Ok(());
+        if self.tell_missed(&rows, until).await? {
+            self.follow_again(&rows);
+            self.follow_all(&rows, until).await?;
+            self.take_leave(&rows);
         }
-        self.follow_again(&rows);
-        let live = rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone());
-        let known = live.chain(self.readers.keys().cloned()).chain(self.awaited.iter().cloned());
-        for id in known.collect::<BTreeSet<_>>() {
-            if self.outcomes.contains_key(&id) {
-                continue;
-            }
+        let awaited = &self.awaited;
+        self.slas.forget_runs(|id| awaited.contains(id) || rows.iter().any(|row| row.id == id));
+        self.outcomes.retain(|id, _| rows.iter().any(|row| row.id == *id));
+        self.learn_outcomes(&rows).await;
+        self.tell_runs(&rows);
+        Ok(())
+    }
+
+    /// Tells SLAs of the runs that ended while no service ran, before those that live; whether they know all of them.
+    async fn tell_missed(&mut self, rows: &[RunRow], until: Instant) -> Result<bool, Error> {
+        let Progress::Missed(missed) = &mut self.progress else { return Ok(true) };
+        self.awaited.extend(rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone()));
+        let history = self.followed.history();
+        let is_told = missed.go_on(history, &self.slas, &mut self.awaited, until).await?;
+        if is_told {
+            self.progress = Progress::Live(self.awaited.clone());
+        }
+        Ok(is_told)
+    }
+
+    async fn follow_all(&mut self, rows: &[RunRow], until: Instant) -> Result<(), Error> {
+        let live = rows.iter().filter(|row| row.is_live() && !self.outcomes.contains_key(&row.id));
+        let known = live.map(|row| &row.id).chain(self.readers.keys()).chain(&self.awaited);
+        for id in known.cloned().collect::<BTreeSet<_>>() {
             match self.follow(&id, until).await {
-                Ok(()) => {}
-                // One record that cannot be read, or was deleted meanwhile, does not hide the others.
-                Err(error @ (Error::Record { .. } | Error::NoRun { .. } | Error::Empty)) => {
-                    tracing::warn!(run = id, %error, "a live run cannot be followed");
-                    self.readers.remove(&id);
-                    self.followed.known().live.remove(&id);
-                    self.outcomes.insert(id, None);
-                }
+                Ok(false) => {}
+                Ok(true) => self.progress.mark_read(&id),
+                Err(error) if is_of_the_run(&error) => self.give_up(&id, &error),
                 // A reader that is far behind begins anew, with minutes in the place of what became some.
                 Err(Error::Coarsened { .. }) => {
                     self.readers.remove(&id);
                     self.followed.known().live.remove(&id);
+                    self.awaited.insert(id);
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.awaited.clear();
-        self.take_leave(&rows);
-        self.learn_outcomes(&rows).await;
-        self.tell_runs(&rows);
+        if matches!(&self.progress, Progress::Live(unread) if unread.is_empty()) {
+            self.progress = Progress::Whole;
+            self.slas.caught_up();
+        }
         Ok(())
+    }
+
+    /// One record that cannot be read, or was deleted meanwhile, does not hide the others.
+    fn give_up(&mut self, id: &str, error: &Error) {
+        tracing::warn!(run = id, %error, "a live run cannot be followed, and does not count for SLAs from here on");
+        self.slas.run_over(id);
+        self.readers.remove(id);
+        self.awaited.remove(id);
+        self.progress.mark_read(id);
+        self.followed.known().live.remove(id);
+        self.outcomes.insert(id.to_owned(), None);
     }
 
     /// A run whose process had died goes on in another: it is followed again, from its beginning.
@@ -136,8 +177,8 @@ impl Watcher {
         }
     }
 
-    /// Folds what came of a run since the last look, or some of it where that is much.
-    async fn follow(&mut self, id: &str, until: Instant) -> Result<(), Error> {
+    /// Folds what came of a run since the last look, or some of it where that is much; whether it was all.
+    async fn follow(&mut self, id: &str, until: Instant) -> Result<bool, Error> {
         let reader = match self.readers.entry(id.to_owned()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(self.followed.history().read(id).await?),
@@ -145,7 +186,7 @@ impl Watcher {
         loop {
             let events = reader.next().await?;
             if events.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
             for event in events {
                 let told = self.followed.known().fold(id, &event, &self.slas);
@@ -154,45 +195,32 @@ impl Watcher {
                 }
             }
             if Instant::now() > until {
-                return Ok(());
+                return Ok(false);
             }
             tokio::task::yield_now().await;
         }
     }
 
-    /// Tells SLAs of the runs that ended while no service ran, before those that live; whether they know all of them.
-    async fn catch_up(&mut self, rows: &[RunRow], until: Instant) -> Result<bool, Error> {
-        let Some(missed) = &mut self.missed else { return Ok(true) };
-        self.awaited.extend(rows.iter().filter(|row| row.is_live()).map(|row| row.id.clone()));
-        let is_told = missed.go_on(self.followed.history(), &self.slas, until).await?;
-        if is_told {
-            self.missed = None;
-        }
-        Ok(is_told)
-    }
-
-    /// Lets go of runs that have ended or were deleted.
+    /// Lets go of runs that have ended. Whether a run is among the newest says nothing of it: one that was deleted cannot be
+    /// read, and that is how it is known.
     fn take_leave(&mut self, rows: &[RunRow]) {
         let mut known = self.followed.known();
         self.readers.retain(|id, reader| {
-            let row = rows.iter().find(|row| row.id == *id);
             // A run that has ended is followed until its last event is read.
-            let over = row.is_none() || reader.is_finished();
-            if over {
-                self.slas.run_over(id);
+            if !reader.is_finished() {
+                return true;
             }
-            if over
-                && let Some(state) = known.live.remove(id)
-                && row.is_some()
+            self.slas.run_over(id);
+            self.awaited.remove(id);
+            if let Some(state) = known.live.remove(id)
+                && rows.iter().any(|row| row.id == *id)
             {
                 let run = Arc::new(Run::of(&state));
                 self.outcomes.insert(id.clone(), Some(Outcome::of(&run)));
                 known.keep(id.clone(), &run);
             }
-            !over
+            false
         });
-        self.outcomes.retain(|id, _| rows.iter().any(|row| row.id == *id));
-        self.slas.forget_runs(|id| rows.iter().any(|row| row.id == id));
     }
 
     /// Learns how runs ended that ended before we looked: from the summary left with them, else by folding one at a time
@@ -265,12 +293,10 @@ impl crate::followed::Known {
         fold(&mut state, event);
         let state = state?;
         let told = match event {
-            RunEvent::Second(_) => {
-                slas.run_second(&RunSecond { run: id, state: &state });
-                Some(shapes::second(id, &state))
-            }
+            RunEvent::Second(_) => Some(shapes::second(id, &state)),
             _ => None,
         };
+        slas.run_event(&RunSecond { run: id, state: &state }, event);
         self.live.insert(id.to_owned(), state);
         told
     }
@@ -279,32 +305,135 @@ impl crate::followed::Known {
 #[cfg(test)]
 mod tests {
     use plimsoll_history::{History, Recorder};
+    use tokio::sync::watch;
 
     use super::*;
-    use crate::fixture::{PATIENCE, began, counted, end, judge_anew, judging, record, second};
+    use crate::fixture::{
+        PATIENCE, began, counted, damage, end, fresh, judge_anew, judging, record, second, stop,
+    };
+
+    async fn watcher(history: &History) -> Watcher {
+        let followed = Arc::new(Followed::new(history.clone(), watch::Sender::default()));
+        Watcher::new(followed, judge_anew(history).await)
+    }
+
+    impl Watcher {
+        fn counted(&self) -> u64 {
+            counted(&self.slas)
+        }
+
+        /// A step of what was missed.
+        async fn step(&mut self) -> bool {
+            let rows = self.rows().await;
+            self.tell_missed(&rows, Instant::now()).await.unwrap()
+        }
+
+        async fn rows(&self) -> Vec<RunRow> {
+            let filter = Filter { limit: Some(AT_MOST), ..Filter::default() };
+            self.followed.history().list(&filter).await.unwrap()
+        }
+
+        /// Looks until SLAs know all of it, and once more.
+        async fn look_until_whole(&mut self) {
+            let begun = Instant::now();
+            while !matches!(self.progress, Progress::Whole) {
+                assert!(begun.elapsed() < PATIENCE, "there is no end of it");
+                self.look().await.unwrap();
+            }
+            self.look().await.unwrap();
+        }
+    }
+
+    /// A run that lives, with some seconds.
+    async fn living(history: &History, id: &str, at: u64, seconds: u64) -> Recorder {
+        let started = began(id, at);
+        let recorder = Recorder::start(history, &started).await.unwrap();
+        (0..seconds).for_each(|number| recorder.record(&second(number, &started)));
+        recorder.seconds().wait_for(|written| *written >= seconds).await.unwrap();
+        recorder
+    }
+
+    async fn finish(recorder: Recorder, seconds: u64) {
+        recorder.record(&end(seconds));
+        assert!(recorder.finish(PATIENCE).await.ended);
+    }
 
     #[tokio::test]
     async fn a_run_that_ends_while_those_before_it_are_told_counts_too() {
-        let folder = tempfile::tempdir().unwrap();
-        let history = History::open(folder.path().join("history.db")).await.unwrap();
+        let (_folder, history) = fresh().await;
         let base = judging(&history).await;
         record(&history, "long", base + 10, 200).await;
         let live = Recorder::start(&history, &began("live", base + 300)).await.unwrap();
-        let slas = judge_anew(&history).await;
-        let followed = Arc::new(Followed::new(history.clone(), tokio::sync::watch::Sender::default()));
-        let mut watcher = Watcher::new(followed, Arc::clone(&slas));
-        let rows = history.list(&Filter::default()).await.unwrap();
-        assert!(!watcher.catch_up(&rows, Instant::now()).await.unwrap());
-        assert_eq!(counted(&slas), 1 + 60, "only a minute of the first");
+        let mut watcher = watcher(&history).await;
+        while watcher.counted() == 1 {
+            assert!(!watcher.step().await);
+        }
+        assert_eq!(watcher.counted(), 1 + 60, "only a minute of the first");
         (0..3).for_each(|number| live.record(&second(number, &began("live", base + 300))));
-        live.record(&end(3));
-        assert!(live.finish(PATIENCE).await.ended);
-        let rows = history.list(&Filter::default()).await.unwrap();
+        finish(live, 3).await;
+        let rows = watcher.rows().await;
         watcher.learn_outcomes(&rows).await;
-        watcher.look().await.unwrap();
-        assert_eq!(counted(&slas), 1 + 200 + 3);
-        assert!(watcher.missed.is_none() && watcher.awaited.is_empty());
-        watcher.look().await.unwrap();
-        assert_eq!(counted(&slas), 1 + 200 + 3, "no second counts twice");
+        watcher.look_until_whole().await;
+        assert_eq!(watcher.counted(), 1 + 200 + 3, "each second counts, and once");
+        assert!(watcher.awaited.is_empty() && watcher.readers.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_service_that_is_stopped_before_it_has_read_a_live_run_counts_it_in_the_next() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        record(&history, "first", base + 10, 120).await;
+        let live = living(&history, "live", base + 40, 5).await;
+        let mut stopped = watcher(&history).await;
+        while !stopped.step().await {}
+        assert_eq!(stopped.counted(), 1 + 120);
+        stop(stopped.slas).await;
+        let mut next = watcher(&history).await;
+        next.look_until_whole().await;
+        assert_eq!(next.counted(), 1 + 120 + 5);
+        stop(next.slas).await;
+        let mut last = watcher(&history).await;
+        assert_eq!(last.counted(), 1 + 120 + 5, "what is known whole is kept");
+        last.look_until_whole().await;
+        assert_eq!(last.counted(), 1 + 120 + 5, "no second counts twice");
+        finish(live, 5).await;
+    }
+
+    #[tokio::test]
+    async fn a_run_that_others_displaced_from_the_newest_is_followed_to_its_end() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        let live = living(&history, "live", base + 10, 2).await;
+        for number in 0..u64::from(AT_MOST) {
+            record(&history, &format!("r{number}"), base + 100 + number, 1).await;
+        }
+        let mut watcher = watcher(&history).await;
+        assert!(watcher.rows().await.iter().all(|row| row.id != "live"), "it is displaced");
+        watcher.look_until_whole().await;
+        assert_eq!(watcher.counted(), 1 + u64::from(AT_MOST) + 2);
+        live.record(&second(2, &began("live", base + 10)));
+        finish(live, 3).await;
+        watcher.look_until_whole().await;
+        assert_eq!(watcher.counted(), 1 + u64::from(AT_MOST) + 3);
+        watcher.look_until_whole().await;
+        assert_eq!(watcher.counted(), 1 + u64::from(AT_MOST) + 3, "no second counts twice");
+        assert!(watcher.awaited.is_empty() && watcher.readers.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_record_does_not_hold_up_those_that_live() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        record(&history, "a torn one", base + 10, 130).await;
+        damage(&history, "a torn one", 60).await;
+        let live = living(&history, "live", base + 20, 4).await;
+        let mut watcher = watcher(&history).await;
+        while !watcher.step().await {}
+        // As if it had lived until now.
+        watcher.awaited.insert("a torn one".to_owned());
+        watcher.look_until_whole().await;
+        assert_eq!(watcher.counted(), 1 + 60 + 4);
+        assert!(!watcher.awaited.contains("a torn one"));
+        finish(live, 4).await;
     }
 }

@@ -50,6 +50,17 @@ pub(super) struct Bench {
     troubles: Vec<Option<String>>,
     /// Whether all states are to be written, because entries of the journal were not.
     rewrite: bool,
+    /// What runs came to so far, as long as not all that they have recorded was taken.
+    held: Option<Held>,
+}
+
+/// What is written and told only once all that runs have recorded was taken. Runs overlap, so until then a state may be as of a
+/// second that is still to come from another run, and whoever went on behind it would never count that one.
+#[derive(Debug, Default)]
+struct Held {
+    has_told: bool,
+    breaches: Vec<SlaBreach>,
+    news: Vec<News>,
 }
 
 /// A promise, or one value of the label that it holds for each of.
@@ -92,10 +103,18 @@ struct Running {
     next: u64,
     /// Good, all and overdue events so far, by SLA.
     so_far: BTreeMap<usize, (u64, u64)>,
+    /// Seconds that do not count, and nobody was told of yet.
+    uncounted: u64,
     is_over: bool,
 }
 
-/// A second of a run that was folded.
+/// What a second of a run came to, by SLA.
+struct Grown {
+    at: u64,
+    seen: Vec<(usize, Result<Moment, String>)>,
+}
+
+/// A run as of the second that was folded last.
 #[derive(Debug)]
 pub(crate) struct RunSecond<'r> {
     pub(crate) run: &'r str,
@@ -105,6 +124,10 @@ pub(crate) struct RunSecond<'r> {
 impl Row {
     pub(super) fn keeper(&self) -> &Keeper {
         self.desk.keeper()
+    }
+
+    fn is_of_runs(&self) -> bool {
+        matches!(self.sla.events, Events::Runs(_))
     }
 
     /// What of what it was told somebody may want to be told. That nobody can know is no recovery.
@@ -143,7 +166,24 @@ impl Bench {
             breaches: Vec::new(),
             news: Vec::new(),
             rewrite: false,
+            held: None,
         }
+    }
+
+    /// Writes and tells nothing of what runs come to until [`Self::release`]; whether runs are judged at all.
+    pub(super) fn hold(&mut self) -> bool {
+        let is_of_runs = self.rows.iter().any(Row::is_of_runs);
+        self.held = is_of_runs.then(Held::default);
+        is_of_runs
+    }
+
+    /// All that runs have recorded was taken.
+    pub(super) fn release(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        self.breaches.extend(held.breaches);
+        self.news.extend(held.news);
+        // What the journal was not given, states make up for.
+        self.rewrite |= held.has_told;
     }
 
     pub(super) fn slas(&self) -> &[Arc<Sla>] {
@@ -299,21 +339,63 @@ impl Bench {
 
     /// Takes a second of a run. One that was taken before does not count again.
     pub(super) fn run_second(&mut self, second: &RunSecond<'_>) {
+        let Some(Grown { at, seen }) = self.grown(second) else { return };
+        self.tell_uncounted(second.run);
+        for (index, seen) in seen {
+            let Some(row) = self.row(index, None) else { continue };
+            match seen {
+                Err(trouble) => self.trouble(index, Some(trouble)),
+                Ok(moment) => {
+                    self.trouble(index, None);
+                    if self.rows.get(row).is_some_and(|row| at >= row.counted_to) {
+                        // What was recorded before is still to come: time goes on with the runs.
+                        let upto = self.runs_told_to(&second.state.started().shape.plan);
+                        self.with(row, |desk, told| {
+                            desk.hand_in(at, Seen::Moment(moment), told);
+                            desk.advance(upto, told);
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes so many seconds of a run, of which only the sum is left: nobody knows any more in which second what happened, so
+    /// they do not count, neither by themselves nor with the second behind them.
+    pub(super) fn run_stretch(&mut self, last: &RunSecond<'_>, seconds: u64) {
+        let known = self.runs.get(last.run).map(|run| run.newest);
+        let Some(Grown { at, .. }) = self.grown(last) else { return };
+        let newest = last.state.judged().second;
+        let from = self.counted_to(&last.state.started().shape.plan).unwrap_or(0);
+        let new = known.map_or(seconds, |known| seconds.min(newest.saturating_sub(known)));
+        if let Some(run) = self.runs.get_mut(last.run) {
+            run.uncounted += new.min((at + 1).saturating_sub(from));
+        }
+    }
+
+    /// Says once how many seconds of a run do not count.
+    fn tell_uncounted(&mut self, run: &str) {
+        let uncounted = self.runs.get_mut(run).map_or(0, |run| std::mem::take(&mut run.uncounted));
+        if uncounted > 0 {
+            tracing::warn!(
+                run,
+                seconds = uncounted,
+                "old seconds of a run became minutes before SLAs knew them, and do not count for them"
+            );
+        }
+    }
+
+    /// What has come of a run since the second of it that was taken before; `None` where no SLA judges it, or that was taken.
+    fn grown(&mut self, second: &RunSecond<'_>) -> Option<Grown> {
         let started = second.state.started();
         let plan = &started.shape.plan;
-        let indexes: Vec<usize> = self
-            .slas
-            .iter()
-            .enumerate()
-            .filter(|(_, sla)| matches!(&sla.events, Events::Runs(runs) if runs.plan == *plan))
-            .map(|(index, _)| index)
-            .collect();
-        if indexes.is_empty() {
-            return;
+        let is_of_plan = |sla: &Arc<Sla>| matches!(&sla.events, Events::Runs(runs) if runs.plan == *plan);
+        if !self.slas.iter().any(is_of_plan) {
+            return None;
         }
         let judged = second.state.judged();
         if self.runs.get(second.run).is_some_and(|known| judged.second <= known.newest) {
-            return;
+            return None;
         }
         let wall_nanos = second.state.wall_nanos(judged.second.saturating_mul(1_000_000_000));
         let at = u64::try_from(wall_nanos / 1_000_000_000).unwrap_or(0);
@@ -322,12 +404,12 @@ impl Bench {
             newest: judged.second,
             next: at,
             so_far: BTreeMap::new(),
+            uncounted: 0,
             is_over: false,
         });
         (running.newest, running.next, running.is_over) = (judged.second, at + 1, false);
         let mut seen = Vec::new();
-        for index in indexes {
-            let Some(sla) = self.slas.get(index) else { continue };
+        for (index, sla) in self.slas.iter().enumerate().filter(|(_, sla)| is_of_plan(sla)) {
             let objective = started.shape.objectives.iter().position(|one| one.name == sla.slo.name);
             let Some(status) = objective.and_then(|objective| judged.statuses.get(objective)) else {
                 let name = &sla.slo.name;
@@ -350,27 +432,12 @@ impl Bench {
             let moment = Moment { counts: grown.unwrap_or(Counts::ZERO), overdue: status.overdue_events };
             seen.push((index, Ok(moment)));
         }
-        for (index, seen) in seen {
-            let Some(row) = self.row(index, None) else { continue };
-            match seen {
-                Err(trouble) => self.trouble(index, Some(trouble)),
-                Ok(moment) => {
-                    self.trouble(index, None);
-                    if self.rows.get(row).is_some_and(|row| at >= row.counted_to) {
-                        // What was recorded before is still to come: time goes on with the runs.
-                        let upto = self.runs_told_to(plan);
-                        self.with(row, |desk, told| {
-                            desk.hand_in(at, Seen::Moment(moment), told);
-                            desk.advance(upto, told);
-                        });
-                    }
-                }
-            }
-        }
+        Some(Grown { at, seen })
     }
 
     /// A run has ended or was deleted. Nobody waits for it, until it goes on.
     pub(super) fn run_over(&mut self, run: &str) {
+        self.tell_uncounted(run);
         if let Some(known) = self.runs.get_mut(run) {
             known.is_over = true;
         }
@@ -390,8 +457,7 @@ impl Bench {
     /// Lets time go on for SLAs of sources that are asked, or for those of runs, once all that is recorded was taken.
     pub(super) fn advance(&mut self, now: u64, of_runs: bool) {
         for at in 0..self.rows.len() {
-            let is_of_runs = self.rows.get(at).is_some_and(|row| matches!(row.sla.events, Events::Runs(_)));
-            if is_of_runs == of_runs {
+            if self.rows.get(at).is_some_and(|row| row.is_of_runs() == of_runs) {
                 self.with(at, |desk, told| desk.advance(now.saturating_sub(PATIENCE), told));
             }
         }
@@ -408,6 +474,12 @@ impl Bench {
         let Some(row) = self.rows.get_mut(row) else { return };
         let mut told = Vec::new();
         work(&mut row.desk, &mut told);
+        if let Some(held) = self.held.as_mut().filter(|_| row.is_of_runs()) {
+            held.has_told |= !told.is_empty();
+            held.news.extend(row.news(&told));
+            row.note(told, &mut held.breaches);
+            return;
+        }
         self.news.extend(row.news(&told));
         let number = row.number.cast_unsigned();
         let entries = row.note(told, &mut self.breaches);
@@ -426,7 +498,8 @@ impl Bench {
             forget: self.rows.iter().map(|row| row.upto.unwrap_or(0)).min().unwrap_or(0),
             ..SlaChanges::default()
         };
-        for row in &mut self.rows {
+        let is_held = self.held.is_some();
+        for row in self.rows.iter_mut().filter(|row| !(is_held && row.is_of_runs())) {
             let turn = now % STATE_EVERY == row.number.cast_unsigned() % STATE_EVERY;
             if rewrite || turn || row.upto.is_none() {
                 changes.states.push((row.number, row.keeper().to_bytes()));
@@ -600,7 +673,7 @@ fn plan(row: &Row) -> &str {
 mod tests {
     use super::*;
     use plimsoll_notify::Occurrence;
-    use plimsoll_sla::{AlertRule, BurnRule, Counted, Method, Period, Slo, Source};
+    use plimsoll_sla::{AlertRule, BurnRule, Counted, Good, Method, Period, RunEvents, Slo, Source};
 
     const START: u64 = 1_767_571_200;
 
@@ -689,6 +762,25 @@ mod tests {
         }
         let told = news(&mut bench);
         assert!(matches!(told[..], [("recovery", 61..)]), "{told:?}");
+    }
+
+    #[test]
+    fn what_runs_come_to_is_written_and_told_once_all_of_it_was_taken() {
+        let runs = RunEvents { plan: "shop".to_owned(), scenario: None, step: None, good: Good::Succeeded };
+        let mut bench = Bench::new(vec![Arc::new(Sla { events: Events::Runs(runs), ..(*sla()).clone() })]);
+        bench.add(0, None, 7, None).unwrap();
+        assert!(bench.hold());
+        for second in 0..30 {
+            bench.hand_in(0, START + second, seen(if second < 20 { 0 } else { 100 }), START + second + 1);
+        }
+        assert_eq!(told(&bench).2, Condition::Breaching);
+        assert_eq!((news(&mut bench), bench.changes(START + 30, false)), (Vec::new(), None));
+        let last = bench.changes(START + 30, true).unwrap();
+        assert!(last.states.is_empty() && last.breaches.is_empty() && last.statuses.is_empty(), "{last:?}");
+        bench.release();
+        assert_eq!(news(&mut bench), [("breach", 21)]);
+        let changes = bench.changes(START + 30, false).unwrap();
+        assert_eq!((changes.states.len(), changes.breaches.len()), (1, 1));
     }
 
     #[test]

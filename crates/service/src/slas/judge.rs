@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use plimsoll_history::{Error, History, KeptState};
 use plimsoll_notify::Teller;
-use plimsoll_run::Secret;
+use plimsoll_run::{RunEvent, Secret};
 use plimsoll_sla::{Sla, Source};
 use serde_json::Value;
 use tokio::time::{MissedTickBehavior, interval};
@@ -82,6 +82,8 @@ pub(crate) struct Slas {
     clock: Mutex<Clock>,
     /// Who is told of breaches.
     teller: Option<Teller>,
+    /// Cancelled once all that runs had recorded was taken.
+    is_caught_up: CancellationToken,
 }
 
 /// The wall clock, as far as it is believed.
@@ -145,7 +147,12 @@ impl Slas {
                 bench.turn_back(now);
             }
         }
-        let slas = Self { history, bench: Mutex::new(bench), clock: Mutex::new(Clock::new()), teller };
+        let is_caught_up = CancellationToken::new();
+        if !bench.hold() {
+            is_caught_up.cancel();
+        }
+        let (bench, clock) = (Mutex::new(bench), Mutex::new(Clock::new()));
+        let slas = Self { history, bench, clock, teller, is_caught_up };
         Ok((Arc::new(slas), pollers))
     }
 
@@ -288,9 +295,13 @@ impl Slas {
         self.bench().trouble(sla, trouble);
     }
 
-    /// Takes a second of a run that was folded.
-    pub(crate) fn run_second(&self, second: &RunSecond<'_>) {
-        self.bench().run_second(second);
+    /// Takes what a run recorded, after it was folded.
+    pub(crate) fn run_event(&self, run: &RunSecond<'_>, event: &RunEvent) {
+        match event {
+            RunEvent::Second(_) => self.bench().run_second(run),
+            RunEvent::Stretch(stretch) => self.bench().run_stretch(run, stretch.seconds),
+            _ => {}
+        }
     }
 
     /// A run has ended or was deleted.
@@ -301,6 +312,18 @@ impl Slas {
     /// Forgets the runs that are over and not among these.
     pub(crate) fn forget_runs(&self, is_known: impl Fn(&str) -> bool) {
         self.bench().forget_runs(is_known);
+    }
+
+    /// All that runs had recorded when this service began, and what came meanwhile, was taken. Before that nothing of it is
+    /// written, so that whoever is stopped in the middle begins anew where the last service ended.
+    pub(crate) fn caught_up(&self) {
+        self.bench().release();
+        self.is_caught_up.cancel();
+    }
+
+    /// Waits for that; at once where no runs are judged.
+    pub(crate) async fn until_caught_up(&self) {
+        self.is_caught_up.cancelled().await;
     }
 
     /// All that runs have recorded was taken.
@@ -396,7 +419,32 @@ async fn restore(history: &History, bench: &mut Bench) -> Result<(), OpenError> 
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_run::State;
+
     use super::*;
+    use crate::fixture::{began, counted, fresh, judge_anew, judging, second};
+
+    #[tokio::test]
+    async fn whoever_is_killed_before_all_was_taken_has_written_nothing_of_runs() {
+        let (_folder, history) = fresh().await;
+        let base = judging(&history).await;
+        let slas = judge_anew(&history).await;
+        let started = began("missed", base + 10);
+        let mut state = State::new(Arc::new(started.clone()));
+        for number in 0..20 {
+            let event = second(number, &started);
+            state.apply(&event);
+            slas.run_event(&RunSecond { run: "missed", state: &state }, &event);
+        }
+        let mut kept = Vec::new();
+        for _ in 0..2 {
+            slas.write(base, false).await.unwrap();
+            let next = judge_anew(&history).await;
+            kept.push((counted(&next), next.runs_counted_to()));
+            slas.caught_up();
+        }
+        assert_eq!(kept, [(1, Some(base + 1)), (1 + 20, Some(base + 30))]);
+    }
 
     #[test]
     fn a_clock_is_believed_unless_it_goes_ahead_by_days() {

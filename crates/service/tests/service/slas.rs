@@ -374,6 +374,12 @@ async fn what_runs_saw_counts_once_whatever_happens_to_the_service() {
     let text = slo("answers", metric, "{plimsoll/budget-policy: \"50%: review; 100%: only mend\"}");
     let promises = || promises(&text, prometheus(), "http://127.0.0.1");
     let scene = judging(promises()).await;
+    // What a service finds when it begins goes into states, not into the journal.
+    let begun = Instant::now();
+    while scene.get("/readyz").await.status() != StatusCode::OK {
+        assert!(begun.elapsed() < DEADLINE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let at = now() - 10;
     let recorder = Recorder::start(&scene.history, &run("a", at)).await.unwrap();
     (0..10).for_each(|number| recorder.record(&second_with(number, 10, 0)));
