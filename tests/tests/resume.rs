@@ -70,6 +70,14 @@ async fn a_killed_run_goes_on_at_the_same_stage_with_rows_of_its_own() {
     running.signal(Signal::SIGKILL);
     assert_eq!(running.ended().await.code, -1);
     let before = desk.events().await;
+    // Another process is about to go on with it.
+    let mut entries = std::fs::read_dir(desk.path("")).unwrap().map(|file| file.unwrap().path());
+    let rows = entries.find(|file| file.to_string_lossy().contains("history.db-rows-")).unwrap();
+    let other = std::fs::File::open(rows).unwrap();
+    other.try_lock().unwrap();
+    let busy = resume(&desk, &[]).await;
+    assert!(busy.code == 75 && busy.stderr.contains("another process uses it"), "{busy:?}");
+    drop(other);
     let seconds = before.of("second").count();
     assert!(seconds < ARRIVALS.len(), "it was killed in the middle, after {seconds} s");
 
@@ -187,4 +195,47 @@ async fn what_was_stopped_offers_nothing_again() {
     let asked = target.record().await.count();
     says(&resume(&desk, &["--anyway"]).await, &["its load had ended at", "it was stopped or aborted"]);
     assert_eq!(target.record().await.count(), asked, "nothing was sent");
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_in_its_setup_begins_again_under_its_id() {
+    const ID: &str = "01a206cd-9668-7002-ba8f-904c382249fe";
+    let _machine = beside_others().await;
+    // It answers its setup long after this test.
+    let slow = Target::start(["--latency", "fixed:600s"]).await;
+    let target = Target::start(["--latency", "none"]).await;
+    let desk = Desk::new();
+    desk.write("rows.csv", &rows(990));
+    let plan = PLAN.replace("for: 4s", "for: 1s").replace("over: 3s", "over: 1s");
+    let plan = plan.replace("grace: 2s", "grace: 2s, max_in_flight: 200");
+    let plan = plan.replace("http: {", "http: { timeout: 600s, ");
+    assert!(plan.contains("timeout: 600s") && plan.contains("max_in_flight"), "{plan}");
+    let begin = |target: &Target| {
+        let call = desk.run(&plan).set([target.setting()]).args(["--id", ID, "--quiet"]);
+        call.env("KEY", "hunter2")
+    };
+    let running = begin(&slow).start();
+    let rows = desk.path(&format!("history.db-rows-{ID}"));
+    wait_until(PATIENCE, "its file of rows", async || rows.exists()).await.unwrap();
+    says(&begin(&target).ended().await, &["-rows-", "another process uses it"]);
+    running.signal(Signal::SIGKILL);
+    running.ended().await;
+    assert!(rows.exists(), "it could not remove what it kept");
+    let ended = begin(&target).ended().await;
+    let run = desk.json();
+    ends(&ended, &run, 0);
+    assert_eq!((&run["run"]["id"], &run["totals"]["failed"]), (&ID.into(), &0.into()));
+    assert!(!rows.exists());
+    says(&begin(&target).ended().await, &[&format!("run {ID} is recorded already")]);
+    assert!(!rows.exists());
+
+    // That of a run of the same id which another history has is left alone.
+    let other = "01a206cd-9668-7002-ba8f-904c382249ff";
+    let rows = desk.path(&format!("history.db-rows-{other}"));
+    std::fs::write(&rows, "elsewhere.public, made on a day\n12345678").unwrap();
+    let asked = target.record().await.count();
+    let call = desk.run(&plan).set([target.setting()]).args(["--id", other, "--quiet"]);
+    let refused = call.env("KEY", "hunter2").ended().await;
+    says(&refused, &["another history (elsewhere.public, made on a day)", "remove the file"]);
+    assert_eq!((rows.exists(), target.record().await.count()), (true, asked));
 }

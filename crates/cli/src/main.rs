@@ -66,11 +66,12 @@ impl Stop {
         Self { code, error: Some(error), is_for_now: false }
     }
 
-    /// Where it is the record that cannot be used for now, nothing is decided.
+    /// Where it is the record that cannot be used for now, or another process uses what the run needs, nothing is decided.
     pub(crate) fn or_for_now(self) -> Self {
         let mut causes = self.error.iter().flat_map(|error| error.chain());
         let may_pass = |cause: &(dyn std::error::Error + 'static)| {
             cause.downcast_ref().is_some_and(plimsoll_history::Error::may_pass)
+                || cause.downcast_ref().is_some_and(plimsoll_runner::RunError::may_pass)
         };
         Self { is_for_now: causes.any(may_pass), ..self }
     }
@@ -167,6 +168,8 @@ async fn command(command: Command) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+
     use plimsoll_history::Error;
     use plimsoll_runner::RunError;
 
@@ -176,12 +179,16 @@ mod tests {
     fn only_what_may_pass_is_for_now() {
         let path = || std::path::PathBuf::from("history.db");
         let locked = || Error::Locked { path: path() };
+        let rows = |what, kind: ErrorKind| RunError::Rows { path: path(), what, source: kind.into() };
         let damaged = Error::Damaged { path: path(), what: "torn".to_owned() };
         for (stop, expected) in [
             (Stop::usage(locked()), 75),
             // However deep it lies.
             (Stop::usage(RunError::History(locked())), 75),
             (Stop::usage(RunError::History(Error::Live { id: "r".to_owned() })), 2),
+            (Stop::usage(rows("read", ErrorKind::ResourceBusy)), 75),
+            (Stop::usage(rows("read", ErrorKind::NotFound)), 2),
+            (Stop::usage(rows("kept", ErrorKind::ResourceBusy)), 2),
             (Stop::usage(damaged), 2),
             (Stop::usage(anyhow::anyhow!("run r is not resumed: its plan is another now")), 2),
             (Stop::told(ExitCode::Internal), 1),

@@ -1,9 +1,9 @@
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::fs::{File, TryLockError};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plimsoll_data::Permutation;
 use plimsoll_run::{Feed, FeedOrder};
@@ -13,6 +13,12 @@ use rand_chacha::ChaCha8Rng;
 /// Rows set aside at a time, before any of them goes out: as many are left out at most where a run goes on whose process
 /// died. A write to the file each time costs less than a microsecond then.
 const ASIDE: u64 = 16;
+
+/// How often a file is looked for that others remove meanwhile.
+const TRIES: usize = 10;
+
+/// Longer than any name of a history.
+const LONGEST_HEAD: u64 = 4_096;
 
 /// The rows of a run, shared by setup, every worker and teardown: a unique row goes out once.
 #[derive(Debug, Clone, Default)]
@@ -24,42 +30,44 @@ impl Feeds {
         Self::from(feeds, seed, &[], None)
     }
 
-    /// The same, and where each of them stands is kept in a new file that outlives this process.
+    /// The same, and where each of them stands is kept in a file that outlives this process.
     ///
     /// # Errors
-    /// When the file cannot be written, or is there: that of another run, which may go on with its rows.
-    pub fn kept(feeds: &[Feed], seed: u64, path: &Path) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).create_new(true).open(path)?;
+    /// When the file cannot be written.
+    pub fn kept(feeds: &[Feed], seed: u64, places: &Places) -> io::Result<Self> {
         // There is room for all that will ever be written.
-        if let Err(error) = file.write_all_at(&vec![0; feeds.len() * 8], 0) {
-            let _ = std::fs::remove_file(path);
-            return Err(error);
+        let bytes = [places.head.as_bytes(), &vec![0; feeds.len() * 8]].concat();
+        {
+            let file = places.file();
+            file.set_len(0)?;
+            file.write_all_at(&bytes, 0)?;
         }
-        Ok(Self::from(feeds, seed, &[], Some(file)))
+        Ok(Self::from(feeds, seed, &[], Some(places)))
     }
 
     /// The feeds of a run that goes on, behind the rows that were set aside before.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or is that of other feeds.
-    pub fn resumed(feeds: &[Feed], seed: u64, path: &Path) -> io::Result<Self> {
-        let file = File::options().read(true).write(true).open(path)?;
-        let mut bytes = vec![0; feeds.len() * 8];
-        if file.metadata()?.len() != bytes.len() as u64 {
-            return Err(io::Error::other(format!("it is not of {} feeds", feeds.len())));
+    /// When the file cannot be read, or is that of other feeds.
+    pub fn resumed(feeds: &[Feed], seed: u64, places: &Places) -> io::Result<Self> {
+        let (head, mut bytes) = (places.head.len() as u64, vec![0; feeds.len() * 8]);
+        {
+            let file = places.file();
+            if file.metadata()?.len() != head + bytes.len() as u64 {
+                return Err(io::Error::other(format!("it is not of {} feeds", feeds.len())));
+            }
+            file.read_exact_at(&mut bytes, head)?;
         }
-        file.read_exact_at(&mut bytes, 0)?;
         let stood: Vec<u64> = bytes.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes)).collect();
-        Ok(Self::from(feeds, seed, &stood, Some(file)))
+        Ok(Self::from(feeds, seed, &stood, Some(places)))
     }
 
-    fn from(feeds: &[Feed], seed: u64, stood: &[u64], file: Option<File>) -> Self {
-        let file = file.map(|file| Arc::new(Mutex::new(file)));
+    fn from(feeds: &[Feed], seed: u64, stood: &[u64], places: Option<&Places>) -> Self {
         let rows = |(index, feed): (u64, &Feed)| {
             let drawn = stood.get(index as usize).copied().unwrap_or(0);
-            let aside = file.as_ref().map(|file| Aside {
-                file: Arc::clone(file),
-                at: index * 8,
+            let aside = places.map(|places| Aside {
+                file: Arc::clone(&places.file),
+                at: places.head.len() as u64 + index * 8,
                 until: AtomicU64::new(drawn),
             });
             Rows::new(feed.clone(), seed.wrapping_add(index), drawn, aside)
@@ -73,6 +81,109 @@ impl Feeds {
 
     pub(crate) fn len(&self) -> usize {
         self.0.len()
+    }
+}
+
+/// The file that keeps where the feeds of a run stand. It is locked while this process uses it, which the system undoes however
+/// that ends.
+///
+/// Its first line names the history that has the run: one of the same id may be in another, and go on. Behind it stands a number
+/// of eight bytes for each feed.
+#[derive(Debug)]
+pub struct Places {
+    file: Arc<Mutex<File>>,
+    path: PathBuf,
+    head: String,
+}
+
+impl Places {
+    /// A file for a run that begins: a new one, or what a process left behind that is no more. That no record knows the run is to
+    /// be asked after this, as until then another process may begin it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ResourceBusy`] when another process uses it; when it belongs to another history, is there where files
+    /// cannot be locked, or cannot be made.
+    pub fn begin(path: &Path, history: &str) -> io::Result<Self> {
+        for _ in 0..TRIES {
+            let found = match File::options().read(true).write(true).create_new(true).open(path) {
+                Ok(file) => Self::of(file, path, history, false),
+                Err(there) if there.kind() == io::ErrorKind::AlreadyExists => Self::open(path, history, true),
+                Err(error) => return Err(error),
+            };
+            match found {
+                // Its process has just removed it.
+                Err(gone) if gone.kind() == io::ErrorKind::NotFound => {}
+                found => return found,
+            }
+        }
+        Err(io::Error::other("it leads nowhere, or others make and remove it all the time"))
+    }
+
+    /// The file of a run that goes on.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::ResourceBusy`] when another process uses it; when it is not there, or belongs to another history.
+    pub fn go_on(path: &Path, history: &str) -> io::Result<Self> {
+        // Where files have no locks, the record decides who goes on.
+        Self::open(path, history, false)
+    }
+
+    /// Removes the file. Nobody else can use it before that.
+    pub fn remove(&self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+
+    /// Leaves the file as it was found: one that was made for this goes again, as does one in which nothing stands.
+    pub fn give_back(&self) {
+        if self.file().metadata().is_ok_and(|file| file.len() == 0) {
+            self.remove();
+        }
+    }
+
+    fn open(path: &Path, history: &str, is_taken_over: bool) -> io::Result<Self> {
+        Self::of(File::options().read(true).write(true).open(path)?, path, history, is_taken_over)
+    }
+
+    fn of(mut file: File, path: &Path, history: &str, is_taken_over: bool) -> io::Result<Self> {
+        held(file.try_lock(), is_taken_over)?;
+        // Whoever had the lock before may have removed its file, also one that we have just made.
+        let (ours, there) = (file.metadata()?, std::fs::metadata(path)?);
+        if (ours.dev(), ours.ino()) != (there.dev(), there.ino()) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let mut found = Vec::new();
+        Read::by_ref(&mut file).take(LONGEST_HEAD).read_to_end(&mut found)?;
+        let head = format!("{history}\n");
+        // A process that died before it wrote anything has used nothing.
+        if !found.is_empty() && !found.starts_with(head.as_bytes()) {
+            let other = found.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            return Err(io::Error::other(format!(
+                "it belongs to a run of the same id in another history ({}): take another id or directory, or remove the file \
+                 if that run is not to go on",
+                String::from_utf8_lossy(other).escape_debug()
+            )));
+        }
+        Ok(Self { file: Arc::new(Mutex::new(file)), path: path.to_owned(), head })
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a file of places may be used, by what came of locking it.
+fn held(locked: Result<(), TryLockError>, is_taken_over: bool) -> io::Result<()> {
+    match locked {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another process uses it"))
+        }
+        // Where files have no locks, all else decides whose the file is.
+        Err(TryLockError::Error(_)) if !is_taken_over => Ok(()),
+        Err(TryLockError::Error(error)) => Err(io::Error::other(format!(
+            "it is there, and cannot be locked ({error}), so that nobody knows whether another process uses it: remove it if none \
+             does"
+        ))),
     }
 }
 
@@ -194,22 +305,122 @@ mod tests {
             let rows = feeds.get(feed).unwrap();
             (0..count).map(|_| rows.draw(0).unwrap()).collect::<Vec<_>>()
         };
-        let first = Feeds::kept(&feeds, 9, &path).unwrap();
+        let resumed = |feeds: &[Feed]| Feeds::resumed(feeds, 9, &Places::go_on(&path, "here")?);
+        let first = Feeds::kept(&feeds, 9, &Places::begin(&path, "here").unwrap()).unwrap();
         let mut unique = draw(&first, 0, 40);
         let mut shuffled = draw(&first, 1, 1);
+        let busy = resumed(&feeds).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy, "its process lives");
         // The process dies: nothing is told to anybody.
-        std::mem::forget(first);
-        let then = Feeds::resumed(&feeds, 9, &path).unwrap();
+        drop(first);
+        let elsewhere = Places::go_on(&path, "there").unwrap_err().to_string();
+        assert!(elsewhere.contains("in another history (here)"), "{elsewhere}");
+        let then = resumed(&feeds).unwrap();
         assert_eq!(draw(&then, 0, 1), [Some(48)], "behind the last sixteen that were set aside");
         unique.extend(draw(&then, 0, 952));
         shuffled.extend(draw(&then, 1, 34));
         assert_eq!(unique.iter().flatten().collect::<std::collections::BTreeSet<_>>().len(), 991);
         assert_eq!(unique.last(), Some(&None), "those left out are gone");
         assert_eq!(shuffled.iter().flatten().collect::<std::collections::BTreeSet<_>>().len(), 35);
-        let again = Feeds::kept(&feeds, 9, &path).unwrap_err();
-        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists, "the places of that run stay");
-        assert!(Feeds::resumed(&feeds[..1], 9, &path).unwrap_err().to_string().contains("not of 1 feeds"));
-        assert!(Feeds::resumed(&feeds, 9, &folder.path().join("none")).is_err());
+        drop(then);
+        assert!(resumed(&feeds[..1]).unwrap_err().to_string().contains("not of 1 feeds"));
+        let none = Places::go_on(&folder.path().join("none"), "here").unwrap_err();
+        assert_eq!(none.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_that_is_nobodys_any_more_is_taken_over_and_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        let begin = || Places::begin(&path, "here");
+        let feeds = [feed("one", 9, FeedOrder::Unique), feed("other", 9, FeedOrder::Unique)];
+        let first = Feeds::kept(&feeds, 9, &begin().unwrap()).unwrap();
+        first.get(0).unwrap().draw(0).unwrap();
+        assert_eq!(begin().unwrap_err().to_string(), "another process uses it");
+        drop(first);
+        let second = Feeds::kept(&feeds[..1], 9, &begin().unwrap()).unwrap();
+        assert_eq!(second.get(0).unwrap().draw(0).unwrap(), Some(0));
+        drop(second);
+        let third = Feeds::resumed(&feeds[..1], 9, &begin().unwrap()).unwrap();
+        let drawn = third.get(0).unwrap().draw(0).unwrap();
+        assert_eq!(drawn, None, "it was set aside, and as long as its feeds");
+    }
+
+    #[test]
+    fn what_is_given_back_is_as_it_was_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        let begin = || Places::begin(&path, "here").unwrap();
+        begin().give_back();
+        assert!(!path.exists(), "it was made for this");
+        drop(Feeds::kept(&[feed("one", 9, FeedOrder::Unique)], 9, &begin()).unwrap());
+        let before = std::fs::read(&path).unwrap();
+        begin().give_back();
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_file_of_another_history_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        let feeds = [feed("one", 9, FeedOrder::Unique)];
+        drop(Feeds::kept(&feeds, 9, &Places::begin(&path, "shop.public").unwrap()).unwrap());
+        let before = std::fs::read(&path).unwrap();
+        // No prefix of a name is that name.
+        for other in ["", "shop", "shop.public.more", "other.public"] {
+            let error = Places::begin(&path, other).unwrap_err().to_string();
+            assert!(
+                error.contains("another history (shop.public)") && error.contains("remove the file"),
+                "{error}"
+            );
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        std::fs::write(&path, "").unwrap();
+        Places::begin(&path, "other.public")
+            .expect("a process that died before it wrote anything has used nothing");
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("nowhere"), &path).unwrap();
+        assert!(Places::begin(&path, "shop.public").unwrap_err().to_string().contains("leads nowhere"));
+    }
+
+    #[test]
+    fn without_a_lock_nothing_is_taken_over() {
+        let none = || Err(TryLockError::Error(io::ErrorKind::Unsupported.into()));
+        assert!(held(none(), false).is_ok(), "a new file, or that of a run which only its record gives away");
+        let refused = held(none(), true).unwrap_err().to_string();
+        assert!(refused.contains("cannot be locked") && refused.contains("remove it"), "{refused}");
+        for is_taken_over in [false, true] {
+            assert!(held(Ok(()), is_taken_over).is_ok());
+            let busy = held(Err(TryLockError::WouldBlock), is_taken_over).unwrap_err();
+            assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+        }
+    }
+
+    #[test]
+    fn of_many_who_begin_and_give_up_none_removes_the_file_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows");
+        let inode = |found: std::fs::Metadata| (found.dev(), found.ino());
+        let begin_and_give_up = || {
+            for _ in 0..2_000 {
+                let Ok(places) = Places::begin(&path, "here") else { continue };
+                let feeds = Feeds::kept(&[feed("one", 9, FeedOrder::Unique)], 9, &places).unwrap();
+                let there = std::fs::metadata(&path).map(inode).ok();
+                assert_eq!(
+                    there,
+                    places.file().metadata().map(inode).ok(),
+                    "it is there as long as it is used"
+                );
+                // In the order in which a run that cannot begin lets go.
+                drop(feeds);
+                places.remove();
+            }
+        };
+        std::thread::scope(|scope| {
+            (0..3).for_each(|_| {
+                scope.spawn(begin_and_give_up);
+            });
+        });
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub use compile::CompileError;
 pub use connection::Http1;
 pub use driver::{Driver, DriverConfig, DriverError, Message, Once, Order, Simulation};
 pub(crate) use failure::Failure;
-pub use feed::Feeds;
+pub use feed::{Feeds, Places};
 pub use origin::{Origin, lost};
 pub use priority::{keep_real_time_for_workers, stand_back};
 pub use reach::refused;

@@ -7,6 +7,7 @@ use plimsoll_run::{RunEvent, RunStatus, Second, State};
 use sqlx::Row;
 
 use crate::owner::Owner;
+use crate::sql::Kind;
 use crate::store::now;
 use crate::{Error, History, Result};
 
@@ -153,18 +154,46 @@ impl History {
         }
     }
 
+    /// Which history this is, by whatever address it was opened: the name of its database, and when it was made. A copy is the
+    /// same as what it was copied from.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn identity(&self) -> Result<String> {
+        // The first change of its tables made them.
+        let asked = match self.kind() {
+            Kind::Sqlite => {
+                "SELECT 'made on ' || CAST(installed_on AS TEXT) || ' UTC' FROM _sqlx_migrations ORDER BY version LIMIT 1"
+            }
+            Kind::Postgres => {
+                "SELECT CAST(current_database() AS TEXT) || '.' || CAST(current_schema() AS TEXT) || ', made on ' || \
+                 to_char(installed_on AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || ' UTC' \
+                 FROM _sqlx_migrations ORDER BY version LIMIT 1"
+            }
+        };
+        sqlx::query_scalar(asked).fetch_one(self.pool()).await.map_err(|error| self.failed(error))
+    }
+
     /// The file that keeps how far the rows of a run's feeds were used: beside the history, or in the working directory where
-    /// that is a database.
+    /// that is a database. Its first line is the [identity](Self::identity) of the history that has the run.
     pub fn rows_file(&self, id: &str) -> PathBuf {
         let mut path = self.file().map_or_else(|| "plimsoll".into(), |file| file.as_os_str().to_owned());
         path.push(format!("-rows-{id}"));
         path.into()
     }
 
-    /// Removes that file, now that the run is deleted.
-    pub(crate) fn forget_rows(&self, id: &str) {
+    /// Removes that file, now that the run is deleted: not that of a run of the same id in another history.
+    pub(crate) async fn forget_rows(&self, id: &str) {
+        let file = self.rows_file(id);
         // Most runs have none.
-        let _ = std::fs::remove_file(self.rows_file(id));
+        if !file.is_file() {
+            return;
+        }
+        let Ok(identity) = self.identity().await else { return };
+        let head = format!("{identity}\n");
+        if std::fs::read(&file).is_ok_and(|found| found.starts_with(head.as_bytes())) {
+            let _ = std::fs::remove_file(&file);
+        }
     }
 
     /// Keeps that a service is about to start a run that is to go on where its process dies.

@@ -353,7 +353,7 @@ impl History {
             .await
             .map_err(|error| self.failed(error))?;
         if deleted.rows_affected() > 0 {
-            self.forget_rows(&run.id);
+            self.forget_rows(&run.id).await;
         }
         Ok(deleted.rows_affected() > 0)
     }

@@ -233,7 +233,9 @@ impl History {
                 .map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)?;
-        ids.iter().for_each(|id| self.forget_rows(id.as_ref()));
+        for id in ids {
+            self.forget_rows(id.as_ref()).await;
+        }
         self.give_space_back().await
     }
 

@@ -22,8 +22,8 @@ pub enum ExitCode {
     Interrupted = 130,
 }
 
-/// How `plimsoll runs resume` ends where the record cannot be used for now, so that nothing is decided: `EX_TEMPFAIL` of BSD's
-/// `sysexits.h`. It is the end of no run, and so none of [`ExitCode`].
+/// How `plimsoll runs resume` ends where the record cannot be used for now, or another process uses the rows of the run, so that
+/// nothing is decided: `EX_TEMPFAIL` of BSD's `sysexits.h`. It is the end of no run, and so none of [`ExitCode`].
 pub const TRY_AGAIN: u8 = 75;
 
 impl ExitCode {

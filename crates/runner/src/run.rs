@@ -1,14 +1,15 @@
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use plimsoll_driver::{
     Clock, Collector, Driver, DriverConfig, DriverError, Feeds, Http1, Message, NetworkTransport, Once,
-    Origin, Room, Shortage, Transport, TransportError,
+    Origin, Places, Room, Shortage, Transport, TransportError,
 };
 use plimsoll_exporters::{Exporters, RecordGate, SamplesError, SamplesFile};
-use plimsoll_history::{History, Interrupted, Recorded, Recorder};
+use plimsoll_history::{Filter, History, Interrupted, Recorded, Recorder};
 use plimsoll_measure::{Frame, Phase, SECOND, Vitals};
 use plimsoll_run::{
     AddressShape, Calibration, Change, Command, Ended, Gauges, Model, Note, Refusal, ResourceScrape, Resumed,
@@ -39,6 +40,9 @@ const AHEAD: u64 = 200_000_000;
 
 /// Changes take effect at whole tenths of a second, which people read and figures split well.
 const TENTH: u64 = 100_000_000;
+
+/// What cannot be done with the rows of a run that goes on.
+const READ: &str = "read";
 
 /// Why a run ended that [`Control::stop`] stopped.
 const STOPPED: &str = "stopped by request";
@@ -91,7 +95,7 @@ pub enum RunError {
     Rows {
         /// The file.
         path: PathBuf,
-        /// `kept` or `read`.
+        /// `kept`, or `read` where a run goes on.
         what: &'static str,
         /// Why not.
         source: std::io::Error,
@@ -104,6 +108,14 @@ pub enum RunError {
         /// Those of now.
         is: String,
     },
+}
+
+impl RunError {
+    /// Whether it is for now that a run cannot go on, as far as that is not the record's to say: who uses its rows may be about to
+    /// claim it.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Rows { what: READ, source, .. } if source.kind() == ErrorKind::ResourceBusy)
+    }
 }
 
 /// A run that has ended, however it did.
@@ -125,25 +137,29 @@ pub struct Finished {
 pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
     let _closing = control.until_dropped();
     let plan = Arc::clone(&config.plan);
-    if let (Some(history), Some(interrupted)) = (&config.history, &config.resumed) {
-        // Before anything is sent or used up: of two who go on with a run one is refused here.
-        history.claim(interrupted).await?;
-    }
-    let samples = samples(&config)?;
-    let (network, warnings) = Box::pin(network(&plan, config.workers)).await?;
-    let shape = shape(&config, &network)?;
     let (origin, was) = match &config.resumed {
         Some(interrupted) => (origin(&interrupted.state), Some(&interrupted.state.started().info)),
         None => (Origin::default(), None),
     };
     let seed = was.map_or_else(|| plan.seed.unwrap_or_else(|| rand::random::<u64>() >> 11), |was| was.seed);
     let id = was.map(|was| was.id.clone()).or_else(|| config.id.clone());
-    let (feeds, rows) = feeds(&config, seed)?;
+    let id = id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    // A reference to the whole would not go to other threads.
+    let (history, rows) = (config.history.as_ref(), config.rows.as_deref());
+    let (feeds, rows) = feeds(&plan, (&id, seed), rows, history, config.resumed.is_some()).await?;
+    if let (Some(history), Some(interrupted)) = (&config.history, &config.resumed) {
+        // Before anything is sent or used up, of two who go on with a run one is refused: here, or because the other has its
+        // rows. Only who has those makes the record his, as nobody else goes on with it from then on.
+        history.claim(interrupted).await?;
+    }
+    let samples = samples(&config)?;
+    let (network, warnings) = Box::pin(network(&plan, config.workers)).await?;
+    let shape = shape(&config, &network)?;
     let driver_config = DriverConfig {
         plan: Arc::clone(&plan),
         shape: Arc::new(shape),
         seed,
-        run_id: id.unwrap_or_else(|| uuid::Uuid::now_v7().to_string()),
+        run_id: id,
         workers: config.workers.max(1),
         transport: Transport::Network(network),
         setup: Arc::new([]),
@@ -226,21 +242,48 @@ fn shape(config: &RunConfig, network: &NetworkTransport) -> Result<Shape, RunErr
 }
 
 /// Rows for templates, behind those that were used.
-fn feeds(config: &RunConfig, seed: u64) -> Result<(Feeds, NewFile), RunError> {
-    let feeds = &config.plan.feeds;
-    let Some(path) = config.rows.as_ref().filter(|_| config.plan.draws_rows()) else {
+async fn feeds(
+    plan: &RunPlan,
+    (id, seed): (&str, u64),
+    rows: Option<&Path>,
+    history: Option<&History>,
+    goes_on: bool,
+) -> Result<(Feeds, NewFile), RunError> {
+    let feeds = &plan.feeds;
+    let Some(path) = rows.filter(|_| plan.draws_rows()) else {
         return Ok((Feeds::new(feeds, seed), NewFile(None)));
     };
-    let (what, found, new) = match config.resumed {
-        Some(_) => ("read", Feeds::resumed(feeds, seed, path), None),
-        None => ("kept", Feeds::kept(feeds, seed, path), Some(path.clone())),
+    let identity = match history {
+        Some(history) => history.identity().await?,
+        None => String::new(),
     };
-    let feeds = found.map_err(|source| RunError::Rows { path: path.clone(), what, source })?;
-    Ok((feeds, NewFile(new)))
+    let failed = |what| move |source| RunError::Rows { path: path.to_owned(), what, source };
+    if goes_on {
+        let places = Places::go_on(path, &identity).map_err(failed(READ))?;
+        let feeds = Feeds::resumed(feeds, seed, &places).map_err(failed(READ))?;
+        return Ok((feeds, NewFile(None)));
+    }
+    let places = Places::begin(path, &identity).map_err(failed("kept"))?;
+    // Not before the file is ours: another process might record the run in between.
+    not_recorded(history, id).await.inspect_err(|_| places.give_back())?;
+    let kept = Feeds::kept(feeds, seed, &places);
+    let new = NewFile(Some(places));
+    Ok((kept.map_err(failed("kept"))?, new))
 }
 
-/// A file that goes again unless the run begins: its name is that of the run, which may be tried once more.
-struct NewFile(Option<PathBuf>);
+/// Makes sure that the rows of a run are of no use to anybody: what it used before it was recorded, it used for nothing.
+async fn not_recorded(history: Option<&History>, id: &str) -> Result<(), RunError> {
+    let Some(history) = history else { return Ok(()) };
+    let filter = Filter { id: Some(id.to_owned()), ..Filter::default() };
+    match history.list(&filter).await?.is_empty() {
+        true => Ok(()),
+        false => Err(plimsoll_history::Error::RunExists { id: id.to_owned() }.into()),
+    }
+}
+
+/// A file that goes again unless the run begins: its name is that of the run, which may be tried once more. It goes while it is
+/// still ours, so that it is never the file of whoever tries.
+struct NewFile(Option<Places>);
 
 impl NewFile {
     fn keep(mut self) {
@@ -250,9 +293,7 @@ impl NewFile {
 
 impl Drop for NewFile {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = std::fs::remove_file(path);
-        }
+        self.0.iter().for_each(Places::remove);
     }
 }
 

@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use plimsoll_data::{Format, Source, Table};
 use plimsoll_demo_target::{Config, DemoTarget, Latency, Model};
 use plimsoll_exporters::{Exporters, LiveMetrics};
+use plimsoll_history::{History, Recorder};
 use plimsoll_measure::Limits;
 use plimsoll_measure::Phase;
 use plimsoll_run::{
-    Action, AddressChoice, Command, Expect, ExportSettings, HttpSettings, HttpVersion, Load, LoadModel,
-    Network, NotifySettings, OnFailure, PlannedTarget, ProfileKind, ProfileMoment, ProfileSource,
+    Action, AddressChoice, Command, Expect, ExportSettings, Feed, FeedOrder, HttpSettings, HttpVersion, Load,
+    LoadModel, Network, NotifySettings, OnFailure, PlannedTarget, ProfileKind, ProfileMoment, ProfileSource,
     ProfilesSettings, Refusal, Request, ResourceEndpoint, ResourceOrigin, ResourceSource, RunEvent, RunPlan,
     RunStatus, Scenario, Secret, StepShape, Summary, Template, TlsSettings,
 };
-use plimsoll_runner::{Control, Finished, RunConfig, run};
+use plimsoll_runner::{Control, Finished, RunConfig, RunError, run};
 use plimsoll_sla::{Expression, Filter, Objective, Severity};
 use plimsoll_units::Rate;
 use plimsoll_workload::{Pause, Spacing, Stage, StageKind};
@@ -399,4 +401,73 @@ async fn phases_are_told_in_their_order() {
         }
         assert_eq!(told, expected, "warm-up of {warmup} ms");
     }
+}
+
+/// A history with one run in it, whose process said nothing of its end, and a plan like its own that draws rows.
+async fn recorded(target: &DemoTarget) -> (tempfile::TempDir, History, RunPlan, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let history = History::open(folder.path().join("history.db")).await.unwrap();
+    let mut plan = plan(target, 10.0, Duration::from_millis(100));
+    let source = Source::Memory(b"n\n1\n2\n".as_slice().into());
+    let table = Table::open(source, Format::Csv { delimiter: b',' }, |_, _| {}).unwrap();
+    plan.feeds = vec![Feed {
+        name: "rows".into(),
+        table: Arc::new(table),
+        digest: String::new(),
+        order: FeedOrder::Unique,
+    }];
+    let finished = run(config(plan.clone(), None).await, Control::default()).await.unwrap();
+    let started = finished.state.started();
+    Recorder::start(&history, started).await.unwrap().finish(Duration::from_secs(20)).await;
+    (folder, history, plan, started.info.id.clone())
+}
+
+#[tokio::test]
+async fn who_goes_on_with_a_run_needs_its_rows_before_its_record() {
+    let target = target();
+    let (_folder, history, plan, id) = Box::pin(recorded(&target)).await;
+    let rows = history.rows_file(&id);
+    std::fs::write(&rows, format!("{}\n{}", history.identity().await.unwrap(), "\0".repeat(8))).unwrap();
+    let other = std::fs::File::open(&rows).unwrap();
+    other.try_lock().unwrap();
+    let go_on = async || {
+        let resumed = Some(Box::new(history.interrupted(&id).await.expect("nobody goes on with it yet")));
+        let (history, rows) = (Some(history.clone()), Some(rows.clone()));
+        let config = RunConfig { resumed, history, rows, ..config(plan.clone(), None).await };
+        run(config, Control::default()).await
+    };
+    let asked = target.record().access_count();
+    let error = go_on().await.unwrap_err();
+    assert!(matches!(error, RunError::Rows { what: "read", .. }) && error.may_pass(), "{error}");
+    assert_eq!(target.record().access_count(), asked);
+    drop(other);
+    go_on().await.unwrap();
+    assert!(!rows.exists(), "it is over");
+}
+
+#[tokio::test]
+async fn whether_a_run_is_recorded_is_asked_by_who_has_its_rows() {
+    let target = target();
+    let (_folder, history, mut plan, id) = Box::pin(recorded(&target)).await;
+    plan.setup = vec![get(1, "/")];
+    let begin = async |rows| {
+        let (history, id) = (Some(history.clone()), Some(id.clone()));
+        run(RunConfig { history, id, rows, ..config(plan.clone(), None).await }, Control::default()).await
+    };
+    let rows = history.rows_file(&id);
+    let before = format!("{}\n{}", history.identity().await.unwrap(), "\0".repeat(8));
+    std::fs::write(&rows, &before).unwrap();
+    let other = std::fs::File::open(&rows).unwrap();
+    other.try_lock().unwrap();
+    let asked = target.record().access_count();
+    // The other process may be about to record it.
+    let error = begin(Some(rows.clone())).await.unwrap_err();
+    assert!(matches!(error, RunError::Rows { what: "kept", .. }), "{error}");
+    drop(other);
+    let error = begin(Some(rows.clone())).await.unwrap_err();
+    assert!(matches!(error, RunError::History(plimsoll_history::Error::RunExists { .. })), "{error}");
+    assert_eq!(target.record().access_count(), asked);
+    assert_eq!(std::fs::read_to_string(&rows).unwrap(), before, "the recorded run may go on with it");
+    std::fs::remove_file(&rows).unwrap();
+    assert!(begin(Some(rows.clone())).await.is_err() && !rows.exists(), "nor is one made");
 }

@@ -137,13 +137,26 @@ async fn a_recorder_that_was_taken_for_dead_writes_no_more() {
 }
 
 #[tokio::test]
-async fn the_places_of_rows_go_with_their_run() {
+async fn the_places_of_rows_go_with_their_run_and_no_others() {
     let (_directory, history) = history().await;
-    left(&history, "run", &sample::events(&sample::started("run", 1), 3, 1, 1)[..4]).await;
-    let rows = history.rows_file("run");
-    std::fs::write(&rows, "").unwrap();
-    history.delete(&["run"]).await.unwrap();
-    assert!(!rows.exists());
+    // Of a database they are in the working directory, which other tests have, too.
+    for (id, is_its) in [("places-of-it", true), ("places-of-another", false)] {
+        left(&history, id, &sample::events(&sample::started(id, 1), 3, 1, 1)[..4]).await;
+        let rows = history.rows_file(id);
+        let of = if is_its { history.identity().await.unwrap() } else { "another".to_owned() };
+        std::fs::write(&rows, format!("{of}\n12345678")).unwrap();
+        history.delete(&[id]).await.unwrap();
+        assert_eq!(rows.exists(), !is_its);
+        let _ = std::fs::remove_file(rows);
+    }
+}
+
+#[tokio::test]
+async fn a_history_is_known_again() {
+    let (place, history) = history().await;
+    let identity = history.identity().await.unwrap();
+    assert!(identity.contains("made on 2") && identity.ends_with(" UTC"), "{identity}");
+    assert_eq!(History::open(place.location()).await.unwrap().identity().await.unwrap(), identity);
 }
 
 #[tokio::test]

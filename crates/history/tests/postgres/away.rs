@@ -166,3 +166,16 @@ async fn who_may_not_and_what_is_not_there_are_told_without_a_password() {
     let error = History::open("postgres://ann:hush@[::").await.unwrap_err();
     assert!(!format!("{error:?}{}", crate::support::told(&error)).contains("hush"), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_database_is_the_same_by_every_address_and_no_other_is() {
+    let (place, direct) = history().await;
+    let wire = Wire::to(place.location().to_str().unwrap()).await;
+    let over_wire = History::open(&wire.location).await.unwrap();
+    assert_ne!(over_wire.location(), direct.location());
+    let identity = direct.identity().await.unwrap();
+    assert_eq!(over_wire.identity().await.unwrap(), identity);
+    assert!(identity.starts_with("plimsoll_") && identity.contains(".public, made on 2"), "{identity}");
+    let (_place, other) = history().await;
+    assert_ne!(other.identity().await.unwrap(), identity);
+}
