@@ -68,7 +68,7 @@ impl History {
         if status.is_none() && owner.lives(seen_at, now()) {
             return Err(Error::Live { id: id.to_owned() });
         }
-        let (state, last) = self.fold_interrupted(id).await?;
+        let (state, last) = once_more(|| self.fold_interrupted(id)).await?;
         Ok(Interrupted {
             state,
             last,
@@ -237,5 +237,41 @@ impl History {
                 .map_err(|error| self.failed(error))?;
         let kept = |(run, plan, schedule, targets)| KeptLaunch { run, plan, schedule, targets };
         Ok(rows.into_iter().map(kept).collect())
+    }
+}
+
+/// Reads, and once more where seconds became minutes meanwhile: that happens to a record once in a while, and not twice within a
+/// read.
+async fn once_more<T, F: Future<Output = Result<T>>>(read: impl Fn() -> F) -> Result<T> {
+    match read().await {
+        Err(Error::Coarsened { .. }) => read().await,
+        read => read,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_became_minutes_while_it_was_read_is_read_once_more() {
+        let coarsened = || Error::Coarsened { id: "run".to_owned() };
+        for (failures, expected) in [(0, Some(1)), (1, Some(2)), (2, None)] {
+            let reads = AtomicUsize::new(0);
+            let read = || async {
+                let read = reads.fetch_add(1, Ordering::Relaxed) + 1;
+                if read > failures { Ok(read) } else { Err(coarsened()) }
+            };
+            assert_eq!(once_more(read).await.ok(), expected);
+        }
+        let reads = AtomicUsize::new(0);
+        let read = || async {
+            reads.fetch_add(1, Ordering::Relaxed);
+            Err::<(), _>(Error::NotInterrupted { id: "run".to_owned(), status: RunStatus::Completed })
+        };
+        assert!(matches!(once_more(read).await, Err(Error::NotInterrupted { .. })));
+        assert_eq!(reads.into_inner(), 1, "nothing else changes by itself");
     }
 }
