@@ -186,6 +186,7 @@ mod tests {
             // However deep it lies.
             (Stop::usage(RunError::History(locked())), 75),
             (Stop::usage(RunError::History(Error::Live { id: "r".to_owned() })), 2),
+            (Stop::usage(RunError::Unrecorded(locked())), 75),
             (Stop::usage(rows("read", ErrorKind::ResourceBusy)), 75),
             (Stop::usage(rows("read", ErrorKind::NotFound)), 2),
             (Stop::usage(rows("kept", ErrorKind::ResourceBusy)), 2),

@@ -87,9 +87,12 @@ pub enum RunError {
     /// The file of samples cannot be begun.
     #[error(transparent)]
     Samples(#[from] SamplesError),
-    /// The record cannot be begun.
+    /// The record cannot be used; nothing was sent.
     #[error("the run cannot be recorded")]
     History(#[from] plimsoll_history::Error),
+    /// The record cannot be begun, and the setup or the first of the load went out before that was known.
+    #[error("the run cannot be recorded, and its setup or some of its load may have been sent")]
+    Unrecorded(#[source] plimsoll_history::Error),
     /// Which rows were used cannot be kept, or is not known.
     #[error("{}: which rows of the plan's feeds were used cannot be {what}", .path.display())]
     Rows {
@@ -132,8 +135,8 @@ pub struct Finished {
 /// Runs a plan to its end, or what is left of it where it goes on with a run whose process died.
 ///
 /// # Errors
-/// When it could not begin; no load was offered then, unless it is the record that could not be begun:
-/// the schedule does not wait for a file, so load goes out until that is known, and then no more.
+/// When it could not begin; nothing was sent then, unless it is [`RunError::Unrecorded`]: the schedule does not wait for a file,
+/// so load goes out until that is known, and then no more.
 pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunError> {
     let _closing = control.until_dropped();
     let plan = Arc::clone(&config.plan);
@@ -181,7 +184,8 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
             };
             let offset = Duration::from_secs(driver_config.origin.second);
             let start = Instant::now().checked_sub(offset).unwrap_or_else(Instant::now);
-            let telling = Telling::begin(config, samples, &driver_config, start).await?;
+            let telling = Telling::begin(config, samples, &driver_config, start).await;
+            let telling = telling.map_err(RunError::Unrecorded)?;
             rows.keep();
             Ok(Box::pin(telling.fail(frame, end, &driver_config)).await)
         }
@@ -191,7 +195,7 @@ pub async fn run(config: RunConfig, control: Control) -> Result<Finished, RunErr
                 Ok(telling) => telling,
                 Err(error) => {
                     driver.stop();
-                    return Err(error);
+                    return Err(RunError::Unrecorded(error));
                 }
             };
             rows.keep();
@@ -399,7 +403,7 @@ impl Telling {
         samples: Option<SamplesFile>,
         driver: &DriverConfig,
         start: Instant,
-    ) -> Result<Self, RunError> {
+    ) -> plimsoll_history::Result<Self> {
         let now = Instant::now();
         let ahead = start.saturating_duration_since(now).as_nanos() as i128;
         let ago = now.saturating_duration_since(start).as_nanos() as i128;
@@ -441,7 +445,7 @@ impl Telling {
         samples: Option<SamplesFile>,
         driver: &DriverConfig,
         (start, started_nanos): (Instant, i64),
-    ) -> Result<Self, RunError> {
+    ) -> plimsoll_history::Result<Self> {
         let recorder = match &config.history {
             Some(history) => Some(Recorder::resume(history, &interrupted).await?),
             None => None,

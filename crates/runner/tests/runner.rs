@@ -470,4 +470,10 @@ async fn whether_a_run_is_recorded_is_asked_by_who_has_its_rows() {
     assert_eq!(std::fs::read_to_string(&rows).unwrap(), before, "the recorded run may go on with it");
     std::fs::remove_file(&rows).unwrap();
     assert!(begin(Some(rows.clone())).await.is_err() && !rows.exists(), "nor is one made");
+
+    // Without rows it is only found when its setup was made.
+    let error = begin(None).await.unwrap_err();
+    assert!(matches!(error, RunError::Unrecorded(plimsoll_history::Error::RunExists { .. })), "{error}");
+    assert!(error.to_string().contains("may have been sent"), "{error}");
+    assert!(target.record().access_count() > asked);
 }
