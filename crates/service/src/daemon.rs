@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use self::jobs::Looked;
 use crate::farewell::{End, Farewell};
 use crate::launcher::{self, Fate, Launch, Launcher, Work};
 use crate::outward;
@@ -550,7 +551,7 @@ impl Daemon {
                 () = ended.cancelled() => break,
             }
             self.see_adopted().await;
-            self.look(Timestamp::now());
+            self.look(Timestamp::now()).await;
             self.keep().await;
         }
         self.stop(&mut ends, FAREWELL).await;
@@ -639,14 +640,15 @@ impl Daemon {
     }
 
     /// Decides what is due and does it.
-    fn look(self: &Arc<Self>, now: Timestamp) {
+    async fn look(self: &Arc<Self>, now: Timestamp) {
+        let looked = self.look_at_reports(self.waiting_with_reports()).await;
         let mut inner = self.inner();
         if inner.is_stopping || !inner.is_read {
             return;
         }
         let waiting = std::mem::take(&mut inner.waiting);
         for (schedule, _) in waiting {
-            self.start_due(&mut inner, &schedule, now);
+            self.start_due(&mut inner, &schedule, &looked, now);
         }
         let busy: Vec<String> = {
             let runs = inner.runs.values().filter_map(|run| run.schedule.clone());
@@ -654,17 +656,27 @@ impl Daemon {
         };
         for decision in inner.timetable.look(now, |name| busy.iter().any(|one| one == name)) {
             match decision {
-                Decision::Start { schedule } => self.start_due(&mut inner, &schedule, now),
+                Decision::Start { schedule } => self.start_due(&mut inner, &schedule, &looked, now),
                 Decision::Stop { schedule } => self.replace(&mut inner, &schedule),
                 Decision::Left { schedule, why } => inner.note(&schedule, why),
             }
         }
     }
 
+    /// Schedules that wait, and make reports. One that is due waits, too, until its folder of reports was looked at.
+    fn waiting_with_reports(&self) -> Vec<String> {
+        let inner = self.inner();
+        let waiting = inner.waiting.iter().filter_map(|(schedule, _)| inner.schedule(schedule));
+        waiting
+            .filter(|schedule| schedule.job.makes_reports())
+            .map(|schedule| schedule.name.clone())
+            .collect()
+    }
+
     /// Starts what a schedule is for, or notes why not.
-    fn start_due(self: &Arc<Self>, inner: &mut Inner, schedule: &str, now: Timestamp) {
+    fn start_due(self: &Arc<Self>, inner: &mut Inner, schedule: &str, looked: &Looked, now: Timestamp) {
         let Some(found) = inner.schedule(schedule).cloned() else { return };
-        match self.begin(inner, &found, None) {
+        match self.begin(inner, &found, looked, None) {
             Ok(begun) => inner.note(schedule, format!("started {begun}")),
             Err(Refusal::Wait(why)) => inner.waiting.push((schedule.to_owned(), why)),
             Err(Refusal::Refused(refused)) => {
@@ -1181,17 +1193,19 @@ impl Daemon {
     }
 
     /// Starts what a schedule is for now, beside its times.
-    pub(crate) fn start_schedule(
+    pub(crate) async fn start_schedule(
         self: &Arc<Self>,
         schedule: &str,
         targets: Option<Targets>,
     ) -> Result<Begun, Refused> {
         let found = self.schedule(schedule)?;
+        let of_it = found.job.makes_reports().then(|| schedule.to_owned());
+        let looked = self.look_at_reports(of_it.into_iter().collect()).await;
         let mut inner = self.inner();
         if inner.now_of(schedule).is_some() {
             return Err(Refused::Overlaps(schedule.to_owned()));
         }
-        let begun = self.begin(&mut inner, &found, targets).map_err(Refusal::refused)?;
+        let begun = self.begin(&mut inner, &found, &looked, targets).map_err(Refusal::refused)?;
         let waiting = inner.waiting.len();
         // One at a time: it takes the place of the one that was due and waits.
         inner.waiting.retain(|(waiting, _)| waiting != schedule);
@@ -1338,7 +1352,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::started;
-    use crate::schedules::{Job, Missed, Overlap, When};
+    use crate::schedules::{Job, Missed, Most, Overlap, When};
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -1509,8 +1523,8 @@ mod tests {
         daemon.on_shelf(|_| Ok(())).await.unwrap();
         // Both were due, and there was no room.
         daemon.inner().waiting = ["often", "other"].map(|name| (name.to_owned(), String::new())).into();
-        daemon.start_schedule("often", None).unwrap();
-        daemon.look(Timestamp::now());
+        daemon.start_schedule("often", None).await.unwrap();
+        daemon.look(Timestamp::now()).await;
         let mut of: Vec<_> = daemon.inner().runs.values().map(|run| run.schedule.clone().unwrap()).collect();
         of.sort();
         assert_eq!(of, ["often", "other"], "one of each goes on");
@@ -1528,9 +1542,36 @@ mod tests {
         let job = Job::Capacity { plan: "shop".to_owned(), options: Vec::new() };
         let schedules = ["linked", "plain"].map(|name| on_demand(name, job.clone()));
         let (daemon, mut ends) = place.open_with(schedules.into(), Some(reports)).await;
-        let refused = daemon.start_schedule("linked", None).unwrap_err().to_string();
+        let refused = daemon.start_schedule("linked", None).await.unwrap_err().to_string();
         assert!(refused.contains("`linked` is a symbolic link"), "{refused}");
-        daemon.start_schedule("plain", None).unwrap();
+        daemon.start_schedule("plain", None).await.unwrap();
+        daemon.stop(&mut ends, Duration::ZERO).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_due_waits_until_its_folder_of_reports_was_looked_at() {
+        let place = Place::with("exec sleep 600").await;
+        let reports = place.folder.path().join("reports");
+        std::fs::create_dir(&reports).unwrap();
+        std::os::unix::fs::symlink(place.folder.path(), reports.join("linked")).unwrap();
+        let report = Job::Capacity { plan: "shop".to_owned(), options: Vec::new() };
+        let search = Job::Limit { plan: "shop".to_owned(), most: Most::Rate(1.0) };
+        let due = [("linked", report.clone()), ("plain", report), ("search", search)];
+        let due = due.map(|(name, job)| Schedule { when: When::Continuous, ..on_demand(name, job) });
+        let (daemon, mut ends) = place.open_with(due.into(), Some(reports)).await;
+        daemon.on_shelf(|_| Ok(())).await.unwrap();
+        let now = Timestamp::now();
+        daemon.look(now).await;
+        let waits = |schedule: &Standing| schedule.waits.clone();
+        let first = "its folder of reports is looked at first";
+        assert_eq!(daemon.schedules().iter().filter_map(waits).collect::<Vec<_>>(), [first; 3]);
+        assert!(daemon.inner().runs.is_empty(), "no file was looked at yet");
+        daemon.look(now).await;
+        assert_eq!(daemon.schedules().iter().find_map(waits), None);
+        let now = |schedule: &Standing| schedule.now.is_some().then(|| schedule.schedule.name.clone());
+        assert_eq!(daemon.schedules().iter().filter_map(now).collect::<Vec<_>>(), ["plain", "search"]);
+        let told = daemon.inner().notes["linked"].back().cloned().unwrap().1;
+        assert!(told.starts_with("not started: ") && told.contains("is a symbolic link"), "{told}");
         daemon.stop(&mut ends, Duration::ZERO).await;
     }
 

@@ -115,15 +115,14 @@ impl Reports {
         Self { folder }
     }
 
-    /// Where a report may go; `None` where the folder of its schedule is a link, of which nothing is listed either. It waits
-    /// for files.
-    pub(crate) fn place(&self, schedule: &str, file: &str) -> Option<PathBuf> {
-        let folder = fs::symlink_metadata(self.folder.join(schedule));
-        let is_link = folder.is_ok_and(|found| found.is_symlink());
-        (!is_link).then(|| self.path(schedule, file))
+    /// Whether the folder of a schedule is a link: nothing is listed where it leads, and no report is to go there. It waits for
+    /// files.
+    pub(crate) fn is_link(&self, schedule: &str) -> bool {
+        fs::symlink_metadata(self.folder.join(schedule)).is_ok_and(|found| found.is_symlink())
     }
 
-    fn path(&self, schedule: &str, file: &str) -> PathBuf {
+    /// Where a report goes.
+    pub(crate) fn path(&self, schedule: &str, file: &str) -> PathBuf {
         self.folder.join(schedule).join(file)
     }
 
@@ -193,7 +192,7 @@ impl Reports {
             fs::remove_file(self.path(schedule, &made.file))?;
         }
         // Where a link leads nothing of ours lies.
-        if self.place(schedule, "").is_none() {
+        if self.is_link(schedule) {
             return Ok(());
         }
         let folder = self.folder.join(schedule);
@@ -295,14 +294,13 @@ mod tests {
             fs::create_dir_all(folder.join(schedule)).unwrap();
             fs::write(reports.path(schedule, file), schedule).unwrap();
         }
-        assert_eq!(reports.place("nightly", late), Some(folder.join("nightly").join(late)));
-        assert_eq!(reports.place("new", late), Some(folder.join("new").join(late)), "it is made");
+        assert!(!reports.is_link("nightly") && !reports.is_link("new"), "one that is not there yet is made");
         // What people put there, and links.
         fs::write(folder.join("nightly/notes.txt"), "mine").unwrap();
         fs::write(outside.path().join(files[0]), "secret").unwrap();
         std::os::unix::fs::symlink("..", folder.join("up")).unwrap();
         std::os::unix::fs::symlink("../../secret", folder.join("month").join(late)).unwrap();
-        assert_eq!(reports.place("up", late), None, "where nothing is listed nothing is written");
+        assert!(reports.is_link("up"), "where nothing is listed nothing is written");
         let told = |all: &[Made]| {
             all.iter().map(|made| format!("{} {}", made.schedule, &made.file[..10])).collect::<Vec<_>>()
         };

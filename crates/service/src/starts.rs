@@ -314,7 +314,7 @@ async fn start_schedule(
     }
     let details = json!({ "kind": job.kind(), "plan": job.plan() });
     app.audit(&caller, "schedule.start", &schedule, details).await?;
-    Ok(match daemon.start_schedule(&schedule, own(&caller)?)? {
+    Ok(match daemon.start_schedule(&schedule, own(&caller)?).await? {
         Begun::Run(run) => made(&run, &format!("/api/v1/runs/{run}")),
         Begun::Search(search) => made(&search, &format!("/api/v1/runs?tag=limit%3D{search}")),
         Begun::Report(file) => made(&file, &href(&schedule, &file)),

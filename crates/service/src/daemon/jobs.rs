@@ -23,12 +23,32 @@ use crate::schedules::{Job, Most, Schedule};
 /// How long a report may take: one over a year of hourly runs takes seconds.
 const LONGEST_REPORT: Duration = Duration::from_secs(600);
 
+/// Schedules whose folder of reports was looked at, each with whether it is a link: nothing that is there would be listed.
+pub(super) type Looked = BTreeMap<String, bool>;
+
 impl Daemon {
-    /// Starts what a schedule is for, where `targets` allow it, too.
+    /// Looks at the folders of reports of these schedules, on a thread that may wait for files: not under the lock, for which
+    /// everybody else would wait, too.
+    pub(super) async fn look_at_reports(&self, schedules: Vec<String>) -> Looked {
+        let Some(reports) = self.reports.clone().filter(|_| !schedules.is_empty()) else {
+            return Looked::new();
+        };
+        let look = move || {
+            let looked = |schedule: String| {
+                let is_link = reports.is_link(&schedule);
+                (schedule, is_link)
+            };
+            schedules.into_iter().map(looked).collect()
+        };
+        tokio::task::spawn_blocking(look).await.unwrap_or_default()
+    }
+
+    /// Starts what a schedule is for, where `targets` allow it, too. What makes a report waits until its folder was looked at.
     pub(super) fn begin(
         self: &Arc<Self>,
         inner: &mut Inner,
         schedule: &Schedule,
+        looked: &Looked,
         targets: Option<Targets>,
     ) -> Result<Begun, Refusal> {
         match &schedule.job {
@@ -38,20 +58,21 @@ impl Daemon {
                 self.launch(inner, plan, Some(&schedule.name), asked).map(Begun::Run)
             }
             Job::Limit { plan, most } => {
-                self.search(inner, schedule, plan, *most, targets).map(Begun::Search)
+                let search = self.search(inner, schedule, (plan, *most), looked, targets);
+                search.map(Begun::Search)
             }
             Job::Capacity { plan, options } => {
                 let mut arguments = vec!["capacity".into(), format!("--plan={plan}").into()];
                 arguments.extend(options.iter().map(OsString::from));
                 arguments.push("--report".into());
-                self.report(inner, schedule, arguments).map(Begun::Report)
+                self.report(inner, schedule, looked, arguments).map(Begun::Report)
             }
             Job::Sla { files, month } => {
                 let month = month.of(Timestamp::now(), &schedule.when.zone());
                 let mut arguments = vec!["sla".into(), "report".into(), "--month".into(), month.into()];
                 arguments.extend(files.iter().map(OsString::from));
                 arguments.push("--html".into());
-                self.report(inner, schedule, arguments).map(Begun::Report)
+                self.report(inner, schedule, looked, arguments).map(Begun::Report)
             }
         }
     }
@@ -62,8 +83,8 @@ impl Daemon {
         self: &Arc<Self>,
         inner: &mut Inner,
         schedule: &Schedule,
-        plan: &str,
-        most: Most,
+        (plan, most): (&str, Most),
+        looked: &Looked,
         targets: Option<Targets>,
     ) -> Result<String, Refusal> {
         if inner.is_stopping {
@@ -74,13 +95,13 @@ impl Daemon {
         self.room(inner, demand)?;
         let id = uuid::Uuid::now_v7().to_string();
         let file = reports::file_of(Timestamp::now());
-        let place = match self.reports.as_ref().map(|reports| reports.place(&schedule.name, &file)) {
-            Some(None) => {
+        let place = match self.reports.as_ref() {
+            Some(_) if is_link(looked, schedule)? => {
                 let linked = Refused::LinkedReports(schedule.name.clone());
                 inner.note(&schedule.name, format!("no report is made: {linked}"));
                 None
             }
-            place => place.flatten(),
+            reports => reports.map(|reports| reports.path(&schedule.name, &file)),
         };
         let launch = Launch {
             id: id.clone(),
@@ -126,6 +147,7 @@ impl Daemon {
         self: &Arc<Self>,
         inner: &mut Inner,
         schedule: &Schedule,
+        looked: &Looked,
         mut arguments: Vec<OsString>,
     ) -> Result<String, Refusal> {
         if inner.is_stopping {
@@ -135,9 +157,11 @@ impl Daemon {
         if inner.runs.values().any(|run| !run.task.offers_load()) {
             return Err(Refusal::Wait(Refused::Reporting.to_string()));
         }
+        if is_link(looked, schedule)? {
+            return Err(Refused::LinkedReports(schedule.name.clone()).into());
+        }
         let file = reports::file_of(Timestamp::now());
-        let place = reports.place(&schedule.name, &file);
-        arguments.push(place.ok_or_else(|| Refused::LinkedReports(schedule.name.clone()))?.into());
+        arguments.push(reports.path(&schedule.name, &file).into());
         let id = uuid::Uuid::now_v7().to_string();
         let launch = Launch {
             id: id.clone(),
@@ -254,6 +278,12 @@ impl Daemon {
         };
         Ok(Some((demand, good.targets.clone())))
     }
+}
+
+/// Whether the folder of a schedule's reports is a link, once it was looked at.
+fn is_link(looked: &Looked, schedule: &Schedule) -> Result<bool, Refusal> {
+    let known = looked.get(&schedule.name).copied();
+    known.ok_or_else(|| Refusal::Wait("its folder of reports is looked at first".to_owned()))
 }
 
 /// What there is to tell of a search, where it is ours to tell: one whose plan names somebody tells them itself, unless

@@ -50,6 +50,14 @@ impl Job {
         }
     }
 
+    /// Whether it makes a report, where there is a folder for those.
+    pub(crate) fn makes_reports(&self) -> bool {
+        match self {
+            Self::Plan(_) => false,
+            Self::Limit { .. } | Self::Capacity { .. } | Self::Sla { .. } => true,
+        }
+    }
+
     /// The plan of the folder that it offers load by.
     pub(crate) fn offers(&self) -> Option<&str> {
         match self {
