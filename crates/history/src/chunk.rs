@@ -2,7 +2,8 @@
 //!
 //! The rows go in byte for byte, so that reading a chunk is reading rows. Each second is a line
 //! `SECOND SERIES` with its number and how many series it has, a line with its head and one line per
-//! series; heads and series are JSON, which has no line feeds.
+//! series; heads and series are JSON, which has no line feeds. The lines are taken apart into columns
+//! ([`columns`]) behind a first byte that says so, and compressed by zlib; older builds compressed them as they are.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -12,8 +13,13 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use plimsoll_run::wire::SecondRows;
 
+use crate::columns;
+
 /// A chunk that unpacks to more than this is no chunk of ours: a minute of a thousand series is a tenth of it.
 const LARGEST_BYTES: u64 = 1 << 30;
+
+/// In front of columns; no zlib stream begins with it.
+const COLUMNS: u8 = b'C';
 
 /// Bytes that are no chunk.
 #[derive(Debug, thiserror::Error)]
@@ -37,15 +43,31 @@ pub(crate) fn pack(seconds: &[SecondRows]) -> std::io::Result<Vec<u8>> {
             text.push('\n');
         }
     }
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text.as_bytes())?;
+    match columns::fold(&text) {
+        Some(columns) => deflated(vec![COLUMNS], &columns),
+        None => deflated(Vec::new(), text.as_bytes()),
+    }
+}
+
+fn deflated(head: Vec<u8>, bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(head, Compression::default());
+    encoder.write_all(bytes)?;
     encoder.finish()
 }
 
 /// Unpacks what [`pack`] packed.
 pub(crate) fn unpack(data: &[u8]) -> Result<Vec<SecondRows>, MalformedChunk> {
     let mut text = String::new();
-    ZlibDecoder::new(data).take(LARGEST_BYTES).read_to_string(&mut text)?;
+    match data.strip_prefix(&[COLUMNS]) {
+        Some(data) => {
+            let mut columns = Vec::new();
+            ZlibDecoder::new(data).take(LARGEST_BYTES).read_to_end(&mut columns)?;
+            text = columns::unfold(&columns, LARGEST_BYTES as usize).ok_or(MalformedChunk::Incomplete)?;
+        }
+        None => {
+            ZlibDecoder::new(data).take(LARGEST_BYTES).read_to_string(&mut text)?;
+        }
+    }
     let mut lines = text.lines();
     let mut seconds = Vec::new();
     while let Some(line) = lines.next() {
@@ -89,6 +111,14 @@ mod tests {
             encoder.write_all(text.as_bytes()).unwrap();
             let _ = unpack(&encoder.finish().unwrap());
         }
+    }
+
+    #[test]
+    fn chunks_of_older_builds_are_read() {
+        let text = "7 2\n{\"second\":7}\n{\"a\":1}\n{\"a\":2}\n";
+        let data = deflated(Vec::new(), text.as_bytes()).unwrap();
+        let series = vec!["{\"a\":1}".into(), "{\"a\":2}".into()];
+        assert_eq!(unpack(&data).unwrap(), [SecondRows { second: 7, head: "{\"second\":7}".into(), series }]);
     }
 
     #[test]

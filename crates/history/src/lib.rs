@@ -17,6 +17,7 @@ mod annotations;
 mod answers;
 mod chunk;
 mod coarsen;
+mod columns;
 mod commands;
 mod course;
 mod deliveries;

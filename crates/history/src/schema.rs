@@ -14,7 +14,7 @@ use crate::sql::{Kind, SqlConnection};
 /// The mark of our files in SQLite's header: "PLIM".
 const APPLICATION: i64 = 0x504C_494D;
 
-const MIGRATIONS: [(i64, &str, &str); 14] = [
+const MIGRATIONS: [(i64, &str, &str); 15] = [
     (1, "runs", include_str!("../migrations/0001_runs.sql")),
     (2, "predictions", include_str!("../migrations/0002_predictions.sql")),
     (3, "answers", include_str!("../migrations/0003_answers.sql")),
@@ -29,22 +29,27 @@ const MIGRATIONS: [(i64, &str, &str); 14] = [
     (12, "launches", include_str!("../migrations/0012_launches.sql")),
     (13, "annotations", include_str!("../migrations/0013_annotations.sql")),
     (14, "kinds", KINDS),
+    (15, "columns", COLUMNS),
 ];
 
 /// The course of a run has its failures by kind, which a build of before takes for damage. No table changes: the number
 /// refuses it.
 const KINDS: &str = "SELECT 1";
 
+/// Histograms are counts alone in rows, and chunks are columns; likewise.
+const COLUMNS: &str = "SELECT 2";
+
 fn latest() -> i64 {
     MIGRATIONS.iter().map(|(version, _, _)| *version).max().unwrap_or(0)
 }
 
 /// PostgreSQL came later: its tables begin with a later version. Further versions are those of files, with the same numbers.
-const OF_POSTGRES: [(i64, &str, &str); 4] = [
+const OF_POSTGRES: [(i64, &str, &str); 5] = [
     (11, "all", include_str!("../migrations/postgres/0011_all.sql")),
     (12, "launches", include_str!("../migrations/postgres/0012_launches.sql")),
     (13, "annotations", include_str!("../migrations/postgres/0013_annotations.sql")),
     (14, "kinds", KINDS),
+    (15, "columns", COLUMNS),
 ];
 
 fn migrator(kind: Kind) -> Migrator {

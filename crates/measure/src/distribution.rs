@@ -179,7 +179,38 @@ impl Distribution {
         min: u64,
         max: u64,
     ) -> Result<Self, MalformedHistogram> {
-        let buckets = hdr::read(bytes)?;
+        Self::beside(hdr::read(bytes)?, edges, at_edges, sum, min, max)
+    }
+
+    /// The counts alone, as they stand behind the header of an HDR histogram in V2 form, not compressed: for records
+    /// that only we read and that compress many at once.
+    pub fn to_count_bytes(&self) -> Vec<u8> {
+        hdr::write_counts(&self.buckets)
+    }
+
+    /// Reads what [`Self::to_count_bytes`] wrote, likewise.
+    ///
+    /// # Errors
+    /// When the bytes are no counts, or contradict those at edges.
+    pub fn from_count_bytes(
+        bytes: &[u8],
+        edges: Edges,
+        at_edges: &[u64],
+        sum: u128,
+        min: u64,
+        max: u64,
+    ) -> Result<Self, MalformedHistogram> {
+        Self::beside(hdr::read_counts(bytes)?, edges, at_edges, sum, min, max)
+    }
+
+    fn beside(
+        buckets: Vec<(u64, u64)>,
+        edges: Edges,
+        at_edges: &[u64],
+        sum: u128,
+        min: u64,
+        max: u64,
+    ) -> Result<Self, MalformedHistogram> {
         let mut read = Self::empty(edges);
         read.count = buckets.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count));
         if at_edges.is_empty() {

@@ -45,21 +45,7 @@ pub enum MalformedHistogram {
 /// Writes (highest value of the bucket, count), ascending, as V2+DEFLATE.
 pub(crate) fn write(buckets: &[(u64, u64)]) -> Vec<u8> {
     let mut plain = vec![0; HEADER];
-    let mut next = 0;
-    for &(value, count) in buckets {
-        let index = index_of(value);
-        match index - next {
-            0 => {}
-            1 => plain.push(0),
-            gap => put(&mut plain, -(gap as i64)),
-        }
-        put(&mut plain, i64::try_from(count).unwrap_or(i64::MAX));
-        next = index + 1;
-    }
-    if buckets.is_empty() {
-        // The first bucket is always written.
-        plain.push(0);
-    }
+    put_counts(&mut plain, buckets);
     let counts = plain.len() - HEADER;
     let highest = buckets.last().map_or(0, |(value, _)| *value).max(HIGHEST);
     let header = [
@@ -75,6 +61,31 @@ pub(crate) fn write(buckets: &[(u64, u64)]) -> Vec<u8> {
 
     let packed = deflated(&plain);
     [&V2_DEFLATE.to_be_bytes()[..], &(packed.len() as u32).to_be_bytes(), &packed].concat()
+}
+
+/// Writes what stands behind the header of V2: for places where nobody else reads and much is compressed at once.
+pub(crate) fn write_counts(buckets: &[(u64, u64)]) -> Vec<u8> {
+    let mut counts = Vec::with_capacity(2 * buckets.len() + 2);
+    put_counts(&mut counts, buckets);
+    counts
+}
+
+fn put_counts(plain: &mut Vec<u8>, buckets: &[(u64, u64)]) {
+    let mut next = 0;
+    for &(value, count) in buckets {
+        let index = index_of(value);
+        match index - next {
+            0 => {}
+            1 => plain.push(0),
+            gap => put(plain, -(gap as i64)),
+        }
+        put(plain, i64::try_from(count).unwrap_or(i64::MAX));
+        next = index + 1;
+    }
+    if buckets.is_empty() {
+        // The first bucket is always written.
+        plain.push(0);
+    }
 }
 
 /// Reads (highest value of the bucket, count), ascending, counts above zero, from either form.
@@ -103,7 +114,12 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Vec<(u64, u64)>, MalformedHistogram> 
     if (cookie, offset, digits, lowest, ratio) != ours {
         return Err(wrong("its buckets are not ours"));
     }
-    let mut counts = rest.get(..length as usize).ok_or(wrong("the bytes end too early"))?;
+    read_counts(rest.get(..length as usize).ok_or(wrong("the bytes end too early"))?)
+}
+
+/// Reads what [`write_counts`] wrote.
+pub(crate) fn read_counts(mut counts: &[u8]) -> Result<Vec<(u64, u64)>, MalformedHistogram> {
+    let wrong = MalformedHistogram::Hdr;
     let mut buckets = Vec::new();
     let mut index = 0_usize;
     while !counts.is_empty() {
@@ -248,6 +264,7 @@ mod tests {
             let read: Hdr<u64> = Deserializer::new().deserialize(&mut &bytes[..]).unwrap();
             // Not compared whole: of zeros alone the reference says 0 is the highest, and 511 once it has read them.
             prop_assert_eq!((read.len(), buckets(&read)), (reference.len(), buckets(&reference)));
+            prop_assert_eq!(read_counts(&write_counts(&buckets(&reference))).unwrap(), buckets(&reference));
         }
 
         #[test]
@@ -257,6 +274,7 @@ mod tests {
             V2Serializer::new().serialize(&reference, &mut plain).unwrap();
             V2DeflateSerializer::new().serialize(&reference, &mut packed).unwrap();
             prop_assert_eq!(read(&plain).unwrap(), buckets(&reference));
+            prop_assert_eq!(read_counts(&plain[HEADER..]).unwrap(), buckets(&reference));
             prop_assert_eq!(read(&packed).unwrap(), buckets(&reference));
         }
 

@@ -500,12 +500,17 @@ mod tests {
             let after = Distribution::from_hdr_bytes(
                 &bytes, before.edges().clone(), before.at_edges(), before.sum(), before.min().unwrap_or(0), before.max().unwrap_or(0),
             ).unwrap();
+            prop_assert_eq!(&before, &after);
+            let after = Distribution::from_count_bytes(
+                &before.to_count_bytes(), before.edges().clone(), before.at_edges(), before.sum(), before.min().unwrap_or(0), before.max().unwrap_or(0),
+            ).unwrap();
             prop_assert_eq!(before, after);
         }
 
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = Distribution::from_hdr_bytes(&bytes, Edges::default(), &[], 0, 0, 0);
+            let _ = Distribution::from_count_bytes(&bytes, Edges::default(), &[], 0, 0, 0);
         }
     }
 }

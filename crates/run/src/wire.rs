@@ -1,8 +1,9 @@
 //! The form a run's events have in records and exports: versioned JSON, one value a line.
 //!
 //! Reading is tolerant: unknown fields are skipped and missing ones take their empty value, so that
-//! an older build reads what a newer one wrote as far as it can. Histograms are HDR V2+DEFLATE in
-//! base64 (values in nanoseconds) beside their exact count, sum, extremes and counts at edges.
+//! an older build reads what a newer one wrote as far as it can. Histograms are in base64 (values in
+//! nanoseconds) beside their exact count, sum, extremes and counts at edges: in exports HDR V2+DEFLATE,
+//! in rows of a record ([`to_rows`]) the counts of HDR V2 alone, which cost less and compress well together.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,13 +86,18 @@ pub fn to_line(event: &RunEvent) -> Option<String> {
         RunEvent::Started(started) => Line::Started(Box::new(started_out(started))),
         RunEvent::Phase { phase, at } => Line::Phase { phase: phase.label().to_owned(), at: *at },
         RunEvent::Second(second) => {
-            let series = second.frame.series.iter().map(|(key, series)| series_out(*key, series)).collect();
-            Line::Second(Box::new(SecondLine { head: head_out(second), series }))
+            let form = Form::Export;
+            let series = second.frame.series.iter().map(|(key, series)| series_out(*key, series, form));
+            Line::Second(Box::new(SecondLine { series: series.collect(), head: head_out(second, form) }))
         }
         RunEvent::Steered(steered) => Line::Steered(steered_out(steered)),
         RunEvent::Stretch(stretch) => {
-            let series = stretch.frame.series.iter().map(|(key, series)| series_out(*key, series)).collect();
-            Line::Stretch(Box::new(SecondLine { head: stretch_head(stretch), series }))
+            let form = Form::Export;
+            let series = stretch.frame.series.iter().map(|(key, series)| series_out(*key, series, form));
+            Line::Stretch(Box::new(SecondLine {
+                series: series.collect(),
+                head: stretch_head(stretch, form),
+            }))
         }
         RunEvent::Resumed(Resumed { at, wall_nanos, away, cut }) => {
             Line::Resumed { at: *at, wall_nanos: *wall_nanos, away: *away, cut: *cut }
@@ -135,10 +141,11 @@ pub fn from_line(line: &str, edges: &Edges) -> Result<RunEvent, WireError> {
 
 /// Takes a second apart for a store with a row per series.
 pub fn to_rows(second: &Second) -> SecondRows {
+    let series = second.frame.series.iter();
     SecondRows {
         second: second.frame.second,
-        head: json(&head_out(second)),
-        series: second.frame.series.iter().map(|(key, series)| json(&series_out(*key, series))).collect(),
+        head: json(&head_out(second, Form::Record)),
+        series: series.map(|(key, series)| json(&series_out(*key, series, Form::Record))).collect(),
     }
 }
 
@@ -154,10 +161,11 @@ pub fn from_rows(rows: &SecondRows, edges: &Edges) -> Result<Second, WireError> 
 
 /// Takes a stretch apart likewise; its rows have the number of its first second.
 pub fn stretch_to_rows(stretch: &Stretch) -> SecondRows {
+    let series = stretch.frame.series.iter();
     SecondRows {
         second: stretch.frame.second,
-        head: json(&stretch_head(stretch)),
-        series: stretch.frame.series.iter().map(|(key, series)| json(&series_out(*key, series))).collect(),
+        head: json(&stretch_head(stretch, Form::Record)),
+        series: series.map(|(key, series)| json(&series_out(*key, series, Form::Record))).collect(),
     }
 }
 
@@ -601,7 +609,20 @@ struct DistributionLine {
     /// Counts between the run's edges; leading and trailing zeros stay, positions are the meaning.
     at_edges: Vec<u64>,
     /// HDR V2+DEFLATE, base64.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     hdr: String,
+    /// Only the counts of HDR V2, base64, instead of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    counts: Option<String>,
+}
+
+/// What histograms are written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// For whoever reads them.
+    Export,
+    /// For the record, which compresses many of them together.
+    Record,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -922,7 +943,7 @@ fn objective_in(line: ObjectiveLine, own: &[OwnValue]) -> Result<Objective, Wire
     })
 }
 
-fn head_out(second: &Second) -> HeadLine {
+fn head_out(second: &Second, form: Form) -> HeadLine {
     let frame = &second.frame;
     HeadLine {
         second: frame.second,
@@ -946,7 +967,7 @@ fn head_out(second: &Second) -> HeadLine {
                 ended: series.ended,
                 failed: series.failed,
                 cut: series.cut,
-                time: series.time.as_ref().map(distribution_out),
+                time: series.time.as_ref().map(|time| distribution_out(time, form)),
             })
             .collect(),
         pending: frame
@@ -956,8 +977,8 @@ fn head_out(second: &Second) -> HeadLine {
                 step: key.step,
                 phase: key.phase.label().to_owned(),
                 stage: key.stage,
-                since_due: distribution_out(&pending.since_due),
-                since_sent: distribution_out(&pending.since_sent),
+                since_due: distribution_out(&pending.since_due, form),
+                since_sent: distribution_out(&pending.since_sent, form),
             })
             .collect(),
         errors: frame
@@ -972,11 +993,11 @@ fn head_out(second: &Second) -> HeadLine {
                 last: error.last,
             })
             .collect(),
-        connection_counts: connections_out(&frame.connections),
-        addresses: addresses_out(frame),
+        connection_counts: connections_out(&frame.connections, form),
+        addresses: addresses_out(frame, form),
         kept: kept_out(frame),
-        values: values_out(frame),
-        groups: groups_out(frame),
+        values: values_out(frame, form),
+        groups: groups_out(frame, form),
         checks: checks_out(frame),
         resources: scrapes_out(&second.resources),
         overflowed_series: frame.overflowed_series,
@@ -984,7 +1005,7 @@ fn head_out(second: &Second) -> HeadLine {
     }
 }
 
-fn series_out(key: SeriesKey, series: &Series) -> SeriesLine {
+fn series_out(key: SeriesKey, series: &Series, form: Form) -> SeriesLine {
     SeriesLine {
         step: key.step,
         phase: key.phase.label().to_owned(),
@@ -997,7 +1018,7 @@ fn series_out(key: SeriesKey, series: &Series) -> SeriesLine {
         timings: series
             .timings
             .iter()
-            .map(|(timing, d)| (timing.name().to_owned(), distribution_out(d)))
+            .map(|(timing, d)| (timing.name().to_owned(), distribution_out(d, form)))
             .collect(),
     }
 }
@@ -1168,21 +1189,29 @@ fn vitals_in(cpu_ratio: Option<f64>, line: VitalsLine) -> Vitals {
     }
 }
 
-fn distribution_out(distribution: &Distribution) -> DistributionLine {
+fn distribution_out(distribution: &Distribution, form: Form) -> DistributionLine {
+    let (hdr, counts) = match form {
+        Form::Export => (BASE64.encode(distribution.to_hdr_bytes()), None),
+        Form::Record => (String::new(), Some(BASE64.encode(distribution.to_count_bytes()))),
+    };
     DistributionLine {
         sum: distribution.sum().to_string(),
         min: distribution.min().unwrap_or(0),
         max: distribution.max().unwrap_or(0),
         at_edges: distribution.at_edges().to_vec(),
-        hdr: BASE64.encode(distribution.to_hdr_bytes()),
+        hdr,
+        counts,
     }
 }
 
 fn distribution_in(field: &str, line: &DistributionLine, edges: &Edges) -> Result<Distribution, WireError> {
     let wrong = |reason: String| WireError::Histogram { field: field.to_owned(), reason };
-    let bytes = BASE64.decode(&line.hdr).map_err(|error| wrong(error.to_string()))?;
+    let text = line.counts.as_ref().unwrap_or(&line.hdr);
+    let bytes = BASE64.decode(text).map_err(|error| wrong(error.to_string()))?;
     let sum = line.sum.parse().map_err(|_| wrong(format!("`{}` is no sum", line.sum)))?;
-    Distribution::from_hdr_bytes(&bytes, edges.clone(), &line.at_edges, sum, line.min, line.max)
+    let read =
+        if line.counts.is_some() { Distribution::from_count_bytes } else { Distribution::from_hdr_bytes };
+    read(&bytes, edges.clone(), &line.at_edges, sum, line.min, line.max)
         .map_err(|error| wrong(error.to_string()))
 }
 

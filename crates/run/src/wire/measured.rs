@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ResourceFigure, ResourceScrape, ResourceUnit};
 
-use super::{DistributionLine, WireError, distribution_in, distribution_out, is_zero, label};
+use super::{DistributionLine, Form, WireError, distribution_in, distribution_out, is_zero, label};
 
 #[derive(Serialize, Deserialize, Default)]
 #[serde(default)]
@@ -162,13 +162,13 @@ pub(super) struct GroupLine {
     time: Option<DistributionLine>,
 }
 
-pub(super) fn groups_out(frame: &Frame) -> Vec<GroupLine> {
+pub(super) fn groups_out(frame: &Frame, form: Form) -> Vec<GroupLine> {
     let groups = frame.groups.iter().map(|(key, series)| GroupLine {
         group: key.group,
         phase: key.phase.label().to_owned(),
         ended: series.ended,
         failed: series.failed,
-        time: series.time.as_ref().map(distribution_out),
+        time: series.time.as_ref().map(|times| distribution_out(times, form)),
     });
     groups.collect()
 }
@@ -238,7 +238,7 @@ pub(super) struct ValueLine {
     edges: Vec<u64>,
 }
 
-pub(super) fn values_out(frame: &Frame) -> Vec<ValueLine> {
+pub(super) fn values_out(frame: &Frame, form: Form) -> Vec<ValueLine> {
     let values = frame.values.iter().map(|(key, series)| ValueLine {
         measure: key.value,
         step: key.step,
@@ -248,7 +248,7 @@ pub(super) fn values_out(frame: &Frame) -> Vec<ValueLine> {
         absent: series.absent,
         out_of_range: series.out_of_range,
         total: series.total,
-        values: series.values.as_ref().map(distribution_out),
+        values: series.values.as_ref().map(|times| distribution_out(times, form)),
         edges: series.values.as_ref().map(|values| values.edges().nanos().to_vec()).unwrap_or_default(),
     });
     values.collect()
@@ -266,13 +266,13 @@ pub(super) fn values_in(lines: Vec<ValueLine>) -> Result<BTreeMap<ValueKey, Valu
     lines.into_iter().map(value).collect()
 }
 
-pub(super) fn addresses_out(frame: &Frame) -> Vec<AddressLine> {
+pub(super) fn addresses_out(frame: &Frame, form: Form) -> Vec<AddressLine> {
     let addresses = frame.addresses.iter().map(|(key, series)| AddressLine {
         address: key.address,
         phase: key.phase.label().to_owned(),
         requests: series.requests,
         failed: series.failed,
-        response_time: series.response_time.as_ref().map(distribution_out),
+        response_time: series.response_time.as_ref().map(|times| distribution_out(times, form)),
     });
     addresses.collect()
 }
@@ -312,15 +312,15 @@ pub(super) fn kept_in(lines: Vec<KeptLine>) -> Result<BTreeMap<KeptKey, Kept>, W
     Ok(all)
 }
 
-pub(super) fn connections_out(figures: &ConnectionFigures) -> ConnectionsLine {
+pub(super) fn connections_out(figures: &ConnectionFigures, form: Form) -> ConnectionsLine {
     let opened = Opening::ALL.into_iter().map(|way| (way.label().to_owned(), figures.opened(way)));
     let closed = CloseReason::ALL.into_iter().map(|why| (why.label().to_owned(), figures.closed(why)));
     let requests = figures.requests.distribution();
     ConnectionsLine {
         opened: opened.filter(|(_, count)| *count > 0).collect(),
         closed: closed.filter(|(_, count)| *count > 0).collect(),
-        requests: (!requests.is_empty()).then(|| distribution_out(requests)),
-        wait: figures.wait.as_ref().map(distribution_out),
+        requests: (!requests.is_empty()).then(|| distribution_out(requests, form)),
+        wait: figures.wait.as_ref().map(|times| distribution_out(times, form)),
     }
 }
 

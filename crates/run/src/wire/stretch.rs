@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{FigureStretch, Level, Levels, ResourceUnit, Second, SourceStretch, Stretch};
 
-use super::{HeadLine, SeriesLine, WireError, is_zero, second_in};
+use super::{Form, HeadLine, SeriesLine, WireError, is_zero, second_in};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct StretchLine {
@@ -101,7 +101,7 @@ struct SourceLine {
 }
 
 /// The head of a stretch, without what needs the seconds.
-pub(super) fn stretch_head(stretch: &Stretch) -> HeadLine {
+pub(super) fn stretch_head(stretch: &Stretch, form: Form) -> HeadLine {
     let bare = Second {
         frame: stretch.frame.clone(),
         gauges: stretch.gauges,
@@ -109,7 +109,7 @@ pub(super) fn stretch_head(stretch: &Stretch) -> HeadLine {
         resources: Vec::new(),
         wall_nanos: stretch.wall_nanos,
     };
-    HeadLine { stretch: Some(Box::new(stretch_out(stretch))), ..super::head_out(&bare) }
+    HeadLine { stretch: Some(Box::new(stretch_out(stretch))), ..super::head_out(&bare, form) }
 }
 
 pub(super) fn stretch_in(
