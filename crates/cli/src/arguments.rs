@@ -540,7 +540,7 @@ pub(crate) struct ResumeArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct RetainArguments {
-    /// Configuration whose `retention` holds, like config/plimsoll.yaml [default: 7d, 90d, 730d, 10GB]
+    /// Configuration whose `retention` holds, like config/plimsoll.yaml [default: 7d, 90d, 730d, 1GB]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// How long every second is kept

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p plimsoll-history --example month FILE [DAYS]`
 //!
-//! 20 steps with 1,000 requests per second in all, through the recorder that a run has; once in a simulated hour what is old is made coarser
-//! by the default retention. Prints a line of JSON a day, and one at the end: seconds recorded, bytes on disk (the log included), resident
+//! 20 steps with 1,000 requests per second in all, of log-normal times as services have them, through the recorder that a run has; once in a
+//! simulated hour what is old is made coarser by the default retention. Prints a line of JSON a day, and one at the end: seconds recorded, bytes on disk (the log included), resident
 //! memory, and what it took. The run is called `month` and does not end: it is one that goes on.
 
 #[expect(dead_code, reason = "the run goes on: the events of a whole one are not asked for")]
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut started = sample::started("month", STEPS);
     started.shape.stages[0].end = (days * DAY) as f64;
     let seconds: Vec<Second> =
-        (1..=DIFFERENT).map(|number| sample::second(number, STEPS, REQUESTS, &started)).collect();
+        (1..=DIFFERENT).map(|number| sample::second_of(number, STEPS, REQUESTS, &started, times)).collect();
     let recorder = Recorder::start(&history, &started).await?;
     let (begun, mut done) = (Instant::now(), Retained::default());
     for number in 0..days * DAY {
@@ -61,6 +61,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tell(Path::new(&file), days * DAY, begun.elapsed(), &done)?;
     // Killed as a process is that goes on: the run stays without an end, and a service finds it interrupted.
     std::process::exit(0);
+}
+
+/// How long one request took, and when its first byte came, in nanoseconds. Regular times would compress as no real ones do.
+fn times(mixed: u64, step: u16) -> (u64, u64) {
+    let mut state = mixed;
+    let mut uniform = || {
+        // SplitMix64: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let normal = (-2.0 * (1.0 - uniform()).ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos();
+    let median = 5e6 * (1.0 + f64::from(step) / 4.0);
+    let took = median * (0.5 * normal).exp();
+    (took as u64, (took * (0.5 + 0.4 * uniform())) as u64)
 }
 
 /// The wall time of a second's end.

@@ -14,6 +14,8 @@ use crate::sql::{Kind, SqlRow};
 use crate::{History, Result};
 
 const NANOS: i64 = 1_000_000_000;
+/// This part of the size, one of so many, is left free: for what is recorded until somebody looks again.
+const FREE: u64 = 20;
 /// Annotations may take this part of the size: one of so many.
 const SHARE_OF_ANNOTATIONS: u64 = 10;
 const HOUR: i64 = 3600;
@@ -43,9 +45,10 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// A week of seconds, 90 days of minutes, two years of hours, 10 GB.
+    /// A week of seconds, 90 days of minutes, two years of hours, 1 GB: whoever lets a service run for months without a
+    /// thought of its disk is to find it as it was.
     fn default() -> Self {
-        Self { seconds: 7 * DAY, minutes: 90 * DAY, hours: 730 * DAY, size: Some(10_000_000_000) }
+        Self { seconds: 7 * DAY, minutes: 90 * DAY, hours: 730 * DAY, size: Some(1_000_000_000) }
     }
 }
 
@@ -190,8 +193,8 @@ fn believe(clock: i64, newest: i64, known: Option<Belief>) -> (i64, Belief) {
 
 impl History {
     /// Makes old seconds minutes, old minutes hours, and deletes runs and annotations that are older than hours are kept;
-    /// where the file is larger than it may be, ages of seconds and minutes are halved until it fits (to an hour and a day),
-    /// then the oldest runs that have ended are deleted; both end as soon as it fits. `clock` is the wall time, nanoseconds
+    /// where the file takes more than 95% of what it may, ages of seconds and minutes are halved until it fits (to an hour
+    /// and a day), then the oldest runs that have ended are deleted; both end as soon as it fits. `clock` is the wall time, nanoseconds
     /// since 1970.
     ///
     /// Each step is one short transaction. Interrupted anywhere, the record stays whole and the next call goes on.
@@ -216,15 +219,16 @@ impl History {
             // However many alerts are told, runs keep their room.
             done.annotations += self.shrink_annotations(size / SHARE_OF_ANNOTATIONS).await?;
         }
+        let size = retention.size.map(|size| size - size / FREE);
         let mut retention = retention.clone();
-        while !self.fits(retention.size).await? {
+        while !self.fits(size).await? {
             let Some(halved) = retention.halved() else {
-                self.make_room(&left, retention.size, &mut done).await?;
+                self.make_room(&left, size, &mut done).await?;
                 break;
             };
             (retention, done.halved) = (halved, done.halved + 1);
             for run in &left {
-                self.retain_run(run, retention.keep(run, now), retention.size, &mut done).await?;
+                self.retain_run(run, retention.keep(run, now), size, &mut done).await?;
             }
         }
         if done.to_minutes + done.to_hours + done.annotations > 0 || !done.deleted.is_empty() {

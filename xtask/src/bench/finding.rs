@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::rounds::Range;
 use super::table::{Table, figure};
 
 /// One figure beside what is asked of it.
@@ -17,6 +18,8 @@ pub(super) struct Finding {
 pub(super) enum Verdict {
     Met,
     Missed,
+    /// What is asked lies within what the rounds leave open.
+    NotDecided,
     NotMeasured,
 }
 
@@ -43,6 +46,29 @@ impl Finding {
         }
     }
 
+    /// A figure of several rounds that may be `most` at most: decided only where `interval`, which holds it in 95 of 100
+    /// cases, lies on one side.
+    pub(super) fn at_most(
+        name: impl Into<String>,
+        (value, interval): (Option<f64>, Option<Range>),
+        write: impl Fn(f64) -> String,
+        most: f64,
+    ) -> Self {
+        let asked = format!("at most {}", write(most));
+        let (Some(middle), Some(Range { low, high })) = (value, interval) else {
+            let found = figure(value, write);
+            let verdict = value.map_or(Verdict::NotMeasured, |_| Verdict::NotDecided);
+            return Self { figure: name.into(), found, asked, verdict };
+        };
+        let verdict = match () {
+            () if high <= most => Verdict::Met,
+            () if low > most => Verdict::Missed,
+            () => Verdict::NotDecided,
+        };
+        let found = format!("{} (95%: {} to {})", write(middle), write(low), write(high));
+        Self { figure: name.into(), found, asked, verdict }
+    }
+
     /// Something that could not be measured, and why.
     pub(super) fn not_measured(name: impl Into<String>, error: &anyhow::Error) -> Self {
         let reason = format!("{error:#}");
@@ -60,6 +86,7 @@ impl fmt::Display for Verdict {
         formatter.write_str(match self {
             Self::Met => "met",
             Self::Missed => "**missed**",
+            Self::NotDecided => "not decided",
             Self::NotMeasured => "not measured",
         })
     }
@@ -102,6 +129,19 @@ mod tests {
              \nWhere we lose: b.\n"
         );
         assert!(!verdicts(&findings[..1]).contains("lose"));
+    }
+
+    #[test]
+    fn a_bound_within_the_interval_is_not_decided() {
+        let of =
+            |interval| Finding::at_most("lag", (Some(1.0), interval), |ratio| format!("{ratio:.2}x"), 1.1);
+        let between = |low, high| of(Some(Range { low, high }));
+        assert_eq!(between(0.9, 1.1).verdict, Verdict::Met);
+        assert_eq!(between(0.9, 1.2).verdict, Verdict::NotDecided);
+        assert_eq!(between(1.2, 1.3).verdict, Verdict::Missed);
+        assert_eq!(of(None).verdict, Verdict::NotDecided);
+        assert_eq!(between(0.9, 1.2).found, "1.00x (95%: 0.90x to 1.20x)");
+        assert_eq!(between(0.9, 1.2).asked, "at most 1.10x");
     }
 
     #[test]

@@ -23,6 +23,26 @@ impl Series {
         Some(Range { low, high: self.values().reduce(f64::max)? })
     }
 
+    /// Between which two rounds the median of all possible rounds lies in at least 95 of 100 cases, whatever their distribution;
+    /// none of fewer than six. Conover, Practical Nonparametric Statistics, 3.2: ranks of a binomial distribution.
+    pub(super) fn median_interval(&self) -> Option<Range> {
+        let mut values: Vec<f64> = self.values().collect();
+        values.sort_by(f64::total_cmp);
+        let count = values.len();
+        let (mut below, mut ways, mut rank) = (0.0, 0.5_f64.powi(count as i32), 0);
+        // `below`: how likely fewer than `rank + 1` of all are below the median.
+        while rank < count {
+            below += ways;
+            if below > 0.025 {
+                break;
+            }
+            ways *= (count - rank) as f64 / (rank + 1) as f64;
+            rank += 1;
+        }
+        let least = rank.checked_sub(1)?;
+        Some(Range { low: values[least], high: values[count - 1 - least] })
+    }
+
     /// How far least and most are apart; zero of nothing.
     pub(super) fn spread(&self) -> f64 {
         self.range().map_or(0.0, |range| range.high - range.low)
@@ -108,6 +128,20 @@ mod tests {
         let with_holes: Series = [Some(9.0), None, Some(1.0), Some(2.0)].into_iter().collect();
         assert_eq!((with_holes.median(), with_holes.spread()), (Some(2.0), 8.0));
         assert_eq!((series(&[]).range(), series(&[]).spread()), (None, 0.0));
+    }
+
+    /// Ranks as in table A3 of Conover.
+    #[test]
+    fn the_median_lies_between_ranks_of_a_binomial() {
+        let interval = |count: u32| {
+            let series: Series = (1..=count).map(|value| Some(f64::from(value))).collect();
+            series.median_interval().map(|range| (range.low, range.high))
+        };
+        assert_eq!(interval(5), None);
+        assert_eq!(interval(6), Some((1.0, 6.0)));
+        assert_eq!(interval(9), Some((2.0, 8.0)));
+        assert_eq!(interval(15), Some((4.0, 12.0)));
+        assert_eq!(interval(20), Some((6.0, 15.0)));
     }
 
     #[test]

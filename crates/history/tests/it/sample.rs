@@ -60,16 +60,33 @@ pub(crate) fn started(id: &str, steps: u16) -> Started {
     }
 }
 
+/// How long one request took, and when its first byte came, in nanoseconds: a spread that differs per second, step and
+/// request, without being random.
+fn evenly(mixed: u64, _step: u16) -> (u64, u64) {
+    let took = 1_000_000 + (mixed >> 40);
+    (took, took / 2)
+}
+
 /// Second `number` of a run of `steps` steps, with `requests` requests per step.
 pub(crate) fn second(number: u64, steps: u16, requests: u64, started: &Started) -> Second {
+    second_of(number, steps, requests, started, evenly)
+}
+
+/// The same, with times of its own: of a number that differs for each request, and the step.
+pub(crate) fn second_of(
+    number: u64,
+    steps: u16,
+    requests: u64,
+    started: &Started,
+    times: impl Fn(u64, u16) -> (u64, u64),
+) -> Second {
     let mut shard = Shard::new(number, started.shape.edges.clone());
     let phase = if number == 0 { Phase::Warmup } else { Phase::Measured };
     for step in 0..steps {
         for request in 0..requests {
-            // A spread that differs per second, step and request, without being random.
             let mixed =
                 (number * 31 + u64::from(step) * 17 + request * 7 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let took = 1_000_000 + (mixed >> 40);
+            let (took, first_byte) = times(mixed, step);
             let outcome = if mixed.is_multiple_of(97) { Outcome::Timeout } else { Outcome::Ok };
             let due = number * SECOND + request;
             shard.record(&Sample {
@@ -80,7 +97,7 @@ pub(crate) fn second(number: u64, steps: u16, requests: u64, started: &Started) 
                 done: due + 200 + took,
                 connect: None,
                 tls: None,
-                first_byte: Some(took / 2),
+                first_byte: Some(first_byte),
                 status: Some(200),
                 received_bytes: 700,
                 sent_bytes: 90,
