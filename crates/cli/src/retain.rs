@@ -125,10 +125,10 @@ pub(crate) async fn retain(arguments: RetainArguments) -> Outcome {
             done.halved
         );
     }
-    if let Some(size) = retention.size.filter(|size| done.bytes > *size) {
+    if let Some(size) = retention.kept_within().filter(|size| done.bytes > *size) {
         let more = ByteCount(done.bytes - size);
         crate::say::errln!(
-            "that is {more} more than `size`: ages of seconds and minutes are halved until it fits, then the oldest runs go"
+            "that is {more} more than 95% of `size`: ages of seconds and minutes are halved until it fits, then the oldest runs go"
         );
     }
     if done.doubts_clock {

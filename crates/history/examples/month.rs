@@ -4,7 +4,7 @@
 //!
 //! 20 steps with 1,000 requests per second in all, of log-normal times as services have them, through the recorder that a run has; once in a
 //! simulated hour what is old is made coarser by the default retention. Prints a line of JSON a day, and one at the end: seconds recorded, bytes on disk (the log included), resident
-//! memory, and what it took. The run is called `month` and does not end: it is one that goes on.
+//! memory, seconds that became minutes and hours, how often ages were halved the last time, and what it took. The run is called `month` and does not end: it is one that goes on.
 
 #[expect(dead_code, reason = "the run goes on: the events of a whole one are not asked for")]
 #[path = "../tests/it/sample.rs"]
@@ -51,13 +51,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
             let retained = history.retain(&Retention::default(), moment(&started, next)).await?;
             done.to_minutes += retained.to_minutes;
             done.to_hours += retained.to_hours;
+            done.halved = retained.halved;
         }
         if next % DAY == 0 {
             tell(Path::new(&file), next, begun.elapsed(), &done)?;
         }
     }
     recorder.seconds().wait_for(|recorded| *recorded == days * DAY).await?;
-    history.retain(&Retention::default(), moment(&started, days * DAY)).await?;
+    let retained = history.retain(&Retention::default(), moment(&started, days * DAY)).await?;
+    done.to_minutes += retained.to_minutes;
+    done.to_hours += retained.to_hours;
     tell(Path::new(&file), days * DAY, begun.elapsed(), &done)?;
     // Killed as a process is that goes on: the run stays without an end, and a service finds it interrupted.
     std::process::exit(0);
@@ -100,6 +103,7 @@ fn tell(file: &Path, seconds: u64, took: Duration, done: &Retained) -> std::io::
         "resident": resident()?,
         "to_minutes": done.to_minutes,
         "to_hours": done.to_hours,
+        "halved": done.halved,
         "took": took.as_secs_f64(),
     });
     println!("{line}");

@@ -19,13 +19,16 @@ const COUNTS: char = '\u{2}';
 const ENTITY: char = '\u{3}';
 const TAKEN: [char; 3] = [NUMBER, COUNTS, ENTITY];
 
+/// So many places of all forms together at most: a few bytes must not ask for much memory. A thousand series have some ten thousand.
+const MOST_PLACES: usize = 1 << 22;
+
 /// In front of the counts of a histogram.
 const KEY_OF_COUNTS: &str = "\"counts\":\"";
 
 /// Objects within objects beyond this are left as text.
 const DEEPEST: usize = 32;
 
-/// Takes lines apart; `None`: they hold what stands for something else here.
+/// Takes lines apart; `None`: they hold what stands for something else here, or are less alike than lines of a record are.
 pub(crate) fn fold(text: &str) -> Option<Vec<u8>> {
     if text.contains(TAKEN) {
         return None;
@@ -33,6 +36,9 @@ pub(crate) fn fold(text: &str) -> Option<Vec<u8>> {
     let mut folder = Folder::default();
     for line in text.split('\n') {
         folder.line(line);
+        if folder.places > MOST_PLACES {
+            return None;
+        }
     }
     Some(folder.finish())
 }
@@ -46,6 +52,8 @@ pub(crate) fn unfold(bytes: &[u8], longest: usize) -> Option<String> {
 struct Folder {
     forms: HashMap<String, usize>,
     in_order: Vec<String>,
+    /// In all forms.
+    places: usize,
     /// The form of each entity, those around others first.
     entities: Vec<u8>,
     /// By form and place; each number followed by a line feed.
@@ -75,6 +83,7 @@ impl Folder {
         let known = self.forms.get(&entity.form).copied();
         let index = known.unwrap_or_else(|| {
             self.forms.insert(entity.form.clone(), self.in_order.len());
+            self.places += entity.form.matches(TAKEN).count();
             self.in_order.push(entity.form.clone());
             self.columns.push(vec![String::new(); entity.numbers.len()]);
             self.in_order.len() - 1
@@ -99,7 +108,14 @@ impl Folder {
         };
         section(self.in_order.join("\n").as_bytes());
         section(&self.entities);
-        section(self.columns.concat().concat().as_bytes());
+        // Not by way of one text more: the numbers are most of it.
+        let columns = self.columns.iter().flatten();
+        put(&mut all, columns.clone().map(String::len).sum());
+        columns.for_each(|column| all.extend_from_slice(column.as_bytes()));
+        let mut section = |bytes: &[u8]| {
+            put(&mut all, bytes.len());
+            all.extend_from_slice(bytes);
+        };
         section(&self.lengths);
         section(&self.counts);
         all
@@ -225,7 +241,7 @@ struct Unfolder<'a> {
     forms: Vec<&'a str>,
     entities: &'a [u8],
     /// What is left of each column, by form and place.
-    columns: Vec<Vec<std::str::Split<'a, char>>>,
+    columns: Vec<Vec<&'a str>>,
     lengths: &'a [u8],
     counts: &'a [u8],
 }
@@ -238,7 +254,11 @@ impl<'a> Unfolder<'a> {
             bytes = rest;
             Some(section)
         };
-        let forms: Vec<&str> = std::str::from_utf8(section()?).ok()?.split('\n').collect();
+        let forms = std::str::from_utf8(section()?).ok()?;
+        if forms.matches(TAKEN).take(MOST_PLACES + 1).count() > MOST_PLACES {
+            return None;
+        }
+        let forms: Vec<&str> = forms.split('\n').collect();
         let entities = section()?;
         let numbers = std::str::from_utf8(section()?).ok()?;
         let (lengths, counts) = (section()?, section()?);
@@ -270,7 +290,10 @@ impl<'a> Unfolder<'a> {
             text.push_str(&rest[..at]);
             match rest.as_bytes()[at] {
                 1 => {
-                    text.push_str(self.columns.get_mut(index)?.get_mut(place)?.next()?);
+                    let column = self.columns.get_mut(index)?.get_mut(place)?;
+                    let (number, left) = column.split_once('\n')?;
+                    *column = left;
+                    text.push_str(number);
                     place += 1;
                 }
                 2 => {
@@ -306,11 +329,7 @@ impl<'a> Unfolder<'a> {
 }
 
 /// Cuts the numbers into columns: each is as long as its form is often used.
-fn columns<'a>(
-    forms: &[&str],
-    mut entities: &[u8],
-    numbers: &'a str,
-) -> Option<Vec<Vec<std::str::Split<'a, char>>>> {
+fn columns<'a>(forms: &[&str], mut entities: &[u8], numbers: &'a str) -> Option<Vec<Vec<&'a str>>> {
     let mut used = vec![0_usize; forms.len()];
     while !entities.is_empty() {
         *used.get_mut(take(&mut entities)?)? += 1;
@@ -325,7 +344,7 @@ fn columns<'a>(
                 0 => from,
                 used => ends.nth(used - 1)?,
             };
-            of_form.push(numbers[from..end].split('\n'));
+            of_form.push(&numbers[from..end]);
             from = end;
         }
         all.push(of_form);
@@ -442,6 +461,16 @@ mod tests {
         folder.line(&"x".repeat(1000));
         folder.entities = vec![0; 100_000];
         assert!(unfold(&folder.finish(), LONGEST).is_none());
+        // Neither by text nor by places for it.
+        for place in TAKEN {
+            let mut bytes = Vec::new();
+            let forms = place.to_string().repeat(MOST_PLACES + 1);
+            put(&mut bytes, forms.len());
+            bytes.extend_from_slice(forms.as_bytes());
+            bytes.extend_from_slice(&[0; 4]);
+            assert!(unfold(&bytes, LONGEST).is_none());
+        }
+        assert_eq!(fold(&"0,".repeat(MOST_PLACES + 1)), None);
     }
 
     #[test]

@@ -142,6 +142,11 @@ impl Retention {
         Ok(())
     }
 
+    /// How large the file may be when somebody has looked, in bytes: 95% of [`Self::size`].
+    pub fn kept_within(&self) -> Option<u64> {
+        self.size.map(|size| size - size / FREE)
+    }
+
     /// What is kept of a run at a moment in nanoseconds since 1970.
     pub fn keep(&self, run: &RunAge, now: i64) -> Keep {
         let second_at = |age: Duration| {
@@ -219,7 +224,7 @@ impl History {
             // However many alerts are told, runs keep their room.
             done.annotations += self.shrink_annotations(size / SHARE_OF_ANNOTATIONS).await?;
         }
-        let size = retention.size.map(|size| size - size / FREE);
+        let size = retention.kept_within();
         let mut retention = retention.clone();
         while !self.fits(size).await? {
             let Some(halved) = retention.halved() else {

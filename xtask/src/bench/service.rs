@@ -118,7 +118,7 @@ pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let verdicts = verdicts(&whole.findings);
     println!("{verdicts}");
-    let conditions = format!("{} rounds. {}. {}\n", bench.rounds, facts(), busyness.describe());
+    let conditions = format!("{}. {}\n", facts(), busyness.describe());
     println!("{conditions}");
     if arguments.write {
         document::write(document::BENCHMARKS, "service", &format!("{conditions}\n{verdicts}{}", whole.text))?;
@@ -187,6 +187,8 @@ struct Told {
     seconds: f64,
     bytes: f64,
     resident: f64,
+    /// Seconds that became minutes so far.
+    to_minutes: f64,
     took: f64,
 }
 
@@ -199,6 +201,7 @@ impl Told {
                 seconds: number("seconds")?,
                 bytes: number("bytes")?,
                 resident: number("resident")?,
+                to_minutes: number("to_minutes")?,
                 took: number("took")?,
             })
         };
@@ -251,12 +254,10 @@ fn month_section(
     let growth =
         most(&told[..third]).zip(most(&told[told.len() - third..])).map(|(first, last)| last / first);
     let slowest = took.iter().filter_map(|(_, times, _)| times.median()).reduce(f64::max);
-    // What less than a month takes says nothing about a month.
-    let whole = (days >= 30).then_some(last.bytes);
     let findings = vec![
         Finding::new(
             format!("{days} days of 20 steps at 1,000/s, on disk"),
-            whole.or(Some(last.bytes)),
+            Some(last.bytes),
             megabytes,
             if days >= 30 { "under 1 GB" } else { "under 1 GB for 30 days" },
             |bytes| bytes < MOST_BYTES,
@@ -282,10 +283,13 @@ fn month_section(
     }
     let text = format!(
         "The history's example `month` records {} seconds through the recorder of a run, by a simulated clock, and keeps the record\n\
-         within the default retention once in a simulated hour; that took {:.0} minutes. Resident memory was at most {}. A service\n\
-         that is started on it is ready in {}. Medians.\n\n{}",
+         within the default retention once in a simulated hour; that took {:.0} minutes. The first day took {}; of all that, the last {:.0}\n\
+         hours are kept as seconds, what was before as minutes and hours. Resident memory was at most {}. A service that is started on\n\
+         it is ready in {}. Medians.\n\n{}",
         grouped(last.seconds),
         last.took / 60.0,
+        figure(told.first().map(|told| told.bytes), megabytes),
+        (last.seconds - last.to_minutes) / 3600.0,
         figure(most(told), megabytes),
         time(ready_after.as_secs_f64()),
         table.markdown()
@@ -444,9 +448,10 @@ fn clients_section(sides: &[[Series; 3]; 3], rate: f64) -> Section {
         "{RATE}/s, one worker on a core of its own; the service, its clients and the target share the other. Each client asks for runs, the\n\
          run that goes on, its timeline, a stretch of it, SLAs and metrics in turn, with {} ms between an answer and the next request:\n\
          {rate:.0} answers a second. As many who ask the target for its home page, with the same pauses, make its p99 {} of that\n\
-         without any. Medians of the rounds.\n\n{}",
+         without any. Medians of {} rounds.\n\n{}",
         PAUSE.as_millis(),
         figure(others[1].over(&none[1]).median(), |ratio| format!("{ratio:.2}x")),
+        none[1].values().count(),
         table.markdown()
     );
     Section { findings: vec![finding], text }
@@ -581,8 +586,9 @@ mod tests {
     fn what_a_month_takes_stands_beside_what_it_may() {
         let line = |day: u32, bytes: f64| {
             format!(
-                r#"{{"seconds":{},"bytes":{bytes},"resident":2e7,"took":60,"to_minutes":0}}"#,
-                day * 86_400
+                r#"{{"seconds":{},"bytes":{bytes},"resident":2e7,"took":60,"to_minutes":{}}}"#,
+                day * 86_400,
+                (day - 1) * 86_400
             )
         };
         let told = Told::all(&format!("{}\n{}\n", line(1, 1e8), line(2, 9e8))).unwrap();
@@ -592,6 +598,9 @@ mod tests {
         assert_eq!(verdicts, [Verdict::Met; 3]);
         assert!(
             found.text.contains("records 172,800 seconds")
+                && found.text.contains(
+                    "The first day took 100.0 MB; of all that, the last 24\nhours are kept as seconds"
+                )
                 && found.text.contains("| all of it | 720 | 200.00 ms |")
         );
         let told = Told::all(&line(30, 2e9)).unwrap();

@@ -80,6 +80,15 @@ async fn damage_is_told_and_does_not_panic() {
             "UPDATE chunks SET data = x'00' WHERE first_second = 60",
             "is damaged: run run: a chunk does not unpack",
         ),
+        (
+            "UPDATE chunks SET data = substr(data, 1, 40) WHERE first_second = 60",
+            "is damaged: run run: a chunk does not unpack",
+        ),
+        // An empty zlib stream.
+        (
+            "UPDATE chunks SET data = x'43789c030000000001' WHERE first_second = 60",
+            "is damaged: run run: a chunk is incomplete",
+        ),
         ("UPDATE marks SET line = '{' WHERE sequence = 1", "the record of run run cannot be read"),
         ("UPDATE runs SET started = 'nonsense'", "the record of run run cannot be read"),
         ("UPDATE runs SET status = 'bored'", "the record of run run cannot be read"),
