@@ -8,6 +8,8 @@
 
 mod capacity;
 mod chart;
+mod compare;
+mod curves;
 mod document;
 mod engine;
 mod export;
@@ -31,11 +33,12 @@ const GENERATOR_CORE: usize = 1;
 const TARGET_CORE: usize = 0;
 
 /// Every benchmark by name, each in its own module.
-const BENCHMARKS: [(&str, Benchmark); 6] = [
+const BENCHMARKS: [(&str, Benchmark); 7] = [
     ("noise", noise::compare),
     ("engine", engine::measure),
     ("export", export::measure),
     ("capacity", capacity::measure),
+    ("compare", compare::measure),
     ("service", service::measure),
     ("instructions", |_| crate::instructions::show()),
 ];
@@ -44,7 +47,7 @@ type Benchmark = fn(&Arguments) -> anyhow::Result<()>;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Which one: noise, engine, export, capacity, service or instructions; all of them when left out
+    /// Which one: noise, engine, export, capacity, compare, service or instructions; all of them when left out
     name: Option<String>,
     /// How often the sides take turns
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -61,7 +64,7 @@ pub(crate) struct Arguments {
     /// Takes our programs and the peers as they are
     #[arg(long)]
     no_build: bool,
-    /// Writes the whole result into the guide: docs/benchmarks.md, docs/capacity.md
+    /// Writes the whole result into the guide: docs/benchmarks.md, docs/capacity.md, docs/comparison.md
     #[arg(long, conflicts_with = "only")]
     write: bool,
 }

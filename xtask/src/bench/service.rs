@@ -599,7 +599,7 @@ mod tests {
         assert!(
             found.text.contains("records 172,800 seconds")
                 && found.text.contains(
-                    "The first day took 100.0 MB; of all that, the last 24\nhours are kept as seconds"
+                    "The first day took 100 MB; of all that, the last 24\nhours are kept as seconds"
                 )
                 && found.text.contains("| all of it | 720 | 200.00 ms |")
         );
