@@ -75,7 +75,7 @@ impl Folder {
     fn line(&mut self, line: &str) {
         let mut scanner = Scanner { text: line, at: 0 };
         let mut entity = Entity::default();
-        scanner.into_entity(&mut entity, None, 0);
+        scanner.entity_until(&mut entity, None, 0);
         self.add(&entity);
     }
 
@@ -129,7 +129,7 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     /// Reads on until `close`, or the end of the text.
-    fn into_entity(&mut self, entity: &mut Entity<'a>, close: Option<u8>, depth: usize) {
+    fn entity_until(&mut self, entity: &mut Entity<'a>, close: Option<u8>, depth: usize) {
         let bytes = self.text.as_bytes();
         // Where the key of what may come next begins in the form.
         let mut key = None;
@@ -155,7 +155,7 @@ impl<'a> Scanner<'a> {
                     }
                     within.form.push('{');
                     self.at += 1;
-                    self.into_entity(&mut within, Some(b'}'), depth + 1);
+                    self.entity_until(&mut within, Some(b'}'), depth + 1);
                     entity.form.push(ENTITY);
                     entity.within.push(within);
                     key = None;
