@@ -433,7 +433,7 @@ async fn a_file_that_is_too_large_keeps_less_and_then_fewer() {
     let coarsest = Retention { seconds: HOUR, minutes: 24 * HOUR, ..wide };
     let coarse = history.retain(&coarsest, at).await.unwrap();
     // A little less than there is, beside the twentieth that stays free.
-    let most = (coarse.bytes - 4096) / 19 * 20;
+    let most = (coarse.bytes - 1) / 19 * 20;
     let bounded = Retention { size: Some(most), ..coarsest };
     let retained = history.retain(&bounded, at).await.unwrap();
     assert_eq!(retained.deleted, ["run 0"]);
