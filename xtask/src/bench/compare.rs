@@ -28,11 +28,12 @@ const RUNS: usize = 50;
 
 /// Runs the trials, prints what came of them and, when asked to, writes it into the guide.
 pub(super) fn measure(arguments: &Arguments) -> anyhow::Result<()> {
+    let speed = speed(arguments)?;
     let trials = ["run", "--quiet", "--release", "-p", "plimsoll-stats", "--example", "accuracy"];
     let printed = read(cargo().args(trials))?;
     let trials = Trials(printed.lines().map(serde_json::from_str).collect::<Result<_, _>>()?);
     let mut findings = trials.findings()?;
-    findings.push(speed(arguments)?);
+    findings.push(speed);
     let verdicts = verdicts(&findings);
     let (alarms, power) = (trials.false_alarms()?, trials.power()?);
     println!("{verdicts}\n{}\n{}", alarms.markdown(), power.markdown());
@@ -60,8 +61,7 @@ fn speed(arguments: &Arguments) -> anyhow::Result<Finding> {
     let took = (0..3).map(|_| {
         let begun = Instant::now();
         // It ends with 4 where some cannot be decided, which is no failure of it.
-        let ended =
-            Command::new(&programs.plimsoll).args(["compare", "--json", "--data"]).arg(&table).output()?;
+        let ended = Command::new(&programs.plimsoll).args(["compare", "--data"]).arg(&table).output()?;
         anyhow::ensure!(
             matches!(ended.status.code(), Some(0 | 3 | 4)),
             "plimsoll compare failed: {}",
