@@ -24,8 +24,8 @@ const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 380.0;
 const LEFT: f64 = 60.0;
 /// Where curves end, left of the legend.
-const RIGHT: f64 = 540.0;
-const TOP: f64 = 44.0;
+const RIGHT: f64 = 500.0;
+const TOP: f64 = 64.0;
 const BOTTOM: f64 = 330.0;
 /// Curves are told apart by these also where colours are not.
 const DASHES: [&str; 5] = ["", "6 4", "2 3", "10 4 2 4", "14 5"];
@@ -73,7 +73,7 @@ impl Curves {
             f64::midpoint(LEFT, RIGHT),
             BOTTOM + 40.0,
             escaped(self.x),
-            TOP - 8.0,
+            TOP - 14.0,
             escaped(self.y)
         );
         for (index, curve) in self.curves.iter().enumerate() {
@@ -120,8 +120,8 @@ mod tests {
         ];
         let svg = Curves { title: "found", file: "x.svg", x: "by", y: "share", curves }.svg();
         for expected in [
-            "60.0,330.0 540.0,44.0",
-            "60.0,187.0 540.0,44.0",
+            "60.0,330.0 500.0,64.0",
+            "60.0,197.0 500.0,64.0",
             ">a&lt;b</text>",
             "stroke-width=\"3\"",
             ">10</text>",
