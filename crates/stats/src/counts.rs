@@ -2,8 +2,10 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
+use crate::severity::Severity;
 use crate::student::{critical, two_sided};
-use crate::two_sample::Side;
+use crate::two_sample::{Interval, Side};
+use crate::verdict::Direction;
 
 /// Beyond so many failures on both sides together, exact sums are the normal distribution to all digits that matter.
 const EXACT: u64 = 20_000;
@@ -170,6 +172,38 @@ pub enum CountVerdict {
     },
     /// The requests do not say, or the runs differ too much.
     Undecided,
+}
+
+/// Failures of a step on both sides, one count of each run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CountPair<'a> {
+    /// What is compared with.
+    pub base: &'a [Count],
+    /// What is judged.
+    pub candidate: &'a [Count],
+}
+
+/// Shares of failures, judged among all that was compared with them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct JudgedCounts {
+    /// Side by side, with the p of this pair alone.
+    pub comparison: CountComparison,
+    /// Its p after Holm's correction over all pairs, those of other metrics included: the verdict is by this one.
+    pub p_adjusted: f64,
+    /// What it means.
+    pub verdict: CountVerdict,
+    /// How bad a regression is, against the margin of the rule; `None` of anything else.
+    pub severity: Option<Severity>,
+}
+
+impl JudgedCounts {
+    pub(crate) fn of(comparison: CountComparison, p_adjusted: f64, rule: &CountRule) -> Self {
+        let verdict = rule.judge(&comparison, p_adjusted);
+        let (low, high) = comparison.interval;
+        let severity = (verdict == CountVerdict::Regression)
+            .then(|| Severity::of(Interval { low, high }, Direction::LowerIsBetter, rule.margin));
+        Self { comparison, p_adjusted, verdict, severity }
+    }
 }
 
 /// All runs of a side together.

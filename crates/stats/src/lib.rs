@@ -46,7 +46,9 @@ pub use anomaly::{Anomaly, anomalies};
 pub use bootstrap::bootstrap_t;
 pub use change_points::{ChangeFloor, ChangePoint, ChangeWatch, Changes, change_points};
 pub use correlation::{Correlation, MOST_LAG, correlations};
-pub use counts::{Count, CountComparison, CountRefusal, CountRule, CountVerdict, compare_counts};
+pub use counts::{
+    Count, CountComparison, CountPair, CountRefusal, CountRule, CountVerdict, JudgedCounts, compare_counts,
+};
 pub use divisive::{Hunter, e_divisive, hunter};
 pub use holm::holm;
 pub use leak::{Growth, Leak, LeakFloor, LeakVerdict, UntilLimit, leak};
@@ -57,4 +59,6 @@ pub use severity::Severity;
 pub use steady::{Steady, steady};
 pub use trend::{Trend, trend};
 pub use two_sample::{Comparison, Interval, Refusal, Runs, Side, Test, two_sample};
-pub use verdict::{Direction, InvalidRule, Judged, Pair, Rule, Verdict, compare_all};
+pub use verdict::{
+    Direction, InvalidRule, Judged, JudgedTogether, Pair, Rule, Verdict, compare_all, compare_with_counts,
+};

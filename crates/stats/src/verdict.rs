@@ -1,5 +1,6 @@
 //! What a comparison of runs means: a regression, an improvement, no change larger than so much, or not yet known.
 
+use crate::counts::{CountPair, CountRefusal, CountRule, JudgedCounts, compare_counts};
 use crate::holm::holm;
 use crate::severity::Severity;
 use crate::two_sample::{Comparison, Refusal, Runs, two_sample};
@@ -174,26 +175,57 @@ pub struct Judged {
 ///
 /// A pair that is refused says why, and is no test of the correction.
 pub fn compare_all(pairs: &[Pair<'_>], rule: &Rule) -> Vec<Result<Judged, Refusal>> {
+    compare_with_counts(pairs, &[], rule, &CountRule::default()).values
+}
+
+/// Pairs of both kinds, judged together, each kind in the order it was given in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgedTogether {
+    /// Of values.
+    pub values: Vec<Result<Judged, Refusal>>,
+    /// Of shares of failures.
+    pub counts: Vec<Result<JudgedCounts, CountRefusal>>,
+}
+
+/// As [`compare_all`], with shares of failures among what is compared: the p values of both kinds are corrected together.
+pub fn compare_with_counts(
+    pairs: &[Pair<'_>],
+    counts: &[CountPair<'_>],
+    rule: &Rule,
+    count_rule: &CountRule,
+) -> JudgedTogether {
     let compared: Vec<_> = pairs.iter().map(|pair| two_sample(pair.base, pair.candidate)).collect();
-    let p_values: Vec<f64> = compared.iter().flatten().map(|comparison| comparison.p).collect();
+    let counted: Vec<_> = counts.iter().map(|pair| compare_counts(pair.base, pair.candidate)).collect();
+    let of_values = compared.iter().flatten().map(|comparison| comparison.p);
+    let p_values: Vec<f64> =
+        of_values.chain(counted.iter().flatten().map(|comparison| comparison.p)).collect();
     let tests = p_values.len();
+    // In the order of the p values: first all of values, then all of counts.
     let mut adjusted = holm(&p_values).into_iter();
+    let mut next = || adjusted.next().unwrap_or(1.0);
     let judged = |(pair, comparison): (&Pair<'_>, Result<Comparison, Refusal>)| {
         let comparison = comparison?;
-        let p_adjusted = adjusted.next().unwrap_or(1.0);
+        let p_adjusted = next();
         let verdict = rule.judge(&comparison, pair.direction, p_adjusted, tests);
         let severity = (verdict == Verdict::Regression)
             .then(|| Severity::of(comparison.interval, pair.direction, pair.tolerance));
         let detectable = comparison.detectable(rule.level_of_each(tests)).max(rule.floor);
         Ok(Judged { comparison, p_adjusted, verdict, severity, detectable })
     };
-    pairs.iter().zip(compared).map(judged).collect()
+    let values = pairs.iter().zip(compared).map(judged).collect();
+    let counts = counted
+        .into_iter()
+        .map(|counted| counted.map(|comparison| JudgedCounts::of(comparison, next(), count_rule)))
+        .collect();
+    JudgedTogether { values, counts }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::{Count, CountVerdict};
     use crate::noise::Noise;
+    use crate::two_sample::Side;
 
     fn pair<'a>(base: &'a [f64], candidate: &'a [f64], direction: Direction) -> Pair<'a> {
         let runs = |values| Runs { unit: "seconds", values };
@@ -277,6 +309,30 @@ mod tests {
         assert!(matches!(first.verdict, Verdict::Undecided { .. }), "{first:?}");
         assert!(first.detectable > alone.detectable);
         assert!(matches!(many[31], Err(Refusal::TooFewRuns { found: 1, .. })));
+    }
+
+    #[test]
+    fn counts_and_values_are_corrected_together() {
+        let count = |failed| Count { failed, of: 1000 };
+        let (few, many) = ([count(0), count(1), count(0)], [count(11), count(13), count(12)]);
+        let loud = [8.0, 10.0, 12.0, 9.0];
+        let refused = CountPair { base: &few, candidate: &[] };
+        let worse = CountPair { base: &few, candidate: &many };
+        let equal = CountPair { base: &few, candidate: &few };
+        let pairs = [pair(&loud, &loud, Direction::LowerIsBetter); 2];
+        let JudgedTogether { values, counts } =
+            compare_with_counts(&pairs, &[refused, worse, equal], &Rule::default(), &CountRule::default());
+        assert_eq!(values.len(), 2);
+        assert!(matches!(counts[0], Err(CountRefusal::NoRequests { side: Side::Candidate })), "{counts:?}");
+        let found = counts[1].unwrap();
+        assert_eq!((found.verdict, found.severity), (CountVerdict::Regression, Some(Severity::High)));
+        // The refused pair is no test: there are four.
+        assert!((found.p_adjusted - 4.0 * found.comparison.p).abs() < 1e-12, "{found:?}");
+        let same = counts[2].unwrap();
+        assert!(same.p_adjusted > 0.9 && same.severity.is_none(), "{same:?}");
+        // And values bear the counts as tests.
+        let alone = compare_all(&pairs, &Rule::default());
+        assert!(alone[0].as_ref().unwrap().detectable < values[0].as_ref().unwrap().detectable);
     }
 
     /// Noise around 10 whose logarithms spread by about `spread`, without any change between two sides of `count` runs.
