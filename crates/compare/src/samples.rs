@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use plimsoll_data::Source;
-use plimsoll_stats::Side;
+use plimsoll_stats::{Count, Side};
 
 use crate::metric::OfRun;
 use crate::table::{Cells, Columns, DataError, number, passed_over, read, shown};
@@ -56,6 +56,8 @@ pub struct Samples {
     /// Where the metrics of each benchmark are among them.
     places: HashMap<String, HashMap<String, usize>>,
     pub(crate) warnings: Vec<String>,
+    /// Whether runs are known to be different ones, so that equal values are chance.
+    pub(crate) are_known: bool,
 }
 
 /// A metric of a benchmark on both sides.
@@ -67,6 +69,17 @@ pub(crate) struct Pair {
     pub(crate) candidate: Runs,
 }
 
+impl Pair {
+    pub(crate) fn has_both(&self) -> bool {
+        !self.base.is_empty() && !self.candidate.is_empty()
+    }
+
+    /// Whether it is a share of failures.
+    pub(crate) fn is_counted(&self) -> bool {
+        !(self.base.counts.is_empty() && self.candidate.counts.is_empty())
+    }
+}
+
 /// The runs of one side.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
@@ -75,6 +88,8 @@ pub(crate) struct Runs {
     /// The values of each, in the order in which runs were first seen.
     values: Vec<Vec<f64>>,
     places: HashMap<String, usize>,
+    /// Of a metric that is a share of failures, in place of values: one of each run.
+    pub(crate) counts: Vec<Count>,
 }
 
 impl Runs {
@@ -96,12 +111,12 @@ impl Runs {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.values.is_empty() && self.counts.is_empty()
     }
 
     /// How many values all runs have together.
     pub(crate) fn count(&self) -> usize {
-        self.values.iter().map(Vec::len).sum()
+        self.values.iter().map(Vec::len).sum::<usize>() + self.counts.len()
     }
 
     /// One value of each run.
@@ -111,23 +126,37 @@ impl Runs {
 }
 
 impl Samples {
+    /// None yet, of runs that are known to be different ones.
+    pub(crate) fn of_known_runs() -> Self {
+        Self { are_known: true, ..Self::default() }
+    }
+
     /// Adds a sample.
     ///
     /// # Errors
     /// When those before it on its side are in another unit.
     pub fn add(&mut self, sample: &Sample<'_>) -> Result<(), OtherUnit> {
-        let known = self.places.get(sample.benchmark).and_then(|metrics| metrics.get(sample.metric));
-        let place = known.copied().unwrap_or_else(|| self.new_pair(sample));
+        self.side(sample.benchmark, sample.metric, sample.side).add(sample)
+    }
+
+    /// Adds how many requests of a run failed, of a metric that is the share of failures and has no other samples.
+    pub fn add_count(&mut self, benchmark: &str, metric: &str, side: Side, count: Count) {
+        self.side(benchmark, metric, side).counts.push(count);
+    }
+
+    fn side(&mut self, benchmark: &str, metric: &str, side: Side) -> &mut Runs {
+        let known = self.places.get(benchmark).and_then(|metrics| metrics.get(metric));
+        let place = known.copied().unwrap_or_else(|| self.new_pair(benchmark, metric));
         let pair = &mut self.pairs[place];
-        match sample.side {
-            Side::Base => pair.base.add(sample),
-            Side::Candidate => pair.candidate.add(sample),
+        match side {
+            Side::Base => &mut pair.base,
+            Side::Candidate => &mut pair.candidate,
         }
     }
 
-    fn new_pair(&mut self, sample: &Sample<'_>) -> usize {
+    fn new_pair(&mut self, benchmark: &str, metric: &str) -> usize {
         let place = self.pairs.len();
-        let (benchmark, metric) = (sample.benchmark.to_owned(), sample.metric.to_owned());
+        let (benchmark, metric) = (benchmark.to_owned(), metric.to_owned());
         self.places.entry(benchmark.clone()).or_default().insert(metric.clone(), place);
         self.pairs.push(Pair { benchmark, metric, base: Runs::default(), candidate: Runs::default() });
         place

@@ -15,6 +15,7 @@ pub(super) fn level(pair: &Compared, value: f64) -> String {
     let ends = |suffix: &str| metric.ends_with(suffix);
     match pair.unit.as_deref() {
         _ if !value.is_finite() => words::NO_DATA.to_owned(),
+        None if metric == "error_ratio" => format!("{}%", number(value * 100.0)),
         Some("seconds" | "s") => words::seconds(Some(value)),
         Some("bytes") => crate::resources::bytes(value),
         Some(unit) => format!("{} {}", number(value), words::plain(unit)),
@@ -53,6 +54,23 @@ pub(super) fn size(share: f64) -> String {
     change(share.abs()).trim_start_matches('+').to_owned()
 }
 
+/// A difference of shares in points of a percent with its sign: `+0.4 pp`, which is 4 in a thousand more.
+pub(crate) fn points(difference: f64) -> String {
+    if !difference.is_finite() {
+        return words::NO_DATA.to_owned();
+    }
+    let points = difference * 100.0;
+    // One request in a million.
+    let points = if points.abs() < 0.0001 { 0.0 } else { points };
+    let sign = if points > 0.0 { "+" } else { "" };
+    format!("{sign}{} pp", number(points))
+}
+
+/// A difference of shares without its sign.
+pub(super) fn points_size(difference: f64) -> String {
+    points(difference.abs()).trim_start_matches('+').to_owned()
+}
+
 /// How likely by chance.
 pub(crate) fn probability(p: f64) -> String {
     if p.is_nan() {
@@ -85,6 +103,21 @@ mod tests {
             assert_eq!(change(share), expected, "{share}");
         }
         assert_eq!(size(-0.05), "5%");
+    }
+
+    #[test]
+    fn differences_of_shares_are_points() {
+        for (difference, expected) in [
+            (0.004, "+0.4 pp"),
+            (-0.000_25, "-0.025 pp"),
+            (0.0, "0 pp"),
+            (1e-9, "0 pp"),
+            (1.0, "+100 pp"),
+            (f64::NAN, "–"),
+        ] {
+            assert_eq!(points(difference), expected, "{difference}");
+        }
+        assert_eq!(points_size(-0.001), "0.1 pp");
     }
 
     #[test]

@@ -1,7 +1,8 @@
-use plimsoll_compare::{Comparisons, read_samples};
+use plimsoll_compare::{Comparisons, RecordedRun, compare_runs, read_samples};
 use plimsoll_data::Source;
 use plimsoll_stats::Rule;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::{comparison_json, comparison_markdown, comparison_schema, comparison_text};
 use crate::{Text, fixture};
@@ -53,6 +54,53 @@ fn equal() -> Comparisons {
     )
 }
 
+/// A recorded run of the fixture, made another one.
+fn run(id: &str, minute: usize, change: impl FnOnce(&mut Value)) -> RecordedRun {
+    let mut run = crate::json(&fixture::run());
+    run["run"]["id"] = json!(format!("019a-{id}"));
+    run["run"]["started"] = json!(format!("2026-11-23T10:{minute:02}:00Z"));
+    run["validity"] = json!({ "verdict": "valid", "reasons": [] });
+    change(&mut run);
+    RecordedRun::from_json(&run.to_string()).unwrap()
+}
+
+/// Two versions of which one fails more and is slower, in turn, with all that can be said of runs.
+fn recorded() -> Comparisons {
+    let noise = [1.0, 1.01, 0.995, 1.005, 1.0, 1.002];
+    let side = |name: &str, first: usize, slower: f64, failed: u64, change: fn(usize, &mut Value)| {
+        let one = |(index, noise): (usize, &f64)| {
+            run(&format!("{name}{index}"), first + 2 * index, |run| {
+                let times =
+                    |p95: f64| json!({ "mean": p95 * 0.6, "p50": p95 * 0.5, "p95": p95, "p99": p95 * 1.3 });
+                let step = |name: &str, p95: f64, failed: u64| {
+                    json!({ "scenario": "browse", "step": name, "requests": 10_000, "failed": failed,
+                        "throughput": (10_000 - failed) as f64 / 55.0, "response_time": times(p95 * noise) })
+                };
+                run["steps"] =
+                    json!([step("list", 0.1 * slower, 1), step("buy", 0.2, failed + index as u64 % 2)]);
+                change(index, run);
+            })
+        };
+        noise.iter().enumerate().map(one).collect::<Vec<_>>()
+    };
+    let candidate = side("b", 1, 1.08, 40, |index, run| {
+        run["run"]["version"] = json!("1.5.0");
+        run["run"]["plan_hash"] = json!("77aa01");
+        run["stages"][0]["to"] = json!(220.0);
+        match index {
+            4 => run["validity"] = json!({ "verdict": "suspect", "reasons": ["own CPU over 90% for 6 s"] }),
+            5 => run["validity"] = json!({ "verdict": "invalid", "reasons": ["lag p99 of 90 ms"] }),
+            _ => (),
+        }
+    });
+    compare_runs(side("a", 0, 1.0, 0, |_, _| ()), candidate, Rule::default()).unwrap()
+}
+
+/// One run a side.
+fn alone() -> Comparisons {
+    compare_runs(vec![run("a", 0, |_| ())], vec![run("b", 1, |_| ())], Rule::default()).unwrap()
+}
+
 fn check_against_schema(found: &Comparisons) -> String {
     let value = comparison_json(found);
     let validator = jsonschema::draft202012::new(&comparison_schema()).unwrap();
@@ -66,6 +114,8 @@ fn check_against_schema(found: &Comparisons) -> String {
 fn the_contract_stays_as_it_is() {
     fixture::golden("comparison.json", &check_against_schema(&some()));
     fixture::golden("comparison-equal.json", &check_against_schema(&equal()));
+    fixture::golden("comparison-runs.json", &check_against_schema(&recorded()));
+    check_against_schema(&alone());
 }
 
 #[test]
@@ -73,6 +123,16 @@ fn text_and_markdown_stay_as_they_were_read() {
     for (file, found) in [("comparison", some()), ("comparison-equal", equal())] {
         fixture::golden(&format!("{file}.txt"), &comparison_text("samples.csv", &found, &OPTIONS));
         fixture::golden(&format!("{file}.md"), &comparison_markdown("samples.csv", &found));
+    }
+    for (file, found) in [("comparison-runs", recorded()), ("comparison-alone", alone())] {
+        fixture::golden(
+            &format!("{file}.txt"),
+            &comparison_text("version=1.5.0 against version=1.4.2", &found, &OPTIONS),
+        );
+        fixture::golden(
+            &format!("{file}.md"),
+            &comparison_markdown("version=1.5.0 against version=1.4.2", &found),
+        );
     }
     let narrow = comparison_text("samples.csv", &some(), &Text { width: 50, ..OPTIONS });
     fixture::golden("comparison-narrow.txt", &narrow);

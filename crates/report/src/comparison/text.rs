@@ -3,7 +3,7 @@
 use plimsoll_compare::{Compared, Comparisons};
 
 use super::forest::Axis;
-use super::{COLUMNS, headline, in_order, row, rule_in_words, sentence, standing};
+use super::{COLUMNS, headline, in_order, row, rule_in_words, sentences, sides, standing};
 use crate::text::{Tone, Writer};
 use crate::{Text, words};
 
@@ -29,6 +29,9 @@ pub fn comparison_text(name: &str, found: &Comparisons, options: &Text) -> Strin
     };
     let (name, word) = (out.toned(Tone::Strong, &words::plain(name)), out.toned(tone, &standing.word));
     out.line(&format!("{name}  {word}"));
+    for side in sides(found) {
+        out.wrapped("", &side, Tone::Soft);
+    }
     for warning in found.warnings.iter().take(SENTENCES) {
         out.wrapped("", &format!("note: {warning}"), Tone::Doubt);
     }
@@ -38,7 +41,7 @@ pub fn comparison_text(name: &str, found: &Comparisons, options: &Text) -> Strin
     out.line("");
     table(&mut out, &pairs);
     drawing(&mut out, &pairs);
-    let sentences: Vec<String> = pairs.iter().filter_map(|pair| sentence(pair)).collect();
+    let sentences = sentences(&pairs);
     if !sentences.is_empty() {
         out.line("");
     }
@@ -120,7 +123,7 @@ fn fitting(widths: &[usize; COLUMNS.len()], room: usize) -> (Vec<usize>, usize) 
 /// Each change with its interval, on one axis.
 fn drawing(out: &mut Writer, pairs: &[&Compared]) {
     let known = |pair: &&Compared| {
-        let comparison = pair.outcome.as_ref().ok()?.comparison;
+        let comparison = pair.judged()?.comparison;
         Some((
             words::plain(&format!("{} {}", pair.benchmark, pair.metric)),
             comparison.change,
