@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
+mod harness;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use harness::{Desk, Target, alone};
 use plimsoll_testkit::binary;
 use serde_json::Value;
 
@@ -51,6 +54,115 @@ fn history(after: f64) -> String {
     let value = |index: u8| (if index < 20 { 10.0 } else { after }) + f64::from(index % 3) / 10.0;
     let rows: String = (0..40).map(|index| format!("p95,{index},{}\n", value(index))).collect();
     format!("series,time,value\n{rows}")
+}
+
+const PLAN: &str = "
+name: shop
+target: http://127.0.0.1:1
+load: { stages: [ { hold: 100/s, for: 3s } ] }
+scenarios: [ { name: browse, steps: [ { name: page, get: /products/1 } ] } ]
+";
+
+/// Records a run of a version and says its id.
+async fn record(desk: &Desk, target: &Target, version: &str) -> String {
+    let ended =
+        desk.run(PLAN).set([target.setting()]).args(["--tag", &format!("version={version}")]).ended().await;
+    assert!([0, 4].contains(&ended.code), "{}", ended.stderr);
+    desk.json()["run"]["id"].as_str().unwrap().to_owned()
+}
+
+fn of<'j>(json: &'j Value, metric: &str) -> &'j Value {
+    let pairs = json["comparisons"].as_array().unwrap();
+    pairs.iter().find(|pair| pair["metric"] == metric).unwrap_or_else(|| panic!("{metric} in {json:#}"))
+}
+
+#[tokio::test]
+async fn recorded_runs_are_compared_by_their_steps() {
+    let _machine = alone().await;
+    let desk = Desk::new();
+    let quick = Target::start(["--latency", "fixed:5ms"]).await;
+    let slow = Target::start(["--latency", "fixed:80ms"]).await;
+    let compare = async |arguments: &[&str]| {
+        let mut all = vec!["compare"];
+        all.extend(arguments);
+        desk.plimsoll(all).args(["--json", "-"]).ended().await
+    };
+    let nothing = compare(&["version=1", "version=2"]).await;
+    assert_eq!(nothing.code, 2);
+    assert!(nothing.stderr.contains("base: no runs are recorded here"), "{}", nothing.stderr);
+
+    // In turn, as they are to be made.
+    let mut ids = Vec::new();
+    for (target, version) in [(&quick, "1"), (&slow, "2"), (&slow, "2"), (&quick, "1")] {
+        ids.push(record(&desk, target, version).await);
+    }
+
+    let one = compare(&[&ids[0], &ids[1]]).await;
+    assert_eq!(one.code, 4, "{}", one.stderr);
+    // A machine that stood still makes a run that cannot be compared, which is refused.
+    if !one.stdout.is_empty() {
+        let json: Value = serde_json::from_str(&one.stdout).unwrap();
+        let p50 = of(&json, "p50");
+        assert_eq!((&p50["verdict"], &p50["p_value"]), (&"inconclusive".into(), &Value::Null), "{p50}");
+        assert!(
+            p50["base"].as_f64().unwrap() >= 0.005 && p50["candidate"].as_f64().unwrap() >= 0.08,
+            "{p50}"
+        );
+        assert!(one.stderr.contains("base and candidate have one run"), "{}", one.stderr);
+    }
+
+    let (first, second) = (format!("{},{}", ids[0], ids[3]), format!("{},{}", ids[1], ids[2]));
+    for sides in [
+        &["version=1", "plan=shop,version=2"][..],
+        &["--plan", "shop", "version=1", "version=2"],
+        &[&first, &second],
+    ] {
+        let ended = compare(sides).await;
+        if ended.stdout.is_empty() {
+            assert!(
+                ended.code == 4 && ended.stderr.contains("no run that can be compared"),
+                "{}",
+                ended.stderr
+            );
+            continue;
+        }
+        let json: Value = serde_json::from_str(&ended.stdout).unwrap();
+        let told = |name: &str| json["runs"][name].as_array().unwrap();
+        assert_eq!(told("base").len() + told("candidate").len() + told("left_out").len(), 4, "{json:#}");
+        assert_eq!(told("differences")[0]["what"], "target", "the targets have ports of their own: {json:#}");
+        // The differences come before any number.
+        let differs = ended.stderr.find("target differs: base http").unwrap();
+        assert!(differs < ended.stderr.find("browse/page").unwrap(), "{}", ended.stderr);
+        // What two runs a side see is a matter of what the machine did meanwhile; what was measured is not, nor how it ends.
+        let p50 = of(&json, "p50");
+        assert!(
+            p50["base"].as_f64().unwrap() >= 0.005 && p50["candidate"].as_f64().unwrap() >= 0.08,
+            "{p50}"
+        );
+        let code = if json["has_regression"] == true { 3 } else { 4 };
+        assert_eq!(ended.code, code, "{}", ended.stderr);
+        assert_eq!(json["has_regression"], !json["affected"].as_array().unwrap().is_empty(), "{json:#}");
+        let errors = of(&json, "error_ratio");
+        let failed = (errors["base"].as_f64().unwrap(), errors["candidate"].as_f64().unwrap());
+        assert!((0.0..=1.0).contains(&failed.0) && (0.0..=1.0).contains(&failed.1), "{errors}");
+    }
+
+    for (sides, expected) in [
+        ([ids[0].as_str(), ids[0].as_str()], "is on both sides"),
+        (
+            ["version=1", "version=3"],
+            "candidate: no recorded run has version `3` (trials of `plimsoll limit` are not taken); there are plans shop; versions 1, 2",
+        ),
+        (
+            ["version=1,last", "version=2"],
+            "base `version=1,last`: found ids and what runs are side by side; write ids",
+        ),
+        (["nobody", "last"], "base `nobody`"),
+    ] {
+        let ended = compare(&sides).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    }
 }
 
 #[test]

@@ -355,14 +355,32 @@ pub(crate) struct CapacityArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CompareArguments {
+    /// Recorded runs that are compared with: ids, beginnings of ids or `last`, with commas between; or what they are, like
+    /// `version=1.4` or `plan=shop,version=1.4`
+    #[arg(required_unless_present = "data", conflicts_with = "data", requires = "candidate")]
+    pub(crate) base: Option<String>,
+    /// Recorded runs that are judged, named likewise
+    #[arg(required_unless_present = "data", conflicts_with = "data")]
+    pub(crate) candidate: Option<String>,
     /// Samples of both sides: CSV `benchmark,metric,variant,run,value` with the variants `base` and `candidate`; - for standard input
     #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    pub(crate) data: Option<PathBuf>,
     /// A metric that is better when it is higher, whatever its name says; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "data")]
     pub(crate) higher: Vec<String>,
+    /// Only runs of this plan, on both sides
+    #[arg(long, value_name = "NAME", conflicts_with = "data")]
+    pub(crate) plan: Option<String>,
+    /// Only runs with this tag, on both sides; may be repeated
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "data")]
+    pub(crate) tags: Vec<(String, String)>,
+    /// How many of the latest runs are taken where a side says what they are
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) runs: u32,
     #[command(flatten)]
     pub(crate) forms: AnswerForms,
+    #[command(flatten)]
+    pub(crate) history: HistoryArgument,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,11 @@
 //! `plimsoll compare`: what got worse between two sets of runs.
 
+mod recorded;
+
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use plimsoll_compare::{Comparisons, Samples, read_samples};
+use plimsoll_compare::{Comparisons, read_samples};
 use plimsoll_report::Text;
 use plimsoll_run::ExitCode;
 use plimsoll_stats::Rule;
@@ -11,29 +13,6 @@ use serde_json::Value;
 
 use crate::arguments::{AnswerForms, CompareArguments};
 use crate::{Outcome, Stop, files, tables};
-
-/// Where samples come from.
-enum Source<'a> {
-    /// A table of both sides.
-    Table(&'a Path),
-}
-
-impl Source<'_> {
-    /// What people call it.
-    fn name(&self) -> String {
-        match self {
-            Self::Table(path) => table_name(path),
-        }
-    }
-
-    fn samples(&self) -> Result<Samples, Stop> {
-        match self {
-            Self::Table(path) => {
-                read_samples(open(path)?).with_context(|| table_name(path)).map_err(Stop::usage)
-            }
-        }
-    }
-}
 
 /// What people call a table.
 pub(crate) fn table_name(path: &Path) -> String {
@@ -46,17 +25,27 @@ pub(crate) fn open(path: &Path) -> Result<plimsoll_data::Source, Stop> {
     opened.map_err(|error| Stop::usage(anyhow!("cannot read {}: {error}", table_name(path))))
 }
 
-pub(crate) fn compare(arguments: &CompareArguments) -> Outcome {
-    let source = Source::Table(&arguments.data);
-    let name = source.name();
-    let compared = source.samples()?.compare(Rule::default(), &arguments.higher);
-    let found = compared.with_context(|| name.clone()).map_err(Stop::usage)?;
+pub(crate) async fn compare(arguments: &CompareArguments) -> Outcome {
+    let (name, found) = match (&arguments.data, &arguments.base, &arguments.candidate) {
+        (Some(path), ..) => (table_name(path), of_table(path, &arguments.higher)?),
+        (None, Some(base), Some(candidate)) => {
+            (format!("{candidate} against {base}"), recorded::compared(base, candidate, arguments).await?)
+        }
+        (None, ..) => {
+            return Err(Stop::usage(anyhow!("name two sides, BASE and CANDIDATE, or a table with --data")));
+        }
+    };
     let json = || plimsoll_report::comparison_json(&found);
     let markdown = || plimsoll_report::comparison_markdown(&name, &found);
     answer(&arguments.forms, json, markdown, |options| {
         plimsoll_report::comparison_text(&name, &found, options)
     })?;
     Ok(code(&found))
+}
+
+fn of_table(path: &Path, higher: &[String]) -> Result<Comparisons, Stop> {
+    let samples = read_samples(open(path)?).with_context(|| table_name(path)).map_err(Stop::usage)?;
+    samples.compare(Rule::default(), higher).with_context(|| table_name(path)).map_err(Stop::usage)
 }
 
 /// A regression counts before what is not known.

@@ -151,7 +151,7 @@ async fn command(command: Command) -> Outcome {
         Command::Control(arguments) => Box::pin(control::control(arguments)).await,
         Command::Calibrate(arguments) => calibrate::calibrate(arguments).await,
         Command::Capacity(arguments) => Box::pin(capacity::capacity(&arguments)).await,
-        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Compare(arguments) => Box::pin(compare::compare(&arguments)).await,
         Command::Trend(arguments) => trend::trend(&arguments),
         Command::Limit(arguments) => Box::pin(limit::limit(arguments)).await,
         Command::Validate(arguments) => validate::validate(&arguments),
